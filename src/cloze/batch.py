@@ -1,0 +1,56 @@
+"""The tuples that travel between floors: packed tokens, never padded.
+
+Legend for shape comments everywhere: B sequences, N packed tokens, T longest sequence, D hidden size, H heads,
+K head size, M masked tokens, V vocabulary.
+
+They are ``NamedTuple``s because both the DataLoader's pinning and Lightning's device transfer recurse into those.
+"""
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+IGNORED_LABEL = -100
+"""The label that no loss and no metric counts, as ``torch.nn.functional.cross_entropy`` has it."""
+
+
+class Packed(NamedTuple):
+    """A flat stream of tokens with sequence boundaries.
+
+    Attributes:
+        input_ids: (N,) int64, vocabulary ids.
+        token_type_ids: (N,) int64, 0 for segment A (with [CLS] and the first [SEP]), 1 for segment B.
+        position_ids: (N,) int64, counted from 0 in each sequence.
+        cu_seqlens: (B+1,) int32, where each sequence begins; the last entry is N. Equal neighbours are an empty
+            sequence (padding of B to a constant).
+        max_seqlen: T, the length of the longest sequence, or an upper bound that stays constant over batches.
+    """
+
+    input_ids: Tensor
+    token_type_ids: Tensor
+    position_ids: Tensor
+    cu_seqlens: Tensor
+    max_seqlen: int
+
+
+class PretrainingBatch(NamedTuple):
+    """One micro-batch of masked, packed sequence pairs.
+
+    Attributes:
+        packed: the B sequences, masked.
+        masked_positions: (M,) int64, indices into the N packed tokens.
+        masked_labels: (M,) int64, the token that stood there; ``IGNORED_LABEL`` where M is padded to a constant.
+        next_sentence_labels: (B,) int64, 0 when segment B continues A, 1 when it is random (Hugging Face's and
+            Google's convention) or, for sentence order, when A and B are swapped; ``IGNORED_LABEL`` for none.
+        num_tokens: real tokens of this micro-batch, without the padding to constant shapes.
+        global_masked: masked tokens of the whole global batch, by which the sum of the MLM losses is divided.
+        global_pairs: labelled pairs of the whole global batch, by which the sum of the NSP losses is divided.
+    """
+
+    packed: Packed
+    masked_positions: Tensor
+    masked_labels: Tensor
+    next_sentence_labels: Tensor
+    num_tokens: int
+    global_masked: int
+    global_pairs: int
