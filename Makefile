@@ -1,0 +1,54 @@
+# On a fresh machine each of these does all the set-up it needs; nothing is installed twice.
+#   make pretrain   pre-train a small BERT on the documentation installed with Python    ARGS='model=mini run=mini'
+#   make test       lint, types, floors, tests                                           ARGS='-k packing'
+#   make bench      the speed figures of benchmarks/RESULTS.md
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+ARGS ?=
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: pretrain test bench lint format lock clean
+
+pretrain: $(VENV)/.runtime
+	$(BIN)/python train.py $(ARGS)
+
+test: lint
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 $(ARGS)
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.data_pipeline --json runs/bench/data_pipeline.json
+	$(BIN)/python -m benchmarks.train_step --sizes tiny mini small base --lengths full mixed --json runs/bench/train_step.json
+
+# What is installed becomes the lock: first change the ranges in pyproject.toml, install, pass the tests.
+lock: $(VENV)/.dev
+	@sed -n '/^#/p' constraints.txt > constraints.new
+	@$(BIN)/python -m pip list --format=freeze --exclude pip --exclude setuptools --exclude cloze \
+		| sed 's/+cpu$$//' >> constraints.new
+	@mv constraints.new constraints.txt
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+
+# Stamps: an environment is installed again only when what it is made from has changed.
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.runtime: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP_INSTALL) --editable .
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP_INSTALL) --editable '.[dev]'
+	@touch $@ $(VENV)/.runtime
