@@ -1,0 +1,118 @@
+"""Shards: tokenised documents in Arrow IPC files, read by memory mapping.
+
+A shard is an Arrow IPC *file* of one record batch, one record a document: ``tokens: list<uint16|uint32>`` (no special
+tokens) and ``sentence_lengths: list<int32>``. pandas, Polars, DuckDB and ``datasets`` read it as any other table.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from cloze.errors import InputError
+from cloze.text.atomic import write_atomically
+
+FORMAT = 1
+"""Version of the layout; files of another version are refused."""
+
+
+class Shard(NamedTuple):
+    """A shard's documents as flat arrays; ``tokens`` is a view of the mapped file."""
+
+    tokens: np.ndarray  # (n,) uint16 | uint32: the tokens of all documents
+    sentence_offsets: np.ndarray  # (s+1,) int64: sentence i is tokens[sentence_offsets[i]:sentence_offsets[i+1]]
+    document_offsets: np.ndarray  # (d+1,) int64: document j is sentences document_offsets[j]:document_offsets[j+1]
+
+
+def token_dtype(vocab_size: int) -> np.dtype:
+    """The narrowest type of token that the format has for this vocabulary."""
+    return np.dtype(np.uint16 if vocab_size <= 1 << 16 else np.uint32)
+
+
+def write_shard(path: Path, documents: Sequence[tuple[np.ndarray, np.ndarray]], vocab_size: int) -> None:
+    """Writes one shard, beside and by rename.
+
+    Args:
+        path: the file.
+        documents: for each document its tokens (n,) and the lengths of its sentences (s,), which sum to n.
+        vocab_size: tokens lie below it; decides their type.
+    """
+    tokens = list_column([tokens for tokens, _ in documents], token_dtype(vocab_size))
+    lengths = list_column([lengths for _, lengths in documents], np.dtype(np.int32))
+    write_table(path, {"tokens": tokens, "sentence_lengths": lengths}, vocab_size)
+
+
+def read_shard(path: Path) -> Shard:
+    """Maps a shard into memory; tokens are not copied.
+
+    Raises:
+        InputError: the file is missing, truncated, corrupt, not a shard, or of another version.
+    """
+    return shard_of(read_table(path), path)
+
+
+def list_column(values: Sequence[np.ndarray], dtype: np.dtype) -> pa.ListArray:
+    """A column of lists of different lengths, one a record."""
+    offsets = np.zeros(len(values) + 1, np.int32)
+    np.cumsum([len(value) for value in values], out=offsets[1:])
+    flat = np.concatenate(values, dtype=dtype, casting="same_kind") if len(values) else np.empty(0, dtype)
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(flat))
+
+
+def flatten(column: pa.ListArray) -> tuple[np.ndarray, np.ndarray]:
+    """The values of a list column and the offsets (d+1,) of its records, both without a copy."""
+    return column.values.to_numpy(zero_copy_only=True), column.offsets.to_numpy(zero_copy_only=True)
+
+
+def write_table(path: Path, columns: Mapping[str, pa.Array], vocab_size: int) -> None:
+    """Writes columns as an Arrow IPC file of one record batch."""
+    schema = pa.schema(
+        [pa.field(name, column.type) for name, column in columns.items()],
+        metadata={"cloze.format": str(FORMAT), "cloze.vocab_size": str(vocab_size)},
+    )
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, schema) as writer:
+        writer.write_batch(pa.record_batch(list(columns.values()), schema=schema))
+    write_atomically(path, sink.getvalue())
+
+
+def read_table(path: Path) -> pa.RecordBatch:
+    """Maps an Arrow IPC file of one record batch and checks that it is one of ours, and whole."""
+    try:
+        reader = pa.ipc.open_file(pa.memory_map(str(path)))
+        metadata = reader.schema.metadata or {}
+        batch = reader.get_batch(0) if reader.num_record_batches == 1 else None
+        if batch is not None:
+            batch.validate(full=True)
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: this shard is missing; prepare the corpus again into an empty folder") from error
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise InputError(
+            f"{path}: not a readable shard, it is truncated or corrupt ({str(error).splitlines()[0]}); "
+            "copy it again from where it was prepared, or prepare the corpus again"
+        ) from error
+    version = metadata.get(b"cloze.format", b"").decode()
+    if version != str(FORMAT) or batch is None:
+        found = f"version {version}" if version else "another kind of Arrow file"
+        raise InputError(f"{path}: expected a shard of version {FORMAT}, found {found}; prepare the corpus again")
+    return batch
+
+
+def shard_of(batch: pa.RecordBatch, path: Path) -> Shard:
+    """The flat arrays of a table that has a shard's columns; `path` is for messages."""
+    try:
+        tokens, token_offsets = flatten(batch.column("tokens"))
+        lengths, document_offsets = flatten(batch.column("sentence_lengths"))
+        vocab_size = int(batch.schema.metadata[b"cloze.vocab_size"])
+    except (KeyError, AttributeError, ValueError) as error:
+        raise InputError(f"{path}: lacks the columns of a shard ({error}); prepare the corpus again") from error
+    sentence_offsets = np.zeros(len(lengths) + 1, np.int64)
+    np.cumsum(lengths, out=sentence_offsets[1:])
+    if not np.array_equal(sentence_offsets[document_offsets], token_offsets):
+        raise InputError(f"{path}: its sentence lengths do not add up to its tokens; prepare the corpus again")
+    # One pass over the mapped tokens (milliseconds): flipped bits end here, not inside an embedding kernel.
+    if len(tokens) and int(tokens.max()) >= vocab_size:
+        raise InputError(f"{path}: holds tokens beyond its vocabulary of {vocab_size}; prepare the corpus again")
+    return Shard(tokens, sentence_offsets, document_offsets.astype(np.int64))
