@@ -1,5 +1,8 @@
 """Which tokens of a sequence are predicted and what stands in their place: a pure, compiled function of a key."""
 
+# mypy: disable-error-code="no-any-return"
+# Compiled functions return Any to the type checker.
+
 from typing import NamedTuple
 
 import numpy as np
@@ -7,14 +10,14 @@ import numpy.typing as npt
 
 from cloze.data.objective import MASKINGS, Objective
 from cloze.data.pairs import IntArray
-from cloze.data.random import State, below, compiled, draw, uniform
+from cloze.data.random import State, below, compiled, uniform
 
 TOKEN, WHOLE_WORD, SPAN = range(len(MASKINGS))
 UNTOUCHED, MASKED, RANDOM, KEPT = range(4)  # what happens to a token; all but the first are predicted
 
 LONGEST_SPAN = 10
 SPAN_STOP = 0.2
-"""Span lengths in words are geometric, cut off at the longest (Joshi et al. 2020, section 3.1): 3.8 words on average."""
+"""Lengths in words are geometric, cut off at the longest (Joshi et al. 2020, section 3.1): 3.8 words on average."""
 
 
 class Vocabulary(NamedTuple):
@@ -73,14 +76,17 @@ class Scratch(NamedTuple):
 @compiled
 def make_scratch(longest: int) -> Scratch:
     return Scratch(
-        np.empty(longest, np.int64), np.empty((longest, 2), np.int64), np.empty(longest, np.int64), np.empty(1, np.uint64)
+        np.empty(longest, np.int64),
+        np.empty((longest, 2), np.int64),
+        np.empty(longest, np.int64),
+        np.empty(1, np.uint64),
     )
 
 
 @compiled
 def num_to_predict(length: int, special_tokens: int, rate: float, most: int) -> int:
     """Google's count: of the length with [CLS] and [SEP], rounded half to even, between 1 and the most."""
-    return min(most, length - special_tokens, max(1, np.int64(np.rint(length * rate))))
+    return min(most, length - special_tokens, max(1, int(np.rint(length * rate))))
 
 
 @compiled

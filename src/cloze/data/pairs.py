@@ -1,8 +1,11 @@
 """Which spans of a shard become sequences: a pure, compiled function of the sentence boundaries and a key.
 
-A row is (a_start, a_length, b_start, b_length, label): two contiguous spans of the shard's tokens, segment A and segment
-B (length 0 for none), and what is asked about them. Spans instead of copies make a plan cost some bytes a sequence.
+A row is (a_start, a_length, b_start, b_length, label): two contiguous spans of the shard's tokens, segment A and
+segment B (length 0 for none), and what is asked about them. Spans, not copies: a plan costs some bytes a sequence.
 """
+
+# mypy: disable-error-code="no-any-return"
+# Compiled functions return Any to the type checker.
 
 import numpy as np
 import numpy.typing as npt
@@ -137,7 +140,7 @@ def _target_length(max_tokens: int, short_rate: float, state: State) -> int:
 
 @compiled
 def _chunk_end(sentences: IntArray, first: int, end: int, target: int) -> int:
-    """One past the last sentence of the chunk that begins with ``first``: it reaches the target or ends the document."""
+    """One past the last sentence of the chunk from ``first`` on: it reaches the target or ends the document."""
     last = first + 1
     while last < end and sentences[last] - sentences[first] < target:
         last += 1

@@ -3,6 +3,9 @@
 A pure function of (seed, epoch, shard) and the objective. Ranks, workers and micro-batches do not occur here.
 """
 
+# mypy: disable-error-code="no-any-return"
+# Compiled functions return Any to the type checker.
+
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -39,7 +42,7 @@ class BatchSize:
     def __post_init__(self) -> None:
         if (self.tokens is None) == (self.sequences is None):
             raise InputError(
-                f"data.batch_tokens={self.tokens} and data.batch_sequences={self.sequences}: expected exactly one of them"
+                f"data.batch_tokens={self.tokens}, data.batch_sequences={self.sequences}: expected exactly one of them"
             )
         if (self.tokens or self.sequences or 0) < 1:
             raise InputError(f"data.batch_{'tokens' if self.tokens is not None else 'sequences'}: expected at least 1")
@@ -47,6 +50,14 @@ class BatchSize:
     def most_tokens(self, max_length: int) -> int:
         """No batch has more tokens than this."""
         return self.tokens or (self.sequences or 0) * max_length
+
+    def accumulation(self, max_length: int, micro_batch_tokens: int, ranks: int) -> int:
+        """The fewest micro-batches a rank that keep each within about ``micro_batch_tokens``.
+
+        Cutting balances for any number, so nothing has to divide; a micro-batch exceeds its share of the batch by less
+        than one sequence.
+        """
+        return max(1, -(-self.most_tokens(max_length) // (micro_batch_tokens * ranks)))
 
 
 class Plan(NamedTuple):

@@ -1,0 +1,155 @@
+"""Micro-batches by name: which corpus, which objective, and a pure function from an index to a ``PretrainingBatch``."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from torch.utils.data import Dataset
+
+from cloze.batch import IGNORED_LABEL, PretrainingBatch
+from cloze.data.masking import Masking, Vocabulary
+from cloze.data.objective import Objective
+from cloze.data.packing import StaticShape, count_masked, cut, pack
+from cloze.data.pairs import LABEL, IntArray
+from cloze.data.plan import BatchSize, Plan, make_plan
+from cloze.data.random import key_of, permutation, stream
+from cloze.errors import InputError
+from cloze.text.shards import Shard, read_shard
+
+
+class Index(NamedTuple):
+    """The name of one micro-batch; small, so that it travels to a worker cheaply."""
+
+    phase: int
+    epoch: int
+    shard: int
+    batch: int
+    micro_batch: int
+    mask_rate: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """All that decides the global batches: two runs of equal order see the same batches on any hardware.
+
+    Attributes:
+        shards: the files, in the order of the manifest.
+        vocabulary: special ids and continuation pieces.
+        objectives: one a phase; they differ in ``max_length``.
+        size: of a global batch.
+        seed: of the run.
+        keep_remainder: see ``make_plan``.
+    """
+
+    shards: tuple[Path, ...]
+    vocabulary: Vocabulary
+    objectives: tuple[Objective, ...]
+    size: BatchSize
+    seed: int
+    keep_remainder: bool = False
+
+    def shard_order(self, epoch: int) -> list[int]:
+        """The shards in the order of an epoch: shuffled in training, that of the manifest in evaluation."""
+        if self.keep_remainder:
+            return list(range(len(self.shards)))
+        shuffled: list[int] = permutation(len(self.shards), stream(key_of(self.seed, epoch))).tolist()
+        return shuffled
+
+
+class _Cut(NamedTuple):
+    """A global batch cut into micro-batches, with its counts."""
+
+    micro_batches: list[IntArray]
+    masked: int
+    pairs: int
+
+
+class MicroBatches(Dataset[PretrainingBatch]):
+    """A map from ``Index`` to micro-batch. Each process keeps the plan in use and the global batch in use, no more."""
+
+    def __init__(self, order: Order, *, micro_batches: int, static_shapes: bool = False) -> None:
+        """Cut the global batches of an order.
+
+        Args:
+            order: the global batches.
+            micro_batches: into how many each is cut, ranks times accumulation steps.
+            static_shapes: fill every micro-batch up to the same numbers of tokens, sequences and predictions.
+        """
+        self.order = order
+        self.micro_batches = micro_batches
+        self.shapes = [
+            StaticShape.of(
+                order.size.most_tokens(objective.max_length),
+                objective.max_length,
+                micro_batches,
+                objective.highest_mask_rate,
+            )
+            if static_shapes
+            else None
+            for objective in order.objectives
+        ]
+        self._plan: tuple[tuple[int, int, int], Shard, Plan] | None = None
+        self._cut: tuple[Index, _Cut] | None = None
+
+    def plan(self, phase: int, epoch: int, shard: int) -> tuple[Shard, Plan]:
+        """The tokens of a shard and its plan."""
+        name = (phase, epoch, shard)
+        if self._plan is None or self._plan[0] != name:
+            order = self.order
+            content = _read(order.shards[shard])
+            plan = make_plan(
+                content,
+                order.objectives[phase],
+                order.size,
+                seed=order.seed,
+                epoch=epoch,
+                shard_index=shard,
+                keep_remainder=order.keep_remainder,
+            )
+            self._plan = name, content, plan
+        return self._plan[1:]
+
+    def num_batches(self, phase: int, epoch: int, shard: int) -> int:
+        """Global batches of a shard."""
+        return self.plan(phase, epoch, shard)[1].num_batches
+
+    def __getitem__(self, index: Index) -> PretrainingBatch:
+        objective = self.order.objectives[index.phase]
+        masking = Masking.of(objective, index.mask_rate)
+        shard, plan = self.plan(index.phase, index.epoch, index.shard)
+        name = index._replace(micro_batch=0)
+        if self._cut is None or self._cut[0] != name:
+            self._cut = name, self._cut_batch(shard, plan, index.batch, masking)
+        batch = self._cut[1]
+        return pack(
+            shard,
+            plan,
+            batch.micro_batches[index.micro_batch],
+            masking,
+            self.order.vocabulary,
+            max_length=objective.max_length,
+            global_masked=batch.masked,
+            global_pairs=batch.pairs,
+            static=self.shapes[index.phase],
+        )
+
+    def _cut_batch(self, shard: Shard, plan: Plan, batch: int, masking: Masking) -> _Cut:
+        sequences = np.arange(plan.batches[batch], plan.batches[batch + 1])
+        masked = count_masked(shard, plan, sequences, masking, self.order.vocabulary)
+        pairs = int((plan.rows[sequences, LABEL] != IGNORED_LABEL).sum())
+        micro_batches = [sequences[chosen] for chosen in cut(plan.lengths[sequences], self.micro_batches)]
+        # At least 1, because the sums of losses are divided by these.
+        return _Cut(micro_batches, max(masked, 1), max(pairs, 1))
+
+
+def with_max_length(objective: Objective, max_length: int) -> Objective:
+    """The objective of another phase."""
+    return replace(objective, max_length=max_length)
+
+
+def _read(path: Path) -> Shard:
+    shard = read_shard(path)
+    if (np.diff(shard.sentence_offsets) < 1).any() or (np.diff(shard.document_offsets) < 1).any():
+        raise InputError(f"{path}: holds an empty sentence or document; prepare the corpus again")
+    return shard

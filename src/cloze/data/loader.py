@@ -1,0 +1,224 @@
+"""The loaders: they name micro-batches in order and let ``MicroBatches`` make them, here or in worker processes.
+
+Nothing but a place in that order is state, so a run goes on exactly where it stopped, on any number of ranks and
+workers.
+"""
+
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
+
+import torch
+from torch.utils.data import DataLoader
+
+from cloze.batch import PretrainingBatch
+from cloze.data.dataset import Index, MicroBatches
+
+ENDLESS = 2**40
+"""The length of a loader for a run of unknown length. It must have one: Lightning reads a batch ahead of a loader
+without length, and the saved state with it."""
+
+
+class Position(NamedTuple):
+    """A global batch: which of the epoch, which of the epoch's shuffled shards, which of the shard's batches."""
+
+    epoch: int
+    shard: int
+    batch: int
+
+
+class TrainingLoader:
+    """An endless walk over epochs, shards and global batches, of which a rank gets its micro-batches.
+
+    The position is that of the next global batch to be trained on, and the loader's whole state. Iterating again goes
+    on from there. Phases and mask rate follow from the number of global batches trained on so far.
+    """
+
+    def __init__(
+        self,
+        data: MicroBatches,
+        *,
+        rank: int = 0,
+        ranks: int = 1,
+        training_batches: int | None = None,
+        phase_ends: tuple[int, ...] = (),
+        batches_done: Callable[[], int] | None = None,
+        num_workers: int = 0,
+        pin_memory: bool = False,
+    ) -> None:
+        """Walk over the global batches of ``data.order``.
+
+        Args:
+            data: makes the micro-batches; it cuts each global batch into a multiple of ``ranks``.
+            rank: this process gets the micro-batches ``rank``, ``rank + ranks``, ...
+            ranks: number of processes.
+            training_batches: global batches of the whole training, after which the iteration ends; None for no end.
+            phase_ends: for each phase but the last, the number of global batches after which it ends.
+            batches_done: asked when an iteration begins: on how many global batches training has been. By default
+                those that this loader has delivered.
+            num_workers: processes that make batches; 0 for this one.
+            pin_memory: put batches into page-locked memory.
+        """
+        self.data = data
+        self.rank, self.ranks = rank, ranks
+        self.training_batches = training_batches
+        self.phase_ends = phase_ends
+        self.num_workers, self.pin_memory = num_workers, pin_memory
+        self.position = Position(0, 0, 0)
+        self._batches_done = batches_done
+        self._delivered = 0  # global batches
+        self._within = False  # between two micro-batches of one global batch
+
+    @property
+    def accumulation(self) -> int:
+        """Micro-batches of a rank in each global batch."""
+        return self.data.micro_batches // self.ranks
+
+    def __len__(self) -> int:
+        """Micro-batches of this rank in the whole training."""
+        return ENDLESS if self.training_batches is None else self.training_batches * self.accumulation
+
+    def __iter__(self) -> Iterator[PretrainingBatch]:
+        if self._batches_done is not None:
+            self._delivered = self._batches_done()
+        if self._delivered and self.position == Position(0, 0, 0):
+            raise RuntimeError(
+                f"training has been on {self._delivered} global batches, but the loader stands at the beginning: "
+                "its state was not restored from the checkpoint"
+            )
+        self._within = False
+        named: deque[tuple[Index, Position]] = deque()  # by the sampler, which runs ahead of the workers
+        for batch in _load(self.data, self._indices(named), self.num_workers, self.pin_memory):
+            index, following = named.popleft()
+            self._within = index.micro_batch + self.ranks < self.data.micro_batches
+            if not self._within:
+                self.position = following
+                self._delivered += 1
+            yield batch
+
+    def _indices(self, named: deque[tuple[Index, Position]]) -> Iterator[Index]:
+        for done, phase, position, shard in self._walk(self.position, self._delivered):
+            share = done / max(self.training_batches - 1, 1) if self.training_batches else 0.0
+            mask_rate = self.data.order.objectives[phase].mask_rate_at(share)
+            # A phase that ends breaks its epoch off: the next phase begins the next one.
+            ended = self._phase(done + 1) != phase
+            following = Position(position.epoch + 1, 0, 0) if ended else position._replace(batch=position.batch + 1)
+            for micro_batch in range(self.rank, self.data.micro_batches, self.ranks):
+                index = Index(phase, position.epoch, shard, position.batch, micro_batch, mask_rate)
+                named.append((index, following))
+                yield index
+
+    def _walk(self, position: Position, done: int) -> Iterator[tuple[int, int, Position, int]]:
+        """Batches done, phase, position and shard of each global batch from a position on."""
+        epoch, start, batch = position
+        while True:
+            phase = self._phase(done)
+            batches = 0
+            for place, shard in enumerate(self.data.order.shard_order(epoch)[start:], start):
+                number = self.data.num_batches(phase, epoch, shard)
+                batches += number
+                while batch < number and self._phase(done) == phase and not self._ended(done):
+                    yield done, phase, Position(epoch, place, batch), shard
+                    batch, done = batch + 1, done + 1
+                if self._phase(done) != phase:
+                    break
+                if self._ended(done):
+                    return
+                batch = 0
+            if start == 0 and batches == 0:
+                raise RuntimeError("the corpus has no batch: its training shards are empty")
+            epoch, start, batch = epoch + 1, 0, 0
+
+    def _ended(self, done: int) -> bool:
+        return self.training_batches is not None and done >= self.training_batches
+
+    def _phase(self, done: int) -> int:
+        return bisect_right(self.phase_ends, done)
+
+    def state_dict(self) -> dict[str, int]:
+        """The position: three integers.
+
+        Raises:
+            RuntimeError: between the micro-batches of one global batch, where a checkpoint would lose the gradients
+                accumulated so far.
+        """
+        if self._within:
+            raise RuntimeError("a checkpoint can be saved only after the last micro-batch of a global batch")
+        return self.position._asdict()
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Go on from a position."""
+        self.position = Position(state["epoch"], state["shard"], state["batch"])
+        self._within = False
+
+
+class HeldoutLoader:
+    """The same micro-batches in the same order at every evaluation."""
+
+    def __init__(
+        self,
+        data: MicroBatches,
+        *,
+        rank: int = 0,
+        ranks: int = 1,
+        max_tokens: int | None = None,
+        num_workers: int = 0,
+        pin_memory: bool = False,
+    ) -> None:
+        """Walk once over the global batches of ``data.order``, which are cut into one micro-batch a rank.
+
+        Args:
+            data: makes the micro-batches.
+            rank: of this process.
+            ranks: number of processes.
+            max_tokens: stop after the batch that reaches so many tokens.
+            num_workers: processes that make batches; 0 for this one.
+            pin_memory: put batches into page-locked memory.
+        """
+        self.data = data
+        self.rank, self.ranks = rank, ranks
+        self.num_workers, self.pin_memory = num_workers, pin_memory
+        self._batches = list(self._within(max_tokens))
+
+    def _within(self, max_tokens: int | None) -> Iterator[tuple[int, int]]:
+        tokens = 0
+        for shard in self.data.order.shard_order(0):
+            _, plan = self.data.plan(0, 0, shard)
+            for batch in range(plan.num_batches):
+                if max_tokens is not None and tokens >= max_tokens:
+                    return
+                tokens += int(plan.lengths[plan.batches[batch] : plan.batches[batch + 1]].sum())
+                yield shard, batch
+
+    def __len__(self) -> int:
+        """Micro-batches of each rank."""
+        return len(self._batches) * (self.data.micro_batches // self.ranks)
+
+    def __iter__(self) -> Iterator[PretrainingBatch]:
+        mask_rate = self.data.order.objectives[0].mask_rate
+        indices = (
+            Index(0, 0, shard, batch, micro_batch, mask_rate)
+            for shard, batch in self._batches
+            for micro_batch in range(self.rank, self.data.micro_batches, self.ranks)
+        )
+        return _load(self.data, indices, self.num_workers, self.pin_memory)
+
+
+def _load(
+    data: MicroBatches, indices: Iterable[Index], num_workers: int, pin_memory: bool
+) -> Iterator[PretrainingBatch]:
+    loader = DataLoader(
+        data,
+        batch_size=None,
+        sampler=indices,
+        collate_fn=_unchanged,
+        num_workers=num_workers,
+        pin_memory=pin_memory,
+        generator=torch.Generator(),  # the workers' base seed must not draw from the global one
+    )
+    return iter(loader)
+
+
+def _unchanged(batch: Any) -> Any:
+    return batch

@@ -1,0 +1,214 @@
+"""The data module of pre-training: from a prepared corpus (or raw text) to batches."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from lightning import LightningDataModule
+from tokenizers import Tokenizer
+
+from cloze.batch import PretrainingBatch
+from cloze.data.dataset import MicroBatches, Order, with_max_length
+from cloze.data.loader import HeldoutLoader, TrainingLoader
+from cloze.data.masking import Vocabulary
+from cloze.data.objective import Objective
+from cloze.data.plan import BatchSize
+from cloze.errors import InputError
+from cloze.text.manifest import Manifest, ShardInfo
+from cloze.text.prepare import Preparation
+from cloze.text.tokenizer import continuation_pieces, load_tokenizer
+
+HELDOUT_SEED = 0
+"""Held-out pairs and masks are the same whatever the seed of the run, so that runs can be compared."""
+
+HELDOUT_MASK_RATE = 0.15
+"""Held-out losses are comparable only at one rate."""
+
+
+class PretrainingData(LightningDataModule):
+    """Masked, packed pairs of segments from the shards of a prepared corpus.
+
+    Ranks, their number and the accumulation steps are the trainer's, which needs ``use_distributed_sampler=False``.
+    One iteration of the training loader is the whole training, over as many epochs as it takes, so that the trainer
+    counts steps and one Lightning epoch.
+    """
+
+    def __init__(
+        self,
+        *,
+        folder: str | Path,
+        objective: Objective,
+        preparation: Preparation | None = None,
+        seed: int = 1,
+        batch_tokens: int | None = None,
+        batch_sequences: int | None = None,
+        phases: Sequence[tuple[float, int]] | None = None,
+        training_batches: int | None = None,
+        heldout_tokens: int | None = 500_000,
+        num_workers: int = 0,
+        static_shapes: bool = False,
+        pin_memory: bool = False,
+    ) -> None:
+        """Describe the data; nothing is read before ``setup``.
+
+        Args:
+            folder: the prepared corpus.
+            objective: pairs and masks.
+            preparation: makes the corpus when nothing lies in the folder; None takes what lies there.
+            seed: of the order, the pairs and the masks.
+            batch_tokens: tokens of a global batch: sequences are added as long as they fit.
+            batch_sequences: or its number of sequences.
+            phases: (share of training, max_length) one after the other, as ((0.9, 128), (0.1, 512)); the shares sum to
+                1. None for ``objective.max_length`` all along. Held-out sequences always have ``objective.max_length``.
+            training_batches: global batches of the whole training; None where only the clock knows. Phases and a mask
+                rate that changes need it.
+            heldout_tokens: evaluate on about so many tokens; None for all.
+            num_workers: processes that make batches; 0 for the training process.
+            static_shapes: fill micro-batches up to constant shapes, for compiled steps.
+            pin_memory: put batches into page-locked memory, for copies to a GPU.
+
+        Raises:
+            InputError: for values that exclude each other or lie outside their range.
+        """
+        super().__init__()
+        self.folder = Path(folder)
+        self.objective = objective
+        self.preparation = preparation
+        self.seed = seed
+        self.size = BatchSize(tokens=batch_tokens, sequences=batch_sequences)
+        self.phases = [(float(share), int(length)) for share, length in phases or [(1.0, objective.max_length)]]
+        self.training_batches = training_batches
+        self.heldout_tokens = heldout_tokens
+        self.num_workers, self.static_shapes, self.pin_memory = num_workers, static_shapes, pin_memory
+        self.manifest: Manifest
+        self.tokenizer: Tokenizer
+        self._check_phases()
+
+    def _check_phases(self) -> None:
+        shares = [share for share, _ in self.phases]
+        if abs(sum(shares) - 1) > 1e-6 or min(shares) <= 0:
+            raise InputError(f"data.phases: the shares of training are {shares}; expected positive ones that sum to 1")
+        if self.size.tokens is not None and self.size.tokens < self.max_length:
+            raise InputError(
+                f"data.batch_tokens={self.size.tokens}: expected at least one sequence of max_length={self.max_length}"
+            )
+        if self.heldout_tokens is not None and self.heldout_tokens < self.objective.max_length:
+            raise InputError(
+                f"data.heldout_tokens={self.heldout_tokens}: expected at least one sequence, or null for all"
+            )
+
+    @property
+    def max_length(self) -> int:
+        """Tokens of the longest sequence of any phase."""
+        return max(length for _, length in self.phases)
+
+    def accumulation(self, micro_batch_tokens: int, ranks: int) -> int:
+        """Accumulation steps with which micro-batches have at most about so many tokens."""
+        return self.size.accumulation(self.max_length, micro_batch_tokens, ranks)
+
+    def prepare_data(self) -> None:
+        """Prepare the corpus if nothing has been prepared yet; refuse one that was prepared otherwise."""
+        if self.preparation is not None:
+            self.preparation.ensure(self.folder)
+
+    def setup(self, stage: str | None = None) -> None:  # noqa: ARG002
+        """Read the manifest and the tokenizer.
+
+        Raises:
+            InputError: the folder is not a prepared corpus, or its parts do not belong together.
+        """
+        self.manifest = Manifest.load(self.folder)
+        self.tokenizer = load_tokenizer(self.folder / "tokenizer")
+        self.manifest.check_tokenizer(self.tokenizer, name=str(self.folder / "tokenizer"), folder=self.folder)
+        if self.objective.pairs == "next_sentence" and all(info.documents < 2 for info in self.manifest.train):
+            raise InputError(
+                f"{self.folder}: no shard has two documents, so there is no random next sentence; "
+                "check how documents are separated, or use objective=mlm or objective=mlm_sop"
+            )
+        pieces = self.tokenizer.get_vocab()
+        self.vocabulary = Vocabulary(
+            size=self.tokenizer.get_vocab_size(),
+            cls=pieces["[CLS]"],
+            sep=pieces["[SEP]"],
+            mask=pieces["[MASK]"],
+            pad=pieces["[PAD]"],
+            continues=continuation_pieces(sorted(pieces, key=pieces.__getitem__)),
+        )
+
+    def batches_in_epoch(self, epoch: int, phase: int = 0) -> int:
+        """Global batches of an epoch, by planning every shard (some seconds for 10^9 tokens)."""
+        data = MicroBatches(self._training_order(), micro_batches=1)
+        return sum(data.num_batches(phase, epoch, shard) for shard in range(len(self.manifest.train)))
+
+    def train_dataloader(self) -> TrainingLoader:
+        """The walk over the training shards for this rank.
+
+        Raises:
+            InputError: phases or a changing mask rate without a known length of training.
+        """
+        if self.training_batches is None and (len(self.phases) > 1 or self.objective.final_mask_rate is not None):
+            raise InputError(
+                "data.phases and objective.final_mask_rate follow the position of training: expected a length in "
+                "steps, tokens or epochs; set trainer.max_steps"
+            )
+        rank, ranks, accumulation = self._place()
+        ends, done = [], 0.0
+        for share, _ in self.phases[:-1]:
+            done += share
+            ends.append(round(done * (self.training_batches or 0)))
+        return TrainingLoader(
+            MicroBatches(self._training_order(), micro_batches=ranks * accumulation, static_shapes=self.static_shapes),
+            rank=rank,
+            ranks=ranks,
+            training_batches=self.training_batches,
+            phase_ends=tuple(ends),
+            batches_done=self._batches_done,
+            num_workers=self.num_workers,
+            pin_memory=self.pin_memory,
+        )
+
+    def val_dataloader(self) -> HeldoutLoader | list[PretrainingBatch]:
+        """The same held-out batches at every call; without held-out documents an empty list."""
+        if not self.manifest.heldout:
+            return []
+        rank, ranks, accumulation = self._place()
+        objective = replace(self.objective, mask_rate=HELDOUT_MASK_RATE, final_mask_rate=None)
+        most = self.size.most_tokens(objective.max_length)
+        order = Order(
+            shards=self._paths(self.manifest.heldout),
+            vocabulary=self.vocabulary,
+            objectives=(objective,),
+            size=BatchSize(tokens=min(most, self.heldout_tokens or most)),
+            seed=HELDOUT_SEED,
+            keep_remainder=True,
+        )
+        return HeldoutLoader(
+            MicroBatches(order, micro_batches=ranks * accumulation, static_shapes=self.static_shapes),
+            rank=rank,
+            ranks=ranks,
+            max_tokens=self.heldout_tokens,
+            num_workers=self.num_workers,
+            pin_memory=self.pin_memory,
+        )
+
+    def _training_order(self) -> Order:
+        return Order(
+            shards=self._paths(self.manifest.train),
+            vocabulary=self.vocabulary,
+            objectives=tuple(with_max_length(self.objective, length) for _, length in self.phases),
+            size=self.size,
+            seed=self.seed,
+        )
+
+    def _paths(self, shards: Sequence[ShardInfo]) -> tuple[Path, ...]:
+        return tuple(self.folder / info.file for info in shards)
+
+    def _place(self) -> tuple[int, int, int]:
+        """Rank, number of ranks and accumulation steps; alone without a trainer."""
+        if self.trainer is None:
+            return 0, 1, 1
+        return self.trainer.global_rank, self.trainer.world_size, self.trainer.accumulate_grad_batches
+
+    def _batches_done(self) -> int:
+        """Each optimizer step is one global batch."""
+        return 0 if self.trainer is None else self.trainer.global_step
