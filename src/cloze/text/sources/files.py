@@ -1,0 +1,163 @@
+"""Text files: plain text, Markdown, JSON lines and Parquet, by name or by pattern."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from glob import glob, has_magic
+from pathlib import Path
+from typing import Literal, get_args
+
+from cloze.errors import InputError
+from cloze.text.documents import Document, Unit
+from cloze.text.sources import jsonl, markdown, parquet, plain
+from cloze.text.sources.lines import COMPRESSIONS, LineDecoder, open_text, raw_lines
+
+Format = Literal["text", "markdown", "jsonl", "parquet"]
+FORMATS: dict[str, Format] = {
+    ".txt": "text",
+    ".md": "markdown",
+    ".markdown": "markdown",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".parquet": "parquet",
+}
+# What a compressed file holds is not known before it is read; text shrinks to about a third.
+COMPRESSION_RATIO = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextFiles:
+    """Documents from files of text.
+
+    Large ``.txt`` and ``.jsonl`` files are cut into byte ranges and Parquet files into row groups, so that workers share
+    them; a compressed file is one unit, read as a stream. A document whose first line begins in a range belongs to it.
+
+    Attributes:
+        files: paths and patterns (``*``, ``?``, ``[...]``, ``**`` for folders in folders).
+        format: how to read the files; None goes by each file's suffix, after ``.gz``, ``.xz`` or ``.zst``.
+        field: the JSON lines' key or the Parquet column that holds the text.
+        document_boundary: what ends a document of a ``.txt`` file: a blank line, each line, or only the end of the file.
+        document_start: a regular expression that matches at the beginning of the first line of a document of a ``.txt``
+            file; it replaces `document_boundary`. A look-behind sees the line before.
+        skip_lines: a regular expression; lines of ``.txt`` files that match it, from their first visible character on, are
+            left out.
+        on_bad_line: ``stop``, or ``skip`` and count lines (and Parquet rows) that are not UTF-8, hold NUL bytes, are longer
+            than `max_line_bytes`, or are not JSON objects with the field.
+        max_line_bytes: length from which a line is taken for an error.
+        max_document_megabytes: where a longer document is cut in two (at an end of line), so that memory stays bounded.
+        unit_megabytes: size of the byte ranges.
+    """
+
+    files: str | Sequence[str]
+    format: Format | None = None
+    field: str = "text"
+    document_boundary: plain.Boundary = "blank_line"
+    document_start: str | None = None
+    skip_lines: str | None = None
+    on_bad_line: Literal["stop", "skip"] = "stop"
+    max_line_bytes: int = 10_000_000
+    max_document_megabytes: float = 16.0
+    unit_megabytes: float = 8.0
+
+    def __post_init__(self) -> None:
+        _check_choice("format", self.format, (*get_args(Format), None))
+        _check_choice("document_boundary", self.document_boundary, get_args(plain.Boundary))
+        _check_choice("on_bad_line", self.on_bad_line, ("stop", "skip"))
+        for key in ("max_line_bytes", "max_document_megabytes", "unit_megabytes"):
+            if getattr(self, key) <= 0:
+                raise InputError(f"corpus.source.{key}={getattr(self, key)}: must be positive")
+        for key in ("document_start", "skip_lines"):
+            try:
+                re.compile(getattr(self, key) or "")
+            except re.error as error:
+                raise InputError(f"corpus.source.{key}: is not a regular expression ({error})") from error
+
+    @property
+    def name(self) -> str:
+        return "files"
+
+    def units(self) -> list[Unit]:
+        return [unit for path in self.paths() for unit in self._cut(path)]
+
+    def fingerprint(self) -> dict[str, object]:
+        stats = [(path, Path(path).stat()) for path in self.paths()]
+        return {"files": [{"path": path, "bytes": stat.st_size, "mtime": int(stat.st_mtime)} for path, stat in stats]}
+
+    def documents(self, unit: Unit, counts: Counter[str]) -> Iterator[Document]:
+        skip = self.on_bad_line == "skip"
+        if self._format(unit.path) == "parquet":
+            yield from parquet.documents(unit, self.field, counts, skip_bad_rows=skip)
+            return
+        decoder = LineDecoder(unit.path, self.max_line_bytes, skip, counts)
+        with open_text(unit.path) as stream:
+            lines = raw_lines(stream, unit.start, self.max_line_bytes)
+            if self._format(unit.path) == "jsonl":
+                yield from jsonl.documents(lines, unit, decoder, self.field)
+                return
+            max_document_bytes = self.max_document_megabytes * 1e6
+            if self._format(unit.path) == "markdown":
+                yield from markdown.documents(lines, unit, decoder, max_document_bytes)
+                return
+            starts = plain.document_start(self.document_boundary, self.document_start)
+            yield from plain.documents(lines, unit, decoder, starts, self.skip_lines, max_document_bytes)
+
+    def paths(self) -> list[str]:
+        """The files in the order of reading: patterns in the order given, the matches of each sorted, nothing twice."""
+        patterns = [self.files] if isinstance(self.files, str) else list(self.files)
+        found = dict.fromkeys(path for pattern in patterns for path in _matches(str(Path(pattern).expanduser())))
+        if not found:
+            raise InputError(
+                "corpus.files: names no file; give paths or patterns, for example corpus.files='texts/*.txt'"
+            )
+        return list(found)
+
+    def _format(self, path: str) -> Format:
+        if self.format is not None:
+            return self.format
+        suffixes = Path(path).suffixes
+        compressed = bool(suffixes) and suffixes[-1] in COMPRESSIONS
+        suffix = "".join(suffixes[-2:-1] if compressed else suffixes[-1:])
+        if suffix not in FORMATS or (compressed and FORMATS[suffix] == "parquet"):
+            known = ", ".join(FORMATS)
+            raise InputError(
+                f"{path}: its format cannot be told from its name (known: {known}, and .gz, .xz or .zst after all but"
+                " .parquet); choose other corpus.files or state corpus.source.format"
+            )
+        return FORMATS[suffix]
+
+    def _cut(self, path: str) -> list[Unit]:
+        kind, size = self._format(path), Path(path).stat().st_size
+        if kind == "parquet":
+            return parquet.units(path, self.field)
+        if Path(path).suffix in COMPRESSIONS:
+            return [Unit(path, 0, -1, size * COMPRESSION_RATIO)]
+        whole_document = kind == "markdown" or (
+            kind == "text" and self.document_boundary == "file" and self.document_start is None
+        )
+        if whole_document or size <= self.unit_megabytes * 1e6:
+            return [Unit(path, 0, -1, size)]
+        step = int(self.unit_megabytes * 1e6)
+        return [Unit(path, start, min(start + step, size), min(step, size - start)) for start in range(0, size, step)]
+
+
+def _matches(pattern: str) -> list[str]:
+    """Files that `pattern` names, sorted."""
+    if has_magic(pattern):
+        files = sorted(path for path in glob(pattern, recursive=True) if Path(path).is_file())
+        if not files:
+            raise InputError(f"corpus.files: no file matches {pattern!r} (in {Path.cwd()})")
+        return files
+    if Path(pattern).is_dir():
+        raise InputError(
+            f"corpus.files: {pattern!r} is a directory; name its files, for example corpus.files='{pattern}/**/*.txt'"
+        )
+    if not Path(pattern).exists():
+        raise InputError(f"corpus.files: {pattern!r} does not exist (in {Path.cwd()})")
+    return [pattern]
+
+
+def _check_choice(key: str, value: object, choices: Sequence[object]) -> None:
+    if value not in choices:
+        known = ", ".join("null" if choice is None else str(choice) for choice in choices)
+        raise InputError(f"corpus.source.{key}={value}: must be one of {known}")

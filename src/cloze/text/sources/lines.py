@@ -1,0 +1,123 @@
+"""Lines of text files: compressed or not, from any byte on, never more than one line in memory."""
+
+import gzip
+import io
+import lzma
+import zlib
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, NamedTuple, cast
+
+import pyarrow
+
+from cloze.errors import InputError
+
+COMPRESSIONS = (".gz", ".xz", ".zst")
+BUFFER_BYTES = 1 << 20
+LOOK_BACK_BYTES = (
+    1 << 16
+)  # a longer line before a cut is known by its tail only, which is enough to see that it is not blank
+UTF8_BOM = b"\xef\xbb\xbf"
+
+
+class RawLine(NamedTuple):
+    """A line as it stands in the file."""
+
+    offset: int  # of its first byte in the (decompressed) text
+    content: bytes  # with its end of line; at most the reader's limit
+    complete: bool  # False when the line is longer than the limit: the rest has been skipped
+
+
+@contextmanager
+def open_text(path: str) -> Iterator[BinaryIO]:
+    """Opens `path` for reading bytes, decompressed by its suffix.
+
+    Raises:
+        InputError: the file cannot be opened, or (inside the context) turns out to be damaged or cut short.
+    """
+    suffix = Path(path).suffix
+    try:
+        if suffix == ".gz":
+            stream = cast(BinaryIO, gzip.open(path))
+        elif suffix == ".xz":
+            stream = cast(BinaryIO, lzma.open(path))
+        elif suffix == ".zst":
+            stream = io.BufferedReader(pyarrow.input_stream(path, compression="zstd"), BUFFER_BYTES)  # type: ignore[type-var]
+        else:
+            stream = open(path, "rb", buffering=BUFFER_BYTES)
+        with stream:
+            yield stream
+    except (EOFError, OSError, lzma.LZMAError, zlib.error) as error:
+        if suffix in COMPRESSIONS and not isinstance(error, FileNotFoundError | PermissionError):
+            raise InputError(
+                f"{path}: the {suffix} file is damaged or cut short ({error}); fetch or write it again"
+            ) from error
+        raise InputError(
+            f"{path}: cannot be read ({error.strerror if isinstance(error, OSError) else error})"
+        ) from error
+
+
+def raw_lines(stream: BinaryIO, start: int, max_line_bytes: int) -> Iterator[RawLine]:
+    """Lines of `stream` from the line that contains byte ``start - 1``, so that the first one is the context of the cut."""
+    offset = start
+    if start > 0:
+        offset = max(0, start - LOOK_BACK_BYTES)
+        stream.seek(offset)
+        offset += stream.read(start - 1 - offset).rfind(b"\n") + 1
+        stream.seek(offset)
+    while content := stream.readline(max_line_bytes + 1):
+        length = len(content)
+        complete = length <= max_line_bytes or content.endswith(b"\n")
+        last = content
+        while not last.endswith(b"\n") and (last := stream.readline(BUFFER_BYTES)):
+            length += len(last)
+        if offset == 0 and content.startswith(UTF8_BOM):
+            content = content[len(UTF8_BOM) :]
+        yield RawLine(offset, content, complete)
+        offset += length
+
+
+def line_number(path: str, offset: int) -> int:
+    """Number, from 1, of the line that holds byte `offset`; reads the file up to there, so it is for messages only."""
+    number = 1
+    with open_text(path) as stream:
+        while offset > 0 and (block := stream.read(min(offset, BUFFER_BYTES))):
+            number += block.count(b"\n")
+            offset -= len(block)
+    return number
+
+
+@dataclass(frozen=True)
+class LineDecoder:
+    """Turns raw lines of one file into text; what cannot be text stops the reading or is skipped and counted."""
+
+    path: str
+    max_line_bytes: int
+    skip_bad_lines: bool
+    counts: Counter[str]
+
+    def decode(self, line: RawLine) -> str | None:
+        """Text of `line` without white space around it, or None when the line is bad and to be skipped.
+
+        Raises:
+            InputError: the line is bad and bad lines are not to be skipped.
+        """
+        if not line.complete:
+            return self.reject("overlong_lines", f"the line is longer than {self.max_line_bytes:,} bytes", line.offset)
+        if b"\0" in line.content:
+            return self.reject("nul_lines", "the line holds NUL bytes, so this is hardly a text", line.offset)
+        try:
+            return line.content.decode().strip()
+        except UnicodeDecodeError as error:
+            reason = f"the line is not UTF-8 (byte {line.content[error.start]:#04x}); convert the file with iconv"
+            return self.reject("undecodable_lines", reason, line.offset)
+
+    def reject(self, kind: str, reason: str, offset: int) -> None:
+        """Counts a bad line as `kind`, or stops with `reason`."""
+        if not self.skip_bad_lines:
+            where = f"{self.path}, line {line_number(self.path, offset)}"
+            raise InputError(f"{where}: {reason}, or skip such lines with corpus.source.on_bad_line=skip")
+        self.counts[kind] += 1

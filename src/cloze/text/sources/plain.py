@@ -1,0 +1,76 @@
+"""Documents of plain text, cut by a rule, from any range of bytes of a file."""
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Literal
+
+from cloze.text.documents import Document, Unit
+from cloze.text.sources.lines import LineDecoder, RawLine
+
+Boundary = Literal["blank_line", "line", "file"]
+DocumentStart = Callable[[bytes, bytes], bool]
+
+
+def document_start(boundary: Boundary, pattern: str | None) -> DocumentStart:
+    """The rule that tells, from the line before and a line that is not blank, whether a document starts with the line.
+
+    A `pattern` replaces `boundary`: it must match at the beginning of the line; its look-behinds see the line before.
+    """
+    if pattern is not None:
+        matches = re.compile(pattern, re.MULTILINE).match
+
+        def by_pattern(before: bytes, line: bytes) -> bool:
+            context = before.decode(errors="replace")
+            return matches(context + line.decode(errors="replace").rstrip("\r\n"), len(context)) is not None
+
+        return by_pattern
+    if boundary == "blank_line":
+        return lambda before, line: not before.strip()
+    return lambda before, line: boundary == "line"
+
+
+def documents(
+    lines: Iterator[RawLine],
+    unit: Unit,
+    decoder: LineDecoder,
+    starts_document: DocumentStart,
+    skip_lines: str | None,
+    max_document_bytes: float,
+) -> Iterator[Document]:
+    """Documents whose first line begins in the bytes of `unit`; the last one is read to its end, beyond the unit's.
+
+    Args:
+        lines: from the line before the unit on.
+        skip_lines: pattern of lines to leave out.
+        max_document_bytes: a longer document is cut in two (``cut_documents``), so that memory stays bounded.
+    """
+    is_skipped = re.compile(skip_lines).match if skip_lines is not None else None
+    gathered: list[str] | None = None  # None while no document of this unit is open
+    begin = size = 0
+    before = b""
+    for line in lines:
+        blank = line.content.isspace()
+        first = unit.start == 0 and gathered is None
+        if not blank and (first or starts_document(before, line.content)):
+            if gathered:
+                yield Document(gathered, f"{unit.path}, byte {begin}")
+            gathered = [] if unit.start <= line.offset else None
+            begin, size = line.offset, 0
+            ended = 0 <= unit.end <= line.offset
+        else:
+            ended = gathered is None and 0 <= unit.end <= line.offset
+        if ended:
+            return
+        before = line.content
+        if blank or gathered is None:
+            continue
+        text = decoder.decode(line)
+        if text and not (is_skipped and is_skipped(text)):
+            if size > max_document_bytes:
+                decoder.counts["cut_documents"] += 1
+                yield Document(gathered, f"{unit.path}, byte {begin}")
+                gathered, begin, size = [], line.offset, 0
+            gathered.append(text)
+            size += len(line.content)
+    if gathered:
+        yield Document(gathered, f"{unit.path}, byte {begin}")
