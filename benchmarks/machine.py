@@ -1,0 +1,36 @@
+"""What every figure is shown with: the machine, the versions, the date."""
+
+import datetime as dt
+import os
+import platform
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+
+def describe_machine() -> dict[str, str]:
+    """Columns that make a figure worth quoting."""
+    cpu = platform.processor() or "unknown"
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        names = [line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
+        cpu = names[0] if names else cpu
+    return {
+        "machine": f"{cpu}, {os.cpu_count()} cores",
+        "versions": f"Python {platform.python_version()}, torch {torch.__version__}",
+        "date": dt.datetime.now(tz=dt.UTC).date().isoformat(),
+    }
+
+
+def print_rows(rows: Iterable[Mapping[str, Any]]) -> None:
+    """One line a row: what was measured, ours, the peer's, the ratio, and what else the row holds."""
+    for row in rows:
+        others = {k: v for k, v in row.items() if k not in {"what", "unit", "ours", "peer", "peer_name", "ratio"}}
+        details = ", ".join(f"{k} {v:.3g}" if isinstance(v, float) else f"{k} {v}" for k, v in others.items())
+        print(
+            f"{row['what']}: ours {row['ours']:,.0f}, {row['peer_name']} {row['peer']:,.0f} {row['unit']}, "
+            f"ratio {row['ratio']:.2f} ({details})",
+            flush=True,
+        )

@@ -1,0 +1,63 @@
+"""The shape of an encoder, in the published names."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class BertConfig:
+    """The shape of a BERT encoder; the defaults are BERT-Base (Devlin et al. 2019, section 3).
+
+    Attributes:
+        vocab_size: V, the number of word pieces.
+        hidden_size: D, the width of every token vector.
+        num_hidden_layers: the number of Transformer blocks.
+        num_attention_heads: H; each head has K = D / H dimensions.
+        intermediate_size: the width of the feed-forward layer, 4 D as published.
+        max_position_embeddings: the longest sequence that the learned positions reach.
+        type_vocab_size: the number of segments (A and B).
+        hidden_dropout_prob: dropout on the embeddings and on the output of each sub-layer.
+        attention_probs_dropout_prob: dropout on the attention probabilities.
+        initializer_range: standard deviation of the truncated-normal initialisation (cut at two of them).
+        layer_norm_eps: epsilon of every LayerNorm.
+
+    Raises:
+        ValueError: where no encoder can have this shape.
+    """
+
+    vocab_size: int
+    hidden_size: int = 768
+    num_hidden_layers: int = 12
+    num_attention_heads: int = 12
+    intermediate_size: int = 3072
+    max_position_embeddings: int = 512
+    type_vocab_size: int = 2
+    hidden_dropout_prob: float = 0.1
+    attention_probs_dropout_prob: float = 0.1
+    initializer_range: float = 0.02
+    layer_norm_eps: float = 1e-12
+
+    def __post_init__(self) -> None:
+        for name in (
+            "vocab_size",
+            "hidden_size",
+            "num_hidden_layers",
+            "num_attention_heads",
+            "intermediate_size",
+            "max_position_embeddings",
+            "type_vocab_size",
+        ):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)}: it must be at least 1")
+        if self.hidden_size % self.num_attention_heads:
+            raise ValueError(
+                f"hidden_size={self.hidden_size} cannot be shared evenly by num_attention_heads="
+                f"{self.num_attention_heads}: choose a multiple"
+            )
+        for name in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
+            if not 0.0 <= getattr(self, name) < 1.0:
+                raise ValueError(f"{name}={getattr(self, name)}: it must be at least 0 and below 1")
+
+    @property
+    def head_size(self) -> int:
+        """K, the dimensions of one attention head."""
+        return self.hidden_size // self.num_attention_heads

@@ -1,0 +1,104 @@
+"""The two pre-training heads on the encoder: masked language model and next sentence (Devlin et al. 2019, section 3.1).
+
+Legend for shapes: see ``cloze.batch``.
+"""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cloze.batch import IGNORED_LABEL, Packed, PretrainingBatch
+from cloze.model.config import BertConfig
+from cloze.model.encoder import Encoder
+from cloze.model.loss import CrossEntropy, linear_cross_entropy
+
+
+class MaskedLMHead(nn.Module):
+    """A transform of the vectors at masked positions; the decoder is tied to the word embeddings."""
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__()
+        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
+        self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.decoder_bias = nn.Parameter(torch.zeros(config.vocab_size))
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """(M, D) -> (M, D), ready for the tied decoder."""
+        return self.norm(F.gelu(self.dense(hidden)))  # type: ignore[no-any-return]
+
+
+class Pooler(nn.Module):
+    """The vector of [CLS] through a dense layer and tanh, which stands for the whole sequence."""
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__()
+        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
+
+    def forward(self, hidden: Tensor, packed: Packed) -> Tensor:
+        """(N, D) -> (B, D)."""
+        # An empty sequence, which only pads B to a constant, may begin behind the last token.
+        first = packed.cu_seqlens[:-1].clamp(max=hidden.shape[0] - 1)
+        return torch.tanh(self.dense(hidden[first]))
+
+
+class PretrainingLogits(NamedTuple):
+    """What both heads say: ``masked_lm`` (M, V) and ``next_sentence`` (B, 2)."""
+
+    masked_lm: Tensor
+    next_sentence: Tensor
+
+
+class PretrainingLosses(NamedTuple):
+    """Sums, not means, with the number of right answers: to be divided by the counts of the global batch."""
+
+    masked_lm: CrossEntropy
+    next_sentence: CrossEntropy
+
+
+class BertForPreTraining(nn.Module):
+    """Encoder, pooler and both heads, initialised as published."""
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = Encoder(config)
+        self.pooler = Pooler(config)
+        self.masked_lm_head = MaskedLMHead(config)
+        self.next_sentence_head = nn.Linear(config.hidden_size, 2)
+        self.apply(self._initialise)
+
+    def _initialise(self, module: nn.Module) -> None:
+        """Truncated normal for every matrix, zero for every bias (google-research/bert, ``create_initializer``)."""
+        if isinstance(module, (nn.Linear, nn.Embedding)):
+            std = self.config.initializer_range
+            nn.init.trunc_normal_(module.weight, std=std, a=-2 * std, b=2 * std)
+        if isinstance(module, nn.Linear):
+            nn.init.zeros_(module.bias)
+
+    @property
+    def decoder_weight(self) -> Tensor:
+        """(V, D), the word embeddings."""
+        return self.encoder.embeddings.word_embeddings.weight
+
+    def forward(self, packed: Packed, masked_positions: Tensor) -> PretrainingLogits:
+        """The logits of both heads; the masked-language-model head runs on ``masked_positions`` (M,) only."""
+        hidden = self.encoder(packed)
+        masked = self.masked_lm_head(hidden[masked_positions])
+        return PretrainingLogits(
+            F.linear(masked, self.decoder_weight, self.masked_lm_head.decoder_bias),
+            self.next_sentence_head(self.pooler(hidden, packed)),
+        )
+
+    def losses(self, batch: PretrainingBatch) -> PretrainingLosses:
+        """Both losses without ever holding the (M, V) logits."""
+        hidden = self.encoder(batch.packed)
+        masked = self.masked_lm_head(hidden[batch.masked_positions])
+        masked_lm = linear_cross_entropy(
+            masked, self.decoder_weight, self.masked_lm_head.decoder_bias, batch.masked_labels
+        )
+        logits = self.next_sentence_head(self.pooler(hidden, batch.packed)).float()
+        labels = batch.next_sentence_labels
+        loss = F.cross_entropy(logits, labels, reduction="sum", ignore_index=IGNORED_LABEL)
+        return PretrainingLosses(masked_lm, CrossEntropy(loss, (logits.argmax(-1) == labels).sum()))

@@ -1,0 +1,128 @@
+"""Pre-training on masked tokens and sentence pairs, as a LightningModule."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from lightning import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from cloze.batch import IGNORED_LABEL, PretrainingBatch
+from cloze.model.heads import BertForPreTraining
+from cloze.optim.groups import parameter_groups
+from cloze.optim.schedules import Schedule
+
+
+class Pretraining(LightningModule):
+    """Masked language model and next sentence (Devlin et al. 2019, section 3.1) on one encoder.
+
+    Both losses are sums divided by the counts of the whole global batch, which each batch carries: so ranks,
+    micro-batches and padding change nothing but the order of summation.
+
+    Args:
+        model: the encoder with both heads.
+        optimizer: from parameter groups to an optimizer; its learning rate is the schedule's peak.
+        schedule: the multiplier of the learning rate.
+        position: where training stands, from the number of optimizer steps; in the unit of ``length``. ``None`` counts
+            the steps themselves.
+        length: how long training is, in steps or seconds.
+        weight_decay: of matrices; biases and norms never decay.
+        log_every: optimizer steps between two rows of the training metrics.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: BertForPreTraining,
+        optimizer: Callable[[Iterable[dict[str, Any]]], Optimizer],
+        schedule: Schedule,
+        length: float,
+        position: Callable[[int], float] | None = None,
+        weight_decay: float = 0.01,
+        log_every: int = 10,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.make_optimizer = optimizer
+        self.schedule = schedule
+        self.length = length
+        self.position = position or float
+        self.weight_decay = weight_decay
+        self.log_every = log_every
+        self.sums: dict[str, Tensor] = {}
+        self.optimizer_state: dict[str, Tensor | float] = {}
+        self.logged_step = 0
+
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        """The optimizer over decaying and other parameters, and the schedule as a function of the step."""
+        optimizer = self.make_optimizer(parameter_groups(self.model, self.weight_decay))
+        scheduler = LambdaLR(optimizer, lambda step: self.schedule(self.position(step), self.length))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def training_step(self, batch: PretrainingBatch, _: int) -> Tensor:
+        """This micro-batch's part of the global loss."""
+        masked_lm, next_sentence = self._step(batch, "train")
+        loss = masked_lm / max(1, batch.global_masked) + next_sentence / max(1, batch.global_pairs)
+        # Lightning divides by the micro-batches it accumulates and averages over the ranks; the counts above have
+        # done both already.
+        return loss * self.trainer.accumulate_grad_batches * self.trainer.world_size
+
+    def validation_step(self, batch: PretrainingBatch, _: int) -> None:
+        """Add to the sums over the held-out split."""
+        self._step(batch, "val")
+
+    def _step(self, batch: PretrainingBatch, stage: str) -> tuple[Tensor, Tensor]:
+        """Both summed losses; what the metrics need is added up on the device, without waiting for it."""
+        losses = self.model.losses(batch)
+        sums = torch.stack(
+            [
+                losses.masked_lm.loss.detach(),
+                losses.masked_lm.correct.float(),
+                (batch.masked_labels != IGNORED_LABEL).sum().float(),
+                losses.next_sentence.loss.detach(),
+                losses.next_sentence.correct.float(),
+                (batch.next_sentence_labels != IGNORED_LABEL).sum().float(),
+            ]
+        ).double()
+        self.sums[stage] = self.sums[stage] + sums if stage in self.sums else sums
+        return losses.masked_lm.loss, losses.next_sentence.loss
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        """After every ``log_every``-th optimizer step: the means since the last time."""
+        step = self.trainer.global_step
+        if step % self.log_every == 0 and step != self.logged_step:
+            self.logged_step = step
+            self.log_dict({**self._means("train"), **self.optimizer_state})
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,  # noqa: ARG002  Lightning's signature
+    ) -> None:
+        """Clip the global norm, and keep it, measured before clipping, beside the rate of this very step."""
+        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        norm = torch.nn.utils.clip_grad_norm_(parameters, gradient_clip_val or float("inf"))
+        self.optimizer_state = {"optim/gradient_norm": norm, "optim/lr": optimizer.param_groups[0]["lr"]}
+
+    def on_validation_epoch_end(self) -> None:
+        """The means over the held-out split."""
+        self.log_dict(self._means("val"))
+
+    def _means(self, stage: str) -> dict[str, float | Tensor]:
+        sums = self.trainer.strategy.reduce(self.sums.pop(stage), reduce_op="sum").tolist()
+        lm_loss, lm_correct, masked, ns_loss, ns_correct, pairs = sums
+        means = {
+            "masked_lm_loss": lm_loss / max(1, masked),
+            "masked_lm_accuracy": lm_correct / max(1, masked),
+        }
+        means["masked_lm_perplexity"] = min(torch.tensor(means["masked_lm_loss"]).exp().item(), 1e9)
+        means["loss"] = means["masked_lm_loss"]
+        if pairs:
+            means["next_sentence_loss"] = ns_loss / pairs
+            means["next_sentence_accuracy"] = ns_correct / pairs
+            means["loss"] += means["next_sentence_loss"]
+        return {f"{stage}/{name}": value for name, value in means.items()}

@@ -1,0 +1,100 @@
+import numpy as np
+import pytest
+import torch
+
+from benchmarks.batches import random_batch
+from cloze.model.attention import attend
+from cloze.model.dropout import Dropout, Mask
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.5])
+def test_share_and_scale(rate: float) -> None:
+    torch.manual_seed(0)
+    x = torch.ones(1_000_000)
+    y = Dropout(rate).train()(x)
+    kept = (y != 0).double().mean().item()
+    assert kept == pytest.approx(1 - rate, abs=4 * np.sqrt(rate * (1 - rate) / x.numel()))
+    torch.testing.assert_close(y.unique(), torch.tensor([0.0, 1 / (1 - rate)]))
+
+
+def test_masks_are_independent_of_each_other_and_of_their_neighbours() -> None:
+    torch.manual_seed(0)
+    masks = torch.stack([Mask(0.5).apply(torch.ones(1 << 16)) for _ in range(24)]).double() - 1  # +-1
+    bound = 5 / np.sqrt(1 << 16)
+    between = (masks @ masks.T / masks.shape[1]).fill_diagonal_(0)
+    assert between.abs().max() < bound
+    for lag in (1, 2, 3, 4, 8, 16, 64, 128, 256, 4096):
+        assert (masks[:, lag:] * masks[:, :-lag]).mean(1).abs().max() < bound, lag
+
+
+def test_the_gradient_meets_the_same_mask_and_the_residual_all_of_it() -> None:
+    x, residual = torch.randn(64, 33, requires_grad=True), torch.randn(64, 33, requires_grad=True)
+    y = Dropout(0.3).train()(x, residual)
+    kept = (y - residual).detach() != 0
+    y.sum().backward()
+    torch.testing.assert_close(x.grad, kept / 0.7)
+    torch.testing.assert_close(residual.grad, torch.ones_like(residual))
+
+
+def test_the_generator_of_torch_decides() -> None:
+    dropout, x = Dropout(0.5).train(), torch.ones(1000)
+    state = torch.get_rng_state()
+    first = dropout(x)
+    assert not torch.equal(first, dropout(x))
+    torch.set_rng_state(state)
+    torch.testing.assert_close(first, dropout(x), atol=0, rtol=0)
+
+
+def test_off_when_evaluating() -> None:
+    x = torch.randn(10)
+    assert Dropout(0.5).eval()(x) is x
+
+
+def test_attention_dropout_has_the_mean_of_attention_without() -> None:
+    """Dropout is linear in the values: averaged over masks, output and gradient are those without it."""
+    torch.manual_seed(0)
+    packed = random_batch([9, 9, 4, 30], 100).packed
+    qkv = torch.randn(52, 3, 2, 8, requires_grad=True)
+    weight = torch.randn(52, 2, 8)
+    plain = attend(qkv, packed, 0.0)
+    (plain * weight).sum().backward()
+    assert qkv.grad is not None
+    expected = qkv.grad.clone()
+    qkv.grad.zero_()
+    draws = 3000
+    total = torch.zeros_like(plain)
+    for _ in range(draws):
+        out = attend(qkv, packed, 0.2)
+        (out * weight).sum().backward()
+        total += out.detach()
+    assert (total / draws - plain).norm() < 0.02 * plain.norm()
+    assert (qkv.grad / draws - expected).norm() < 0.03 * expected.norm()
+
+
+def test_attention_dropout_gradient_against_finite_differences() -> None:
+    torch.manual_seed(0)
+    packed = random_batch([5, 5, 3], 100).packed
+    qkv = torch.randn(13, 3, 2, 4)
+    direction, weight = torch.randn_like(qkv), torch.randn(13, 2, 4)
+    state = torch.get_rng_state()
+
+    def value(step: float) -> torch.Tensor:
+        torch.set_rng_state(state)  # the same mask each time
+        return (attend(qkv + step * direction, packed, 0.4) * weight).double().sum()
+
+    torch.set_rng_state(state)
+    leaf = qkv.clone().requires_grad_()
+    (attend(leaf, packed, 0.4) * weight).sum().backward()
+    assert leaf.grad is not None
+    numeric = (value(1e-2) - value(-1e-2)) / 2e-2
+    torch.testing.assert_close((leaf.grad * direction).sum().double(), numeric, rtol=1e-2, atol=1e-3)
+
+
+def test_tokens_behind_the_last_sequence_get_zeros() -> None:
+    packed = random_batch([4, 6], 100).packed
+    qkv = torch.randn(13, 3, 2, 4)
+    for dropout in (0.0, 0.3):
+        out = attend(qkv, packed, dropout)
+        assert out.shape == (13, 2, 4)
+        assert out[10:].abs().sum() == 0
+        assert out[:10].abs().min() > 0

@@ -1,0 +1,67 @@
+import copy
+
+import torch
+from torch import nn
+from torch.optim.lr_scheduler import LambdaLR
+
+from cloze.model.config import BertConfig
+from cloze.model.heads import BertForPreTraining
+from cloze.optim.groups import parameter_groups
+from cloze.optim.muon import MuonAdamW
+
+
+def tiny() -> BertForPreTraining:
+    torch.manual_seed(0)
+    return BertForPreTraining(
+        BertConfig(vocab_size=600, hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=128)
+    )
+
+
+def test_each_parameter_is_in_exactly_one_group_and_only_matrices_decay() -> None:
+    model = tiny()
+    groups = parameter_groups(model, 0.01)
+    members = [id(p) for group in groups for p in group["params"]]
+    assert sorted(members) == sorted(id(p) for p in model.parameters())
+    decaying = {id(p) for p in groups[0]["params"]}
+    for name, parameter in model.named_parameters():
+        # Google's rule by names: everything decays but LayerNorm and bias.
+        assert (id(parameter) in decaying) == ("norm" not in name and "bias" not in name), name
+
+
+def test_muon_takes_the_matrices_of_the_blocks() -> None:
+    model = tiny()
+    muon, adamw = MuonAdamW(parameter_groups(model, 0.01)).parts
+    names = {id(p): name for name, p in model.named_parameters()}
+    taken = {names[id(p)] for group in muon.param_groups for p in group["params"]}
+    blocks = {name for name, p in model.named_parameters() if ".blocks." in name and p.ndim == 2}
+    assert blocks <= taken
+    assert not any("embeddings" in name for name in taken)
+    rest = {names[id(p)] for group in adamw.param_groups for p in group["params"]}
+    assert taken | rest == set(names.values())
+    assert not taken & rest
+
+
+def descend(model: nn.Module, optimizer: MuonAdamW, steps: int) -> None:
+    for _ in range(steps):
+        optimizer.zero_grad()
+        sum((p**2).sum() for p in model.parameters()).backward()  # type: ignore[union-attr]
+        optimizer.step()
+
+
+def test_state_round_trip_continues_bit_for_bit() -> None:
+    model = tiny()
+    optimizer = MuonAdamW(parameter_groups(model, 0.01), lr=1e-2)
+    descend(model, optimizer, 3)
+    twin = copy.deepcopy(model)
+    resumed = MuonAdamW(parameter_groups(twin, 0.01), lr=1e-2)
+    resumed.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    descend(model, optimizer, 3)
+    descend(twin, resumed, 3)
+    for a, b in zip(model.parameters(), twin.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_a_scheduler_reaches_both_parts() -> None:
+    optimizer = MuonAdamW(parameter_groups(tiny(), 0.01), lr=1.0)
+    LambdaLR(optimizer, lambda _: 0.25)
+    assert {group["lr"] for part in optimizer.parts for group in part.param_groups} == {0.25}
