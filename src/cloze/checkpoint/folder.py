@@ -65,18 +65,28 @@ def load_pretrained(folder: Path) -> BertForPreTraining:
         ) from error
     except (json.JSONDecodeError, SafetensorError) as error:
         raise InputError(f"{folder} holds a damaged file: {error}; copy the model folder again") from error
-    if config.get("model_type") != "bert":
-        raise InputError(
-            f"{folder / 'config.json'}: model_type is {config.get('model_type')!r}; only 'bert' can be read"
-        )
-    fields = {field.name for field in dataclasses.fields(BertConfig)}
-    model = BertForPreTraining(BertConfig(**{name: value for name, value in config.items() if name in fields}))
+    model = BertForPreTraining(_read_config(config, folder / "config.json"))
     try:
-        model.load_state_dict(from_hugging_face(theirs, list(model.state_dict())))
+        state = from_hugging_face(theirs, list(model.state_dict()))
     except KeyError as error:
         raise InputError(
-            f"{folder / 'model.safetensors'} lacks the tensor {error}: it holds no BertForPreTraining"
+            f"{folder / 'model.safetensors'} lacks {error}: expected every tensor of BertForPreTraining"
         ) from error
-    except RuntimeError as error:
-        raise InputError(f"{folder / 'model.safetensors'} disagrees with config.json: {error}") from error
+    for name, tensor in model.state_dict().items():
+        if state[name].shape != tensor.shape:
+            raise InputError(
+                f"{folder / 'model.safetensors'}: {name} has the shape {tuple(state[name].shape)}, but config.json asks "
+                f"for {tuple(tensor.shape)}; the two files do not belong together"
+            )
+    model.load_state_dict(state)
     return model
+
+
+def _read_config(config: dict[str, Any], path: Path) -> BertConfig:
+    if config.get("model_type") != "bert":
+        raise InputError(f"{path}: model_type is {config.get('model_type')!r}, but only 'bert' is read")
+    fields = {field.name for field in dataclasses.fields(BertConfig)}
+    try:
+        return BertConfig(**{name: value for name, value in config.items() if name in fields})
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{path} describes no encoder: {error}") from error
