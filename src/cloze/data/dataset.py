@@ -57,8 +57,14 @@ class Order:
         return shuffled
 
 
-class _Cut(NamedTuple):
-    """A global batch cut into micro-batches, with its counts."""
+class CutBatch(NamedTuple):
+    """A global batch cut into micro-batches.
+
+    Attributes:
+        micro_batches: for each the indices of its sequences in the plan.
+        masked: tokens to predict in the global batch; at least 1, because the sum of losses is divided by it.
+        pairs: sequences with a label in the global batch; at least 1 likewise.
+    """
 
     micro_batches: list[IntArray]
     masked: int
@@ -90,7 +96,7 @@ class MicroBatches(Dataset[PretrainingBatch]):
             for objective in order.objectives
         ]
         self._plan: tuple[tuple[int, int, int], Shard, Plan] | None = None
-        self._cut: tuple[Index, _Cut] | None = None
+        self._cut: tuple[Index, CutBatch] | None = None
 
     def plan(self, phase: int, epoch: int, shard: int) -> tuple[Shard, Plan]:
         """The tokens of a shard and its plan."""
@@ -120,7 +126,7 @@ class MicroBatches(Dataset[PretrainingBatch]):
         shard, plan = self.plan(index.phase, index.epoch, index.shard)
         name = index._replace(micro_batch=0)
         if self._cut is None or self._cut[0] != name:
-            self._cut = name, self._cut_batch(shard, plan, index.batch, masking)
+            self._cut = name, cut_batch(shard, plan, index.batch, self.micro_batches, masking, self.order.vocabulary)
         batch = self._cut[1]
         return pack(
             shard,
@@ -134,13 +140,16 @@ class MicroBatches(Dataset[PretrainingBatch]):
             static=self.shapes[index.phase],
         )
 
-    def _cut_batch(self, shard: Shard, plan: Plan, batch: int, masking: Masking) -> _Cut:
-        sequences = np.arange(plan.batches[batch], plan.batches[batch + 1])
-        masked = count_masked(shard, plan, sequences, masking, self.order.vocabulary)
-        pairs = int((plan.rows[sequences, LABEL] != IGNORED_LABEL).sum())
-        micro_batches = [sequences[chosen] for chosen in cut(plan.lengths[sequences], self.micro_batches)]
-        # At least 1, because the sums of losses are divided by these.
-        return _Cut(micro_batches, max(masked, 1), max(pairs, 1))
+
+def cut_batch(
+    shard: Shard, plan: Plan, batch: int, micro_batches: int, masking: Masking, vocabulary: Vocabulary
+) -> CutBatch:
+    """One global batch of a plan, cut for the hardware."""
+    sequences = np.arange(plan.batches[batch], plan.batches[batch + 1])
+    masked = count_masked(shard, plan, sequences, masking, vocabulary)
+    pairs = int((plan.rows[sequences, LABEL] != IGNORED_LABEL).sum())
+    chosen = [sequences[part] for part in cut(plan.lengths[sequences], micro_batches)]
+    return CutBatch(chosen, max(masked, 1), max(pairs, 1))
 
 
 def with_max_length(objective: Objective, max_length: int) -> Objective:
