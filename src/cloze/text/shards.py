@@ -82,7 +82,7 @@ def read_table(path: Path) -> pa.RecordBatch:
     """Maps an Arrow IPC file of one record batch and checks that it is one of ours, and whole."""
     try:
         reader = pa.ipc.open_file(pa.memory_map(str(path)))
-        metadata = reader.schema.metadata or {}
+        version = (reader.schema.metadata or {}).get(b"cloze.format", b"").decode()
         batch = reader.get_batch(0) if reader.num_record_batches == 1 else None
         if batch is not None:
             batch.validate(full=True)
@@ -93,7 +93,6 @@ def read_table(path: Path) -> pa.RecordBatch:
             f"{path}: not a readable shard, it is truncated or corrupt ({str(error).splitlines()[0]}); "
             "copy it again from where it was prepared, or prepare the corpus again"
         ) from error
-    version = metadata.get(b"cloze.format", b"").decode()
     if version != str(FORMAT) or batch is None:
         found = f"version {version}" if version else "another kind of Arrow file"
         raise InputError(f"{path}: expected a shard of version {FORMAT}, found {found}; prepare the corpus again")

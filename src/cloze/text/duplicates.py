@@ -1,0 +1,65 @@
+"""Exact duplicates among any number of 64-bit hashes, in bounded memory.
+
+Hashes go to files by range; each range fits into memory and is searched alone. The answer depends on their order only:
+the first occurrence is never a duplicate. A chance collision of two different lines is expected once in a corpus of
+six billion lines (birthday bound, n^2 / 2^65).
+"""
+
+from collections.abc import Iterable
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+
+HASHES_IN_MEMORY = 4_000_000
+"""Hashes of a range, on average; searching one takes about 50 bytes each."""
+
+
+def find_duplicates(hashes: Iterable[np.ndarray], total: int, folder: Path) -> int:
+    """Finds which hashes occurred before.
+
+    Args:
+        hashes: uint64 arrays, in the order of the corpus.
+        total: how many hashes there are in all.
+        folder: gets one file a range, ``range-*.npy``: the sorted positions of its duplicates, for
+            `duplicated_positions`.
+
+    Returns:
+        The number of duplicates.
+    """
+    folder.mkdir(parents=True)
+    ranges = total // HASHES_IN_MEMORY + 1
+    _partition(hashes, ranges, folder)
+    found = 0
+    for index in range(ranges):
+        keyed = np.fromfile(folder / f"hashes-{index:05d}", np.uint64).reshape(-1, 2)
+        order = np.argsort(keyed[:, 0], kind="stable")
+        ordered = keyed[order, 0]
+        later = order[1:][ordered[1:] == ordered[:-1]]  # the sort is stable: all but the first of equal ones
+        np.save(folder / f"range-{index:05d}.npy", np.sort(keyed[later, 1]))
+        (folder / f"hashes-{index:05d}").unlink()
+        found += len(later)
+    return found
+
+
+def _partition(hashes: Iterable[np.ndarray], ranges: int, folder: Path) -> None:
+    """Appends each hash and its position to the file of its range."""
+    position = 0
+    with ExitStack() as stack:
+        files = [stack.enter_context((folder / f"hashes-{index:05d}").open("wb")) for index in range(ranges)]
+        for batch in hashes:
+            keyed = np.stack([batch, np.arange(position, position + len(batch), dtype=np.uint64)], axis=1)
+            position += len(batch)
+            of = (batch >> np.uint64(32)) * np.uint64(ranges) >> np.uint64(32)
+            for index in np.unique(of):
+                files[index].write(keyed[of == index].tobytes())
+
+
+def duplicated_positions(folder: Path, start: int, stop: int) -> np.ndarray:
+    """Mask (stop - start,) of the positions in ``start:stop`` whose hash occurred before."""
+    mask = np.zeros(stop - start, bool)
+    for path in sorted(folder.glob("range-*.npy")):
+        positions = np.load(path, mmap_mode="r")
+        first, last = np.searchsorted(positions, np.array([start, stop], np.uint64))
+        mask[(positions[first:last] - np.uint64(start)).astype(np.int64)] = True
+    return mask

@@ -1,0 +1,125 @@
+"""The folder of a preparation: whose it is, what is already done in it, and who works in it now."""
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from cloze.errors import InputError
+from cloze.text.atomic import write_atomically
+from cloze.text.manifest import MANIFEST, differences
+from cloze.text.shards import FORMAT
+
+UNFINISHED = "unfinished"
+"""Subfolder of all that only an unfinished preparation needs; it goes once the manifest stands."""
+
+
+def describe(value: object) -> Any:
+    """A configured object as JSON: the name of its class and its fields, recursively."""
+    if is_dataclass(value):
+        content = {field.name: describe(getattr(value, field.name)) for field in fields(value)}
+        return {"class": f"{type(value).__module__}.{type(value).__qualname__}", **content}
+    if isinstance(value, Mapping):
+        return {str(key): describe(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [describe(item) for item in value]
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    return {"class": f"{type(value).__module__}.{type(value).__qualname__}"}
+
+
+def sha256(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+class Journal:
+    """The record of a preparation's finished steps, in ``unfinished/`` of its folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.work = folder / UNFINISHED
+
+    @property
+    def finished(self) -> bool:
+        return (self.folder / MANIFEST).exists()
+
+    def done(self, step: str) -> dict[str, Any] | None:
+        """What a finished step left on record, or None."""
+        path = self.work / f"{step}.json"
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+    def record(self, step: str, outcome: Mapping[str, Any]) -> None:
+        """Marks a step as finished; all that it wrote must stand before."""
+        write_atomically(self.work / f"{step}.json", json.dumps(outcome).encode())
+
+    def begin(self, config: Mapping[str, Any], source: Mapping[str, Any]) -> bool:
+        """Starts a preparation or goes on with one that was stopped; True if there was one.
+
+        Raises:
+            InputError: the one that was stopped had another configuration or other input; names what differs.
+        """
+        plan = {"format": FORMAT, "config": describe(config), "source": describe(source)}
+        before = self.done("plan")
+        if before is None:
+            self.record("plan", plan)
+            return False
+        if changed := differences(before, plan):
+            raise InputError(
+                f"{self.folder}: holds an unfinished preparation of something else ({'; '.join(changed[:5])}); "
+                "undo that, or delete the folder, or choose another with corpus.prepared="
+            )
+        for leftover in [*self.folder.glob(".*.[0-9]*"), *self.work.glob(".*.[0-9]*")]:  # killed while writing
+            leftover.unlink(missing_ok=True)
+        return True
+
+    def end(self) -> None:
+        """Removes the record; the manifest stands."""
+        shutil.rmtree(self.work, ignore_errors=True)
+
+
+@contextmanager
+def open_journal(folder: Path) -> Iterator[Journal]:
+    """Makes `folder` ours for the time of a preparation.
+
+    Raises:
+        InputError: the folder is a file, holds something else, cannot be written, or another preparation works in it.
+    """
+    journal = Journal(folder)
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder}: is a file, expected a folder for the prepared corpus; choose another")
+    ours = journal.finished or journal.work.is_dir()
+    if folder.is_dir() and not ours and any(folder.iterdir()):
+        raise InputError(f"{folder}: is not empty and not a prepared corpus; choose an empty or a new folder")
+    try:
+        journal.work.mkdir(parents=True, exist_ok=True)
+        lock = (journal.work / "lock").open("a+")
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written ({error.strerror}); choose another folder") from error
+    with lock:
+        _lock(lock.fileno(), journal)
+        yield journal
+        if journal.finished:
+            journal.end()
+
+
+def _lock(descriptor: int, journal: Journal) -> None:
+    """Takes the lock, which the system gives back when this process ends in whatever way."""
+    path = journal.work / "lock"
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        holder = path.read_text(encoding="utf-8").strip() or "another process"
+        raise InputError(
+            f"{journal.folder}: {holder} is preparing a corpus here; wait for it, or choose another folder"
+        ) from error
+    os.ftruncate(descriptor, 0)
+    os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode())

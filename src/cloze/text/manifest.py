@@ -1,0 +1,109 @@
+"""The manifest of a prepared corpus: what it holds, and from what it was made."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from tokenizers import Tokenizer
+
+from cloze.errors import InputError
+from cloze.text.atomic import write_atomically
+from cloze.text.shards import FORMAT
+from cloze.text.tokenizer import load_tokenizer, tokenizer_sha256, vocabulary
+
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardInfo:
+    """A shard of the folder and its counts."""
+
+    file: str
+    documents: int
+    sentences: int
+    tokens: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """What makes a folder a prepared corpus; it is written last, so that a folder without it is unfinished."""
+
+    tokenizer_sha256: str
+    vocab_size: int
+    config_sha256: str
+    config: dict[str, Any]
+    source: dict[str, Any]
+    train: tuple[ShardInfo, ...]
+    heldout: tuple[ShardInfo, ...]
+    unigram_entropy: float
+    """Entropy of the training tokens' frequencies, in nats: the loss of a model that knows only those."""
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Reads the manifest of `folder`.
+
+        Raises:
+            InputError: there is none, it is not valid, or it is of another version.
+        """
+        path = folder / MANIFEST
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise InputError(f"{folder}: not a prepared corpus (no {MANIFEST}); run cloze-prepare first") from error
+        except (OSError, ValueError) as error:
+            raise InputError(f"{path}: cannot be read ({error}); prepare the corpus again") from error
+        version = content.pop("format", None) if isinstance(content, dict) else None
+        if version != FORMAT:
+            raise InputError(f"{path}: expected version {FORMAT}, found {version}; prepare the corpus again")
+        try:
+            shards = {part: tuple(ShardInfo(**info) for info in content.pop(part)) for part in ("train", "heldout")}
+            return cls(**content, **shards)
+        except (TypeError, KeyError) as error:
+            raise InputError(f"{path}: not a valid manifest ({error}); prepare the corpus again") from error
+
+    def save(self, folder: Path) -> None:
+        """Writes the manifest into `folder`, beside and by rename."""
+        content = json.dumps({"format": FORMAT, **asdict(self)}, indent=1, ensure_ascii=False)
+        write_atomically(folder / MANIFEST, content.encode())
+
+    def check_tokenizer(self, tokenizer: Tokenizer, *, name: str, folder: Path) -> None:
+        """Refuses a tokenizer that would give other ids than the one that prepared `folder`.
+
+        Raises:
+            InputError: names what differs: the size, the first differing piece, or the normalisation.
+        """
+        if tokenizer_sha256(tokenizer) == self.tokenizer_sha256:
+            return
+        raise InputError(
+            f"{folder} was prepared with another tokenizer than {name}: {self._difference(tokenizer, folder)}; "
+            f"use {folder / 'tokenizer'}, or prepare the corpus with this tokenizer into another folder"
+        )
+
+    def _difference(self, tokenizer: Tokenizer, folder: Path) -> str:
+        size = tokenizer.get_vocab_size()
+        if size != self.vocab_size:
+            return f"{self.vocab_size} pieces there, {size} here"
+        own = load_tokenizer(folder / "tokenizer")
+        for index, (there, here) in enumerate(zip(vocabulary(own), vocabulary(tokenizer), strict=True)):
+            if there != here:
+                return f"piece {index} is {there!r} there, {here!r} here"
+        return "the same vocabulary, another normalisation (lowercase, accents or Chinese characters)"
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """Readable differences of two nested configurations, as ``key: was this, is that``."""
+    found = []
+    for key in sorted({*before, *now}):
+        old, new = before.get(key), now.get(key)
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            found += differences(old, new, f"{prefix}{key}.")
+        elif old != new:
+            found.append(f"{prefix}{key}: was {_shorten(old)}, is {_shorten(new)}")
+    return found
+
+
+def _shorten(value: object) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 80 else text[:77] + "..."

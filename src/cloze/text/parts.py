@@ -1,0 +1,122 @@
+"""Parts: what a worker makes of its piece of the corpus, before duplicates are known and shards are cut.
+
+A part is a shard with three more columns, by which lines can still be told apart: for each line of a document its hash
+and the number of sentences it gave, and for each document its hash.
+"""
+
+from hashlib import blake2b
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from cloze.text.documents import Document, SentenceSplitter
+from cloze.text.encoding import WordEncoder
+from cloze.text.shards import Shard, flatten, list_column, read_table, shard_of, write_table
+
+
+class Part(NamedTuple):
+    """The documents of a part, d of them with l lines."""
+
+    shard: Shard
+    line_hashes: np.ndarray  # (l,) uint64
+    line_sentences: np.ndarray  # (l,) int32: how many sentences each line gave
+    line_offsets: np.ndarray  # (d+1,) int32: document j is lines line_offsets[j]:line_offsets[j+1]
+    document_hashes: np.ndarray  # (d,) uint64
+
+
+class PartBuilder:
+    """Collects encoded documents and writes them as one part."""
+
+    def __init__(self, splitter: SentenceSplitter, encoder: WordEncoder) -> None:
+        self._splitter, self._encoder = splitter, encoder
+        self._tokens: list[np.ndarray] = []
+        self._lengths: list[np.ndarray] = []
+        self._line_hashes: list[np.ndarray] = []
+        self._line_sentences: list[np.ndarray] = []
+        self._document_hashes: list[int] = []
+        self.num_tokens = 0
+        self.num_lines = 0
+        self.text_bytes = 0
+
+    @property
+    def num_documents(self) -> int:
+        return len(self._document_hashes)
+
+    def add(self, document: Document) -> None:
+        """Splits, encodes and hashes a document; one without a single token is left out."""
+        encode, itemsize = self._encoder.encode, self._encoder.dtype.itemsize
+        sentences: list[bytes] = []
+        counts: list[int] = []
+        digests: list[bytes] = []
+        for line in document.lines:
+            raw = line.encode()
+            self.text_bytes += len(raw)
+            digests.append(blake2b(raw, digest_size=8).digest())
+            encoded = [ids for sentence in self._splitter.split(line) if (ids := encode(sentence))]
+            sentences += encoded
+            counts.append(len(encoded))
+        if not sentences:
+            return
+        joined = b"".join(digests)
+        self._tokens.append(np.frombuffer(b"".join(sentences), self._encoder.dtype))
+        self._lengths.append(np.fromiter(map(len, sentences), np.int32, len(sentences)) // itemsize)
+        self._line_hashes.append(np.frombuffer(joined, "<u8"))
+        self._line_sentences.append(np.array(counts, np.int32))
+        self._document_hashes.append(int.from_bytes(blake2b(joined, digest_size=8).digest(), "little"))
+        self.num_tokens += len(self._tokens[-1])
+        self.num_lines += len(counts)
+
+    def write(self, path: Path, vocab_size: int) -> None:
+        columns = {
+            "tokens": list_column(self._tokens, self._encoder.dtype),
+            "sentence_lengths": list_column(self._lengths, np.dtype(np.int32)),
+            "line_hashes": list_column(self._line_hashes, np.dtype(np.uint64)),
+            "line_sentences": list_column(self._line_sentences, np.dtype(np.int32)),
+            "document_hash": pa.array(np.array(self._document_hashes, np.uint64)),
+        }
+        write_table(path, columns, vocab_size)
+
+
+def read_part(path: Path) -> Part:
+    """Maps a part into memory."""
+    batch = read_table(path)
+    line_hashes, line_offsets = flatten(batch.column("line_hashes"))
+    line_sentences, _ = flatten(batch.column("line_sentences"))
+    document_hashes = batch.column("document_hash").to_numpy(zero_copy_only=True)
+    return Part(shard_of(batch, path), line_hashes, line_sentences, line_offsets, document_hashes)
+
+
+def read_hashes(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The hashes of a part's lines, the offsets of its documents' lines, and the hashes of its documents."""
+    batch = read_table(path)
+    return *flatten(batch.column("line_hashes")), batch.column("document_hash").to_numpy(zero_copy_only=True)
+
+
+def kept_documents(part: Part, kept_lines: np.ndarray, chosen: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Tokens and sentence lengths of the chosen documents, without the lines that are not kept.
+
+    Args:
+        part: the part.
+        kept_lines: (l,) bool.
+        chosen: (d,) bool.
+
+    Returns:
+        One pair a document, in order; documents of which nothing is left are not among them.
+    """
+    tokens, sentence_offsets, document_offsets = part.shard
+    kept_sentences = np.repeat(kept_lines, part.line_sentences)  # (s,)
+    lengths = np.diff(sentence_offsets)
+    documents = []
+    for document in np.flatnonzero(chosen):
+        first, last = document_offsets[document], document_offsets[document + 1]
+        kept = kept_sentences[first:last]
+        own_tokens = tokens[sentence_offsets[first] : sentence_offsets[last]]
+        own_lengths = lengths[first:last]
+        if not kept.all():
+            own_tokens = own_tokens[np.repeat(kept, own_lengths)]
+            own_lengths = own_lengths[kept]
+        if len(own_lengths):
+            documents.append((own_tokens, own_lengths.astype(np.int32)))
+    return documents

@@ -1,0 +1,254 @@
+"""The steps of a preparation, in order.
+
+```
+units of the source -> parts (workers) -> duplicates -> train shards, held-out pieces (workers) -> held-out shards
+                    -> report -> manifest, last, by rename
+```
+How work is cut depends on the input and the configuration alone: any number of workers writes the same bytes. Every
+step leaves whole files and then its record in ``unfinished/``, so that a preparation killed at any moment goes on with
+what is missing. Memory is bounded by the sizes of tasks, parts and shards, whatever the size of the corpus.
+"""
+
+import os
+import shutil
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from cloze.errors import InputError
+from cloze.text.duplicates import duplicated_positions, find_duplicates
+from cloze.text.journal import Journal, describe, sha256
+from cloze.text.manifest import Manifest
+from cloze.text.parts import read_hashes
+from cloze.text.pool import WorkerPool
+from cloze.text.progress import ReportsProgress
+from cloze.text.report import corpus_statistics, save_report
+from cloze.text.shards import read_shard
+from cloze.text.steps import (
+    Cutting,
+    CuttingTask,
+    Encoding,
+    EncodingTask,
+    MergingTask,
+    PlacedPart,
+    SampleTask,
+    cut_shard,
+    encode_units,
+    even_groups,
+    heldout_piece,
+    measure_shard,
+    merge_heldout,
+    sample_lines,
+)
+from cloze.text.tokenizer import (
+    UNK,
+    continuation_pieces,
+    load_tokenizer,
+    read_vocabulary,
+    save_tokenizer,
+    tokenizer_sha256,
+    vocabulary,
+)
+from cloze.text.wordpiece import train_vocabulary
+
+if TYPE_CHECKING:
+    from cloze.text.prepare import Preparation
+
+BYTES_OF_A_TASK = 4_000_000
+"""Size of the pieces of work (as the source estimates it); a killed preparation loses at most one a worker."""
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+
+class Pipeline:
+    """One call of a preparation: the steps in order, each skipped as far as it is on record."""
+
+    def __init__(
+        self, preparation: "Preparation", journal: Journal, fingerprint: Mapping[str, Any], progress: ReportsProgress
+    ) -> None:
+        self.preparation, self.journal, self.progress = preparation, journal, progress
+        self.folder, self.work = journal.folder, journal.work
+        self.fingerprint = describe(fingerprint)
+        self.config = preparation.config()
+        self.workers = default_workers() if preparation.workers is None else preparation.workers
+        self.begun = time.monotonic()
+        self.bytes_now = 0  # of text, encoded by this call
+
+    def run(self) -> Manifest:
+        units = self.preparation.source.units()
+        self.resumed = self.journal.begin(self.config, self.fingerprint)
+        groups = even_groups([unit.bytes for unit in units], BYTES_OF_A_TASK)
+        tasks = [EncodingTask(index, units[group.start : group.stop]) for index, group in enumerate(groups)]
+        tokenizer = self._tokenizer(tasks)
+        with WorkerPool(self.workers) as self.pool:
+            records = self._encode(tasks, tokenizer)
+            summary = self._find_duplicates(records)
+            cutting = Cutting(
+                folder=self.folder,
+                vocab_size=tokenizer.get_vocab_size(),
+                remove_duplicates=self.preparation.duplicates == "remove",
+                heldout_below=summary["heldout_below"],
+            )
+            self._cut(records, cutting)
+            return self._finish(records, summary, tokenizer)
+
+    def _map(
+        self, step: str, function: Callable[[Task], Result], tasks: list[Task], pool: WorkerPool | None = None
+    ) -> Iterator[Result]:
+        self.progress(step, 0, len(tasks))
+        for done, result in enumerate((pool or self.pool).map(function, tasks), start=1):
+            yield result
+            self.progress(step, done, len(tasks))
+
+    def _tokenizer(self, tasks: list[EncodingTask]) -> Tokenizer:
+        """The tokenizer of the folder; made from the given vocabulary, or trained, if it is not there yet."""
+        if (self.folder / "tokenizer").exists():
+            return load_tokenizer(self.folder / "tokenizer")
+        config = self.preparation.tokenizer
+        vocab = self._train_vocabulary(tasks) if config.vocab is None else read_vocabulary(config.vocab)
+        save_tokenizer(config.build(vocab), self.work / "tokenizer")
+        (self.work / "tokenizer").rename(self.folder / "tokenizer")
+        return load_tokenizer(self.folder / "tokenizer")
+
+    def _train_vocabulary(self, tasks: list[EncodingTask]) -> list[str]:
+        """Trains on the beginnings of evenly spaced pieces of the corpus, in order."""
+        sizes = [max(1, sum(unit.bytes for unit in task.units)) for task in tasks]
+        budget = int(self.preparation.tokenizer.sample_megabytes * 1e6)
+        share = min(1.0, budget / sum(sizes))
+        chosen = [task for task in tasks if int((task.index + 1) * share) > int(task.index * share)] or tasks[:1]
+        samples = [SampleTask(task.units, budget // len(chosen)) for task in chosen]
+        return train_vocabulary(self._sample(samples), self.preparation.tokenizer)
+
+    def _sample(self, samples: list[SampleTask]) -> Iterator[str]:
+        """Lines for the vocabulary, from workers that end with the reading: training needs their memory."""
+        with WorkerPool(self.workers) as pool:
+            sample = partial(sample_lines, self.preparation.source)
+            for lines in self._map("reading for the vocabulary", sample, samples, pool):
+                yield from lines
+
+    def _encode(self, tasks: list[EncodingTask], tokenizer: Tokenizer) -> list[dict[str, Any]]:
+        common = Encoding(
+            source=self.preparation.source,
+            sentences=self.preparation.sentences,
+            folder=self.folder,
+            tokenizer_sha256=tokenizer_sha256(tokenizer),
+        )
+        missing = [task for task in tasks if self.journal.done(task.step) is None]
+        for record in self._map("encoding", partial(encode_units, common), missing):
+            self.bytes_now += record["text_bytes"]
+        records = [self.journal.done(task.step) or {} for task in tasks]
+        if not any(record["parts"] for record in records):
+            raise InputError(
+                f"{self.preparation.source.name}: the corpus is empty, none of its documents holds a word; "
+                "check corpus.files and how documents are read"
+            )
+        return records
+
+    def _find_duplicates(self, records: list[dict[str, Any]]) -> dict[str, Any]:
+        """Finds repeated lines and documents, and from which hash on documents belong to training."""
+        if (summary := self.journal.done("duplicates")) is not None:
+            return summary
+        parts = [part for record in records for part in record["parts"]]
+        paths = [self.work / part["file"] for part in parts]
+        lines, documents = (sum(part[key] for part in parts) for key in ("lines", "documents"))
+        for name in ("lines", "documents"):
+            shutil.rmtree(self.work / name, ignore_errors=True)
+        self.progress("finding duplicates", 0, 2)
+        found_lines = find_duplicates((read_hashes(path)[0] for path in paths), lines, self.work / "lines")
+        self.progress("finding duplicates", 1, 2)
+        found_documents = find_duplicates((read_hashes(path)[2] for path in paths), documents, self.work / "documents")
+        summary = {
+            "removed": self.preparation.duplicates == "remove",
+            "documents": found_documents,
+            "of_documents": documents,
+            "lines": found_lines,
+            "of_lines": lines,
+            "heldout_below": self._heldout_below(paths),
+        }
+        self.journal.record("duplicates", summary)
+        self.progress("finding duplicates", 2, 2)
+        return summary
+
+    def _heldout_below(self, paths: list[Path]) -> int:
+        """The bound of the held-out documents' hashes; moved where it would leave either side without a document."""
+        fraction = self.preparation.heldout_fraction
+        extremes = [found for found in self._surviving_hashes(paths) if len(found)]
+        smallest, largest = int(min(map(np.min, extremes))), int(max(map(np.max, extremes)))
+        if fraction == 0 or smallest == largest:
+            return 0
+        return min(max(int(fraction * 2.0**64), smallest + 1), largest)
+
+    def _surviving_hashes(self, paths: list[Path]) -> Iterator[np.ndarray]:
+        """For each part, the hashes of the documents of which something will be left."""
+        position = 0
+        for path in paths:
+            lines, offsets, documents = read_hashes(path)
+            if self.preparation.duplicates == "remove":
+                kept = ~duplicated_positions(self.work / "lines", position, position + len(lines))
+                documents = documents[np.logical_or.reduceat(kept, offsets[:-1])]
+            position += len(lines)
+            yield documents
+
+    def _cut(self, records: list[dict[str, Any]], common: Cutting) -> None:
+        """Training shards of consecutive parts, then held-out shards of consecutive pieces."""
+        parts = [part for record in records for part in record["parts"]]
+        first_lines = np.cumsum([0, *(part["lines"] for part in parts)])
+        placed = [PlacedPart(part["file"], int(line)) for part, line in zip(parts, first_lines[:-1], strict=True)]
+        groups = even_groups([part["tokens"] for part in parts], self.preparation.shard_tokens)
+        tasks = [CuttingTask(index, placed[group.start : group.stop]) for index, group in enumerate(groups)]
+        list(self._map("cutting shards", partial(cut_shard, common), tasks))
+
+        pieces = [heldout_piece(self.folder, task.index) for task in tasks]
+        tokens = [len(read_shard(piece).tokens) for piece in pieces]
+        kept = [piece for piece, size in zip(pieces, tokens, strict=True) if size]
+        groups = even_groups([size for size in tokens if size], self.preparation.shard_tokens)
+        merging = [MergingTask(index, kept[group.start : group.stop]) for index, group in enumerate(groups)]
+        list(self._map("merging held-out text", partial(merge_heldout, common), merging))
+
+    def _finish(self, records: list[dict[str, Any]], summary: dict[str, Any], tokenizer: Tokenizer) -> Manifest:
+        """Measures the shards, then writes the report and, last of all, the manifest."""
+        train_files, heldout_files = (sorted(self.folder.glob(f"{part}-*.arrow")) for part in ("train", "heldout"))
+        measure = partial(measure_shard, tokenizer.get_vocab_size())
+        measured = list(self._map("measuring shards", measure, train_files + heldout_files))
+        train, heldout = measured[: len(train_files)], measured[len(train_files) :]
+        vocab = vocabulary(tokenizer)
+        statistics = corpus_statistics(train, heldout, continuation_pieces(vocab), vocab.index(UNK))
+        seconds = time.monotonic() - self.begun
+        skipped = sum((Counter(record["counts"]) for record in records), Counter[str]())
+        report = {
+            **statistics,
+            "vocab_size": len(vocab),
+            "duplicates": {key: value for key, value in summary.items() if key != "heldout_below"},
+            "skipped": {"undecodable_lines": 0, **skipped},
+            "text_megabytes": sum(record["text_bytes"] for record in records) / 1e6,
+            "timing": {
+                "seconds": round(seconds, 2),
+                "megabytes_per_second": round(self.bytes_now / 1e6 / seconds, 3),
+                "resumed": self.resumed,
+            },
+        }
+        save_report(report, self.folder)
+        manifest = Manifest(
+            tokenizer_sha256=tokenizer_sha256(tokenizer),
+            vocab_size=len(vocab),
+            config_sha256=sha256(self.config),
+            config=self.config,
+            source=self.fingerprint,
+            train=tuple(measure.info for measure in train),
+            heldout=tuple(measure.info for measure in heldout),
+            unigram_entropy=statistics["unigram_entropy"],
+        )
+        manifest.save(self.folder)
+        return manifest
+
+
+def default_workers() -> int:
+    """One worker a core that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

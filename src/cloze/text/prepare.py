@@ -1,0 +1,112 @@
+"""Raw text to a prepared corpus: what ``cloze-prepare`` does, and training when nothing is prepared yet."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cloze.errors import InputError
+from cloze.text.documents import SentenceSplitter, Source
+from cloze.text.journal import Journal, describe, open_journal, sha256
+from cloze.text.manifest import Manifest, differences
+from cloze.text.pipeline import Pipeline
+from cloze.text.progress import ReportsProgress, silent
+from cloze.text.tokenizer import WordPiece, read_vocabulary
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preparation:
+    """How raw text becomes a prepared corpus.
+
+    Attributes:
+        source: where the documents come from.
+        sentences: cuts their lines into sentences.
+        tokenizer: which vocabulary, or how to train one.
+        duplicates: ``count`` exact duplicates in the report, or also ``remove`` every line that occurred before, and
+            the documents of which nothing is left.
+        heldout_fraction: share of the documents that is held out from training, chosen by their hash; at least one
+            when there are two different ones, none with 0.
+        shard_tokens: size of the shards; all global batches of a shard draw on its documents only.
+        workers: processes; None for one a core, 0 to work in the calling process. Never changes what is written.
+    """
+
+    source: Source
+    sentences: SentenceSplitter
+    tokenizer: WordPiece
+    duplicates: str = "count"
+    heldout_fraction: float = 0.01
+    shard_tokens: int = 4_000_000
+    workers: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.duplicates not in ("count", "remove"):
+            raise InputError(f"duplicates={self.duplicates}: expected count or remove")
+        if not 0 <= self.heldout_fraction <= 0.5:
+            raise InputError(f"heldout_fraction={self.heldout_fraction}: expected 0 to 0.5")
+        if self.shard_tokens <= 0:
+            raise InputError(f"shard_tokens={self.shard_tokens}: expected a positive number")
+        if self.workers is not None and self.workers < 0:
+            raise InputError(f"workers={self.workers}: expected 0 or more, or null for one a core")
+
+    def run(self, folder: Path, progress: ReportsProgress = silent) -> Manifest:
+        """Prepares the corpus in `folder`; goes on with what was stopped there, and accepts what is finished.
+
+        Args:
+            folder: becomes the prepared corpus; must be absent, empty, or the work of the same preparation.
+            progress: is told of each step.
+
+        Returns:
+            The manifest, which then lies in the folder.
+
+        Raises:
+            InputError: the input, the configuration or the folder is bad, or what lies there does not match.
+        """
+        journal = Journal(folder)
+        try:
+            if journal.finished and not journal.work.exists():
+                return self._check(folder, self.source.fingerprint())
+            with open_journal(folder) as journal:
+                fingerprint = self.source.fingerprint()
+                if journal.finished:
+                    return self._check(folder, fingerprint)
+                return Pipeline(self, journal, fingerprint, progress).run()
+        except OSError as error:
+            raise InputError(
+                f"{error.filename or folder}: {error.strerror or error}; mend that and run the same command again, "
+                "finished work is kept"
+            ) from error
+
+    def ensure(self, folder: Path, progress: ReportsProgress = silent) -> Manifest:
+        """What training needs: accepts a finished corpus of this configuration without its input, else prepares it.
+
+        Raises:
+            InputError: as `run`; a finished corpus is refused for its configuration only, since the text it was made
+                from may have stayed on another machine.
+        """
+        if Journal(folder).finished:
+            return self._check(folder, None)
+        return self.run(folder, progress)
+
+    def config(self) -> dict[str, Any]:
+        """All that decides what is written, as JSON. A given vocabulary counts by its content, not by its path."""
+        config: dict[str, Any] = describe(self)
+        del config["workers"]
+        if self.tokenizer.vocab is not None:
+            pieces = read_vocabulary(self.tokenizer.vocab, lowercase=self.tokenizer.lowercase)
+            config["tokenizer"]["vocab"] = sha256({"pieces": pieces})
+            for key in ("vocab_size", "alphabet_size", "min_frequency", "sample_megabytes"):  # of training only
+                del config["tokenizer"][key]
+        return config
+
+    def _check(self, folder: Path, fingerprint: Mapping[str, Any] | None) -> Manifest:
+        """The manifest of a finished corpus, if it is the one that this preparation would write."""
+        manifest = Manifest.load(folder)
+        changed = differences(manifest.config, self.config())
+        if fingerprint is not None:
+            changed += differences(manifest.source, describe(fingerprint), "input ")
+        if changed:
+            raise InputError(
+                f"{folder}: holds a corpus that was prepared otherwise ({'; '.join(changed[:5])}); undo that, or "
+                "delete the folder, or choose another with corpus.prepared="
+            )
+        return manifest

@@ -1,0 +1,115 @@
+"""The report of a preparation: what came out of the text, as JSON and for the eye."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from cloze.text.atomic import write_atomically
+from cloze.text.steps import LENGTH_BINS, ShardMeasure
+
+REPORT = "report.json"
+
+
+def unigram_entropy(counts: np.ndarray) -> float:
+    """Entropy in nats of the distribution that `counts` (V,) are in proportion to; 0 for no counts."""
+    if not counts.any():
+        return 0.0
+    frequencies = counts[counts > 0] / counts.sum()
+    return float(-(frequencies * np.log(frequencies)).sum()) + 0.0  # + 0.0: no minus zero
+
+
+def corpus_statistics(
+    train: Sequence[ShardMeasure], heldout: Sequence[ShardMeasure], continuation: np.ndarray, unknown: int
+) -> dict[str, Any]:
+    """Statistics of the shards.
+
+    Args:
+        train: measures of the training shards.
+        heldout: measures of the held-out shards.
+        continuation: (V,) bool, the pieces that continue a word.
+        unknown: id of [UNK].
+
+    Returns:
+        JSON for the report. Words are what the pre-tokeniser cuts: punctuation marks and Chinese characters count.
+    """
+    counts = _sum((measure.token_counts for measure in [*train, *heldout]), len(continuation))
+    histogram = _sum((measure.sentence_lengths for measure in [*train, *heldout]), len(LENGTH_BINS) - 1)
+    tokens, words = int(counts.sum()), int(counts[~continuation].sum())
+    return {
+        "train": _totals(train),
+        "heldout": _totals(heldout),
+        "tokens_per_word": round(tokens / max(words, 1), 4),
+        "unknown_rate": round(int(counts[unknown]) / max(tokens, 1), 6),
+        "unused_pieces": int((counts == 0).sum()),
+        "unigram_entropy": unigram_entropy(_sum((measure.token_counts for measure in train), len(continuation))),
+        "sentence_lengths": [
+            {"from": first, "to": last - 1 if last < LENGTH_BINS[-1] else None, "sentences": int(count)}
+            for first, last, count in zip(LENGTH_BINS[:-1], LENGTH_BINS[1:], histogram, strict=True)
+        ],
+    }
+
+
+def _sum(arrays: Iterable[np.ndarray], size: int) -> np.ndarray:
+    total = np.zeros(size, np.int64)
+    for array in arrays:
+        total += array
+    return total
+
+
+def _totals(measures: Sequence[ShardMeasure]) -> dict[str, int]:
+    names = ("documents", "sentences", "tokens")
+    totals = {name: sum(getattr(measure.info, name) for measure in measures) for name in names}
+    return {"shards": len(measures), **totals}
+
+
+def save_report(report: Mapping[str, Any], folder: Path) -> None:
+    write_atomically(folder / REPORT, json.dumps(report, indent=1, ensure_ascii=False).encode())
+
+
+def load_report(folder: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((folder / REPORT).read_text(encoding="utf-8"))
+    return content
+
+
+def render_report(report: Mapping[str, Any]) -> Group:
+    """The report as tables for a terminal."""
+    corpus, train, heldout = Table(box=None, pad_edge=False), report["train"], report["heldout"]
+    for header in ("", "train", "held out"):
+        corpus.add_column(header, justify="left" if not header else "right")
+    for name in ("shards", "documents", "sentences", "tokens"):
+        corpus.add_row(name, f"{train[name]:,}", f"{heldout[name]:,}")
+    facts = Table(box=None, pad_edge=False, show_header=False)
+    facts.add_column()
+    facts.add_column(justify="right")
+    duplicates = report["duplicates"]
+    handled = "removed" if duplicates["removed"] else "kept"
+    facts.add_row("tokens a word", f"{report['tokens_per_word']:.3f}")
+    facts.add_row("[UNK] among tokens", f"{report['unknown_rate']:.4%}")
+    facts.add_row("vocabulary, never used", f"{report['vocab_size']:,}, {report['unused_pieces']:,}")
+    facts.add_row("entropy of single tokens", f"{report['unigram_entropy']:.3f} nats")
+    facts.add_row(f"duplicate documents ({handled})", f"{duplicates['documents']:,} of {duplicates['of_documents']:,}")
+    facts.add_row(f"duplicate lines ({handled})", f"{duplicates['lines']:,} of {duplicates['of_lines']:,}")
+    for name, count in report["skipped"].items():
+        facts.add_row(name.replace("_", " "), f"{count:,}")
+    timing = report["timing"]
+    facts.add_row("text", f"{report['text_megabytes']:,.1f} MB")
+    facts.add_row("time", f"{timing['seconds']:,.1f} s, {timing['megabytes_per_second']:,.2f} MB/s")
+    return Group(corpus, Text(), facts, Text(), Text("tokens a sentence"), _histogram(report["sentence_lengths"]))
+
+
+def _histogram(bins: Sequence[Mapping[str, Any]]) -> Table:
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(justify="right")
+    table.add_column()
+    table.add_column(justify="right")
+    largest = max(1, *(entry["sentences"] for entry in bins))
+    for entry in bins:
+        label = f"{entry['from']} and more" if entry["to"] is None else f"{entry['from']}-{entry['to']}"
+        table.add_row(label, "#" * round(40 * entry["sentences"] / largest), f"{entry['sentences']:,}")
+    return table

@@ -1,0 +1,187 @@
+"""The steps of a preparation that workers do; each leaves whole files, and says so only when they stand."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from cloze.text.documents import SentenceSplitter, Source, Unit
+from cloze.text.duplicates import duplicated_positions
+from cloze.text.encoding import WordEncoder
+from cloze.text.journal import Journal
+from cloze.text.manifest import ShardInfo
+from cloze.text.parts import PartBuilder, kept_documents, read_part
+from cloze.text.shards import read_shard, write_shard
+from cloze.text.tokenizer import load_tokenizer
+
+TOKENS_OF_A_PART = 4_000_000
+"""A part is written when it has this many tokens, however large its piece of the corpus; bounds a worker's memory."""
+
+LENGTH_BINS = (1, 5, 9, 17, 25, 33, 49, 65, 97, 129, 257, 513, 1 << 31)
+"""Bins of the histogram of sentence lengths in tokens; each reaches up to the next."""
+
+
+def even_groups(sizes: Sequence[int], target: int) -> list[range]:
+    """Cuts consecutive items into groups of about `target` in sum, as even as the items allow."""
+    total = max(sum(sizes), 1)
+    count = max(1, round(total / target))
+    starts = np.cumsum([0, *sizes])[:-1]
+    group = [int(start) * count // total for start in starts]
+    firsts = [index for index in range(len(sizes)) if index == 0 or group[index] != group[index - 1]]
+    return [range(first, last) for first, last in zip(firsts, [*firsts[1:], len(sizes)], strict=True)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Encoding:
+    """What all tasks of the encoding step have in common."""
+
+    source: Source
+    sentences: SentenceSplitter
+    folder: Path
+    tokenizer_sha256: str
+
+
+class EncodingTask(NamedTuple):
+    index: int
+    units: list[Unit]
+
+    @property
+    def step(self) -> str:
+        return f"encoded-{self.index:05d}"
+
+
+@lru_cache(maxsize=1)
+def _encoder(tokenizer_folder: Path, sha256: str) -> WordEncoder:  # noqa: ARG001 - another tokeniser, another entry
+    return WordEncoder(load_tokenizer(tokenizer_folder))
+
+
+def encode_units(common: Encoding, task: EncodingTask) -> dict[str, Any]:
+    """Reads, splits and encodes the documents of some units into one or more parts; returns the record of it."""
+    journal = Journal(common.folder)
+    encoder = _encoder(common.folder / "tokenizer", common.tokenizer_sha256)
+    vocab_size = load_tokenizer(common.folder / "tokenizer").get_vocab_size()
+    counts: Counter[str] = Counter()
+    parts: list[dict[str, Any]] = []
+    text_bytes = 0
+
+    def write(builder: PartBuilder) -> None:
+        file = f"part-{task.index:05d}-{len(parts):03d}.arrow"
+        builder.write(journal.work / file, vocab_size)
+        sizes = {"documents": builder.num_documents, "lines": builder.num_lines, "tokens": builder.num_tokens}
+        parts.append({"file": file, **sizes})
+
+    builder = PartBuilder(common.sentences, encoder)
+    for unit in task.units:
+        for document in common.source.documents(unit, counts):
+            builder.add(document)
+            if builder.num_tokens >= TOKENS_OF_A_PART:
+                write(builder)
+                text_bytes += builder.text_bytes
+                builder = PartBuilder(common.sentences, encoder)
+    if builder.num_documents:
+        write(builder)
+    record = {"parts": parts, "text_bytes": text_bytes + builder.text_bytes, "counts": dict(counts)}
+    journal.record(task.step, record)
+    return record
+
+
+class SampleTask(NamedTuple):
+    units: list[Unit]
+    bytes: int  # of text, after which to stop
+
+
+def sample_lines(source: Source, task: SampleTask) -> list[str]:
+    """The first lines of some units, for the training of a vocabulary."""
+    lines: list[str] = []
+    left = task.bytes
+    for unit in task.units:
+        for document in source.documents(unit, Counter()):
+            for line in document.lines:
+                left -= len(line.encode()) + 1
+                if left < 0:
+                    return lines
+                lines.append(line)
+    return lines
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cutting:
+    """What all tasks of the cutting step have in common."""
+
+    folder: Path
+    vocab_size: int
+    remove_duplicates: bool
+    heldout_below: int  # documents whose hash lies below are held out
+
+
+class PlacedPart(NamedTuple):
+    file: str
+    first_line: int  # its place among the lines of the corpus
+
+
+class CuttingTask(NamedTuple):
+    index: int
+    parts: list[PlacedPart]
+
+
+def cut_shard(common: Cutting, task: CuttingTask) -> None:
+    """Makes one training shard of some parts, and a piece of the held-out documents among them."""
+    work = Journal(common.folder).work
+    piece = heldout_piece(common.folder, task.index)
+    if piece.exists():
+        return
+    train: list[tuple[np.ndarray, np.ndarray]] = []
+    heldout: list[tuple[np.ndarray, np.ndarray]] = []
+    for file, first_line in task.parts:
+        part = read_part(work / file)
+        kept = np.ones(len(part.line_hashes), bool)
+        if common.remove_duplicates:
+            kept = ~duplicated_positions(work / "lines", first_line, first_line + len(kept))
+        held = part.document_hashes < np.uint64(common.heldout_below)
+        train += kept_documents(part, kept, ~held)
+        heldout += kept_documents(part, kept, held)
+    if train:
+        write_shard(common.folder / f"train-{task.index:05d}.arrow", train, common.vocab_size)
+    write_shard(piece, heldout, common.vocab_size)  # last: its presence says that this task is done
+
+
+def heldout_piece(folder: Path, index: int) -> Path:
+    return Journal(folder).work / f"heldout-{index:05d}.arrow"
+
+
+class MergingTask(NamedTuple):
+    index: int
+    pieces: list[Path]
+
+
+def merge_heldout(common: Cutting, task: MergingTask) -> None:
+    """Makes one held-out shard of some pieces."""
+    path = common.folder / f"heldout-{task.index:05d}.arrow"
+    if path.exists():
+        return
+    documents: list[tuple[np.ndarray, np.ndarray]] = []
+    for piece in task.pieces:
+        tokens, sentences, offsets = read_shard(piece)
+        for first, last in pairwise(offsets):
+            lengths = np.diff(sentences[first : last + 1]).astype(np.int32)
+            documents.append((tokens[sentences[first] : sentences[last]], lengths))
+    write_shard(path, documents, common.vocab_size)
+
+
+class ShardMeasure(NamedTuple):
+    info: ShardInfo
+    token_counts: np.ndarray  # (V,) int64
+    sentence_lengths: np.ndarray  # (len(LENGTH_BINS) - 1,) int64
+
+
+def measure_shard(vocab_size: int, path: Path) -> ShardMeasure:
+    """Counts what a shard holds."""
+    tokens, sentences, documents = read_shard(path)
+    info = ShardInfo(file=path.name, documents=len(documents) - 1, sentences=len(sentences) - 1, tokens=len(tokens))
+    histogram, _ = np.histogram(np.diff(sentences), bins=LENGTH_BINS)
+    return ShardMeasure(info, np.bincount(tokens, minlength=vocab_size), histogram)
