@@ -56,13 +56,12 @@ def load_pretrained(folder: Path) -> BertForPreTraining:
     Raises:
         InputError: a file is missing or unreadable, the model is no BERT, a tensor is missing or of another shape.
     """
+    for name in ("config.json", "model.safetensors"):
+        if not (folder / name).is_file():
+            raise InputError(f"{folder / name} is missing: a model folder holds config.json and model.safetensors")
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         theirs = load_file(folder / "model.safetensors")
-    except FileNotFoundError as error:
-        raise InputError(
-            f"{error.filename} is missing: a model folder holds config.json and model.safetensors"
-        ) from error
     except (json.JSONDecodeError, SafetensorError) as error:
         raise InputError(f"{folder} holds a damaged file: {error}; copy the model folder again") from error
     model = BertForPreTraining(_read_config(config, folder / "config.json"))
@@ -75,8 +74,8 @@ def load_pretrained(folder: Path) -> BertForPreTraining:
     for name, tensor in model.state_dict().items():
         if state[name].shape != tensor.shape:
             raise InputError(
-                f"{folder / 'model.safetensors'}: {name} has the shape {tuple(state[name].shape)}, but config.json asks "
-                f"for {tuple(tensor.shape)}; the two files do not belong together"
+                f"{folder / 'model.safetensors'}: {name} has shape {tuple(state[name].shape)}, but config.json says "
+                f"{tuple(tensor.shape)}; the two files do not belong together"
             )
     model.load_state_dict(state)
     return model
