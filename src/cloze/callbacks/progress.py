@@ -1,0 +1,89 @@
+"""Where training stands: a bar on a terminal, plain lines in a log file."""
+
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import lightning.pytorch as pl
+
+from cloze.callbacks.length import Length
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
+
+
+class Progress(pl.Callback):
+    """Step, loss, real tokens a second and time left; on rank zero only.
+
+    Args:
+        every_seconds: between two lines when stderr is no terminal.
+    """
+
+    length: Length
+
+    def __init__(self, *, every_seconds: float = 10.0) -> None:
+        self.every_seconds = every_seconds
+        self._bar: Bar | None = None
+        self._began = self._printed = time.monotonic()
+        self._first = 0.0  # the share of training that was over when this process began
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._began = self._printed = time.monotonic()
+        self.length = next(callback for callback in trainer.callbacks if isinstance(callback, Length))  # type: ignore[attr-defined]
+        self._first = self._share(trainer)
+        if trainer.is_global_zero and sys.stderr.isatty():
+            self._bar = _terminal_bar()
+            self._bar.start()
+            self._bar.add_task("training", total=1.0, facts="")
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if not trainer.is_global_zero:
+            return
+        if self._bar is not None:
+            self._bar.update(self._bar.task_ids[0], completed=self._share(trainer), facts=self._facts(trainer))
+        elif time.monotonic() - self._printed >= self.every_seconds or trainer.should_stop:
+            self._printed = time.monotonic()
+            print(self._facts(trainer), file=sys.stderr, flush=True)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._stop()
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        self._stop()
+
+    def _stop(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def _share(self, trainer: pl.Trainer) -> float:
+        return min(1.0, self.length.position(trainer.global_step) / self.length.total)
+
+    def _facts(self, trainer: pl.Trainer) -> str:
+        steps = f"/{self.length.steps}" if self.length.steps else ""
+        facts = [f"step {trainer.global_step}{steps}"]
+        metrics = trainer.callback_metrics  # as of the last logged step: reading them does not wait for the device
+        for name, template in (("train/loss", "loss {:.3f}"), ("speed/tokens_per_second", "{:,.0f} tokens/s")):
+            if name in metrics:
+                facts.append(template.format(float(metrics[name])))
+        share = self._share(trainer)
+        if share > self._first:
+            left = (time.monotonic() - self._began) * (1.0 - share) / (share - self._first)
+            facts.append(f"{_clock(left)} left")
+        return "  ".join(facts)
+
+
+def _terminal_bar() -> "Bar":
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    columns = BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TextColumn("{task.fields[facts]}")
+    return Progress(*columns, console=Console(stderr=True), refresh_per_second=4)
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h{minutes:02}m" if hours else f"{minutes}m{rest:02}s"

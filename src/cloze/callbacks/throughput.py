@@ -1,0 +1,118 @@
+"""Real tokens a second, and the share of the hardware's peak that they use."""
+
+import time
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from torch import Tensor
+
+from cloze.batch import IGNORED_LABEL, PretrainingBatch
+from cloze.model.flops import training_flops
+
+DENSE_PEAKS = {  # FLOP/s without sparsity, by NVIDIA's data sheets: 16-bit, TF32, fp32
+    "H200": (989e12, 495e12, 67e12),
+    "H100 PCIe": (756e12, 378e12, 51e12),
+    "H100": (989e12, 495e12, 67e12),
+    "A100": (312e12, 156e12, 19.5e12),
+    "L40S": (362e12, 183e12, 91.6e12),
+    "RTX 4090": (165e12, 82.6e12, 82.6e12),
+}
+
+
+class Throughput(pl.Callback):
+    """Logs `speed/...` at every row of the metrics: real tokens and sequences a second, MFU, share of waiting for data.
+
+    Evaluation and checkpoints are outside the measured time. Padding to constant shapes is no work done. All sizes are
+    summed on the device and read only when they are logged.
+    """
+
+    def __init__(self) -> None:
+        self._peak: float | None = None  # FLOP/s of all devices
+        self._totals: Tensor | None = None  # (3,) float64: squared lengths, masked tokens, sequences
+        self._tokens = 0
+        self._seconds = self._waiting = 0.0
+        self._begin = self._end = time.perf_counter()
+        self._step = 0
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        peak = peak_flops(pl_module.device, str(trainer.precision))
+        self._peak = peak * trainer.world_size if peak else None
+        self._totals = torch.zeros(3, dtype=torch.float64, device=pl_module.device)
+        self._end = time.perf_counter()
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: PretrainingBatch, batch_idx: int
+    ) -> None:
+        self._begin = time.perf_counter()
+        self._waiting += self._begin - self._end
+        self._seconds += self._begin - self._end
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: PretrainingBatch, batch_idx: int
+    ) -> None:
+        assert self._totals is not None
+        ends, lengths = batch.packed.cu_seqlens[1:], batch.packed.cu_seqlens.diff()
+        real = (lengths > 0) & (ends <= batch.num_tokens)  # sequences that only pad to constant shapes come last
+        masked = batch.masked_labels != IGNORED_LABEL
+        self._totals += torch.stack([(real * lengths.double() ** 2).sum(), masked.sum(), real.sum()])
+        self._tokens += batch.num_tokens
+        self._end = time.perf_counter()
+        self._seconds += self._end - self._begin
+        log_every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]
+        if trainer.global_step > self._step and trainer.global_step % log_every == 0:
+            self._step = trainer.global_step
+            pl_module.log_dict(self._measures(trainer, pl_module), batch_size=1)
+            self._tokens, self._seconds, self._waiting = 0, 0.0, 0.0
+            self._totals.zero_()
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._end = time.perf_counter()
+
+    def _measures(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, float]:
+        assert self._totals is not None
+        squared, masked, sequences = (round(total) for total in self._totals.tolist())
+        if self._totals.is_cuda:  # reading the totals waited for the device: that was work, too
+            self._seconds += time.perf_counter() - self._end
+            self._end = time.perf_counter()
+        rate = trainer.world_size / self._seconds
+        measures = {
+            "speed/tokens_per_second": rate * self._tokens,
+            "speed/sequences_per_second": rate * sequences,
+            "speed/data_wait_share": self._waiting / self._seconds,
+        }
+        if self._peak:
+            config = pl_module.model.config  # type: ignore[union-attr]
+            flops = training_flops(
+                config,  # type: ignore[arg-type]
+                tokens=self._tokens,
+                squared_lengths=squared,
+                masked=masked,
+                sequences=sequences,
+            )
+            measures["speed/mfu"] = rate * flops / self._peak
+        return measures
+
+
+def peak_flops(device: torch.device, precision: str) -> float | None:
+    """Dense FLOP/s of one device: from the table, on a CPU as measured; None for a device that the table lacks."""
+    if device.type == "cpu":
+        return measured_gemm_flops()
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
+    for key, (half, tf32, single) in DENSE_PEAKS.items():
+        if key in name:
+            if "16" in precision:
+                return half
+            return single if torch.get_float32_matmul_precision() == "highest" else tf32
+    return None
+
+
+def measured_gemm_flops(size: int = 1024, repeats: int = 8) -> float:
+    """The best rate of an fp32 matrix product on this CPU with torch's present number of threads, FLOP/s."""
+    a, b = torch.randn(size, size), torch.randn(size, size)
+    best = float("inf")
+    for _ in range(repeats):
+        start = time.perf_counter()
+        torch.mm(a, b)
+        best = min(best, time.perf_counter() - start)
+    return 2 * size**3 / best

@@ -1,0 +1,107 @@
+"""What every command shares: help at once, Hydra, the check of the configuration, errors as one line."""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from cloze.cli.help import help_text
+from cloze.config.arguments import conf_folder, forced, groups
+from cloze.errors import InputError
+
+BAD_INPUT = 2
+
+
+def run(task: Callable[[dict[str, Any]], None], *, name: str, schema: type) -> int:
+    """Compose `conf/NAME.yaml` with the words of the command line, check it, and give it to `task` as plain containers.
+
+    Args:
+        task: the work; called once, or once for each job of a sweep (`-m`).
+        name: the root configuration.
+        schema: a dataclass with the fields of that root.
+
+    Returns:
+        The exit status: 0, or 2 when the input was bad; then one line on stderr says what and where.
+    """
+    try:
+        conf = conf_folder()
+        if {"-h", "--help"} & set(sys.argv[1:]):
+            print(help_text(conf, name))
+            return 0
+        sys.argv[1:] = forced(sys.argv[1:], groups(conf))
+        return _compose_and_run(task, name, schema, conf)
+    except InputError as error:
+        return _report(error)
+
+
+def _compose_and_run(task: Callable[[dict[str, Any]], None], name: str, schema: type, conf: Path) -> int:
+    import hydra
+    from hydra.errors import HydraException
+    from omegaconf import DictConfig
+    from omegaconf.errors import OmegaConfBaseException
+
+    failures = 0
+
+    def job(config: DictConfig) -> None:
+        nonlocal failures
+        try:
+            task(_checked(config, schema))
+        except InputError as error:  # the other jobs of a sweep still run
+            failures += 1
+            _report(error)
+
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # let exceptions through: ours to report, or a bug that keeps its traceback
+    try:
+        hydra.main(version_base="1.3", config_path=str(conf), config_name=name)(job)()
+    except (HydraException, OmegaConfBaseException) as error:
+        raise InputError(_sentence(error)) from error
+    return BAD_INPUT if failures else 0
+
+
+def _checked(config: Any, schema: type) -> dict[str, Any]:
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    from cloze.config.validation import check
+
+    settings = HydraConfig.get()
+    if settings.mode == RunMode.MULTIRUN and "folder" in config:
+        config.folder = os.path.relpath(settings.runtime.output_dir)
+        # Further ranks are started with this process' arguments: they shall run this job, not the sweep.
+        sys.argv[1:] = [*settings.overrides.task, f"++folder={config.folder}"]
+    try:
+        plain = OmegaConf.to_container(config, resolve=True)
+    except OmegaConfBaseException as error:
+        raise InputError(_sentence(error)) from error
+    assert isinstance(plain, dict)
+    return check({str(key): value for key, value in plain.items()}, schema)
+
+
+def _sentence(error: Exception) -> str:
+    """Hydra's and OmegaConf's errors as one sentence with the nearest valid choice."""
+    from hydra.errors import MissingConfigException, OverrideParseException
+    from omegaconf.errors import OmegaConfBaseException
+
+    from cloze.config.validation import nearest
+
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
+        group, _, option = error.missing_cfg_file.rpartition("/")
+        return f"unknown option '{group}={option}'" + nearest(
+            f"{group}={option}", (f"{group}={valid}" for valid in error.options)
+        )
+    first_line = str(error).strip().partition("\n")[0]
+    if isinstance(error, OverrideParseException):
+        word = error.override.removeprefix("++")
+        return f"cannot read '{word}': {first_line}; values with blanks or signs need quotes, as in 'key=\"a b\"'"
+    if isinstance(error, OmegaConfBaseException) and error.full_key:
+        return f"the key '{error.full_key}' cannot be resolved: {first_line}"
+    return first_line
+
+
+def _report(error: InputError) -> int:
+    if os.environ.get("LOCAL_RANK", "0") == "0":  # every rank meets the same error; one line is enough
+        print(f"error: {error}", file=sys.stderr)
+    return BAD_INPUT

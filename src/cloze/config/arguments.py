@@ -1,0 +1,55 @@
+"""The command line: words as Hydra takes them, except that a plain `key=value` may name any key of a constructor.
+
+The YAML states only deviations from the defaults in the constructors' signatures. To Hydra a key that no YAML states is
+new, and it asks for `+key=value`; here `optimizer.eps=1e-8` is enough, because `cloze.config.validation` knows the
+signatures and refuses what is in none.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from cloze.errors import InputError
+
+ASSIGNMENT = re.compile(r"(?P<key>[A-Za-z_][\w.]*)=(?P<value>.*)", re.DOTALL)
+
+
+def conf_folder() -> Path:
+    """The `conf/` that goes with this package: inside the installed wheel, else at the top of the repository."""
+    package = Path(__file__).resolve().parents[1]
+    for folder in (package / "conf", package.parents[1] / "conf"):
+        if (folder / "train.yaml").is_file():
+            return folder
+    raise InputError(f"no conf/train.yaml beside {package}: the installation is incomplete, install cloze again")
+
+
+def groups(conf: Path) -> dict[str, list[str]]:
+    """The config groups below `conf` and the options of each, both sorted; nested options as `glue/sst2`."""
+    return {
+        folder.name: sorted(str(file.relative_to(folder).with_suffix("")) for file in folder.rglob("*.yaml"))
+        for folder in sorted(conf.iterdir())
+        if folder.is_dir()
+    }
+
+
+def forced(words: Sequence[str], options: Mapping[str, Sequence[str]]) -> list[str]:
+    """`key=value` becomes Hydra's `++key=value`, add or override; choices of a group and options stay as they are.
+
+    >>> forced(["model=mini", "optimizer.eps=1e-8", "-m"], {"model": ["mini"], "optimizer": ["adamw"]})
+    ['model=mini', '++optimizer.eps=1e-8', '-m']
+
+    Raises:
+        InputError: for a group without a choice.
+    """
+    result = []
+    for word in words:
+        match = ASSIGNMENT.fullmatch(word)
+        if match is None or match["key"].startswith("hydra."):
+            result.append(word)
+        elif match["key"] not in options:
+            result.append(f"++{word}")
+        elif match["value"] not in ("", "null"):
+            result.append(word)
+        elif match["key"] != "experiment":  # the one group that may be left out, and is by default
+            raise InputError(f"'{word}' chooses nothing; valid here: {', '.join(options[match['key']])}")
+    return result

@@ -1,0 +1,156 @@
+"""What the root of each configuration may hold: the sections that belong to no constructor, and their defaults."""
+
+import re
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from cloze.errors import InputError
+
+Precision = Literal["32-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true", "64-true"]
+
+
+class Node(dict[str, Any]):
+    """A mapping with `_target_`, which is checked against the signature of the constructor that it names."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """The section `trainer`: how long to train and how often to look. Part of the science: same on any hardware.
+
+    Attributes:
+        max_steps: length in optimizer steps. Exactly one of the four lengths is given; the schedule follows it.
+        max_tokens: length in tokens, rounded up to whole global batches.
+        max_epochs: length in passes over the corpus.
+        max_time: length on the wall clock, as `90s`, `45m`, `8h` or `HH:MM:SS`; the schedule then counts seconds.
+        gradient_clip: largest norm of all gradients together, as BERT's 1.0; null does not clip.
+        validate_every: optimizer steps between two evaluations on the held-out split.
+        log_every: optimizer steps between two rows of `metrics.csv`.
+        resume: `auto` goes on from `checkpoints/last.ckpt` when the run exists with the same configuration;
+            `never` refuses any run that exists.
+    """
+
+    max_steps: int | None = None
+    max_tokens: int | None = None
+    max_epochs: int | None = None
+    max_time: str | None = None
+    gradient_clip: float | None = 1.0
+    validate_every: int = 1000
+    log_every: int = 50
+    resume: Literal["auto", "never"] = "auto"
+
+    def __post_init__(self) -> None:
+        lengths = ("max_steps", "max_tokens", "max_epochs", "max_time")
+        given = [name for name in lengths if getattr(self, name) is not None]
+        if not given:
+            raise InputError("the length of training is missing: give one of " + _keys(lengths))
+        if len(given) > 1:
+            raise InputError(f"exactly one length of training, but {_keys(given)} are given: set the others to null")
+        for name in ("max_steps", "max_tokens", "max_epochs", "gradient_clip", "validate_every", "log_every"):
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise InputError(f"trainer.{name} is {value}, but must be above zero")
+        if self.max_time is not None:
+            self.seconds()
+
+    def seconds(self) -> float | None:
+        """`max_time` in seconds.
+
+        Raises:
+            InputError: when it is not a time.
+        """
+        if self.max_time is None:
+            return None
+        if match := re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", self.max_time):
+            return float(match[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]]
+        if match := re.fullmatch(r"(\d+):(\d\d):(\d\d)", self.max_time):
+            return 3600.0 * int(match[1]) + 60 * int(match[2]) + int(match[3])
+        raise InputError(f"trainer.max_time is {self.max_time!r}, but must be a time as 90s, 45m, 8h, 2d or 08:00:00")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hardware:
+    """The section `hardware`: may change the speed, never the learning curve.
+
+    Attributes:
+        accelerator: `cpu`, `gpu`, or another that Lightning knows.
+        devices: processes on each machine, one a device.
+        num_nodes: machines.
+        strategy: how the processes work together, by Lightning's name: `auto`, `ddp`, ...
+        precision: Lightning's name; parameters stay in fp32 for all but the `-true` ones.
+        micro_batch_tokens: at most so many tokens at once in one process. How often gradients are accumulated follows.
+        compile: compile the encoder with `torch.compile`.
+        static_shapes: pad every micro-batch to the same sizes (under 2 % of the tokens), as compiled code wants.
+        gradient_checkpointing: compute each layer's activations again in the backward pass, for less memory.
+        workers: processes that make batches beside each training process; 0 makes them in it.
+        threads: torch threads of each process; null leaves torch's choice.
+    """
+
+    accelerator: str = "cpu"
+    devices: int = 1
+    num_nodes: int = 1
+    strategy: str = "auto"
+    precision: Precision = "32-true"
+    micro_batch_tokens: int = 4096
+    compile: bool = False
+    static_shapes: bool = False
+    gradient_checkpointing: bool = False
+    workers: int = 0
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("devices", "num_nodes", "micro_batch_tokens", "threads"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise InputError(f"hardware.{name} is {value}, but must be at least 1")
+        if self.workers < 0:
+            raise InputError(f"hardware.workers is {self.workers}, but cannot be below zero")
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether torch's CUDA devices are meant."""
+        return self.accelerator in ("gpu", "cuda")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Corpus:
+    """The section `corpus`.
+
+    Attributes:
+        name: what the prepared folder is called.
+        prepared: the folder of the prepared corpus; made by the first run or by `cloze-prepare`.
+        source: where the documents come from.
+        files: short for `source.files`, where the source has files.
+        dataset: short for `source.dataset`, where the source has one.
+    """
+
+    name: str
+    prepared: str
+    source: Node
+    files: str | list[str] | None = None
+    dataset: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pretraining:
+    """The root of `conf/train.yaml`. The light nodes come first: their mistakes are told before torch is imported."""
+
+    run: str
+    folder: str
+    seed: int
+    trainer: Training
+    hardware: Hardware
+    model: Node
+    corpus: Corpus
+    sentences: Node
+    tokenizer: Node
+    preparation: Node
+    objective: Node
+    schedule: Node
+    data: Node
+    optimizer: Node
+    callbacks: dict[str, Node]
+    logger: dict[str, Node]
+
+
+def _keys(names: tuple[str, ...] | list[str]) -> str:
+    return ", ".join(f"trainer.{name}" for name in names)

@@ -1,0 +1,48 @@
+"""The machine: what it can do of what was asked, and how torch is set up for it."""
+
+import sys
+from pathlib import Path
+
+import torch
+
+from cloze.allocator import keep_large_buffers
+from cloze.config.schema import Hardware
+from cloze.errors import InputError
+
+
+def check_hardware(hardware: Hardware) -> None:
+    """Compare what was asked with what is there.
+
+    Raises:
+        InputError: there is no GPU, or not so many.
+    """
+    if hardware.on_gpu:
+        there = torch.cuda.device_count()
+        if there == 0:
+            raise InputError("hardware.accelerator is gpu, but torch sees none here: take hardware=cpu")
+        if hardware.devices > there:
+            raise InputError(
+                f"hardware.devices is {hardware.devices}, but torch sees {there}: take hardware.devices={there}"
+            )
+    elif "16" in hardware.precision and not _multiplies_bf16():
+        # bf16 without matrix units ran at 0.53 times the speed of fp32 here.
+        print(
+            f"warning: hardware.precision={hardware.precision} is slower than 32-true on this CPU, which has no AMX",
+            file=sys.stderr,
+        )
+
+
+def set_up(hardware: Hardware) -> None:
+    """Threads and the allocator on a CPU, TF32 for what remains in fp32 beside 16-bit on a GPU."""
+    if hardware.threads is not None:
+        torch.set_num_threads(hardware.threads)
+    if hardware.on_gpu:
+        torch.set_float32_matmul_precision("highest" if hardware.precision == "32-true" else "high")
+    else:
+        keep_large_buffers()
+
+
+def _multiplies_bf16() -> bool:
+    """Whether the CPU has matrix units for bf16; other systems than Linux are taken at their word."""
+    flags = Path("/proc/cpuinfo")
+    return not flags.exists() or "amx_bf16" in flags.read_text(encoding="utf-8")

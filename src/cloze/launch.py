@@ -1,0 +1,194 @@
+"""From a checked configuration to objects, and from objects to a trained model folder."""
+
+import inspect
+import logging
+import math
+import sys
+import time
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.loggers import Logger
+from lightning.pytorch.utilities import rank_zero_only
+
+from cloze.callbacks.length import Length
+from cloze.config.schema import Hardware, Training
+from cloze.config.validation import locate
+from cloze.data.pretraining import PretrainingData
+from cloze.errors import InputError
+from cloze.hardware import check_hardware, set_up
+from cloze.loggers import MetricsFile
+from cloze.model.heads import BertForPreTraining
+from cloze.run_folder import checkpoint_to_resume, write_config
+from cloze.summary import summary
+from cloze.tasks.pretraining import Pretraining
+from cloze.text.manifest import MANIFEST
+from cloze.text.progress import ConsoleProgress
+
+
+def pretrain(config: Mapping[str, Any]) -> None:
+    """Prepare the corpus if that has not been done, train, and write `runs/NAME/`.
+
+    Args:
+        config: the root of `conf/train.yaml`, resolved and checked.
+
+    Raises:
+        InputError: for what only the data, the machine or the run's folder can show to be wrong.
+    """
+    training, hardware = Training(**config["trainer"]), Hardware(**config["hardware"])
+    folder = Path(config["folder"])
+    check_hardware(hardware)
+    checkpoint = checkpoint_to_resume(folder, config, training.resume)
+    set_up(hardware)
+    pl.seed_everything(config["seed"], workers=True, verbose=False)
+
+    data = _data(config, hardware)
+    length = _length(training, data)
+    data.training_batches = length.steps
+    module = _module(config, training, hardware, data, length)
+    metrics = MetricsFile(folder / "metrics.csv", resume_step=_steps_in(checkpoint))
+    trainer = _trainer(
+        training,
+        hardware,
+        data,
+        callbacks=[length, *(build(config["callbacks"], name) for name in config["callbacks"])],
+        loggers=[metrics, *(build(config["logger"], name) for name in config["logger"])],
+    )
+    if trainer.is_global_zero:
+        write_config(folder, config)
+    trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+    if trainer.is_global_zero:
+        print(summary(trainer, data.manifest, folder), flush=True)
+
+
+def build(section: Mapping[str, Any], name: str, **arguments: Any) -> Any:
+    """The object that a node with `_target_` describes, with plain containers inside.
+
+    Args:
+        section: holds the node.
+        name: of the node in it.
+        arguments: what only the program knows; for a node with `_partial_`.
+
+    Raises:
+        InputError: a constructor refuses a value.
+    """
+    try:
+        built = instantiate(section[name], _convert_="all")
+        return built(**arguments) if arguments else built
+    except (InstantiationException, ValueError, TypeError) as error:
+        cause = error.__cause__ or error
+        if isinstance(cause, InputError):
+            raise cause from None
+        if isinstance(cause, ValueError):
+            raise InputError(f"{name}: {cause}") from error
+        raise
+
+
+def _data(config: Mapping[str, Any], hardware: Hardware) -> PretrainingData:
+    """The data module of a corpus that has been prepared: by rank zero, for which the others wait."""
+    data: PretrainingData = build(
+        config,
+        "data",
+        num_workers=hardware.workers,
+        static_shapes=hardware.static_shapes,
+        pin_memory=hardware.on_gpu,
+    )
+    if getattr(rank_zero_only, "rank", 0) == 0:
+        if data.preparation is not None:
+            with ConsoleProgress() as progress:
+                data.preparation.ensure(data.folder, progress)
+    else:
+        while not (data.folder / MANIFEST).exists():  # written last, by rename
+            time.sleep(1.0)
+    data.setup()
+    return data
+
+
+def _length(training: Training, data: PretrainingData) -> Length:
+    """The length of training in optimizer steps, each of one global batch, or in seconds."""
+    if training.max_time is not None:
+        return Length(seconds=training.seconds())
+    if training.max_tokens is not None:
+        return Length(steps=math.ceil(training.max_tokens / data.size.most_tokens(data.max_length)))
+    if training.max_epochs is not None:
+        return Length(steps=sum(data.batches_in_epoch(epoch) for epoch in range(training.max_epochs)))
+    return Length(steps=training.max_steps)
+
+
+def _module(
+    config: Mapping[str, Any], training: Training, hardware: Hardware, data: PretrainingData, length: Length
+) -> Pretraining:
+    shape = build(config, "model", vocab_size=data.manifest.vocab_size)
+    if data.max_length > shape.max_position_embeddings:
+        raise InputError(
+            f"objective.max_length is {data.max_length}, but the model has only "
+            f"{shape.max_position_embeddings} positions: take a shorter one, or set model.max_position_embeddings"
+        )
+    model = BertForPreTraining(shape)
+    model.encoder.gradient_checkpointing = hardware.gradient_checkpointing
+    if hardware.compile:
+        # In place: the names in the state stay as they are.
+        model.encoder.compile(dynamic=not hardware.static_shapes)
+    return Pretraining(
+        model=model,
+        optimizer=build(config, "optimizer"),
+        schedule=build(config, "schedule"),
+        length=length.total,
+        position=length.position,
+        weight_decay=_weight_decay(config["optimizer"]),
+        log_every=training.log_every,
+    )
+
+
+def _weight_decay(optimizer: Mapping[str, Any]) -> float:
+    """What the optimizer's node says, else its constructor's default: the parameter groups say it for each group."""
+    default = inspect.signature(locate(optimizer["_target_"], "optimizer")).parameters["weight_decay"].default
+    return float(optimizer.get("weight_decay", default))
+
+
+def _trainer(
+    training: Training,
+    hardware: Hardware,
+    data: PretrainingData,
+    *,
+    callbacks: Sequence[pl.Callback],
+    loggers: Sequence[Logger],
+) -> pl.Trainer:
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # which devices it found, and what else is sold
+    warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated")  # lightning 2.6 with torch 2.13
+    trainer = pl.Trainer(
+        accelerator=hardware.accelerator,
+        devices=hardware.devices,
+        num_nodes=hardware.num_nodes,
+        strategy=hardware.strategy,
+        precision=hardware.precision,
+        max_epochs=-1,  # the end is the callback's, with a last evaluation
+        gradient_clip_val=training.gradient_clip,
+        check_val_every_n_epoch=None,
+        num_sanity_val_steps=0,
+        log_every_n_steps=training.log_every,
+        callbacks=list(callbacks),
+        logger=list(loggers),
+        enable_checkpointing=any(isinstance(callback, ModelCheckpoint) for callback in callbacks),
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+    )
+    accumulation = data.accumulation(hardware.micro_batch_tokens, trainer.world_size)
+    trainer.accumulate_grad_batches = accumulation
+    trainer.val_check_interval = training.validate_every * accumulation  # Lightning counts micro-batches
+    return trainer
+
+
+def _steps_in(checkpoint: Path | None) -> int:
+    if checkpoint is None:
+        return 0
+    print(f"going on from {checkpoint}", file=sys.stderr)
+    return int(torch.load(checkpoint, map_location="cpu", mmap=True, weights_only=True)["global_step"])

@@ -1,0 +1,91 @@
+"""The folder of a run: its configuration, what it was made with, and whether a command may begin or go on there."""
+
+import platform
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from cloze.errors import InputError
+from cloze.text.manifest import differences
+
+CONFIG = "config.yaml"
+LAST = Path("checkpoints") / "last.ckpt"
+MODEL = "model"
+FREE = ("hardware", "logger", "callbacks")
+"""Sections that may differ when a run goes on: they change neither what is learned nor from what."""
+
+
+def checkpoint_to_resume(folder: Path, config: Mapping[str, Any], policy: str) -> Path | None:
+    """Where training goes on from, or None for a new run.
+
+    Args:
+        folder: of the run.
+        config: the resolved configuration.
+        policy: `trainer.resume`, `auto` or `never`.
+
+    Raises:
+        InputError: the folder holds another run, or a finished one; nothing there is touched.
+    """
+    if not (folder / CONFIG).exists():
+        return None
+    advice = "choose another run=NAME, or delete the folder"
+    if policy == "never":
+        raise InputError(f"{folder} holds a run already and trainer.resume is never: {advice}")
+    if (folder / MODEL).exists():
+        raise InputError(f"{folder} holds a finished run: {advice}")
+    before = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))
+    changed = differences(_science(before), _science(config))
+    if changed:
+        raise InputError(f"{folder} holds a run with another configuration ({'; '.join(changed[:3])}): {advice}")
+    return folder / LAST if (folder / LAST).exists() else None
+
+
+def write_config(folder: Path, config: Mapping[str, Any]) -> None:
+    """Write the resolved configuration, with the versions, the revision and the command as comments above it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    head = "".join(f"# {line}\n" for line in provenance())
+    text = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
+    (folder / CONFIG).write_text(head + text, encoding="utf-8")
+
+
+def provenance() -> list[str]:
+    """The command, the revision of the code and the versions of what decides the result."""
+    packages = ("cloze", "torch", "lightning", "tokenizers", "numpy", "numba")
+    versions = ", ".join(f"{name} {_version(name)}" for name in packages)
+    words = [word.removeprefix("++") for word in sys.argv]
+    return [
+        f"command: {shlex.join(['python', *words])}",
+        f"revision: {_revision()}",
+        f"versions: Python {platform.python_version()}, {versions}",
+    ]
+
+
+def _science(config: Mapping[str, Any]) -> dict[str, Any]:
+    science = {key: value for key, value in config.items() if key not in FREE}
+    science["trainer"] = {key: value for key, value in config["trainer"].items() if key != "resume"}
+    return science
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "from source"
+
+
+def _revision() -> str:
+    """Git's description of the code, with `-dirty` when it was changed since; `installed` outside a repository."""
+    repository = Path(__file__).resolve().parents[2]
+    if not (repository / ".git").exists():
+        return "installed"
+    command = ["git", "-C", str(repository), "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"

@@ -1,0 +1,33 @@
+"""The end of a run in a few lines: what was learned, where it lies, what to run next."""
+
+import math
+from pathlib import Path
+
+import lightning.pytorch as pl
+
+from cloze.text.manifest import Manifest
+
+
+def summary(trainer: pl.Trainer, manifest: Manifest, folder: Path) -> str:
+    """What the last evaluation says, beside what a model would reach that has learned nothing but frequencies."""
+    metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+    tokens = sum(shard.tokens for shard in manifest.train)
+    lines = [f"{trainer.global_step} steps on {tokens:,} tokens of text, {manifest.vocab_size:,} pieces"]
+    if (loss := metrics.get("val/masked_lm_loss")) is not None:
+        lines.append(
+            f"  masked tokens   loss {loss:.3f} (perplexity {math.exp(loss):,.1f}) on held-out text; "
+            f"{manifest.unigram_entropy:.3f} for one that knows only how frequent each token is"
+        )
+    if (accuracy := metrics.get("val/next_sentence_accuracy")) is not None:
+        lines.append(f"  sentence pairs  {accuracy:.1%} right on held-out text; 50 % is guessing")
+    if (speed := metrics.get("speed/tokens_per_second")) is not None:
+        mfu = f", {metrics['speed/mfu']:.0%} of the peak" if "speed/mfu" in metrics else ""
+        lines.append(f"  speed           {speed:,.0f} tokens/s{mfu}")
+    model = folder / "model"
+    lines += [
+        f"  {folder}/  metrics.csv, config.yaml, checkpoints/, model/",
+        "Next:",
+        "  from transformers import pipeline",
+        f'  pipeline("fill-mask", "{model}")("The function returns a [MASK].")',
+    ]
+    return "\n".join(lines)
