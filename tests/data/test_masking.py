@@ -1,0 +1,195 @@
+"""Masks: which tokens, how many, and what stands in their place."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cloze.batch import PretrainingBatch
+from cloze.data.masking import Masking, Vocabulary, num_to_predict
+from cloze.data.objective import MASKINGS, Objective
+from cloze.data.packing import count_masked, pack
+from cloze.data.pairs import IntArray
+from cloze.data.plan import BatchSize, Plan, make_plan
+from cloze.text.shards import Shard
+from tests.data.corpora import CLS, MASK, SEP, WikiText, prose, shard_of, vocabulary
+
+VOCABULARY = vocabulary()
+
+
+def batch_of(
+    shard: Shard, objective: Objective, *, seed: int = 1, rate: float | None = None, pieces: Vocabulary = VOCABULARY
+) -> tuple[PretrainingBatch, Plan]:
+    """All sequences of a plan in one batch, in the plan's order."""
+    size = BatchSize(sequences=1000)
+    plan = make_plan(shard, objective, size, seed=seed, epoch=0, shard_index=0, keep_remainder=True)
+    masking = Masking.of(objective, rate or objective.mask_rate)
+    every = np.arange(len(plan.rows))
+    count = count_masked(shard, plan, every, masking, pieces)
+    batch = pack(
+        shard, plan, every, masking, pieces, max_length=objective.max_length, global_masked=count, global_pairs=1
+    )
+    return batch, plan
+
+
+def unmasked(batch: PretrainingBatch) -> IntArray:
+    ids: IntArray = batch.packed.input_ids.numpy().copy()
+    ids[batch.masked_positions.numpy()] = batch.masked_labels.numpy()
+    return ids
+
+
+def words_of(ids: IntArray, continues: IntArray) -> IntArray:
+    """The word to which each token belongs; special tokens are words, and end them."""
+    special = np.isin(ids, [CLS, SEP])
+    begins = ~continues[ids] | special | np.roll(special, 1)
+    return np.cumsum(begins)
+
+
+@pytest.mark.parametrize(
+    ("length", "rate", "expected"),
+    [(128, 0.15, 19), (512, 0.15, 77), (10, 0.15, 2), (30, 0.15, 4), (70, 0.15, 10), (5, 0.15, 1), (4, 0.9, 1)],
+)
+def test_number_is_rounded_as_python_rounds(length: int, rate: float, expected: int) -> None:
+    assert num_to_predict(length, 3, rate, 100) == expected
+    assert expected == min(length - 3, max(1, round(length * rate)))
+
+
+def test_number_is_capped() -> None:
+    assert num_to_predict(128, 3, 0.15, 5) == 5
+
+
+@settings(deadline=None)
+@given(
+    documents=st.lists(st.lists(st.integers(1, 40), min_size=1, max_size=8), min_size=2, max_size=6),
+    masking=st.sampled_from(MASKINGS),
+    pairs=st.sampled_from(["next_sentence", "sentence_order", "none"]),
+    rate=st.sampled_from([0.05, 0.15, 0.5, 0.95]),
+    seed=st.integers(0, 99),
+)
+def test_every_row(documents: list[list[int]], masking: str, pairs: str, rate: float, seed: int) -> None:
+    objective = Objective(masking=masking, pairs=pairs, max_length=48, mask_rate=rate)
+    shard = shard_of(documents)
+    batch, plan = batch_of(shard, objective, seed=seed)
+    ids, inputs = unmasked(batch), batch.packed.input_ids.numpy()
+    places, bounds = batch.masked_positions.numpy(), batch.packed.cu_seqlens.numpy()
+    counts = np.diff(np.searchsorted(places, bounds))
+    wanted = [num_to_predict(n, 3 if b else 2, rate, 100) for n, b in zip(plan.lengths, plan.rows[:, 3], strict=True)]
+    assert (np.diff(places) > 0).all()
+    assert not np.isin(ids[places], [CLS, SEP]).any()
+    assert batch.global_masked == counts.sum()
+    if masking == "whole_word":
+        assert (counts <= wanted).all()
+    else:
+        assert counts.tolist() == wanted
+    others = np.ones(len(ids), bool)
+    others[places] = False
+    assert (inputs[others] == ids[others]).all()
+    for begin, end, row in zip(bounds[:-1], bounds[1:], plan.rows, strict=True):
+        a_start, a_length, b_start, b_length, _ = row
+        expected = [CLS, *shard.tokens[a_start : a_start + a_length], SEP]
+        second = len(expected)
+        if b_length:
+            expected += [*shard.tokens[b_start : b_start + b_length], SEP]
+        assert ids[begin:end].tolist() == expected
+        assert batch.packed.token_type_ids[begin:end].tolist() == [0] * second + [1] * (len(expected) - second)
+        assert batch.packed.position_ids[begin:end].tolist() == list(range(len(expected)))
+
+
+@pytest.mark.parametrize("masking", MASKINGS)
+@pytest.mark.parametrize("shares", [(0.8, 0.1), (1.0, 0.0), (0.0, 1.0), (0.5, 0.0)])
+def test_shares(masking: str, shares: tuple[float, float]) -> None:
+    objective = Objective(masking=masking, mask_token_share=shares[0], random_token_share=shares[1])
+    batch, _ = batch_of(shard_of(prose(2000)), objective)
+    labels = batch.masked_labels.numpy()
+    inputs = batch.packed.input_ids.numpy()[batch.masked_positions.numpy()]
+    assert len(labels) > 50_000
+    # Spans are treated as a whole, about six tokens alike, which widens the error.
+    error = 4 * 0.5 * np.sqrt((8 if masking == "span" else 1) / len(labels))
+    assert abs((inputs == MASK).mean() - shares[0]) < error + 0.002
+    kept = 1 - sum(shares)
+    assert abs((inputs == labels).mean() - kept) < error + 0.002
+    random = inputs[(inputs != labels) & (inputs != MASK)]
+    if shares[1]:
+        cells = np.bincount(random * 10 // VOCABULARY.size, minlength=10)
+        assert np.abs(cells - len(random) / 10).max() < 5 * np.sqrt(len(random) / 10) + 0.002 * len(random)
+
+
+def test_whole_words_are_masked_whole(wikitext: WikiText) -> None:
+    pieces = wikitext.vocabulary
+    batch, _ = batch_of(wikitext.articles, Objective(masking="whole_word"), pieces=pieces)
+    ids = unmasked(batch)
+    special = np.isin(ids, [pieces.cls, pieces.sep])
+    words = np.cumsum(~pieces.continues[ids] | special | np.roll(special, 1))
+    chosen = np.zeros(len(ids), bool)
+    chosen[batch.masked_positions.numpy()] = True
+    whole = np.bincount(words)
+    masked = np.bincount(words, weights=chosen)
+    assert np.isin(masked[whole > 0], [0]).mean() < 1
+    assert ((masked == 0) | (masked == whole)).all()
+    assert (masked[whole > 1] > 0).sum() > 1000
+    # Words too long for what is left of the number leave a small gap.
+    planned = sum(min(20, max(1, round(0.15 * n))) for n in np.diff(batch.packed.cu_seqlens.numpy()).tolist())
+    assert 0.98 * planned < batch.global_masked <= planned
+
+
+def test_token_masking_tears_words(wikitext: WikiText) -> None:
+    batch, _ = batch_of(wikitext.articles, Objective(), pieces=wikitext.vocabulary)
+    ids = unmasked(batch)
+    places = batch.masked_positions.numpy()
+    alone = wikitext.vocabulary.continues[ids[places]] & ~np.isin(places - 1, places)
+    assert alone.mean() > 0.05
+
+
+def test_spans_begin_with_words_and_have_spanberts_lengths() -> None:
+    pieces = VOCABULARY._replace(continues=np.zeros(VOCABULARY.size, bool))  # a token a word
+    objective = Objective(pairs="none", max_length=512, masking="span", mask_rate=0.02)  # spans hardly ever meet
+    batch, _ = batch_of(shard_of([[400] * 100] * 100), objective, pieces=pieces)
+    places = batch.masked_positions.numpy()
+    inside = np.diff(places) == 1
+    lengths = np.diff(np.flatnonzero(np.concatenate([[True], ~inside, [True]])))
+    assert lengths.max() > 5
+    assert inside.mean() > 0.5
+
+    batch, _ = batch_of(shard_of(prose(300)), Objective(masking="span"))
+    ids = unmasked(batch)
+    places = batch.masked_positions.numpy()
+    begins = places[~np.isin(places - 1, places)]
+    after_special = np.isin(ids[begins - 1], [CLS, SEP])
+    assert (after_special | ~VOCABULARY.continues[ids[begins]]).all()
+
+
+def test_masks_depend_on_the_sequence_not_on_its_company() -> None:
+    shard, objective = shard_of(prose(40)), Objective(masking="whole_word")
+    size = BatchSize(sequences=8)
+    plan = make_plan(shard, objective, size, seed=1, epoch=0, shard_index=0)
+    masking = Masking.of(objective, 0.15)
+
+    def rows(sequences: list[int]) -> dict[int, list[int]]:
+        batch = pack(
+            shard, plan, np.array(sequences), masking, VOCABULARY, max_length=128, global_masked=1, global_pairs=1
+        )
+        ids = batch.packed.input_ids.split(np.diff(batch.packed.cu_seqlens.numpy()).tolist())
+        return {sequence: tokens.tolist() for sequence, tokens in zip(sequences, ids, strict=True)}
+
+    together = rows([5, 0, 3, 7])
+    assert rows([3]) | rows([7, 5]) | rows([0]) == together
+
+
+def test_epochs_mask_differently() -> None:
+    shard, objective = shard_of([[100], [100], [100]]), Objective(pairs="none")
+    places = set()
+    for epoch in range(20):
+        plan = make_plan(shard, objective, BatchSize(sequences=3), seed=1, epoch=epoch, shard_index=0)
+        first = int(np.flatnonzero(plan.rows[:, 0] == 0)[0])
+        batch = pack(
+            shard,
+            plan,
+            np.array([first]),
+            Masking.of(objective, 0.15),
+            VOCABULARY,
+            max_length=128,
+            global_masked=1,
+            global_pairs=1,
+        )
+        places.add(tuple(batch.masked_positions.tolist()))
+    assert len(places) == 20
