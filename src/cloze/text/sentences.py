@@ -1,39 +1,44 @@
 """Cutting lines into sentences: English-like text, Chinese text, and text that is cut already.
 
-The English rules are our own because no library was both accurate on novels and fast enough: preparation runs at the speed of
-the tokenizer (about 1.65 MB/s a core), so a splitter at 0.2-0.4 MB/s (pysbd, syntok) would take most of the time. docs/text.md
-has the figures.
+The rules are our own. Preparation keeps pace with the tokenizer (1.65 MB/s a core), which rules out the accurate
+splitters at 0.2 to 0.4 MB/s; and the fast libraries lose what next-sentence prediction lives on, the sentences
+within quoted speech. The figures are in docs/text.md.
 """
 
 import re
 from dataclasses import dataclass
 
+
+def _words(*lines: str) -> frozenset[str]:
+    return frozenset(" ".join(lines).split())
+
+
 # Always followed by the name they belong to, so never the end of a sentence.
-TITLES = frozenset(
-    "adm brig capt cdr cmdr col cpl dr fr ft gen gov hon lieut lt maj messrs mlle mme mmes mr mrs ms msgr mt mx ofc pres prof"
-    " rep reps rev rt sen sens sgt sr sra srta st ste sts supt".split()
+TITLES = _words(
+    "adm brig capt cdr cmdr col cpl dr fr ft gen gov hon lieut lt maj messrs mlle mme mmes mr mrs ms msgr mt mx",
+    "ofc pres prof rep reps rev rt sen sens sgt sra srta st ste sts supt",
 )
-# Followed by a number, or by a continuation in lower case; before another capital they may end a sentence.
-BEFORE_NUMBERS = frozenset(
-    "app art bk ca cap ch chap cl col cols ed eds eq eqs exod fig figs fol gen iss lev ll matt nn no nos nr op p para pp pt ref"
-    " refs rom sec sect secs st tab vol vols vs".split()
+# Part of the sentence when a number follows.
+BEFORE_NUMBERS = _words(
+    "app art bk ca cap ch chap cl cols deg ed eds eq eqs exod fig figs fol iss lev ll matt nn no nos nr op p para",
+    "pp pt ref refs rom rs sec secs sect tab vol vols vs",
 )
-# Within a sentence whatever follows, unless it is a word that opens sentences.
-ABBREVIATIONS = frozenset(
-    "abbr al alt anon approx apr assn assoc aug ave bibl bldg blvd bros c cent cf cie co comp conf corp dec dep dept dist div"
-    " ed eds e.g eg esp esq est etc excl ext feb fl fri geo hist i.e ie illus inc incl inst jan jas jos jr jul jun kg km lit"
-    " ltd mar max min misc mon mss n.b nat nov obs oct orig ph.d phil proc pseud pub publ quot r.i.p rd reg resp sat sep sept"
-    " seq ser sing spec sq sun suppl thos thu thur thurs trans tue tues univ v var vers viz vs wed wm".split()
+# Part of the sentence whatever follows, unless it is a word that opens sentences. No common words (sat, lit, cent).
+ABBREVIATIONS = _words(
+    "abbr al alt anon approx apr assn assoc aug ave bibl bldg blvd bros c cf cie co comp conf corp dec dep dept",
+    "dist div e.g eg esp esq est etc excl feb fl fri geo hist i.e ie illus inc incl inst jan jas jos jr jul jun",
+    "kg km ltd mar misc mss n.b nat nov obs oct orig ph.d phil proc pseud publ quot r.i.p rd reg resp sep sept",
+    "seq ser sq sr suppl thos thu thur thurs trans tue tues univ v var vers viz vs wm",
 )
-# Words that begin a sentence after an abbreviation far more often than they go on with it as a name.
-OPENERS = frozenset(
-    "A After All Although An And Another As At Because Both But By Do Does For From Had Has Have He Her Here His How However I"
-    " If In Is It Its Let Many Most My No Not Now Of On One Or Our Perhaps She Since So Some Such That The Their Then There"
-    " These They This Those Thus To Two Was We Were What When Where Whether Which While Who Why With Would Yes Yet You"
-    " Your".split()
+# After an abbreviation these begin a sentence far more often than they go on with it as part of a name.
+OPENERS = _words(
+    "A After All Although An And Another As At Because Both But By Do Does For From Had Has Have He Her Here His",
+    "How However I If In Is It Its Let Many Most My No Not Now Of On One Or Our Perhaps She Since So Some Such",
+    "That The Their Then There These They This Those Thus To Two Was We Were What When Where Whether Which While",
+    "Who Why With Would Yes Yet You Your",
 )
 
-# A mark, what closes around it (footnote marks, [1], too), white space, and a beginning that is not in lower case. The loose
+# A mark, what closes around it (footnote marks, [1], too), white space, and a beginning that is not in lower case. The
 # quotation mark between spaces, of tokenised text, closes or opens: its number in the sentence tells.
 ENGLISH_END = re.compile(
     r"""([.!?\u2026]+)(?:["'\u2019\u201d\u00bb)\]}*_]|\[\d{1,3}\])*\s+("\s+)?"""
@@ -47,8 +52,8 @@ ENUMERATOR = re.compile(r"\d{1,3}|[A-Za-z]|[ivxIVX]{1,5}")
 class English:
     """English-like text: words between spaces, capital letters at beginnings, ``. ! ?`` at ends.
 
-    Quoted speech is cut at the sentences within it. A full stop does not end a sentence before lower case, after initials,
-    titles and other abbreviations, in decimals, or after the number of a list item.
+    Quoted speech is cut at the sentences within it. A full stop does not end a sentence before lower case, after
+    initials, titles and other abbreviations, in decimals, or after the number of a list item.
     """
 
     def split(self, line: str) -> list[str]:
@@ -86,8 +91,8 @@ def _within_sentence(line: str, begin: int, stop: int, following: str) -> bool:
     return stop - begin < 8 and ENUMERATOR.fullmatch(line[begin:stop].strip(OPENING + " )")) is not None
 
 
-# Not before a comma or colon, which shows that the sentence goes on, nor inside a Latin name or address (a?b=c). A Latin full
-# stop counts between Chinese characters only.
+# Not before a comma or colon, which shows that the sentence goes on, nor inside a Latin name or address (a?b=c). A
+# Latin full stop counts between Chinese characters only.
 CHINESE_CLOSING = r"""["'\u2019\u201d\u300d\u300f\uff09)\u300b\u3011]*(?![\uff0c,\u3001\uff1b;\uff1a:=A-Za-z0-9])"""
 CHINESE_MARK = r"[\u3002\uff01\uff1f!?]+|\u2026{2,}|(?<=[\u4e00-\u9fff])\.(?=[\u4e00-\u9fff])"
 CHINESE_END = re.compile(f"(?:{CHINESE_MARK}){CHINESE_CLOSING}")
@@ -96,7 +101,8 @@ CHINESE_END_OR_SEMICOLON = re.compile(f"(?:{CHINESE_MARK}|[\uff1b;]){CHINESE_CLO
 
 @dataclass(frozen=True, kw_only=True)
 class Chinese:
-    """Chinese text: a sentence ends after a full stop, an exclamation or question mark, or an ellipsis, and what closes around it.
+    """Chinese text: a sentence ends after its full stop, ! or ? of either width, or an ellipsis, and what closes
+    around it.
 
     Attributes:
         semicolons: whether a semicolon ends a sentence too.

@@ -1,4 +1,4 @@
-"""BERT's tokenizer: basic tokenisation and WordPiece, with the ids of Google's code and of Hugging Face's BertTokenizerFast."""
+"""BERT's tokenizer, with the ids of Hugging Face's BertTokenizerFast: basic tokenisation, then WordPiece."""
 
 import hashlib
 import json
@@ -31,8 +31,8 @@ class WordPiece:
         alphabet_size: characters that a trained vocabulary knows, the most frequent ones; words with others become
             ``[UNK]``. At most half of `vocab_size`.
         min_frequency: how often a pair of pieces must occur to be joined in training.
-        sample_megabytes: text that training takes into account at most, from the beginning of what it is given. It bounds
-            memory: training needs about five times as much.
+        sample_megabytes: text that training takes into account at most, from the beginning of what it is given. It
+            bounds memory: training needs about five times as much.
     """
 
     vocab: str | None = None
@@ -97,8 +97,7 @@ def build_tokenizer(
 def read_vocabulary(path: str | Path, *, lowercase: bool | None = None) -> list[str]:
     """Pieces of a ``vocab.txt``, or of the one in the folder `path`, in the order of their ids.
 
-    Args:
-        lowercase: the normalisation it will be used with; None skips the check that they fit.
+    With `lowercase`, the normalisation it will be used with, it is checked that the two fit.
 
     Raises:
         InputError: no such file, not UTF-8, an empty or repeated line, no special tokens, or case against `lowercase`.

@@ -16,8 +16,8 @@ def train_vocabulary(lines: Iterable[str], config: WordPiece) -> list[str]:
     """The pieces learnt from `lines`, special tokens first; the same lines give the same pieces.
 
     Training is byte-pair merging over word counts, by the trainer of the tokenizers library. The alphabet is chosen and
-    ordered here: the library's own order comes from hash tables, and it breaks ties between merges by that order, so that
-    each run would give another vocabulary.
+    ordered here: the library's own order comes from hash tables, and it breaks ties between merges by that order, so
+    that each run would give another vocabulary.
 
     Args:
         lines: text in a fair order; what lies beyond ``config.sample_megabytes`` is not read.

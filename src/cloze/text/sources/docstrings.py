@@ -1,6 +1,7 @@
 """The prose of a documentation string: its sentences, without code, tables, field lists and markup.
 
-Docstrings are reStructuredText, Markdown or neither, in the styles of Google, NumPy, Sphinx or none. So no grammar parses
+Docstrings are reStructuredText, Markdown or neither, in the styles of Google, NumPy, Sphinx or none. So no grammar
+parses
 them: lines are sorted by what they look like, and a paragraph stays only if it reads like English prose.
 """
 
@@ -8,8 +9,17 @@ import inspect
 import re
 from collections.abc import Iterator
 
-CODE_TITLES = frozenset("code demo doctest doctests example examples output sample usage".split())
-ADMONITIONS = frozenset("attention caution danger hint important note seealso tip warning".split())
+
+def _words(*lines: str) -> frozenset[str]:
+    return frozenset(" ".join(lines).split())
+
+
+CODE_TITLES = _words(
+    "code demo doctest doctests example examples output sample usage",
+)
+ADMONITIONS = _words(
+    "attention caution danger hint important note seealso tip warning",
+)
 
 FENCE = re.compile(r"```|~~~")
 RULE = re.compile(r"([=\-~^\"'`*+#:._])\1{2,}$")  # what underlines a heading, or separates
@@ -38,15 +48,15 @@ CODE = re.compile(
     r">>>|\$|\\[a-zA-Z{(\[]|:math:|[{}<>|]{2}|\w\(\w*=|[=!]=|[+*/%-]=| = |->|=>|::|https?://\S+\W*$|^[\w.]+\(.*\)\W*$"
 )
 WORD = re.compile(r"[(\"']*[A-Za-z]+(?:['\u2019/-][A-Za-z]+)*[)\"'.,;:!?]*$")
-COMMON_WORDS = frozenset(
-    "a an and any are as at be been by can each for from has have if in into is it its may must no not of on or that the"
-    " their these they this to used was when where which will with you".split()
+COMMON_WORDS = _words(
+    "a an and any are as at be been by can each for from has have if in into is it its may must no not of on or",
+    "that the their these they this to used was when where which will with you",
 )
 MIN_WORDS = 4
 # What these begin is no sentence when it is short ("The number of layers."): the text of an entry, not of a paragraph.
-FRAGMENT_OPENERS = frozenset(
-    "A All An Any Default Dictionary Dimension If Index Input Integer List Name Number Optional Output Path Shape Size The"
-    " Total Tuple Type Value Whether".split()
+FRAGMENT_OPENERS = _words(
+    "A All An Any Default Dictionary Dimension If Index Input Integer List Name Number Optional Output Path Shape",
+    "Size The Total Tuple Type Value Whether",
 )
 MIN_FRAGMENT_WORDS = 8
 PLAIN_SHARE = 0.75  # of a paragraph's words that are words, not names of code, numbers or signs
@@ -79,7 +89,9 @@ def _unmarked(paragraph: str) -> str:
 def _paragraphs(lines: list[str]) -> Iterator[str]:
     """Lines joined to paragraphs, without the blocks that hold no prose."""
     gathered: list[str] = []
-    may_hang = False  # the second line of a list item or of an entry; any other change of indentation begins something new
+    may_hang = (
+        False  # the second line of a list item or of an entry; any other change of indentation begins something new
+    )
     last_indent = 0
     for indent, begins, text in _visible(lines):
         if gathered and (begins or (indent != last_indent and not (may_hang and indent > last_indent))):

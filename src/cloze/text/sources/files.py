@@ -1,10 +1,10 @@
 """Text files: plain text, Markdown, JSON lines and Parquet, by name or by pattern."""
 
+import glob
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from glob import glob, has_magic
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -30,20 +30,21 @@ COMPRESSION_RATIO = 3
 class TextFiles:
     """Documents from files of text.
 
-    Large ``.txt`` and ``.jsonl`` files are cut into byte ranges and Parquet files into row groups, so that workers share
-    them; a compressed file is one unit, read as a stream. A document whose first line begins in a range belongs to it.
+    Large ``.txt`` and ``.jsonl`` files are cut into byte ranges and Parquet files into row groups, so that workers
+    share them; a compressed file is one unit, read as a stream. A document belongs to the range its first line
+    begins in.
 
     Attributes:
         files: paths and patterns (``*``, ``?``, ``[...]``, ``**`` for folders in folders).
         format: how to read the files; None goes by each file's suffix, after ``.gz``, ``.xz`` or ``.zst``.
         field: the JSON lines' key or the Parquet column that holds the text.
-        document_boundary: what ends a document of a ``.txt`` file: a blank line, each line, or only the end of the file.
+        document_boundary: what ends a document of a ``.txt`` file: a blank line, each line, or the end of the file.
         document_start: a regular expression that matches at the beginning of the first line of a document of a ``.txt``
             file; it replaces `document_boundary`. A look-behind sees the line before.
-        skip_lines: a regular expression; lines of ``.txt`` files that match it, from their first visible character on, are
-            left out.
-        on_bad_line: ``stop``, or ``skip`` and count lines (and Parquet rows) that are not UTF-8, hold NUL bytes, are longer
-            than `max_line_bytes`, or are not JSON objects with the field.
+        skip_lines: a regular expression; lines of ``.txt`` files that match it from their first visible character on
+            are left out.
+        on_bad_line: ``stop``, or ``skip`` and count lines (and Parquet rows) that are not UTF-8, hold NUL bytes, are
+            longer than `max_line_bytes`, or are not JSON objects with the field.
         max_line_bytes: length from which a line is taken for an error.
         max_document_megabytes: where a longer document is cut in two (at an end of line), so that memory stays bounded.
         unit_megabytes: size of the byte ranges.
@@ -143,8 +144,9 @@ class TextFiles:
 
 def _matches(pattern: str) -> list[str]:
     """Files that `pattern` names, sorted."""
-    if has_magic(pattern):
-        files = sorted(path for path in glob(pattern, recursive=True) if Path(path).is_file())
+    if glob.has_magic(pattern):
+        found = glob.glob(pattern, recursive=True)  # noqa: PTH207, since patterns may be absolute
+        files = sorted(path for path in found if Path(path).is_file())
         if not files:
             raise InputError(f"corpus.files: no file matches {pattern!r} (in {Path.cwd()})")
         return files

@@ -11,15 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
 
-import pyarrow
+import pyarrow as pa
 
 from cloze.errors import InputError
 
 COMPRESSIONS = (".gz", ".xz", ".zst")
 BUFFER_BYTES = 1 << 20
-LOOK_BACK_BYTES = (
-    1 << 16
-)  # a longer line before a cut is known by its tail only, which is enough to see that it is not blank
+LOOK_BACK_BYTES = 1 << 16  # of a longer line before a cut the tail will do: it shows that the line is not blank
 UTF8_BOM = b"\xef\xbb\xbf"
 
 
@@ -40,15 +38,7 @@ def open_text(path: str) -> Iterator[BinaryIO]:
     """
     suffix = Path(path).suffix
     try:
-        if suffix == ".gz":
-            stream = cast(BinaryIO, gzip.open(path))
-        elif suffix == ".xz":
-            stream = cast(BinaryIO, lzma.open(path))
-        elif suffix == ".zst":
-            stream = io.BufferedReader(pyarrow.input_stream(path, compression="zstd"), BUFFER_BYTES)  # type: ignore[type-var]
-        else:
-            stream = open(path, "rb", buffering=BUFFER_BYTES)
-        with stream:
+        with _decompressed(path, suffix) as stream:
             yield stream
     except (EOFError, OSError, lzma.LZMAError, zlib.error) as error:
         if suffix in COMPRESSIONS and not isinstance(error, FileNotFoundError | PermissionError):
@@ -60,8 +50,18 @@ def open_text(path: str) -> Iterator[BinaryIO]:
         ) from error
 
 
+def _decompressed(path: str, suffix: str) -> BinaryIO:
+    if suffix == ".gz":
+        return cast(BinaryIO, gzip.open(path))
+    if suffix == ".xz":
+        return cast(BinaryIO, lzma.open(path))
+    if suffix == ".zst":
+        return io.BufferedReader(pa.input_stream(path, compression="zstd"), BUFFER_BYTES)
+    return Path(path).open("rb", buffering=BUFFER_BYTES)
+
+
 def raw_lines(stream: BinaryIO, start: int, max_line_bytes: int) -> Iterator[RawLine]:
-    """Lines of `stream` from the line that contains byte ``start - 1``, so that the first one is the context of the cut."""
+    """Lines of `stream` from the one that holds byte ``start - 1``, so that the first shows what is before the cut."""
     offset = start
     if start > 0:
         offset = max(0, start - LOOK_BACK_BYTES)
@@ -106,14 +106,17 @@ class LineDecoder:
             InputError: the line is bad and bad lines are not to be skipped.
         """
         if not line.complete:
-            return self.reject("overlong_lines", f"the line is longer than {self.max_line_bytes:,} bytes", line.offset)
+            self.reject("overlong_lines", f"the line is longer than {self.max_line_bytes:,} bytes", line.offset)
+            return None
         if b"\0" in line.content:
-            return self.reject("nul_lines", "the line holds NUL bytes, so this is hardly a text", line.offset)
+            self.reject("nul_lines", "the line holds NUL bytes, so this is hardly a text", line.offset)
+            return None
         try:
             return line.content.decode().strip()
         except UnicodeDecodeError as error:
             reason = f"the line is not UTF-8 (byte {line.content[error.start]:#04x}); convert the file with iconv"
-            return self.reject("undecodable_lines", reason, line.offset)
+            self.reject("undecodable_lines", reason, line.offset)
+            return None
 
     def reject(self, kind: str, reason: str, offset: int) -> None:
         """Counts a bad line as `kind`, or stops with `reason`."""

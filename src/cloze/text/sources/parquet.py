@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import pyarrow
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cloze.errors import InputError
@@ -25,9 +25,9 @@ def units(path: str, field: str) -> list[Unit]:
             there = ", ".join(map(repr, columns.names))
             raise InputError(f"{path}: has no column {field!r} (columns: {there}); choose one with corpus.source.field")
         kind = columns.field(field).type
-        if pyarrow.types.is_dictionary(kind):
+        if pa.types.is_dictionary(kind):
             kind = kind.value_type
-        if not (pyarrow.types.is_string(kind) or pyarrow.types.is_large_string(kind)):
+        if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
             raise InputError(
                 f"{path}: the column {field!r} is of type {kind}, not string; choose another with corpus.source.field"
             )
@@ -40,7 +40,7 @@ def documents(unit: Unit, field: str, counts: Counter[str], *, skip_bad_rows: bo
     """One document for each row of the unit's row groups; its lines are the text's lines."""
     with _opened(unit.path) as file:
         row = sum(file.metadata.row_group(index).num_rows for index in range(unit.start))
-        for batch in file.iter_batches(BATCH_ROWS, row_groups=range(unit.start, unit.end), columns=[field]):
+        for batch in file.iter_batches(BATCH_ROWS, row_groups=list(range(unit.start, unit.end)), columns=[field]):
             for value in batch.column(0):
                 row += 1
                 where = f"{unit.path}, row {row}"
@@ -49,7 +49,7 @@ def documents(unit: Unit, field: str, counts: Counter[str], *, skip_bad_rows: bo
                     yield Document(lines, where)
 
 
-def _lines(value: pyarrow.Scalar, where: str, counts: Counter[str], skip: bool) -> list[str]:
+def _lines(value: pa.StringScalar, where: str, counts: Counter[str], skip: bool) -> list[str]:
     try:
         text = value.as_py() or ""
         if "\0" not in text:
@@ -73,7 +73,7 @@ def _opened(path: str) -> Iterator[pq.ParquetFile]:
     try:
         with pq.ParquetFile(path, pre_buffer=False) as file:
             yield file
-    except (pyarrow.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError) as error:
         raise InputError(
             f"{path}: cannot be read as Parquet ({error}); write the file again or choose other corpus.files"
         ) from error

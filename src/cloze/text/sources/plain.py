@@ -25,8 +25,8 @@ def document_start(boundary: Boundary, pattern: str | None) -> DocumentStart:
 
         return by_pattern
     if boundary == "blank_line":
-        return lambda before, line: not before.strip()
-    return lambda before, line: boundary == "line"
+        return lambda before, _: not before.strip()
+    return lambda *_: boundary == "line"
 
 
 def documents(
@@ -39,10 +39,8 @@ def documents(
 ) -> Iterator[Document]:
     """Documents whose first line begins in the bytes of `unit`; the last one is read to its end, beyond the unit's.
 
-    Args:
-        lines: from the line before the unit on.
-        skip_lines: pattern of lines to leave out.
-        max_document_bytes: a longer document is cut in two (``cut_documents``), so that memory stays bounded.
+    `lines` begin with the line before the unit. A document longer than `max_document_bytes` is cut in two and counted
+    (``cut_documents``), so that memory stays bounded.
     """
     is_skipped = re.compile(skip_lines).match if skip_lines is not None else None
     gathered: list[str] | None = None  # None while no document of this unit is open

@@ -16,10 +16,27 @@ from cloze.text.documents import Document, Unit
 from cloze.text.sources.docstrings import paragraphs
 
 # Tests, copies of other packages, and the installers' own folders.
-SKIPPED_FOLDERS = frozenset(
-    "__pycache__ _testing _vendor _vendored benchmarks dist-packages extern externals idle_test lib2to3 node_modules"
-    " pydoc_data site-packages test testing tests third_party vendor vendored".split()
-)
+SKIPPED_FOLDERS = {
+    "__pycache__",
+    "_testing",
+    "_vendor",
+    "_vendored",
+    "benchmarks",
+    "dist-packages",
+    "extern",
+    "externals",
+    "idle_test",
+    "lib2to3",
+    "node_modules",
+    "pydoc_data",
+    "site-packages",
+    "test",
+    "testing",
+    "tests",
+    "third_party",
+    "vendor",
+    "vendored",
+}
 SKIPPED_PACKAGES = frozenset({"cloze", "lightning_fabric", "pytorch_lightning"})  # the latter two mirror "lightning"
 PROSE_SHARE = 1 / 12  # of a module's bytes; measured over an environment with torch, sympy, networkx and NumPy
 
