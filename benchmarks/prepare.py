@@ -2,10 +2,10 @@
 
     python -m benchmarks.prepare --json FILE [--files PATTERN] [--megabytes N] [--workers N]
 
-Ours is everything: starting workers, reading, cutting sentences, encoding, hashing, duplicates, shards, report. The peer
-is given the same lines in memory and does nothing but encode them, in batches, on as many threads as we have workers; in
-the second row both also train a vocabulary, on as much text. Both run in processes of their own, one after the other;
-memory is the resident set of ours with all its children.
+Ours is everything: starting workers, reading, cutting sentences, encoding, hashing, duplicates, shards, report. The
+peer is given the same lines in memory and does nothing but encode them, in batches, on as many threads as we have
+workers; in the second row both also train a vocabulary, on as much text. Both run in processes of their own, one after
+the other; memory is the resident set of ours with all its children.
 """
 
 import argparse

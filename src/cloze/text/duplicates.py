@@ -12,10 +12,12 @@ from pathlib import Path
 import numpy as np
 
 HASHES_IN_MEMORY = 4_000_000
-"""Hashes of a range, on average; searching one takes about 50 bytes each."""
+"""Hashes of one range; searching it takes about 50 bytes for each."""
 
 
-def find_duplicates(hashes: Iterable[np.ndarray], total: int, folder: Path) -> int:
+def find_duplicates(
+    hashes: Iterable[np.ndarray], total: int, folder: Path, hashes_in_memory: int = HASHES_IN_MEMORY
+) -> int:
     """Finds which hashes occurred before.
 
     Args:
@@ -23,12 +25,13 @@ def find_duplicates(hashes: Iterable[np.ndarray], total: int, folder: Path) -> i
         total: how many hashes there are in all.
         folder: gets one file a range, ``range-*.npy``: the sorted positions of its duplicates, for
             `duplicated_positions`.
+        hashes_in_memory: how many to hold at once, on average.
 
     Returns:
         The number of duplicates.
     """
     folder.mkdir(parents=True)
-    ranges = total // HASHES_IN_MEMORY + 1
+    ranges = total // hashes_in_memory + 1
     _partition(hashes, ranges, folder)
     found = 0
     for index in range(ranges):

@@ -21,9 +21,10 @@ LONGEST_CACHED_CHUNK = 64
 class WordEncoder(dict[str, bytes]):
     """Encodes sentences without special tokens; as a mapping, the cache from chunk to the bytes of its ids."""
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
+    def __init__(self, tokenizer: Tokenizer, cached_chunks: int = CACHED_CHUNKS) -> None:
         super().__init__()
         self._tokenizer = tokenizer
+        self._cached_chunks = cached_chunks
         self.dtype = token_dtype(tokenizer.get_vocab_size())
 
     def encode(self, sentence: str) -> bytes:
@@ -33,7 +34,7 @@ class WordEncoder(dict[str, bytes]):
     def __missing__(self, chunk: str) -> bytes:
         ids = np.array(self._tokenizer.encode(chunk, add_special_tokens=False).ids, self.dtype).tobytes()
         if len(chunk) <= LONGEST_CACHED_CHUNK:
-            if len(self) >= CACHED_CHUNKS:
+            if len(self) >= self._cached_chunks:
                 self.clear()
             self[chunk] = ids
         return ids

@@ -7,7 +7,7 @@ import os
 import shutil
 import socket
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -67,7 +67,7 @@ class Journal:
         Raises:
             InputError: the one that was stopped had another configuration or other input; names what differs.
         """
-        plan = {"format": FORMAT, "config": describe(config), "source": describe(source)}
+        plan = {"format": FORMAT, "config": config, "source": source}
         before = self.done("plan")
         if before is None:
             self.record("plan", plan)
@@ -75,7 +75,7 @@ class Journal:
         if changed := differences(before, plan):
             raise InputError(
                 f"{self.folder}: holds an unfinished preparation of something else ({'; '.join(changed[:5])}); "
-                "undo that, or delete the folder, or choose another with corpus.prepared="
+                "undo that change, delete the folder, or choose another with corpus.prepared="
             )
         for leftover in [*self.folder.glob(".*.[0-9]*"), *self.work.glob(".*.[0-9]*")]:  # killed while writing
             leftover.unlink(missing_ok=True)
@@ -84,6 +84,15 @@ class Journal:
     def end(self) -> None:
         """Removes the record; the manifest stands."""
         shutil.rmtree(self.work, ignore_errors=True)
+
+    def discard(self) -> None:
+        """Removes all that an unfinished preparation wrote, and its folder if nothing else is in it."""
+        for path in [*self.folder.glob("train-*.arrow"), *self.folder.glob("heldout-*.arrow")]:
+            path.unlink()
+        shutil.rmtree(self.folder / "tokenizer", ignore_errors=True)
+        self.end()
+        with suppress(OSError):
+            self.folder.rmdir()
 
 
 @contextmanager

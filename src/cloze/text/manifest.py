@@ -58,8 +58,8 @@ class Manifest:
         if version != FORMAT:
             raise InputError(f"{path}: expected version {FORMAT}, found {version}; prepare the corpus again")
         try:
-            shards = {part: tuple(ShardInfo(**info) for info in content.pop(part)) for part in ("train", "heldout")}
-            return cls(**content, **shards)
+            train, heldout = (tuple(ShardInfo(**info) for info in content.pop(part)) for part in ("train", "heldout"))
+            return cls(**content, train=train, heldout=heldout)
         except (TypeError, KeyError) as error:
             raise InputError(f"{path}: not a valid manifest ({error}); prepare the corpus again") from error
 

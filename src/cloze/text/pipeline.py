@@ -9,11 +9,12 @@ step leaves whole files and then its record in ``unfinished/``, so that a prepar
 what is missing. Memory is bounded by the sizes of tasks, parts and shards, whatever the size of the corpus.
 """
 
+import math
 import os
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -23,10 +24,10 @@ from tokenizers import Tokenizer
 
 from cloze.errors import InputError
 from cloze.text.duplicates import duplicated_positions, find_duplicates
-from cloze.text.journal import Journal, describe, sha256
+from cloze.text.journal import Journal, sha256
 from cloze.text.manifest import Manifest
 from cloze.text.parts import read_hashes
-from cloze.text.pool import WorkerPool
+from cloze.text.pool import WorkerKilledError, WorkerPool
 from cloze.text.progress import ReportsProgress
 from cloze.text.report import corpus_statistics, save_report
 from cloze.text.shards import read_shard
@@ -60,9 +61,6 @@ from cloze.text.wordpiece import train_vocabulary
 if TYPE_CHECKING:
     from cloze.text.prepare import Preparation
 
-BYTES_OF_A_TASK = 4_000_000
-"""Size of the pieces of work (as the source estimates it); a killed preparation loses at most one a worker."""
-
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
@@ -71,20 +69,33 @@ class Pipeline:
     """One call of a preparation: the steps in order, each skipped as far as it is on record."""
 
     def __init__(
-        self, preparation: "Preparation", journal: Journal, fingerprint: Mapping[str, Any], progress: ReportsProgress
+        self,
+        preparation: "Preparation",
+        journal: Journal,
+        config: dict[str, Any],
+        fingerprint: dict[str, Any],
+        progress: ReportsProgress,
     ) -> None:
         self.preparation, self.journal, self.progress = preparation, journal, progress
+        self.config, self.fingerprint = config, fingerprint
         self.folder, self.work = journal.folder, journal.work
-        self.fingerprint = describe(fingerprint)
-        self.config = preparation.config()
         self.workers = default_workers() if preparation.workers is None else preparation.workers
         self.begun = time.monotonic()
         self.bytes_now = 0  # of text, encoded by this call
 
     def run(self) -> Manifest:
-        units = self.preparation.source.units()
         self.resumed = self.journal.begin(self.config, self.fingerprint)
-        groups = even_groups([unit.bytes for unit in units], BYTES_OF_A_TASK)
+        try:
+            return self._steps()
+        except WorkerKilledError:
+            raise
+        except InputError:  # once that is mended the input is another, and nothing of this could be used
+            self.journal.discard()
+            raise
+
+    def _steps(self) -> Manifest:
+        units = self.preparation.source.units()
+        groups = even_groups([unit.bytes for unit in units], math.ceil(self.preparation.task_megabytes * 1e6))
         tasks = [EncodingTask(index, units[group.start : group.stop]) for index, group in enumerate(groups)]
         tokenizer = self._tokenizer(tasks)
         with WorkerPool(self.workers) as self.pool:
@@ -122,7 +133,7 @@ class Pipeline:
         sizes = [max(1, sum(unit.bytes for unit in task.units)) for task in tasks]
         budget = int(self.preparation.tokenizer.sample_megabytes * 1e6)
         share = min(1.0, budget / sum(sizes))
-        chosen = [task for task in tasks if int((task.index + 1) * share) > int(task.index * share)] or tasks[:1]
+        chosen = [task for task in tasks if int((task.number + 1) * share) > int(task.number * share)] or tasks[:1]
         samples = [SampleTask(task.units, budget // len(chosen)) for task in chosen]
         return train_vocabulary(self._sample(samples), self.preparation.tokenizer)
 
@@ -205,7 +216,7 @@ class Pipeline:
         tasks = [CuttingTask(index, placed[group.start : group.stop]) for index, group in enumerate(groups)]
         list(self._map("cutting shards", partial(cut_shard, common), tasks))
 
-        pieces = [heldout_piece(self.folder, task.index) for task in tasks]
+        pieces = [heldout_piece(self.folder, task.number) for task in tasks]
         tokens = [len(read_shard(piece).tokens) for piece in pieces]
         kept = [piece for piece, size in zip(pieces, tokens, strict=True) if size]
         groups = even_groups([size for size in tokens if size], self.preparation.shard_tokens)

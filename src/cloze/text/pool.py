@@ -16,6 +16,11 @@ import pyarrow as pa
 
 from cloze.errors import InputError
 
+
+class WorkerKilledError(InputError):
+    """A worker died; what was finished is good, and another call goes on with it."""
+
+
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
@@ -54,7 +59,8 @@ class WorkerPool:
         """Results in the order of the tasks; a bounded number of them waits to be read.
 
         Raises:
-            InputError: what a task raised, or that a worker was killed.
+            InputError: what a task raised.
+            WorkerKilledError: a worker was killed.
         """
         if self._pool is None:
             yield from map(function, tasks)
@@ -68,7 +74,7 @@ class WorkerPool:
             while waiting:
                 yield waiting.popleft().result()
         except BrokenProcessPool as error:
-            raise InputError(
+            raise WorkerKilledError(
                 "a worker process was killed, most often because memory ran out; run the same command again with "
                 "fewer workers, finished work is kept"
             ) from error

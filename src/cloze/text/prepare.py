@@ -1,9 +1,8 @@
 """Raw text to a prepared corpus: what ``cloze-prepare`` does, and training when nothing is prepared yet."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from cloze.errors import InputError
 from cloze.text.documents import SentenceSplitter, Source
@@ -27,26 +26,30 @@ class Preparation:
         heldout_fraction: share of the documents that is held out from training, chosen by their hash; at least one
             when there are two different ones, none with 0.
         shard_tokens: size of the shards; all global batches of a shard draw on its documents only.
+        task_megabytes: size of the pieces of work, as the source estimates it; when killed, a preparation loses one a
+            worker.
         workers: processes; None for one a core, 0 to work in the calling process. Never changes what is written.
     """
 
     source: Source
     sentences: SentenceSplitter
     tokenizer: WordPiece
-    duplicates: str = "count"
+    duplicates: Literal["count", "remove"] = "count"
     heldout_fraction: float = 0.01
     shard_tokens: int = 4_000_000
+    task_megabytes: float = 2.0
     workers: int | None = None
 
     def __post_init__(self) -> None:
         if self.duplicates not in ("count", "remove"):
-            raise InputError(f"duplicates={self.duplicates}: expected count or remove")
+            raise InputError(f"preparation.duplicates={self.duplicates}: expected count or remove")
         if not 0 <= self.heldout_fraction <= 0.5:
-            raise InputError(f"heldout_fraction={self.heldout_fraction}: expected 0 to 0.5")
-        if self.shard_tokens <= 0:
-            raise InputError(f"shard_tokens={self.shard_tokens}: expected a positive number")
+            raise InputError(f"preparation.heldout_fraction={self.heldout_fraction}: expected 0 to 0.5")
+        for key in ("shard_tokens", "task_megabytes"):
+            if getattr(self, key) <= 0:
+                raise InputError(f"preparation.{key}={getattr(self, key)}: expected a positive number")
         if self.workers is not None and self.workers < 0:
-            raise InputError(f"workers={self.workers}: expected 0 or more, or null for one a core")
+            raise InputError(f"preparation.workers={self.workers}: expected 0 or more, or null for one a core")
 
     def run(self, folder: Path, progress: ReportsProgress = silent) -> Manifest:
         """Prepares the corpus in `folder`; goes on with what was stopped there, and accepts what is finished.
@@ -63,13 +66,13 @@ class Preparation:
         """
         journal = Journal(folder)
         try:
+            fingerprint, config = describe(self.source.fingerprint()), self.config()  # bad input is told before writing
             if journal.finished and not journal.work.exists():
-                return self._check(folder, self.source.fingerprint())
+                return _finished(folder, config, fingerprint)
             with open_journal(folder) as journal:
-                fingerprint = self.source.fingerprint()
                 if journal.finished:
-                    return self._check(folder, fingerprint)
-                return Pipeline(self, journal, fingerprint, progress).run()
+                    return _finished(folder, config, fingerprint)
+                return Pipeline(self, journal, config, fingerprint, progress).run()
         except OSError as error:
             raise InputError(
                 f"{error.filename or folder}: {error.strerror or error}; mend that and run the same command again, "
@@ -84,7 +87,7 @@ class Preparation:
                 from may have stayed on another machine.
         """
         if Journal(folder).finished:
-            return self._check(folder, None)
+            return _finished(folder, self.config(), None)
         return self.run(folder, progress)
 
     def config(self) -> dict[str, Any]:
@@ -98,15 +101,16 @@ class Preparation:
                 del config["tokenizer"][key]
         return config
 
-    def _check(self, folder: Path, fingerprint: Mapping[str, Any] | None) -> Manifest:
-        """The manifest of a finished corpus, if it is the one that this preparation would write."""
-        manifest = Manifest.load(folder)
-        changed = differences(manifest.config, self.config())
-        if fingerprint is not None:
-            changed += differences(manifest.source, describe(fingerprint), "input ")
-        if changed:
-            raise InputError(
-                f"{folder}: holds a corpus that was prepared otherwise ({'; '.join(changed[:5])}); undo that, or "
-                "delete the folder, or choose another with corpus.prepared="
-            )
-        return manifest
+
+def _finished(folder: Path, config: dict[str, Any], fingerprint: dict[str, Any] | None) -> Manifest:
+    """The manifest of a finished corpus, if it was prepared with this configuration from this input."""
+    manifest = Manifest.load(folder)
+    changed = differences(manifest.config, config)
+    if fingerprint is not None:
+        changed += differences(manifest.source, fingerprint, "input ")
+    if changed:
+        raise InputError(
+            f"{folder}: holds a corpus that was prepared otherwise ({'; '.join(changed[:5])}); undo that change, "
+            "delete the folder, or choose another with corpus.prepared="
+        )
+    return manifest

@@ -6,7 +6,7 @@ tokens) and ``sentence_lengths: list<int32>``. pandas, Polars, DuckDB and ``data
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -53,20 +53,21 @@ def read_shard(path: Path) -> Shard:
     return shard_of(read_table(path), path)
 
 
-def list_column(values: Sequence[np.ndarray], dtype: np.dtype) -> pa.ListArray:
+def list_column(values: Sequence[np.ndarray], dtype: np.dtype) -> "pa.ListArray[Any]":
     """A column of lists of different lengths, one a record."""
     offsets = np.zeros(len(values) + 1, np.int32)
     np.cumsum([len(value) for value in values], out=offsets[1:])
     flat = np.concatenate(values, dtype=dtype, casting="same_kind") if len(values) else np.empty(0, dtype)
-    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(flat))
+    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(flat, pa.from_numpy_dtype(dtype)))
 
 
-def flatten(column: pa.ListArray) -> tuple[np.ndarray, np.ndarray]:
+def flatten(column: "pa.Array[Any]") -> tuple[np.ndarray, np.ndarray]:
     """The values of a list column and the offsets (d+1,) of its records, both without a copy."""
+    assert isinstance(column, pa.ListArray)
     return column.values.to_numpy(zero_copy_only=True), column.offsets.to_numpy(zero_copy_only=True)
 
 
-def write_table(path: Path, columns: Mapping[str, pa.Array], vocab_size: int) -> None:
+def write_table(path: Path, columns: "Mapping[str, pa.Array[Any]]", vocab_size: int) -> None:
     """Writes columns as an Arrow IPC file of one record batch."""
     schema = pa.schema(
         [pa.field(name, column.type) for name, column in columns.items()],
@@ -105,7 +106,7 @@ def shard_of(batch: pa.RecordBatch, path: Path) -> Shard:
         tokens, token_offsets = flatten(batch.column("tokens"))
         lengths, document_offsets = flatten(batch.column("sentence_lengths"))
         vocab_size = int(batch.schema.metadata[b"cloze.vocab_size"])
-    except (KeyError, AttributeError, ValueError) as error:
+    except (KeyError, AssertionError, ValueError) as error:
         raise InputError(f"{path}: lacks the columns of a shard ({error}); prepare the corpus again") from error
     sentence_offsets = np.zeros(len(lengths) + 1, np.int64)
     np.cumsum(lengths, out=sentence_offsets[1:])

@@ -33,7 +33,7 @@ def even_groups(sizes: Sequence[int], target: int) -> list[range]:
     starts = np.cumsum([0, *sizes])[:-1]
     group = [int(start) * count // total for start in starts]
     firsts = [index for index in range(len(sizes)) if index == 0 or group[index] != group[index - 1]]
-    return [range(first, last) for first, last in zip(firsts, [*firsts[1:], len(sizes)], strict=True)]
+    return [range(first, last) for first, last in pairwise([*firsts, len(sizes)])]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,12 +47,12 @@ class Encoding:
 
 
 class EncodingTask(NamedTuple):
-    index: int
+    number: int
     units: list[Unit]
 
     @property
     def step(self) -> str:
-        return f"encoded-{self.index:05d}"
+        return f"encoded-{self.number:05d}"
 
 
 @lru_cache(maxsize=1)
@@ -70,7 +70,7 @@ def encode_units(common: Encoding, task: EncodingTask) -> dict[str, Any]:
     text_bytes = 0
 
     def write(builder: PartBuilder) -> None:
-        file = f"part-{task.index:05d}-{len(parts):03d}.arrow"
+        file = f"part-{task.number:05d}-{len(parts):03d}.arrow"
         builder.write(journal.work / file, vocab_size)
         sizes = {"documents": builder.num_documents, "lines": builder.num_lines, "tokens": builder.num_tokens}
         parts.append({"file": file, **sizes})
@@ -125,14 +125,14 @@ class PlacedPart(NamedTuple):
 
 
 class CuttingTask(NamedTuple):
-    index: int
+    number: int
     parts: list[PlacedPart]
 
 
 def cut_shard(common: Cutting, task: CuttingTask) -> None:
     """Makes one training shard of some parts, and a piece of the held-out documents among them."""
     work = Journal(common.folder).work
-    piece = heldout_piece(common.folder, task.index)
+    piece = heldout_piece(common.folder, task.number)
     if piece.exists():
         return
     train: list[tuple[np.ndarray, np.ndarray]] = []
@@ -146,22 +146,22 @@ def cut_shard(common: Cutting, task: CuttingTask) -> None:
         train += kept_documents(part, kept, ~held)
         heldout += kept_documents(part, kept, held)
     if train:
-        write_shard(common.folder / f"train-{task.index:05d}.arrow", train, common.vocab_size)
+        write_shard(common.folder / f"train-{task.number:05d}.arrow", train, common.vocab_size)
     write_shard(piece, heldout, common.vocab_size)  # last: its presence says that this task is done
 
 
-def heldout_piece(folder: Path, index: int) -> Path:
-    return Journal(folder).work / f"heldout-{index:05d}.arrow"
+def heldout_piece(folder: Path, number: int) -> Path:
+    return Journal(folder).work / f"heldout-{number:05d}.arrow"
 
 
 class MergingTask(NamedTuple):
-    index: int
+    number: int
     pieces: list[Path]
 
 
 def merge_heldout(common: Cutting, task: MergingTask) -> None:
     """Makes one held-out shard of some pieces."""
-    path = common.folder / f"heldout-{task.index:05d}.arrow"
+    path = common.folder / f"heldout-{task.number:05d}.arrow"
     if path.exists():
         return
     documents: list[tuple[np.ndarray, np.ndarray]] = []

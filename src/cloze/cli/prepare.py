@@ -1,0 +1,57 @@
+"""`cloze-prepare`: from raw text to a prepared corpus."""
+
+import shlex
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cloze.cli import command
+from cloze.config.schema import Corpus, Node
+
+INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preparing:
+    """The root of `conf/prepare.yaml`."""
+
+    corpus: Corpus
+    sentences: Node
+    tokenizer: Node
+    preparation: Node
+
+
+def main() -> int:
+    """Prepares as the command line says; returns the exit status."""
+    words = sys.argv[1:]
+
+    def prepare(config: dict[str, Any]) -> None:
+        _prepare(config, words)
+
+    try:
+        return command.run(prepare, name="prepare", schema=Preparing)
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on where it stopped", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _prepare(config: dict[str, Any], words: list[str]) -> None:
+    from rich.console import Console
+
+    from cloze.config.construct import build
+    from cloze.text.progress import ConsoleProgress
+    from cloze.text.report import load_report, render_report
+
+    folder = Path(config["corpus"]["prepared"])
+    preparation = build(config, "preparation")
+    with ConsoleProgress() as progress:
+        preparation.run(folder, progress)
+    console = Console()
+    console.print(render_report(load_report(folder)))
+    console.print(f"\nThe corpus is in {folder}. Train on it with", highlight=False, soft_wrap=True)
+    console.print(f"  python train.py {shlex.join(words)}".rstrip(), highlight=False, soft_wrap=True, markup=False)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,300 @@
+"""A prepared corpus holds the text to the last token, whatever happened on the way."""
+
+import json
+import shutil
+from collections import Counter
+from dataclasses import replace
+from itertools import groupby, pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cloze.errors import InputError
+from cloze.text.journal import UNFINISHED
+from cloze.text.manifest import MANIFEST, Manifest
+from cloze.text.prepare import Preparation
+from cloze.text.report import load_report
+from cloze.text.sentences import English, Lines
+from cloze.text.shards import read_shard
+from cloze.text.sources.files import TextFiles
+from cloze.text.steps import even_groups
+from cloze.text.tokenizer import SPECIAL_TOKENS, WordPiece, load_tokenizer
+
+Encoded = list[list[list[int]]]  # documents of sentences of token ids
+
+
+def bytes_of(folder: Path) -> dict[str, bytes]:
+    """All that a preparation writes except the report, which has the time in it."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "report.json")
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+def documents_of(folder: Path, pattern: str = "*-*.arrow") -> Encoded:
+    documents = []
+    for path in sorted(folder.glob(pattern)):
+        tokens, sentences, offsets = read_shard(path)
+        for first, last in pairwise(offsets):
+            documents.append([tokens[a:b].tolist() for a, b in pairwise(sentences[first : last + 1])])
+    return documents
+
+
+@pytest.fixture(scope="session")
+def wikitext(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Preparation:
+    """Half a megabyte of WikiText-2, in pieces so small that there are many of everything."""
+    text = (shared_data / "corpus/wikitext2/valid.txt").read_text(encoding="utf-8")[:500_000]
+    path = tmp_path_factory.mktemp("wikitext") / "valid.txt"
+    path.write_text(text, encoding="utf-8")
+    return Preparation(
+        source=TextFiles(files=str(path), unit_megabytes=0.03),
+        sentences=English(),
+        tokenizer=WordPiece(vocab_size=1000),
+        task_megabytes=0.05,
+        shard_tokens=40_000,
+        heldout_fraction=0.1,
+        workers=0,
+    )
+
+
+@pytest.fixture(scope="session")
+def undisturbed(wikitext: Preparation, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("undisturbed") / "corpus"
+    wikitext.run(folder)
+    return folder
+
+
+def test_what_lies_in_the_folder(wikitext: Preparation, undisturbed: Path) -> None:
+    manifest = Manifest.load(undisturbed)
+    names = [info.file for info in manifest.train + manifest.heldout]
+    assert sorted(path.name for path in undisturbed.iterdir()) == sorted([MANIFEST, "report.json", "tokenizer", *names])
+    assert len(manifest.train) > 2
+    for info in manifest.train + manifest.heldout:
+        tokens, sentences, documents = read_shard(undisturbed / info.file)
+        assert (info.tokens, info.sentences, info.documents) == (len(tokens), len(sentences) - 1, len(documents) - 1)
+        assert 20_000 <= info.tokens <= 60_000 or info.file.startswith("heldout")
+    heldout, train = (sum(info.documents for info in part) for part in (manifest.heldout, manifest.train))
+    assert 0.05 < heldout / (heldout + train) < 0.15
+    report = load_report(undisturbed)
+    assert report["train"]["documents"] == train
+    assert sum(entry["sentences"] for entry in report["sentence_lengths"]) == sum(
+        info.sentences for info in manifest.train + manifest.heldout
+    )
+    assert report["unigram_entropy"] == manifest.unigram_entropy
+
+
+def test_every_sentence_is_there(wikitext: Preparation, undisturbed: Path) -> None:
+    """Against the plain statement of it: read, split, encode, one document after the other."""
+    tokenizer = load_tokenizer(undisturbed / "tokenizer")
+    expected = [
+        [
+            tokenizer.encode(sentence, add_special_tokens=False).ids
+            for line in document.lines
+            for sentence in wikitext.sentences.split(line)
+        ]
+        for unit in wikitext.source.units()
+        for document in wikitext.source.documents(unit, Counter())
+    ]
+    found = documents_of(undisturbed, "train-*.arrow") + documents_of(undisturbed, "heldout-*.arrow")
+    assert sorted(found) == sorted(expected)
+    heldout = documents_of(undisturbed, "heldout-*.arrow")
+    assert documents_of(undisturbed, "train-*.arrow") == [document for document in expected if document not in heldout]
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_any_number_of_workers_writes_the_same_bytes(
+    wikitext: Preparation, undisturbed: Path, workers: int, tmp_path: Path
+) -> None:
+    replace(wikitext, workers=workers).run(tmp_path / "corpus")
+    assert bytes_of(tmp_path / "corpus") == bytes_of(undisturbed)
+
+
+WORDS = ["a", "b", "c", "d", "e"]
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    lines=st.lists(st.lists(st.sampled_from(WORDS), min_size=1, max_size=3).map(" ".join) | st.just(""), max_size=30),
+    remove=st.booleans(),
+    heldout_fraction=st.sampled_from([0.0, 0.01, 0.5]),
+    shard_tokens=st.sampled_from([5, 1000]),
+    unit=st.sampled_from([0.00001, 1.0]),
+)
+def test_duplicates_and_heldout_against_the_plain_rule(
+    lines: list[str],
+    remove: bool,
+    heldout_fraction: float,
+    shard_tokens: int,
+    unit: float,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    folder = tmp_path_factory.mktemp("duplicates")
+    (folder / "vocab.txt").write_text("\n".join([*SPECIAL_TOKENS, *WORDS]) + "\n")
+    (folder / "text.txt").write_text("\n".join(lines) + "\n")
+    preparation = Preparation(
+        source=TextFiles(files=str(folder / "text.txt"), unit_megabytes=unit),
+        sentences=Lines(),
+        tokenizer=WordPiece(vocab=str(folder / "vocab.txt")),
+        duplicates="remove" if remove else "count",
+        heldout_fraction=heldout_fraction,
+        shard_tokens=shard_tokens,
+        task_megabytes=unit,
+        workers=0,
+    )
+    documents = [list(block) for filled, block in groupby(lines, bool) if filled]
+    if not documents:
+        with pytest.raises(InputError, match="empty"):
+            preparation.run(folder / "corpus")
+        assert not (folder / "corpus").exists()
+        return
+    preparation.run(folder / "corpus")
+
+    seen: set[str] = set()
+    kept: list[list[str]] = []
+    repeated = 0
+    for document in documents:
+        first = []
+        for line in document:
+            repeated += line in seen
+            first += [line] if line not in seen or not remove else []
+            seen.add(line)
+        kept += [first] if first else []
+    ids = {word: len(SPECIAL_TOKENS) + index for index, word in enumerate(WORDS)}
+    expected = [[[ids[word] for word in line.split()] for line in document] for document in kept]
+    train, heldout = (documents_of(folder / "corpus", f"{part}-*.arrow") for part in ("train", "heldout"))
+    assert sorted(train + heldout) == sorted(expected)
+    counts = load_report(folder / "corpus")["duplicates"]
+    assert (counts["lines"], counts["of_lines"]) == (repeated, sum(map(len, documents)))
+    assert counts["documents"] == len(documents) - len({tuple(document) for document in documents})
+    if heldout_fraction and len({tuple(map(tuple, document)) for document in expected}) > 1 and not remove:
+        assert heldout
+    assert train
+    if not remove:  # equal documents lie on one side
+        assert not [document for document in train if document in heldout]
+
+
+@given(sizes=st.lists(st.integers(0, 50), max_size=40), target=st.integers(1, 100))
+def test_even_groups(sizes: list[int], target: int) -> None:
+    groups = even_groups(sizes, target)
+    assert [index for group in groups for index in group] == list(range(len(sizes)))
+    assert all(len(group) for group in groups)
+    assert all(sum(sizes[index] for index in group) <= 1.5 * target + 50 + 1 for group in groups)
+
+
+def test_a_finished_corpus_is_accepted_as_it_is(wikitext: Preparation, undisturbed: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in undisturbed.rglob("*")}
+    assert replace(wikitext, workers=2).run(undisturbed) == Manifest.load(undisturbed)
+    assert wikitext.ensure(undisturbed) == Manifest.load(undisturbed)
+    assert {path: path.stat().st_mtime_ns for path in undisturbed.rglob("*")} == before
+
+
+def test_another_configuration_is_refused(wikitext: Preparation, undisturbed: Path) -> None:
+    for preparation, message in (
+        (replace(wikitext, duplicates="remove"), 'duplicates: was "count", is "remove"'),
+        (replace(wikitext, tokenizer=WordPiece(vocab_size=2000)), "tokenizer.vocab_size: was 1000, is 2000"),
+        (replace(wikitext, sentences=Lines()), "sentences.class: was .*English"),
+    ):
+        for prepare in (preparation.run, preparation.ensure):
+            with pytest.raises(InputError, match=message):
+                prepare(undisturbed)
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Preparation:
+    path = tmp_path / "text.txt"
+    path.write_text("one two.\nthree four.\n\nfive six.\n", encoding="utf-8")
+    return Preparation(
+        source=TextFiles(files=str(path)), sentences=English(), tokenizer=WordPiece(vocab_size=100), workers=0
+    )
+
+
+def test_training_needs_no_source(own: Preparation, tmp_path: Path) -> None:
+    manifest = own.run(tmp_path / "corpus")
+    (tmp_path / "text.txt").write_text("other text, of which nothing is prepared.\n")
+    assert own.ensure(tmp_path / "corpus") == manifest
+    with pytest.raises(InputError, match=r"prepared otherwise \(input files"):
+        own.run(tmp_path / "corpus")
+    (tmp_path / "text.txt").unlink()
+    assert own.ensure(tmp_path / "corpus") == manifest
+
+
+def test_changed_input_ends_an_unfinished_preparation(own: Preparation, tmp_path: Path) -> None:
+    own.run(tmp_path / "corpus")
+    plan = {"format": 1, "config": own.config(), "source": {"files": []}}
+    (tmp_path / "corpus" / MANIFEST).unlink()
+    (tmp_path / "corpus" / UNFINISHED).mkdir()
+    (tmp_path / "corpus" / UNFINISHED / "plan.json").write_text(json.dumps(plan))
+    with pytest.raises(InputError, match=r"unfinished preparation of something else \(source.files"):
+        own.run(tmp_path / "corpus")
+    assert (tmp_path / "corpus" / "train-00000.arrow").exists()
+
+
+def test_the_leftover_of_a_kill_after_the_manifest_goes(own: Preparation, tmp_path: Path) -> None:
+    own.run(tmp_path / "corpus")
+    shutil.copytree(tmp_path / "corpus", tmp_path / "copy")
+    (tmp_path / "corpus" / UNFINISHED).mkdir()
+    own.run(tmp_path / "corpus")
+    assert bytes_of(tmp_path / "corpus") == bytes_of(tmp_path / "copy")
+
+
+def test_folders_that_are_not_ours(own: Preparation, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    with pytest.raises(InputError, match="file: is a file, expected a folder"):
+        own.run(file)
+    with pytest.raises(InputError, match="file/corpus: cannot be written"):
+        own.run(file / "corpus")
+    strangers = tmp_path / "home"
+    strangers.mkdir()
+    (strangers / "thesis.tex").touch()
+    with pytest.raises(InputError, match="home: is not empty and not a prepared corpus"):
+        own.run(strangers)
+    assert [path.name for path in strangers.iterdir()] == ["thesis.tex"]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_bad_text_names_file_and_line_and_leaves_nothing(own: Preparation, workers: int, tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_bytes(b"one two.\n\nthree \xff four.\n")
+    with pytest.raises(InputError, match=r"text\.txt, line 3.*UTF-8"):
+        replace(own, workers=workers).run(tmp_path / "corpus")
+    assert not (tmp_path / "corpus").exists()
+    skipping = replace(own, source=TextFiles(files=str(tmp_path / "text.txt"), on_bad_line="skip"), workers=workers)
+    skipping.run(tmp_path / "corpus")
+    assert load_report(tmp_path / "corpus")["skipped"]["undecodable_lines"] == 1
+
+
+def test_bad_vocabularies(own: Preparation, tmp_path: Path) -> None:
+    path = tmp_path / "vocab.txt"
+    for pieces, message in (
+        (SPECIAL_TOKENS[:-1], r"vocab\.txt: has no \[MASK\]"),
+        ([*SPECIAL_TOKENS, "a", "a"], r"vocab\.txt, line 7: repeats 'a'"),
+    ):
+        path.write_text("\n".join(pieces) + "\n")
+        with pytest.raises(InputError, match=message):
+            replace(own, tokenizer=WordPiece(vocab=str(path))).run(tmp_path / "corpus")
+        assert not (tmp_path / "corpus").exists()
+
+
+def test_a_vocabulary_counts_by_content(own: Preparation, tmp_path: Path) -> None:
+    own.run(tmp_path / "first")
+    given = replace(own, tokenizer=WordPiece(vocab=str(tmp_path / "first/tokenizer/vocab.txt")))
+    given.run(tmp_path / "second")
+    shutil.copy(tmp_path / "first/tokenizer/vocab.txt", tmp_path / "vocab.txt")
+    replace(own, tokenizer=WordPiece(vocab=str(tmp_path / "vocab.txt"))).run(tmp_path / "second")
+    for name in ("train-00000.arrow", "heldout-00000.arrow"):
+        assert (tmp_path / "first" / name).read_bytes() == (tmp_path / "second" / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"duplicates": "drop"}, "preparation.duplicates=drop: expected count or remove"),
+        ({"heldout_fraction": 0.6}, "preparation.heldout_fraction=0.6: expected 0 to 0.5"),
+        ({"shard_tokens": 0}, "preparation.shard_tokens=0: expected a positive number"),
+        ({"task_megabytes": -1.0}, "preparation.task_megabytes=-1.0: expected a positive number"),
+        ({"workers": -1}, "preparation.workers=-1: expected 0 or more"),
+    ],
+)
+def test_bad_values_name_the_key(own: Preparation, change: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        replace(own, **change)  # type: ignore[arg-type]
