@@ -1,6 +1,7 @@
 import math
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import lightning.pytorch as pl
 import pytest
@@ -85,11 +86,11 @@ def train(folder: Path, micro_batches: int, steps: int = 3, log_every: int = 1) 
         enable_model_summary=False,
         enable_checkpointing=False,
     )
-    training, heldout = (
-        DataLoader(data, batch_size=None, collate_fn=lambda batch: batch)  # type: ignore[arg-type, var-annotated]
+    loaders: list[Any] = [
+        DataLoader(data, batch_size=None, collate_fn=lambda batch: batch)  # type: ignore[arg-type]
         for data in (batches, global_batch(99, 1))
-    )
-    trainer.fit(task, training, heldout)
+    ]
+    trainer.fit(task, loaders[0], loaders[1])
     return task
 
 
