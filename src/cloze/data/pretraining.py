@@ -16,7 +16,7 @@ from cloze.data.plan import BatchSize
 from cloze.errors import InputError
 from cloze.text.manifest import Manifest, ShardInfo
 from cloze.text.prepare import Preparation
-from cloze.text.tokenizer import continuation_pieces, load_tokenizer
+from cloze.text.tokenizer import continuation_pieces, load_tokenizer, vocabulary
 
 HELDOUT_SEED = 0
 """Held-out pairs and masks are the same whatever the seed of the run, so that runs can be compared."""
@@ -111,7 +111,7 @@ class PretrainingData(LightningDataModule):
         if self.preparation is not None:
             self.preparation.ensure(self.folder)
 
-    def setup(self, stage: str | None = None) -> None:  # noqa: ARG002
+    def setup(self, stage: str | None = None) -> None:
         """Read the manifest and the tokenizer.
 
         Raises:
@@ -132,7 +132,7 @@ class PretrainingData(LightningDataModule):
             sep=pieces["[SEP]"],
             mask=pieces["[MASK]"],
             pad=pieces["[PAD]"],
-            continues=continuation_pieces(sorted(pieces, key=pieces.__getitem__)),
+            continues=continuation_pieces(vocabulary(self.tokenizer)),
         )
 
     def batches_in_epoch(self, epoch: int, phase: int = 0) -> int:
@@ -152,6 +152,7 @@ class PretrainingData(LightningDataModule):
                 "steps, tokens or epochs; set trainer.max_steps"
             )
         rank, ranks, accumulation = self._place()
+        self._recount_micro_batches()
         ends, done = [], 0.0
         for share, _ in self.phases[:-1]:
             done += share
@@ -212,3 +213,15 @@ class PretrainingData(LightningDataModule):
     def _batches_done(self) -> int:
         """Each optimizer step is one global batch."""
         return 0 if self.trainer is None else self.trainer.global_step
+
+    def _recount_micro_batches(self) -> None:
+        """Tell the trainer how many micro-batches it has seen, counted in those of this run.
+
+        Lightning steps at multiples of the accumulation in its own count of micro-batches, and restores that count from
+        the checkpoint, where another accumulation may have been in force.
+        """
+        if self.trainer is not None:
+            seen = self.trainer.fit_loop.epoch_loop.batch_progress.current
+            shift = self.trainer.global_step * self.trainer.accumulate_grad_batches - seen.processed
+            for name in ("ready", "started", "processed", "completed"):
+                setattr(seen, name, getattr(seen, name) + shift)

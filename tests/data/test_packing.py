@@ -1,0 +1,177 @@
+"""Micro-batches: balanced, of constant shape where asked for, and nothing lost or added."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cloze.batch import IGNORED_LABEL, PretrainingBatch
+from cloze.data.dataset import cut_batch
+from cloze.data.masking import Masking
+from cloze.data.objective import PAIRS, Objective
+from cloze.data.packing import StaticShape, cut, pack
+from cloze.data.plan import BatchSize, make_plan
+from tests.data.corpora import PAD, prose, shard_of, vocabulary
+
+VOCABULARY = vocabulary()
+
+
+@given(lengths=st.lists(st.integers(3, 128), max_size=200), micro_batches=st.integers(1, 9))
+def test_cut_is_a_balanced_partition(lengths: list[int], micro_batches: int) -> None:
+    parts = cut(np.array(lengths, np.int64), micro_batches)
+    assert len(parts) == micro_batches
+    assert sorted(np.concatenate(parts).tolist()) == list(range(len(lengths)))
+    loads = [sum(lengths[i] for i in part) for part in parts]
+    assert max(loads) - min(loads) <= max(lengths, default=0)
+    assert max(loads) <= sum(lengths) / micro_batches + (1 - 1 / micro_batches) * max(lengths, default=0)
+    for part in parts:
+        assert [lengths[i] for i in part] == sorted((lengths[i] for i in part), reverse=True)
+
+
+def micro_batches_of(
+    objective: Objective, tokens: int, pieces: int, *, static: bool, documents: int = 300
+) -> list[list[PretrainingBatch]]:
+    """The micro-batches of every global batch of an epoch."""
+    shard = shard_of(prose(documents))
+    plan = make_plan(shard, objective, BatchSize(tokens=tokens), seed=1, epoch=0, shard_index=0)
+    masking = Masking.of(objective, objective.mask_rate)
+    shape = StaticShape.of(tokens, objective.max_length, pieces, objective.mask_rate) if static else None
+    made = []
+    for batch in range(plan.num_batches):
+        parts, masked, pairs = cut_batch(shard, plan, batch, pieces, masking, VOCABULARY)
+        made.append(
+            [
+                pack(
+                    shard,
+                    plan,
+                    part,
+                    masking,
+                    VOCABULARY,
+                    max_length=objective.max_length,
+                    global_masked=masked,
+                    global_pairs=pairs,
+                    static=shape,
+                )
+                for part in parts
+            ]
+        )
+    return made
+
+
+@pytest.mark.parametrize("pairs", PAIRS)
+@pytest.mark.parametrize("masking", ["token", "whole_word"])
+@pytest.mark.parametrize("pieces", [1, 2, 7])
+def test_static_shapes_are_constant_and_padding_is_rare(pairs: str, masking: str, pieces: int) -> None:
+    objective = Objective(pairs=pairs, masking=masking)
+    made = micro_batches_of(objective, 8192 * pieces, pieces, static=True)
+    batches = [batch for parts in made for batch in parts]
+    assert len(made) > 1
+    shapes = {
+        (
+            *(tuple(field.shape) for field in batch.packed[:4]),
+            batch.packed.max_seqlen,
+            tuple(batch.masked_positions.shape),
+            tuple(batch.masked_labels.shape),
+            tuple(batch.next_sentence_labels.shape),
+        )
+        for batch in batches
+    }
+    assert len(shapes) == 1
+    padded = sum(len(batch.packed.input_ids) for batch in batches)
+    assert 1 - sum(batch.num_tokens for batch in batches) / padded < 0.02
+
+
+@pytest.mark.parametrize("masking", ["token", "whole_word", "span"])
+def test_static_and_exact_hold_the_same(masking: str) -> None:
+    objective = Objective(masking=masking)
+    exact, static = (micro_batches_of(objective, 4096, 3, static=static, documents=60) for static in (False, True))
+    for ours, theirs in zip(sum(exact, []), sum(static, []), strict=True):  # noqa: RUF017
+        tokens, sequences, masked = ours.num_tokens, len(ours.next_sentence_labels), len(ours.masked_labels)
+        assert theirs.num_tokens == tokens == len(ours.packed.input_ids)
+        for one, other in zip(ours.packed[:3], theirs.packed[:3], strict=True):
+            assert torch.equal(one, other[:tokens])
+        assert torch.equal(ours.packed.cu_seqlens, theirs.packed.cu_seqlens[: sequences + 1])
+        assert torch.equal(ours.masked_positions, theirs.masked_positions[:masked])
+        assert torch.equal(ours.masked_labels, theirs.masked_labels[:masked])
+        assert torch.equal(ours.next_sentence_labels, theirs.next_sentence_labels[:sequences])
+        assert (theirs.packed.input_ids[tokens:] == PAD).all()
+        assert (theirs.masked_labels[masked:] == IGNORED_LABEL).all()
+        assert (theirs.next_sentence_labels[sequences:] == IGNORED_LABEL).all()
+        lengths = theirs.packed.cu_seqlens.diff()
+        assert theirs.packed.cu_seqlens[-1] == len(theirs.packed.input_ids)
+        assert lengths.min() >= 0
+        assert lengths.max() <= 128 == theirs.packed.max_seqlen
+        assert theirs.packed.position_ids.max() < 128
+        assert ours.packed.max_seqlen == ours.packed.cu_seqlens.diff().max()
+        assert (ours.global_masked, ours.global_pairs) == (theirs.global_masked, theirs.global_pairs)
+
+
+@pytest.mark.parametrize("pairs", PAIRS)
+@pytest.mark.parametrize("masking", ["token", "whole_word", "span"])
+def test_counts_of_the_global_batch_are_the_sums_over_its_micro_batches(pairs: str, masking: str) -> None:
+    for parts in micro_batches_of(Objective(pairs=pairs, masking=masking), 2048, 3, static=False, documents=40):
+        masked = sum(int((part.masked_labels != IGNORED_LABEL).sum()) for part in parts)
+        labelled = sum(int((part.next_sentence_labels != IGNORED_LABEL).sum()) for part in parts)
+        assert {part.global_masked for part in parts} == {masked}
+        assert {part.global_pairs for part in parts} == {max(labelled, 1)}
+        assert (labelled == 0) == (pairs == "none")
+
+
+@settings(deadline=None, max_examples=30)
+@given(length=st.integers(1, 6), count=st.integers(50, 400), pieces=st.integers(1, 4))
+def test_batches_of_the_shortest_sequences_still_hold_everything(length: int, count: int, pieces: int) -> None:
+    """They have more sequences, and more masked tokens, than the usual constants: the next multiple is taken."""
+    shard, objective, tokens = shard_of([[length]] * count), Objective(pairs="none"), 512
+    plan = make_plan(shard, objective, BatchSize(tokens=tokens), seed=1, epoch=0, shard_index=0, keep_remainder=True)
+    masking, shape = Masking.of(objective, 0.15), StaticShape.of(tokens, 128, pieces, 0.15)
+    for batch in range(plan.num_batches):
+        parts, masked, _ = cut_batch(shard, plan, batch, pieces, masking, VOCABULARY)
+        made = [
+            pack(
+                shard,
+                plan,
+                part,
+                masking,
+                VOCABULARY,
+                max_length=128,
+                global_masked=masked,
+                global_pairs=1,
+                static=shape,
+            )
+            for part in parts
+        ]
+        assert (
+            sum(batch.num_tokens for batch in made) == plan.lengths[plan.batches[batch] : plan.batches[batch + 1]].sum()
+        )
+        for batch_ in made:
+            assert len(batch_.packed.input_ids) == shape.tokens
+            assert len(batch_.next_sentence_labels) % shape.sequences == 0
+            assert len(batch_.masked_labels) % shape.predictions == 0
+
+
+def test_a_micro_batch_without_sequences_can_be_trained_on() -> None:
+    shard, objective = shard_of([[5, 6], [7]]), Objective()
+    plan = make_plan(shard, objective, BatchSize(tokens=4096), seed=1, epoch=0, shard_index=0)
+    batch = pack(
+        shard,
+        plan,
+        np.arange(0),
+        Masking.of(objective, 0.15),
+        VOCABULARY,
+        max_length=128,
+        global_masked=1,
+        global_pairs=1,
+    )
+    assert batch.num_tokens == 0
+    assert batch.packed.input_ids.tolist() == [PAD, PAD]
+    assert batch.packed.cu_seqlens.tolist() == [0, 2]
+    assert batch.masked_labels.tolist() == [IGNORED_LABEL]
+    assert batch.next_sentence_labels.tolist() == [IGNORED_LABEL]
+
+
+def test_types() -> None:
+    batch = micro_batches_of(Objective(), 4096, 1, static=False, documents=30)[0][0]
+    for tensor in (*batch.packed[:3], *batch[1:4]):
+        assert tensor.dtype == torch.int64
+    assert batch.packed.cu_seqlens.dtype == torch.int32
