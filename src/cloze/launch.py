@@ -7,18 +7,18 @@ import sys
 import time
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from hydra.errors import InstantiationException
-from hydra.utils import instantiate
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
 from cloze.callbacks.length import Length
+from cloze.config.construct import build
 from cloze.config.schema import Hardware, Training
 from cloze.config.validation import locate
 from cloze.data.pretraining import PretrainingData
@@ -26,6 +26,7 @@ from cloze.errors import InputError
 from cloze.hardware import check_hardware, set_up
 from cloze.loggers import MetricsFile
 from cloze.model.heads import BertForPreTraining
+from cloze.optim.schedules import Schedule
 from cloze.run_folder import checkpoint_to_resume, write_config
 from cloze.summary import summary
 from cloze.tasks.pretraining import Pretraining
@@ -46,13 +47,17 @@ def pretrain(config: Mapping[str, Any]) -> None:
     folder = Path(config["folder"])
     check_hardware(hardware)
     checkpoint = checkpoint_to_resume(folder, config, training.resume)
+    build(config, "model", vocab_size=1)  # a shape that cannot be is told before the corpus is prepared
+    schedule = build(config, "schedule")
     set_up(hardware)
     pl.seed_everything(config["seed"], workers=True, verbose=False)
 
     data = _data(config, hardware)
     length = _length(training, data)
     data.training_batches = length.steps
-    module = _module(config, training, hardware, data, length)
+    if length.steps is not None:
+        training = replace(training, log_every=min(training.log_every, length.steps))
+    module = _module(config, training, hardware, data, length, schedule)
     metrics = MetricsFile(folder / "metrics.csv", resume_step=_steps_in(checkpoint))
     trainer = _trainer(
         training,
@@ -66,29 +71,6 @@ def pretrain(config: Mapping[str, Any]) -> None:
     trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     if trainer.is_global_zero:
         print(summary(trainer, data.manifest, folder), flush=True)
-
-
-def build(section: Mapping[str, Any], name: str, **arguments: Any) -> Any:
-    """The object that a node with `_target_` describes, with plain containers inside.
-
-    Args:
-        section: holds the node.
-        name: of the node in it.
-        arguments: what only the program knows; for a node with `_partial_`.
-
-    Raises:
-        InputError: a constructor refuses a value.
-    """
-    try:
-        built = instantiate(section[name], _convert_="all")
-        return built(**arguments) if arguments else built
-    except (InstantiationException, ValueError, TypeError) as error:
-        cause = error.__cause__ or error
-        if isinstance(cause, InputError):
-            raise cause from None
-        if isinstance(cause, ValueError):
-            raise InputError(f"{name}: {cause}") from error
-        raise
 
 
 def _data(config: Mapping[str, Any], hardware: Hardware) -> PretrainingData:
@@ -123,7 +105,12 @@ def _length(training: Training, data: PretrainingData) -> Length:
 
 
 def _module(
-    config: Mapping[str, Any], training: Training, hardware: Hardware, data: PretrainingData, length: Length
+    config: Mapping[str, Any],
+    training: Training,
+    hardware: Hardware,
+    data: PretrainingData,
+    length: Length,
+    schedule: Schedule,
 ) -> Pretraining:
     shape = build(config, "model", vocab_size=data.manifest.vocab_size)
     if data.max_length > shape.max_position_embeddings:
@@ -139,7 +126,7 @@ def _module(
     return Pretraining(
         model=model,
         optimizer=build(config, "optimizer"),
-        schedule=build(config, "schedule"),
+        schedule=schedule,
         length=length.total,
         position=length.position,
         weight_decay=_weight_decay(config["optimizer"]),

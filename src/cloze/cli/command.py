@@ -1,6 +1,7 @@
 """What every command shares: help at once, Hydra, the check of the configuration, errors as one line."""
 
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -92,6 +93,8 @@ def _sentence(error: Exception) -> str:
         return f"unknown option '{group}={option}'" + nearest(
             f"{group}={option}", (f"{group}={valid}" for valid in error.options)
         )
+    if missing := re.search(r"Missing mandatory value: (\S+)", str(error)):
+        return f"the key '{missing[1]}' has no value: add {missing[1]}=..."
     first_line = str(error).strip().partition("\n")[0]
     if isinstance(error, OverrideParseException):
         word = error.override.removeprefix("++")

@@ -146,8 +146,8 @@ class Pretraining:
     preparation: Node
     objective: Node
     schedule: Node
-    data: Node
     optimizer: Node
+    data: Node
     callbacks: dict[str, Node]
     logger: dict[str, Node]
 

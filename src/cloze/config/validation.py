@@ -96,21 +96,15 @@ def _check_arguments(
 def _check_value(value: Any, hint: Any, key: str, known: list[str]) -> Any:
     if value == MISSING:
         raise InputError(f"the key '{key}' has no value: add {key}=...")
-    if isinstance(value, Mapping):
-        if "_target_" in value:
-            return _check_arguments(value, locate(value["_target_"], key), key, known)
-        if inspect.isclass(hint) and dataclasses.is_dataclass(hint):
-            return _check_arguments(value, hint, key, known)
-        if hint is Node:
-            raise InputError(f"'{key}' needs a _target_: the class that it configures")
-        _, element = (*get_args(hint), Any, Any)[:2] if get_origin(hint) in (dict, abc.Mapping) else (str, Any)
-        if hint is Any or get_origin(hint) in (dict, abc.Mapping) or hint in (dict, object):
-            return {name: _check_value(item, element, _join(key, name), known) for name, item in value.items()}
     alternatives = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+    if isinstance(value, Mapping) and "_target_" in value:
+        return _check_arguments(value, locate(value["_target_"], key), key, known)
     for alternative in alternatives:
         matches, converted = _match(value, alternative, key, known)
         if matches:
             return converted
+    if isinstance(value, Mapping):
+        raise InputError(f"'{key}' is a section, but must be {_describe(hint)}")
     options = [str(option) for option in get_args(hint)] if get_origin(hint) is Literal else []
     raise InputError(
         f"{key} is {value!r}, but must be {_describe(hint)}" + (nearest(str(value), options) if options else "")
@@ -118,8 +112,10 @@ def _check_value(value: Any, hint: Any, key: str, known: list[str]) -> Any:
 
 
 def _match(value: Any, hint: Any, key: str, known: list[str]) -> tuple[bool, Any]:
-    """Whether a scalar or list fits one alternative of a hint, and the value as that alternative wants it."""
+    """Whether a value fits one alternative of a hint, and the value as that alternative wants it."""
     origin = get_origin(hint) or hint
+    if isinstance(value, Mapping):
+        return _match_section(value, hint, key, known)
     if origin is Literal:
         return value in get_args(hint), value
     if origin in (int, float, bool, str, types.NoneType, pathlib.Path, pathlib.PurePath):
@@ -130,6 +126,16 @@ def _match(value: Any, hint: Any, key: str, known: list[str]) -> tuple[bool, Any
         return _match_items(value, hint, key, known)
     # Any other class (a tensor, a protocol) comes as a node with its own _target_; a plain value cannot be one.
     return hint in (Any, object) or isinstance(hint, typing.TypeVar), value
+
+
+def _match_section(value: Mapping[str, Any], hint: Any, key: str, known: list[str]) -> tuple[bool, Any]:
+    """A mapping without `_target_`: the fields of a dataclass, or a dictionary of values or nodes."""
+    if inspect.isclass(hint) and dataclasses.is_dataclass(hint):
+        return True, _check_arguments(value, hint, key, known)
+    if (get_origin(hint) or hint) not in (dict, abc.Mapping, Any, object):
+        return False, value
+    element = get_args(hint)[1] if get_args(hint) else Any
+    return True, {name: _check_value(item, element, _join(key, name), known) for name, item in value.items()}
 
 
 def _match_items(value: Sequence[Any], hint: Any, key: str, known: list[str]) -> tuple[bool, Any]:
@@ -169,6 +175,10 @@ def _describe(hint: Any) -> str:
         return "one of " + ", ".join(str(argument) for argument in arguments)
     if origin is tuple and Ellipsis not in arguments:
         return f"a list of {len(arguments)} values"
+    if hint is Node:
+        return "a node with a _target_: the class that it configures"
+    if inspect.isclass(origin) and issubclass(origin, Mapping):
+        return "a section"
     if inspect.isclass(origin) and issubclass(origin, abc.Iterable):
         return "a list" if not arguments else f"a list, each {_describe(arguments[0])}"
     if inspect.isclass(hint) and dataclasses.is_dataclass(hint):
