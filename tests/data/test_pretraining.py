@@ -69,7 +69,7 @@ class Recorder(LightningModule):
             masked, pairs = self.current[0].global_masked, self.current[0].global_pairs
             self.steps.append((sorted(s for batch in self.current for s in sequences_of(batch)), masked, pairs))
             self.current = []
-            if self.trainer.global_step == self.save_after:
+            if self.path and self.trainer.global_step == self.save_after:
                 self.trainer.save_checkpoint(self.path)
 
     def on_train_start(self) -> None:

@@ -222,6 +222,6 @@ class PretrainingData(LightningDataModule):
         """
         if self.trainer is not None:
             seen = self.trainer.fit_loop.epoch_loop.batch_progress.current
-            shift = self.trainer.global_step * self.trainer.accumulate_grad_batches - seen.processed
+            shift = self.trainer.global_step * self.trainer.accumulate_grad_batches - seen.ready
             for name in ("ready", "started", "processed", "completed"):
                 setattr(seen, name, getattr(seen, name) + shift)
