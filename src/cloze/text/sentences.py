@@ -42,7 +42,7 @@ OPENERS = _words(
 # quotation mark between spaces, of tokenised text, closes or opens: its number in the sentence tells.
 ENGLISH_END = re.compile(
     r"""([.!?\u2026]+)(?:["'\u2019\u201d\u00bb)\]}*_]|\[\d{1,3}\])*\s+("\s+)?"""
-    r"""(?=["'\u2018\u201c\u00ab(\[{*_\u00bf\u00a1\u2013\u2014-]*([^\W_a-z][\w'\u2019]*))"""
+    r"""(?=(?:"\s)?["'\u2018\u201c\u00ab(\[{*_\u00bf\u00a1\u2013\u2014-]*([^\W_a-z][\w'\u2019]*))"""
 )
 OPENING = "\"'\u2018\u2019\u201c\u201d([{*_-\u2013\u2014"
 ENUMERATOR = re.compile(r"\d{1,3}|[A-Za-z]|[ivxIVX]{1,5}")
@@ -91,10 +91,12 @@ def _within_sentence(line: str, begin: int, stop: int, following: str) -> bool:
     return stop - begin < 8 and ENUMERATOR.fullmatch(line[begin:stop].strip(OPENING + " )")) is not None
 
 
-# Not before a comma or colon, which shows that the sentence goes on, nor inside a Latin name or address (a?b=c). A
-# Latin full stop counts between Chinese characters only.
-CHINESE_CLOSING = r"""["'\u2019\u201d\u300d\u300f\uff09)\u300b\u3011]*(?![\uff0c,\u3001\uff1b;\uff1a:=A-Za-z0-9])"""
-CHINESE_MARK = r"[\u3002\uff01\uff1f!?]+|\u2026{2,}|(?<=[\u4e00-\u9fff])\.(?=[\u4e00-\u9fff])"
+# Latin marks do not count inside a name or an address (a?b=c), a Latin full stop only between Chinese characters. A comma
+# or a colon after it all shows that the sentence goes on.
+CHINESE_MARK = (
+    r"[\u3002\uff01\uff1f]++[!?]*+|[!?]++(?![=A-Za-z0-9\uff01\uff1f])|\u2026{2,}+|(?<=[\u4e00-\u9fff])\.(?=[\u4e00-\u9fff])"
+)
+CHINESE_CLOSING = r"""["'\u2019\u201d\u300d\u300f\uff09)\u300b\u3011]*+(?![\uff0c,\u3001\uff1b;\uff1a:])"""
 CHINESE_END = re.compile(f"(?:{CHINESE_MARK}){CHINESE_CLOSING}")
 CHINESE_END_OR_SEMICOLON = re.compile(f"(?:{CHINESE_MARK}|[\uff1b;]){CHINESE_CLOSING}")
 

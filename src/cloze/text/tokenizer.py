@@ -139,7 +139,7 @@ def _check_case(path: Path, pieces: Sequence[str], lowercase: bool) -> None:
 
 
 def save_tokenizer(tokenizer: Tokenizer, folder: str | Path) -> None:
-    """Writes ``vocab.txt``, ``tokenizer.json`` and ``tokenizer_config.json``, as `transformers.AutoTokenizer` reads them."""
+    """Writes ``vocab.txt``, ``tokenizer.json`` and ``tokenizer_config.json``, as `AutoTokenizer` reads them."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     normalizer = _normalizer_state(tokenizer)

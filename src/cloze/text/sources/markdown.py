@@ -12,7 +12,7 @@ FENCE = re.compile(r"\s{0,3}(`{3,}|~{3,})")
 RULE = re.compile(r"\s{0,3}([-*_=])(\s*\1)*\s*$")  # horizontal rules and the underlines of headings
 HEADING = re.compile(r"\s{0,3}#{1,6}(\s+|$)")
 CLOSING_HASHES = re.compile(r"\s+#+\s*$")
-QUOTE = re.compile(r"\s{0,3}(>\s?)+")
+QUOTE = re.compile(r"\s{0,3}(>\s?)*")
 LIST_ITEM = re.compile(r"\s*([-*+]|\d{1,9}[.)])\s+(\[[ xX]\]\s+)?")
 TABLE_ROW = re.compile(r"\s*\|.*\|\s*$|\s*:?-{2,}:?\s*(\|\s*:?-{2,}:?\s*)+$")
 DEFINITION = re.compile(r"\s{0,3}\[[^\]]+\]:\s")  # of a link or a footnote
@@ -112,6 +112,6 @@ def _classified(lines: Iterator[str]) -> Iterator[tuple[str, str]]:
         elif not line.strip() or RULE.match(line) or TABLE_ROW.match(line) or DEFINITION.match(line):
             yield "begins", ""
         else:
-            line = QUOTE.sub("", line, count=1)
+            line = line[QUOTE.match(line).end() :]  # type: ignore[union-attr]  # the pattern also matches nothing
             item = LIST_ITEM.match(line)
             yield ("begins", line[item.end() :].strip()) if item else ("continues", line.strip())

@@ -48,16 +48,18 @@ def documents(
     before = b""
     for line in lines:
         blank = line.content.isspace()
-        first = unit.start == 0 and gathered is None
-        if not blank and (first or starts_document(before, line.content)):
+        beyond = 0 <= unit.end <= line.offset
+        if not blank and starts_document(before, line.content):
             if gathered:
                 yield Document(gathered, f"{unit.path}, byte {begin}")
+            if beyond:
+                return
             gathered = [] if unit.start <= line.offset else None
             begin, size = line.offset, 0
-            ended = 0 <= unit.end <= line.offset
-        else:
-            ended = gathered is None and 0 <= unit.end <= line.offset
-        if ended:
+        elif gathered is None and unit.start == 0:
+            # What stands before the first document of the file is a document too, and this unit's, however late.
+            gathered = None if blank else []
+        elif gathered is None and beyond:
             return
         before = line.content
         if blank or gathered is None:
