@@ -1,0 +1,247 @@
+"""`cloze-prepare` as users run it: real processes, real text, real signals."""
+
+import os
+import random
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from cloze.text.journal import UNFINISHED
+from cloze.text.manifest import MANIFEST, Manifest
+from cloze.text.report import load_report
+from cloze.text.shards import read_shard
+
+COMMAND = [sys.executable, "-m", "cloze.cli.prepare"]
+
+
+@pytest.fixture
+def words(shared_data: Path, tmp_path: Path) -> list[str]:
+    """The command's words to prepare some articles of WikiText-2 in many small pieces."""
+    text = (shared_data / "corpus/wikitext2/test.txt").read_text(encoding="utf-8")
+    (tmp_path / "articles.txt").write_text(text[:600_000], encoding="utf-8")
+    return [
+        "corpus=wikitext",
+        f"corpus.files={tmp_path}/articles.txt",
+        f"corpus.prepared={tmp_path}/corpus",
+        f"tokenizer.vocab={shared_data}/vocab/bert-base-uncased-vocab.txt",
+        "corpus.source.unit_megabytes=0.02",
+        "preparation.task_megabytes=0.02",
+        "preparation.shard_tokens=10000",
+        "preparation.workers=2",
+    ]
+
+
+def run(words: list[str], **options: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*COMMAND, *words], capture_output=True, text=True, timeout=120, check=False, **options)  # type: ignore[call-overload,no-any-return]
+
+
+@pytest.fixture
+def start() -> Iterator[object]:
+    """Starts the command in a process group of its own; none outlives the test."""
+    started = []
+
+    def begin(words: list[str]) -> "subprocess.Popen[str]":
+        process = subprocess.Popen(
+            [*COMMAND, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        )
+        started.append(process)
+        return process
+
+    yield begin
+    for process in started:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name != "report.json"]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+def stamps(folder: Path) -> dict[str, tuple[int, int]]:
+    """Inode and time of change of all finished files: those that bear no temporary name."""
+    found = {}
+    for path in folder.rglob("*"):
+        if path.is_file() and not path.name.startswith(".") and path.name != "lock":
+            stat = path.stat()
+            found[str(path.relative_to(folder))] = (stat.st_ino, stat.st_mtime_ns)
+    return found
+
+
+def workers_of(process: "subprocess.Popen[str]") -> list[psutil.Process]:
+    """The worker processes, once there are some."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and process.poll() is None:
+        children = psutil.Process(process.pid).children()
+        workers = [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+        if len(workers) == 2:
+            return workers
+        time.sleep(0.02)
+    raise AssertionError(f"no workers: {process.communicate()}")
+
+
+def wait_for(path: Path) -> None:
+    deadline = time.monotonic() + 30
+    while not list(path.parent.glob(path.name)):
+        assert time.monotonic() < deadline, f"{path} never came"
+        time.sleep(0.01)
+
+
+def test_wikitext(shared_data: Path, tmp_path: Path) -> None:
+    words = ["corpus=wikitext", f"corpus.files={shared_data}/corpus/wikitext2/valid.txt"]
+    words += [f"corpus.prepared={tmp_path}/corpus", f"tokenizer.vocab={shared_data}/vocab/bert-base-uncased-vocab.txt"]
+    done = run([*words, "preparation.workers=2"])
+    assert done.returncode == 0, done.stderr
+    assert "Train on it with\n  python train.py corpus=wikitext" in done.stdout
+    assert "tokens a word" in done.stdout
+    assert "encoding: " in done.stderr
+    manifest = Manifest.load(tmp_path / "corpus")
+    report = load_report(tmp_path / "corpus")
+    assert report["train"]["documents"] + report["heldout"]["documents"] == 60  # articles of the validation part
+    assert report["heldout"]["documents"] >= 1
+    assert report["unknown_rate"] < 0.001
+    assert 1.0 < report["tokens_per_word"] < 1.2
+    assert sum(info.tokens for info in manifest.train) == report["train"]["tokens"]
+
+    # An independent tokenizer puts the text back together.
+    transformers = pytest.importorskip("transformers")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "corpus" / "tokenizer")
+    shard = read_shard(tmp_path / "corpus" / manifest.train[0].file)
+    sentence = tokenizer.decode(shard.tokens[: shard.sentence_offsets[1]])
+    text = (shared_data / "corpus/wikitext2/valid.txt").read_text(encoding="utf-8").lower()
+    assert "".join(sentence.split()) in "".join(text.split())
+
+    again = run([*words, "preparation.workers=1"])
+    assert again.returncode == 0, again.stderr
+    assert Manifest.load(tmp_path / "corpus") == manifest
+
+
+def test_killed_at_any_moment_it_goes_on_where_it_was(words: list[str], start: object, tmp_path: Path) -> None:
+    undisturbed = tmp_path / "undisturbed"
+    assert run([*words, f"corpus.prepared={undisturbed}"]).returncode == 0
+    folder = tmp_path / "corpus"
+    numbers = random.Random()
+    moments = []
+    before: dict[str, tuple[int, int]] = {}
+    for _ in range(4):
+        process = start(words)  # type: ignore[operator]
+        workers = workers_of(process)
+        moments.append(numbers.uniform(0, 1))
+        time.sleep(moments[-1])
+        process.kill()
+        process.wait()
+        _, alive = psutil.wait_procs(workers, timeout=10)
+        assert not alive, "workers outlive the process that started them"
+        if (folder / MANIFEST).exists():
+            break
+        now = stamps(folder)
+        assert {name: now.get(name) for name in before} == before, (
+            f"finished files were touched; killed after {moments}"
+        )
+        before = now
+        refused = subprocess.run(
+            [sys.executable, "-c", f"from cloze.text.manifest import *; Manifest.load(Path({str(folder)!r}))"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert "not a prepared corpus" in refused.stderr
+    done = run(words)
+    assert done.returncode == 0, done.stderr
+    assert contents(folder) == contents(undisturbed), f"killed after {moments}"
+    now = stamps(folder)
+    assert all(now[name] == before[name] for name in now if name in before)
+
+
+def test_killed_between_shards(words: list[str], start: object, tmp_path: Path) -> None:
+    process = start(words)  # type: ignore[operator]
+    wait_for(tmp_path / "corpus" / "train-*.arrow")
+    process.kill()
+    process.wait()
+    if (tmp_path / "corpus" / MANIFEST).exists():
+        pytest.skip("it was faster than the signal")
+    before = stamps(tmp_path / "corpus")
+    done = run(words)
+    assert done.returncode == 0, done.stderr
+    now = stamps(tmp_path / "corpus")
+    assert all(now[name] == stamp for name, stamp in before.items() if not name.startswith(UNFINISHED))
+
+
+def test_interrupted(words: list[str], start: object, tmp_path: Path) -> None:
+    process = start(words)  # type: ignore[operator]
+    workers = workers_of(process)
+    wait_for(tmp_path / "corpus" / UNFINISHED / "encoded-*.json")
+    os.killpg(process.pid, signal.SIGINT)  # as the terminal does for Ctrl-C
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert "interrupted; the same command goes on where it stopped" in errors
+    assert "Traceback" not in errors
+    assert not psutil.wait_procs(workers, timeout=10)[1]
+
+
+def test_a_killed_worker_is_reported(words: list[str], start: object, tmp_path: Path) -> None:
+    process = start(words)  # type: ignore[operator]
+    workers = workers_of(process)
+    wait_for(tmp_path / "corpus" / UNFINISHED / "encoded-*.json")
+    workers[0].kill()
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == 2, errors
+    assert "error: a worker process was killed, most often because memory ran out" in errors
+    assert "Traceback" not in errors
+    assert list((tmp_path / "corpus" / UNFINISHED).glob("encoded-*.json")), "finished work is kept"
+
+
+def test_two_at_once(words: list[str], start: object, tmp_path: Path) -> None:
+    process = start(words)  # type: ignore[operator]
+    wait_for(tmp_path / "corpus" / UNFINISHED / "plan.json")
+    process.send_signal(signal.SIGSTOP)
+    try:
+        second = run(words)
+    finally:
+        process.send_signal(signal.SIGCONT)
+    assert second.returncode == 2
+    assert f"process {process.pid} on {os.uname().nodename} is preparing a corpus here" in second.stderr
+    process.communicate(timeout=60)
+    assert process.returncode == 0
+
+
+def test_disk_full(words: list[str], tmp_path: Path) -> None:
+    """A limit on the size of files stands for a full disk: writing fails in the same place."""
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
+
+    done = run([*words, "preparation.workers=0"], preexec_fn=limit)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.splitlines()[-1].startswith("error: ")
+    assert "finished work is kept" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "corpus" / MANIFEST).exists()
+    assert not list((tmp_path / "corpus").rglob(".*")), "half-written files are left"
+    assert run(words).returncode == 0
+
+
+def test_bad_input_is_one_sentence(words: list[str], tmp_path: Path) -> None:
+    empty, broken = tmp_path / "empty.txt", tmp_path / "broken.txt"
+    empty.write_text("\n\n")
+    broken.write_bytes(b"good.\nbad \xff\n")
+    for change, message in (
+        ([f"corpus.files={empty}"], "empty"),
+        ([f"corpus.files={broken}"], "broken.txt, line 2"),
+        (["preparation.shard_token=5"], "did you mean 'preparation.shard_tokens'?"),
+    ):
+        done = run([*words, *change])
+        assert done.returncode == 2, (change, done.stderr)
+        error = done.stderr.splitlines()[-1]
+        assert error.startswith("error: "), done.stderr
+        assert message in error
+        assert "Traceback" not in done.stderr
+        assert not (tmp_path / "corpus").exists()
