@@ -88,7 +88,9 @@ def test_lines_are_taken_as_they_are() -> None:
     assert Lines().split("  ") == []
 
 
-pieces = st.sampled_from(["Dr", "etc", "I", "x", "The", "3", "5.1", ".", "...", "!", "?", '"', "'", ")", "(", " ", "  ", "\u3002", "\u201d"])
+pieces = st.sampled_from(
+    ["Dr", "etc", "I", "x", "The", "3", "5.1", ".", "...", "!", "?", '"', "'", ")", "(", " ", "  ", "\u3002", "\u201d"]
+)
 
 
 @given(line=st.one_of(st.text(), st.lists(pieces).map("".join)))

@@ -134,8 +134,10 @@ def test_a_long_document_is_cut(tmp_path: Path) -> None:
 def test_markdown_is_reduced_to_prose(tmp_path: Path) -> None:
     (tmp_path / "a.md").write_text(
         "---\ntitle: none\n---\n# A *heading* #\n\nUnderlined\n==========\n\nText with [a link](http://x.y), **strong**"
-        " and\n_weak_ words, `code`, snake_case_name, 2 * 3 * 4 &amp; <b>HTML</b>.\n\n- first item\n- [x] second\n  item\n\n"
-        "> quoted\n> text\n\n```python\nx = 1\n\n# no heading\n```\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n![image](i.png)\n\n"
+        " and\n_weak_ words, `code`, snake_case_name, 2 * 3 * 4 &amp; <b>HTML</b>.\n\n"
+        "- first item\n- [x] second\n  item\n\n"
+        "> quoted\n> text\n\n```python\nx = 1\n\n# no heading\n```\n\n"
+        "| a | b |\n|---|---|\n| 1 | 2 |\n\n![image](i.png)\n\n"
         "[ref]: http://x.y\n<!-- one\ncomment -->\n\n-------\n\nLast\\* line.[^1]\n",
     )
     assert read(TextFiles(files=str(tmp_path / "a.md"))) == [
@@ -159,8 +161,18 @@ BAD_LINES = [
     ("a.jsonl", b'{"text": "Good."}\n{"text": \n', "a.jsonl, line 2: the line is not JSON", "malformed_lines"),
     ("a.jsonl", b'{"text": "Good."}\n["x"]\n', "line 2: the line is JSON, but not an object", "malformed_lines"),
     ("a.jsonl", b'{"text": "Good."}\n{"a": 1, "b": 2}\n', "no field 'text' (fields: 'a', 'b')", "malformed_lines"),
-    ("a.jsonl", b'{"text": "Good."}\n{"text": 3}\n', "line 2: the field 'text' holds a value of type int", "malformed_lines"),
-    ("a.jsonl", b'{"text": "Good."}\n{"text": "\\ud800"}\n', "line 2: the field 'text' holds NUL or half", "undecodable_lines"),
+    (
+        "a.jsonl",
+        b'{"text": "Good."}\n{"text": 3}\n',
+        "line 2: the field 'text' holds a value of type int",
+        "malformed_lines",
+    ),
+    (
+        "a.jsonl",
+        b'{"text": "Good."}\n{"text": "\\ud800"}\n',
+        "line 2: the field 'text' holds NUL or half",
+        "undecodable_lines",
+    ),
 ]
 
 
@@ -237,7 +249,9 @@ def test_a_line_of_100_megabytes_is_never_held(tmp_path: Path) -> None:
         "print([d.lines for u in source.units() for d in source.documents(u, counts)], dict(counts))\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"
     )
-    output = subprocess.run([sys.executable, "-c", program, str(path)], check=True, capture_output=True, text=True).stdout
+    output = subprocess.run(
+        [sys.executable, "-c", program, str(path)], check=True, capture_output=True, text=True
+    ).stdout
     found, growth = output.splitlines()
     assert found == "[['Good.', 'Good.']] {'overlong_lines': 1}"
     kilobyte = 1 if sys.platform == "linux" else 1024

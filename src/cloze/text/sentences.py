@@ -94,7 +94,8 @@ def _within_sentence(line: str, begin: int, stop: int, following: str) -> bool:
 # Latin marks do not count inside a name or an address (a?b=c), a Latin full stop only between Chinese characters. A comma
 # or a colon after it all shows that the sentence goes on.
 CHINESE_MARK = (
-    r"[\u3002\uff01\uff1f]++[!?]*+|[!?]++(?![=A-Za-z0-9\uff01\uff1f])|\u2026{2,}+|(?<=[\u4e00-\u9fff])\.(?=[\u4e00-\u9fff])"
+    r"[\u3002\uff01\uff1f]++[!?]*+|[!?]++(?![=A-Za-z0-9\uff01\uff1f])|\u2026{2,}+"
+    r"|(?<=[\u4e00-\u9fff])\.(?=[\u4e00-\u9fff])"
 )
 CHINESE_CLOSING = r"""["'\u2019\u201d\u300d\u300f\uff09)\u300b\u3011]*+(?![\uff0c,\u3001\uff1b;\uff1a:])"""
 CHINESE_END = re.compile(f"(?:{CHINESE_MARK}){CHINESE_CLOSING}")

@@ -22,6 +22,7 @@ ADMONITIONS = _words(
 )
 
 FENCE = re.compile(r"```|~~~")
+ADDRESS = re.compile(r"<?https?://\S+>?$")
 RULE = re.compile(r"([=\-~^\"'`*+#:._])\1{2,}$")  # what underlines a heading, or separates
 TABLE_RULE = re.compile(r"[=-]{2,}(\s+[=-]{2,})+$|\+[-=+]{3,}$")
 TITLE = re.compile(r"#{1,6}\s+.*|[A-Z][\w ]{0,30}::?$")  # "Args:", "Example::", "# Usage"
@@ -53,12 +54,13 @@ COMMON_WORDS = _words(
     "that the their these they this to used was when where which will with you",
 )
 MIN_WORDS = 4
-# What these begin is no sentence when it is short ("The number of layers."): the text of an entry, not of a paragraph.
+# What these begin is no sentence when it is short and has no verb ("The number of layers."), as entries often are.
 FRAGMENT_OPENERS = _words(
     "A All An Any Default Dictionary Dimension If Index Input Integer List Name Number Optional Output Path Shape",
     "Size The Total Tuple Type Value Whether",
 )
-MIN_FRAGMENT_WORDS = 8
+MAX_FRAGMENT_WORDS = 7
+VERBS = _words("are can could did do does had has have is may might must shall should was were will would")
 PLAIN_SHARE = 0.75  # of a paragraph's words that are words, not names of code, numbers or signs
 
 
@@ -73,7 +75,9 @@ def is_prose(paragraph: str) -> bool:
     if not paragraph.lstrip("\"'(")[:1].isupper() or paragraph.rstrip("\"')")[-1:] not in {".", "!", "?"}:
         return False
     words = paragraph.split()
-    if len(words) < (MIN_FRAGMENT_WORDS if words[0] in FRAGMENT_OPENERS else MIN_WORDS) or CODE.search(paragraph):
+    if len(words) < MIN_WORDS or CODE.search(paragraph):
+        return False
+    if len(words) <= MAX_FRAGMENT_WORDS and words[0] in FRAGMENT_OPENERS and VERBS.isdisjoint(words):
         return False
     plain = sum(WORD.match(word) is not None for word in words)
     return plain >= PLAIN_SHARE * len(words) and not COMMON_WORDS.isdisjoint(word.lower() for word in words)
@@ -129,7 +133,7 @@ def _visible(lines: list[str]) -> Iterator[tuple[int, bool, str]]:
 
 def _sorted_line(text: str, following: str) -> tuple[bool, str, bool]:
     """Whether a line begins a paragraph, what prose it adds, and whether it hides what is indented deeper."""
-    if not text or RULE.match(text) or RULE.match(following):
+    if not text or RULE.match(text) or RULE.match(following) or ADDRESS.match(text):
         return True, "", False
     if text[0].isalpha() and ":" not in text and "--" not in text:  # most lines, so tested first
         return False, text, False

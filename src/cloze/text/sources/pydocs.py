@@ -4,6 +4,7 @@ import ast
 import importlib.metadata
 import os
 import platform
+import sys
 import sysconfig
 import warnings
 from collections import Counter
@@ -60,17 +61,16 @@ class PythonDocs:
         return "pydocs"
 
     def units(self) -> list[Unit]:
-        installed = sysconfig.get_path("purelib")
-        roots = [sysconfig.get_path("stdlib")] if self.standard_library else []
-        found = [(path, size) for root in roots for path, size in _modules(Path(root))]
-        for root in dict.fromkeys([installed, sysconfig.get_path("platlib")]):
+        standard = list(_modules(Path(sysconfig.get_path("stdlib")))) if self.standard_library else []
+        installed: dict[str, list[tuple[Path, int]]] = {}
+        for root in dict.fromkeys([sysconfig.get_path("purelib"), sysconfig.get_path("platlib")]):
             for path, size in _modules(Path(root)):
                 package = path.relative_to(root).parts[0].removesuffix(".py")
-                wanted = package not in SKIPPED_PACKAGES if self.packages is None else package in self.packages
-                if wanted:
-                    found.append((path, size))
-        if not found:
-            raise InputError(f"corpus.source.packages={self.packages}: none of them is installed in {installed}")
+                installed.setdefault(package, []).append((path, size))
+        packages = sorted(set(installed) - SKIPPED_PACKAGES) if self.packages is None else self.packages
+        if absent := [package for package in packages if package not in installed]:
+            raise InputError(f"corpus.source.packages: {', '.join(absent)} not installed in {sys.prefix}; leave it out")
+        found = standard + [module for package in packages for module in installed[package]]
         return [Unit(str(path), 0, -1, max(1, int(size * PROSE_SHARE))) for path, size in found]
 
     def documents(self, unit: Unit, counts: Counter[str]) -> Iterator[Document]:
