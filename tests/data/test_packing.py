@@ -175,3 +175,24 @@ def test_types() -> None:
     for tensor in (*batch.packed[:3], *batch[1:4]):
         assert tensor.dtype == torch.int64
     assert batch.packed.cu_seqlens.dtype == torch.int32
+
+
+def test_large_vocabularies() -> None:
+    """Their shards hold uint32."""
+    shard, objective = shard_of(prose(20)), Objective(masking="whole_word")
+    plan = make_plan(shard, objective, BatchSize(tokens=1024), seed=1, epoch=0, shard_index=0)
+    narrow, wide = (
+        pack(
+            each,
+            plan,
+            np.arange(9),
+            Masking.of(objective, 0.15),
+            VOCABULARY,
+            max_length=128,
+            global_masked=1,
+            global_pairs=1,
+        )
+        for each in (shard, shard._replace(tokens=shard.tokens.astype(np.uint32)))
+    )
+    assert torch.equal(narrow.packed.input_ids, wide.packed.input_ids)
+    assert torch.equal(narrow.masked_labels, wide.masked_labels)

@@ -1,10 +1,12 @@
 """The data module of pre-training: from a prepared corpus (or raw text) to batches."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from lightning import LightningDataModule
+from lightning.pytorch.utilities import rank_zero_only
 from tokenizers import Tokenizer
 
 from cloze.batch import PretrainingBatch
@@ -17,6 +19,8 @@ from cloze.errors import InputError
 from cloze.text.manifest import Manifest, ShardInfo
 from cloze.text.prepare import Preparation
 from cloze.text.tokenizer import continuation_pieces, load_tokenizer, vocabulary
+
+_log = logging.getLogger(__name__)
 
 HELDOUT_SEED = 0
 """Held-out pairs and masks are the same whatever the seed of the run, so that runs can be compared."""
@@ -124,6 +128,14 @@ class PretrainingData(LightningDataModule):
             raise InputError(
                 f"{self.folder}: no shard has two documents, so there is no random next sentence; "
                 "check how documents are separated, or use objective=mlm or objective=mlm_sop"
+            )
+        largest = max((info.tokens for info in self.manifest.train), default=0)
+        if self.size.most_tokens(self.max_length) > largest and getattr(rank_zero_only, "rank", 0) == 0:
+            _log.warning(
+                "%s: a global batch is of one shard, and the largest has %d tokens: batches will be smaller than "
+                "asked for; take smaller ones, or prepare with a larger preparation.shard_tokens",
+                self.folder,
+                largest,
             )
         pieces = self.tokenizer.get_vocab()
         self.vocabulary = Vocabulary(
