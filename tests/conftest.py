@@ -48,7 +48,10 @@ def train(tmp_path: Path) -> Command:
 
     def run(*words: str, timeout: float = 180) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, str(REPOSITORY / "train.py"), *words]
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=timeout, check=False)
+        environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}  # for callbacks that tests bring along
+        return subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=timeout, check=False
+        )
 
     return run
 
@@ -63,5 +66,5 @@ def small_corpus(small_text: Path) -> list[str]:
         "tokenizer.vocab_size=120",
         "preparation.heldout_fraction=0.1",
         "preparation.workers=0",
-        "callbacks.samples.sentences=[the quick [MASK] returns]",
+        "callbacks.samples.sentences=['the quick [MASK] returns']",
     ]

@@ -39,5 +39,5 @@ def test_conf_is_the_repository_s_and_every_option_says_what_it_is() -> None:
     assert conf == Path(__file__).resolve().parents[2] / "conf"
     for group, options in groups(conf).items():
         for option in options:
-            first = (conf / group / f"{option}.yaml").read_text(encoding="utf-8").partition("\n")[0]
-            assert first.startswith("# "), f"{group}/{option}.yaml"
+            lines = (conf / group / f"{option}.yaml").read_text(encoding="utf-8").splitlines()
+            assert lines["@package" in lines[0]].startswith("# "), f"{group}/{option}.yaml"

@@ -46,6 +46,7 @@ def _sections(text: str) -> tuple[list[str], list[str], list[str]]:
 
 
 def _first_comment(file: Path) -> str:
+    """The first line that is for the reader; Hydra wants its own, `# @package`, before it."""
     with file.open(encoding="utf-8") as lines:
-        first = lines.readline()
+        first = next(line for line in lines if not line.startswith("# @package"))
     return first.removeprefix("#").strip() if first.startswith("#") else ""

@@ -1,0 +1,121 @@
+"""The command itself, on a small text: what it leaves behind, what it refuses, how it goes on."""
+
+import csv
+import json
+from pathlib import Path
+
+import lightning.pytorch as pl
+import pytest
+import yaml
+from safetensors.torch import load_file
+
+SHORT = ["trainer.max_steps=20", "trainer.log_every=5", "trainer.validate_every=10", "data.batch_tokens=1024"]
+
+
+class PowerCutError(Exception):
+    """Stands for a machine that is switched off."""
+
+
+class StopAfter(pl.Callback):
+    """Raises `PowerCutError` in the middle of training."""
+
+    def __init__(self, *, steps: int) -> None:
+        self.steps = steps
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: object) -> None:
+        if trainer.global_step == self.steps:
+            raise PowerCutError
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    with (folder / "metrics.csv").open(newline="", encoding="utf-8") as lines:
+        return list(csv.DictReader(lines))
+
+
+def test_one_command_from_text_to_a_model_folder(train, small_corpus: list[str], tmp_path: Path) -> None:
+    result = train(*small_corpus, *SHORT, "run=story", "optimizer.lr=3e-3")
+    assert result.returncode == 0, result.stderr
+    folder = tmp_path / "runs" / "story"
+
+    assert {path.name for path in folder.iterdir()} == {
+        "config.yaml", "metrics.csv", "model", "checkpoints", "samples.txt"
+    }  # fmt: skip
+    assert {path.name for path in (folder / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
+    assert {path.name for path in (folder / "model").iterdir()} == {
+        "config.json", "model.safetensors", "vocab.txt", "tokenizer.json", "tokenizer_config.json"
+    }  # fmt: skip
+    assert {path.name for path in tmp_path.iterdir()} == {"runs"}  # Hydra leaves nothing elsewhere
+
+    config = (folder / "config.yaml").read_text(encoding="utf-8")
+    assert "# revision: " in config
+    assert "torch" in config
+    assert yaml.safe_load(config)["optimizer"]["lr"] == 3e-3
+
+    metrics = rows(folder)
+    assert [row["step"] for row in metrics] == ["5", "10", "15", "20"]
+    assert all(float(row["speed/tokens_per_second"]) > 0 for row in metrics)
+    assert [bool(row["val/masked_lm_loss"]) for row in metrics] == [False, True, False, True]
+    assert float(metrics[-1]["train/loss"]) < float(metrics[0]["train/loss"])
+
+    assert "loss" in result.stdout
+    assert "fill-mask" in result.stdout
+    assert "the quick [MASK] returns" in result.stdout
+    assert "step 20/20" in result.stderr
+
+    again = train(*small_corpus, *SHORT, "run=story", "optimizer.lr=3e-3")
+    assert again.returncode == 2
+    assert again.stderr.strip() == (
+        "error: runs/story holds a finished run: choose another run=NAME, or delete the folder"
+    )
+    assert rows(folder) == metrics
+
+
+def test_a_run_that_stopped_goes_on_to_the_same_weights(train, small_corpus: list[str], tmp_path: Path) -> None:
+    words = [*small_corpus, *SHORT, "model.hidden_dropout_prob=0", "model.attention_probs_dropout_prob=0"]
+    stop = "+callbacks.stop={_target_: tests.test_launch.StopAfter, steps: 13}"
+
+    whole = train(*words, "run=whole")
+    assert whole.returncode == 0, whole.stderr
+    stopped = train(*words, "run=parts", stop)
+    assert "PowerCut" in stopped.stderr
+    other = train(*words, "run=parts", "seed=2")
+    assert other.returncode == 2
+    assert "holds a run with another configuration" in other.stderr
+    assert "seed: was 1, is 2" in other.stderr
+    rest = train(*words, "run=parts")
+    assert rest.returncode == 0, rest.stderr
+    assert "going on from runs/parts/checkpoints/last.ckpt" in rest.stderr
+
+    runs = tmp_path / "runs"
+    expected, found = (load_file(runs / name / "model" / "model.safetensors") for name in ("whole", "parts"))
+    assert all((expected[name] == found[name]).all() for name in expected)
+    assert [row["step"] for row in rows(runs / "parts")] == ["5", "10", "15", "20"]
+
+
+def test_a_loss_that_is_no_number_stops_the_run(train, small_corpus: list[str], tmp_path: Path) -> None:
+    result = train(*small_corpus, *SHORT, "run=wild", "optimizer.lr=1e30", "trainer.gradient_clip=null")
+    assert result.returncode == 2
+    last = result.stderr.strip().splitlines()[-1]
+    assert last.startswith("error: the loss is not finite any more at step ")
+    assert "learning rate at" in last
+    assert "there is no checkpoint yet" in last
+    assert not list((tmp_path / "runs" / "wild").glob("checkpoints/*"))
+    assert not (tmp_path / "runs" / "wild" / "model").exists()
+
+
+def test_a_sweep_numbers_its_runs_and_survives_a_bad_one(train, small_corpus: list[str], tmp_path: Path) -> None:
+    steps = ["trainer.max_steps=2", "data.batch_tokens=1024"]
+    result = train("-m", *small_corpus, *steps, "run=sweep", "model.num_attention_heads=3,4")
+    assert result.returncode == 2
+    assert "num_attention_heads=3" in result.stderr
+    assert not (tmp_path / "runs" / "sweep" / "0" / "model").exists()
+    config = json.loads((tmp_path / "runs" / "sweep" / "1" / "model" / "config.json").read_text(encoding="utf-8"))
+    assert config["num_attention_heads"] == 4
+
+
+@pytest.mark.parametrize("length", ["trainer.max_epochs=1", "trainer.max_time=3s"])
+def test_other_lengths_of_training(train, small_corpus: list[str], tmp_path: Path, length: str) -> None:
+    result = train(*small_corpus, "trainer.max_steps=null", length, "data.batch_tokens=1024", "run=length")
+    assert result.returncode == 0, result.stderr
+    assert int(rows(tmp_path / "runs" / "length")[-1]["step"]) > 1
+    assert (tmp_path / "runs" / "length" / "checkpoints" / "last.ckpt").exists()
