@@ -4,10 +4,11 @@ import os
 import random
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from tests.command import Command
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -25,7 +26,7 @@ def shared_data() -> Path:
 def small_text(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A text file of 120 documents whose words follow each other by a rule, so that there is something to learn."""
     numbers = random.Random(1)
-    words = "the quick file returns one small object and then reads another list of numbers from this table".split()
+    words = ["the", "quick", "file", "returns", "one", "small", "object", "and", "then", "reads", "another", "list"]
     documents = []
     for _ in range(120):
         sentences = []
@@ -37,9 +38,6 @@ def small_text(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("text") / "small.txt"
     file.write_text("\n\n".join(documents) + "\n", encoding="utf-8")
     return file
-
-
-Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture

@@ -9,6 +9,8 @@ import pytest
 import yaml
 from safetensors.torch import load_file
 
+from tests.command import Command
+
 SHORT = ["trainer.max_steps=20", "trainer.log_every=5", "trainer.validate_every=10", "data.batch_tokens=1024"]
 
 
@@ -32,7 +34,7 @@ def rows(folder: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(lines))
 
 
-def test_one_command_from_text_to_a_model_folder(train, small_corpus: list[str], tmp_path: Path) -> None:
+def test_one_command_from_text_to_a_model_folder(train: Command, small_corpus: list[str], tmp_path: Path) -> None:
     result = train(*small_corpus, *SHORT, "run=story", "optimizer.lr=3e-3")
     assert result.returncode == 0, result.stderr
     folder = tmp_path / "runs" / "story"
@@ -70,7 +72,9 @@ def test_one_command_from_text_to_a_model_folder(train, small_corpus: list[str],
     assert rows(folder) == metrics
 
 
-def test_a_run_that_stopped_goes_on_to_the_same_weights(train, small_corpus: list[str], tmp_path: Path) -> None:
+def test_a_run_that_stopped_goes_on_to_the_same_weights(
+    train: Command, small_corpus: list[str], tmp_path: Path
+) -> None:
     words = [*small_corpus, *SHORT, "model.hidden_dropout_prob=0", "model.attention_probs_dropout_prob=0"]
     stop = "+callbacks.stop={_target_: tests.test_launch.StopAfter, steps: 13}"
 
@@ -92,7 +96,7 @@ def test_a_run_that_stopped_goes_on_to_the_same_weights(train, small_corpus: lis
     assert [row["step"] for row in rows(runs / "parts")] == ["5", "10", "15", "20"]
 
 
-def test_a_loss_that_is_no_number_stops_the_run(train, small_corpus: list[str], tmp_path: Path) -> None:
+def test_a_loss_that_is_no_number_stops_the_run(train: Command, small_corpus: list[str], tmp_path: Path) -> None:
     result = train(*small_corpus, *SHORT, "run=wild", "optimizer.lr=1e30", "trainer.gradient_clip=null")
     assert result.returncode == 2
     last = result.stderr.strip().splitlines()[-1]
@@ -103,7 +107,9 @@ def test_a_loss_that_is_no_number_stops_the_run(train, small_corpus: list[str], 
     assert not (tmp_path / "runs" / "wild" / "model").exists()
 
 
-def test_a_sweep_numbers_its_runs_and_survives_a_bad_one(train, small_corpus: list[str], tmp_path: Path) -> None:
+def test_a_sweep_numbers_its_runs_and_survives_a_bad_one(
+    train: Command, small_corpus: list[str], tmp_path: Path
+) -> None:
     steps = ["trainer.max_steps=2", "data.batch_tokens=1024"]
     result = train("-m", *small_corpus, *steps, "run=sweep", "model.num_attention_heads=3,4")
     assert result.returncode == 2
@@ -114,7 +120,7 @@ def test_a_sweep_numbers_its_runs_and_survives_a_bad_one(train, small_corpus: li
 
 
 @pytest.mark.parametrize("length", ["trainer.max_epochs=1", "trainer.max_time=3s"])
-def test_other_lengths_of_training(train, small_corpus: list[str], tmp_path: Path, length: str) -> None:
+def test_other_lengths_of_training(train: Command, small_corpus: list[str], tmp_path: Path, length: str) -> None:
     result = train(*small_corpus, "trainer.max_steps=null", length, "data.batch_tokens=1024", "run=length")
     assert result.returncode == 0, result.stderr
     assert int(rows(tmp_path / "runs" / "length")[-1]["step"]) > 1

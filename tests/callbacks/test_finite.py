@@ -2,6 +2,7 @@ import lightning.pytorch as pl
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
 
 from cloze.callbacks.finite import FiniteLoss
 from cloze.errors import InputError
@@ -15,16 +16,16 @@ class Diverging(pl.LightningModule):
         self.weight = nn.Parameter(torch.ones(1))
         self.bad = bad
 
-    def training_step(self, batch: Tensor, _: int) -> Tensor:
+    def training_step(self, batch: list[Tensor], _: int) -> Tensor:
         factor = float("nan") if self.global_step >= self.bad else 1.0
-        return (self.weight * batch).sum() * factor
+        return (self.weight * batch[0]).sum() * factor
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.SGD(self.parameters(), lr=0.125)
 
 
 def fit(bad: int, **trainer: object) -> pl.Trainer:
-    loader = torch.utils.data.DataLoader(torch.ones(12, 1))
+    loader = DataLoader(TensorDataset(torch.ones(12, 1)))
     made = pl.Trainer(
         accelerator="cpu",
         max_epochs=1,

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.command import Command
+
 
 @pytest.mark.parametrize(
     ("words", "message"),
@@ -27,7 +29,7 @@ import pytest
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_one_sentence_and_exit_status_2(train, tmp_path: Path, words: list[str], message: str) -> None:
+def test_one_sentence_and_exit_status_2(train: Command, tmp_path: Path, words: list[str], message: str) -> None:
     if words == ["hardware=gpu"]:
         torch = pytest.importorskip("torch")
         if torch.cuda.is_available():

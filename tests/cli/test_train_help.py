@@ -4,11 +4,12 @@ import time
 from pathlib import Path
 
 from cloze.config.arguments import conf_folder, groups
+from tests.command import Command
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
-def test_help_lists_every_group_and_option(train) -> None:
+def test_help_lists_every_group_and_option(train: Command) -> None:
     result = train("--help")
     assert result.returncode == 0
     assert result.stderr == ""
@@ -32,7 +33,7 @@ def test_help_answers_at_once_because_it_imports_nothing_heavy() -> None:
     assert time.monotonic() - begin < 1.5
 
 
-def test_cfg_job_prints_the_composed_configuration(train) -> None:
+def test_cfg_job_prints_the_composed_configuration(train: Command) -> None:
     result = train("--cfg", "job", "model=mini", "optimizer.eps=1e-7")
     assert result.returncode == 0
     assert "hidden_size: 256" in result.stdout

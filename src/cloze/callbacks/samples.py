@@ -41,7 +41,7 @@ class SampleFillings(pl.Callback):
         tokenizer = load_tokenizer(self.tokenizer)
         rows = [tokenizer.encode(sentence).ids for sentence in self.sentences]
         ids = torch.tensor([token for row in rows for token in row])
-        gaps = torch.nonzero(ids == tokenizer.get_vocab()["[MASK]"]).squeeze(1)  # type: ignore[arg-type]
+        gaps = torch.nonzero(ids == tokenizer.get_vocab()["[MASK]"]).squeeze(1)
         ends = np.cumsum([0, *map(len, rows)])
         device = pl_module.device
         packed = Packed(

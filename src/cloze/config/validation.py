@@ -187,7 +187,7 @@ def _describe(hint: Any) -> str:
 
 
 def _hints(target: Callable[..., Any]) -> dict[str, Any]:
-    function = target.__init__ if inspect.isclass(target) else target  # type: ignore[misc]
+    function = target.__init__ if inspect.isclass(target) else target
     try:
         return typing.get_type_hints(function)
     except (NameError, TypeError, AttributeError):
