@@ -30,6 +30,7 @@ from cloze.text.parts import read_hashes
 from cloze.text.pool import WorkerKilledError, WorkerPool
 from cloze.text.progress import ReportsProgress
 from cloze.text.report import corpus_statistics, save_report
+from cloze.text.sample import SampleTask, Sampling, read_sample, sampled_lines
 from cloze.text.shards import read_shard
 from cloze.text.steps import (
     Cutting,
@@ -38,14 +39,12 @@ from cloze.text.steps import (
     EncodingTask,
     MergingTask,
     PlacedPart,
-    SampleTask,
     cut_shard,
     encode_units,
     even_groups,
     heldout_piece,
     measure_shard,
     merge_heldout,
-    sample_lines,
 )
 from cloze.text.tokenizer import (
     UNK,
@@ -60,6 +59,9 @@ from cloze.text.wordpiece import train_vocabulary
 
 if TYPE_CHECKING:
     from cloze.text.prepare import Preparation
+
+SAMPLED_TASKS = 16
+"""A vocabulary is trained on at least so many places of the corpus, however large each is."""
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -130,19 +132,22 @@ class Pipeline:
 
     def _train_vocabulary(self, tasks: list[EncodingTask]) -> list[str]:
         """Trains on the beginnings of evenly spaced pieces of the corpus, in order."""
-        sizes = [max(1, sum(unit.bytes for unit in task.units)) for task in tasks]
+        total = sum(unit.bytes for task in tasks for unit in task.units)
         budget = int(self.preparation.tokenizer.sample_megabytes * 1e6)
-        share = min(1.0, budget / sum(sizes))
-        chosen = [task for task in tasks if int((task.number + 1) * share) > int(task.number * share)] or tasks[:1]
-        samples = [SampleTask(task.units, budget // len(chosen)) for task in chosen]
+        share = min(1.0, budget / max(total, 1))
+        count = min(len(tasks), max(SAMPLED_TASKS, math.ceil(len(tasks) * share)))
+        chosen = [tasks[index * len(tasks) // count] for index in range(count)]
+        most = budget if share == 1 else budget // count  # where all fits, nothing is cut short
+        samples = [SampleTask(task.number, task.units, most) for task in chosen]
         return train_vocabulary(self._sample(samples), self.preparation.tokenizer)
 
     def _sample(self, samples: list[SampleTask]) -> Iterator[str]:
         """Lines for the vocabulary, from workers that end with the reading: training needs their memory."""
         with WorkerPool(self.workers) as pool:
-            sample = partial(sample_lines, self.preparation.source)
-            for lines in self._map("reading for the vocabulary", sample, samples, pool):
-                yield from lines
+            read = partial(read_sample, Sampling(source=self.preparation.source, work=self.work))
+            paths = list(self._map("reading for the vocabulary", read, samples, pool))
+        for path in paths:
+            yield from sampled_lines(path)
 
     def _encode(self, tasks: list[EncodingTask], tokenizer: Tokenizer) -> list[dict[str, Any]]:
         common = Encoding(

@@ -37,7 +37,7 @@ class Preparation:
     duplicates: Literal["count", "remove"] = "count"
     heldout_fraction: float = 0.01
     shard_tokens: int = 4_000_000
-    task_megabytes: float = 2.0
+    task_megabytes: float = 1.0
     workers: int | None = None
 
     def __post_init__(self) -> None:

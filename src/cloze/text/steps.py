@@ -16,6 +16,7 @@ from cloze.text.encoding import WordEncoder
 from cloze.text.journal import Journal
 from cloze.text.manifest import ShardInfo
 from cloze.text.parts import PartBuilder, kept_documents, read_part
+from cloze.text.sample import documents_of, sample_file
 from cloze.text.shards import read_shard, write_shard
 from cloze.text.tokenizer import load_tokenizer
 
@@ -76,37 +77,19 @@ def encode_units(common: Encoding, task: EncodingTask) -> dict[str, Any]:
         parts.append({"file": file, **sizes})
 
     builder = PartBuilder(common.sentences, encoder)
-    for unit in task.units:
-        for document in common.source.documents(unit, counts):
-            builder.add(document)
-            if builder.num_tokens >= TOKENS_OF_A_PART:
-                write(builder)
-                text_bytes += builder.text_bytes
-                builder = PartBuilder(common.sentences, encoder)
+    sample = sample_file(journal.work, task.number)
+    for document in documents_of(common.source, task.units, sample, counts):
+        builder.add(document)
+        if builder.num_tokens >= TOKENS_OF_A_PART:
+            write(builder)
+            text_bytes += builder.text_bytes
+            builder = PartBuilder(common.sentences, encoder)
     if builder.num_documents:
         write(builder)
     record = {"parts": parts, "text_bytes": text_bytes + builder.text_bytes, "counts": dict(counts)}
     journal.record(task.step, record)
+    sample.unlink(missing_ok=True)
     return record
-
-
-class SampleTask(NamedTuple):
-    units: list[Unit]
-    bytes: int  # of text, after which to stop
-
-
-def sample_lines(source: Source, task: SampleTask) -> list[str]:
-    """The first lines of some units, for the training of a vocabulary."""
-    lines: list[str] = []
-    left = task.bytes
-    for unit in task.units:
-        for document in source.documents(unit, Counter()):
-            for line in document.lines:
-                left -= len(line.encode()) + 1
-                if left < 0:
-                    return lines
-                lines.append(line)
-    return lines
 
 
 @dataclass(frozen=True, kw_only=True)
