@@ -148,7 +148,9 @@ def _trainer(
     callbacks: Sequence[pl.Callback],
     loggers: Sequence[Logger],
 ) -> pl.Trainer:
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # which devices it found, and what else is sold
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)  # which devices it found, and what else is sold
+    warnings.filterwarnings("ignore", message=".*sync_dist=True.*")  # the module has reduced its metrics itself
     warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated")  # lightning 2.6 with torch 2.13
     trainer = pl.Trainer(
         accelerator=hardware.accelerator,
