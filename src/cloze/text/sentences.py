@@ -91,8 +91,8 @@ def _within_sentence(line: str, begin: int, stop: int, following: str) -> bool:
     return stop - begin < 8 and ENUMERATOR.fullmatch(line[begin:stop].strip(OPENING + " )")) is not None
 
 
-# Latin marks do not count inside a name or an address (a?b=c), a Latin full stop only between Chinese characters. A comma
-# or a colon after it all shows that the sentence goes on.
+# Latin marks do not count inside a name or an address (a?b=c), a Latin full stop only between Chinese characters. A
+# comma or a colon after it all shows that the sentence goes on.
 CHINESE_MARK = (
     r"[\u3002\uff01\uff1f]++[!?]*+|[!?]++(?![=A-Za-z0-9\uff01\uff1f])|\u2026{2,}+"
     r"|(?<=[\u4e00-\u9fff])\.(?=[\u4e00-\u9fff])"
