@@ -142,7 +142,8 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=4_000_000, help="size of the shard")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # one core
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # one core
 
     shard = synthetic_shard(arguments.tokens)
     documents = documents_of(synthetic_shard(arguments.tokens // 20))

@@ -1,6 +1,7 @@
 """The order of training: the same global batches with the same masks on any hardware, from any point on."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice, pairwise
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cloze.batch import IGNORED_LABEL, PretrainingBatch
-from cloze.data.dataset import MicroBatches, Order, with_max_length
+from cloze.data.dataset import MicroBatches, Order
 from cloze.data.loader import ENDLESS, HeldoutLoader, Position, TrainingLoader
 from cloze.data.objective import Objective
 from cloze.data.plan import BatchSize
@@ -184,7 +185,7 @@ def test_seeds_differ(order: Order, expected: list[GlobalBatch], tmp_path: Path)
 def test_phases(order: Order, num_workers: int) -> None:
     """A phase that ends breaks its epoch off, and any point of either phase can be resumed."""
     objective = Objective(max_length=32)
-    two = order_of(order.shards[0].parent, objectives=(objective, with_max_length(objective, 128)))
+    two = order_of(order.shards[0].parent, objectives=(objective, replace(objective, max_length=128)))
     options = {"training_batches": 20, "phase_ends": (8,), "num_workers": num_workers}
     loader = TrainingLoader(MicroBatches(two, micro_batches=1), **options)  # type: ignore[arg-type]
     states, batches = [loader.state_dict()], []

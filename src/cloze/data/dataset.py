@@ -1,6 +1,6 @@
 """Micro-batches by name: which corpus, which objective, and a pure function from an index to a ``PretrainingBatch``."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -150,11 +150,6 @@ def cut_batch(
     pairs = int((plan.rows[sequences, LABEL] != IGNORED_LABEL).sum())
     chosen = [sequences[part] for part in cut(plan.lengths[sequences], micro_batches)]
     return CutBatch(chosen, max(masked, 1), max(pairs, 1))
-
-
-def with_max_length(objective: Objective, max_length: int) -> Objective:
-    """The objective of another phase."""
-    return replace(objective, max_length=max_length)
 
 
 def _read(path: Path) -> Shard:

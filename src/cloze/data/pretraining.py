@@ -6,11 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from lightning import LightningDataModule
-from lightning.pytorch.utilities import rank_zero_only
 from tokenizers import Tokenizer
 
 from cloze.batch import PretrainingBatch
-from cloze.data.dataset import MicroBatches, Order, with_max_length
+from cloze.data.dataset import MicroBatches, Order
 from cloze.data.loader import HeldoutLoader, TrainingLoader
 from cloze.data.masking import Vocabulary
 from cloze.data.objective import Objective
@@ -129,14 +128,6 @@ class PretrainingData(LightningDataModule):
                 f"{self.folder}: no shard has two documents, so there is no random next sentence; "
                 "check how documents are separated, or use objective=mlm or objective=mlm_sop"
             )
-        largest = max((info.tokens for info in self.manifest.train), default=0)
-        if self.size.most_tokens(self.max_length) > largest and getattr(rank_zero_only, "rank", 0) == 0:
-            _log.warning(
-                "%s: a global batch is of one shard, and the largest has %d tokens: batches will be smaller than "
-                "asked for; take smaller ones, or prepare with a larger preparation.shard_tokens",
-                self.folder,
-                largest,
-            )
         pieces = self.tokenizer.get_vocab()
         self.vocabulary = Vocabulary(
             size=self.tokenizer.get_vocab_size(),
@@ -165,6 +156,7 @@ class PretrainingData(LightningDataModule):
             )
         rank, ranks, accumulation = self._place()
         self._recount_micro_batches()
+        self._warn_of_large_batches()
         ends, done = [], 0.0
         for share, _ in self.phases[:-1]:
             done += share
@@ -208,7 +200,7 @@ class PretrainingData(LightningDataModule):
         return Order(
             shards=self._paths(self.manifest.train),
             vocabulary=self.vocabulary,
-            objectives=tuple(with_max_length(self.objective, length) for _, length in self.phases),
+            objectives=tuple(replace(self.objective, max_length=length) for _, length in self.phases),
             size=self.size,
             seed=self.seed,
         )
@@ -225,6 +217,16 @@ class PretrainingData(LightningDataModule):
     def _batches_done(self) -> int:
         """Each optimizer step is one global batch."""
         return 0 if self.trainer is None else self.trainer.global_step
+
+    def _warn_of_large_batches(self) -> None:
+        largest = max((info.tokens for info in self.manifest.train), default=0)
+        if self.size.most_tokens(self.max_length) > largest and self._place()[0] == 0:
+            _log.warning(
+                "%s: a global batch comes from one shard, and the largest has %d tokens: batches will be smaller than "
+                "asked for; take smaller ones, or prepare with a larger preparation.shard_tokens",
+                self.folder,
+                largest,
+            )
 
     def _recount_micro_batches(self) -> None:
         """Tell the trainer how many micro-batches it has seen, counted in those of this run.
