@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cloze.text.encoding import LONGEST_CACHED_CHUNK, WordEncoder
+from cloze.text.encoding import LONGEST_CACHED_CHUNK, LONGEST_ENCODED_CHUNK, WordEncoder
 from cloze.text.tokenizer import SPECIAL_TOKENS, build_tokenizer
 
 ALPHABET = string.ascii_letters + string.punctuation
@@ -34,6 +34,17 @@ def test_ids_are_the_tokenizers(lowercase: bool, sentences: list[str]) -> None:
     expected = [encoding.ids for encoding in tokenizer.encode_batch_fast(sentences, add_special_tokens=False)]
     for _ in range(2):  # from the tokenizer, then from the cache
         assert [np.frombuffer(encoder.encode(text), encoder.dtype).tolist() for text in sentences] == expected
+
+
+@pytest.mark.parametrize("lowercase", [True, False])
+@settings(deadline=None, max_examples=30)
+@given(piece=st.lists(st.sampled_from([*TRICKY, ",", ";", ":", "?", "\u0301"]), min_size=1).map("".join))
+def test_ids_of_very_long_chunks(lowercase: bool, piece: str) -> None:
+    chunk = piece.replace(" ", "") * (LONGEST_ENCODED_CHUNK // len(piece) + 2)
+    tokenizer = build_tokenizer(VOCAB, lowercase=lowercase)
+    encoder = WordEncoder(tokenizer)
+    expected = tokenizer.encode(chunk, add_special_tokens=False).ids
+    assert np.frombuffer(encoder.encode(chunk), encoder.dtype).tolist() == expected
 
 
 def test_the_cache_stays_small() -> None:

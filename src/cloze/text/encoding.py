@@ -6,6 +6,8 @@ sentence are the ids of its space-separated chunks, one after the other, and a c
 through the tokeniser again. Words follow Zipf's law: the cache answers for all but one or two per cent of them.
 """
 
+import re
+
 import numpy as np
 from tokenizers import Tokenizer
 
@@ -16,6 +18,11 @@ CACHED_CHUNKS = 1 << 18
 
 LONGEST_CACHED_CHUNK = 64
 """Characters; longer ones (URLs, text without spaces) seldom come again and would let the cache's memory grow."""
+
+LONGEST_ENCODED_CHUNK = 10_000
+"""Characters; the tokeniser takes some 400 bytes of memory for each, so longer ones are cut at punctuation too."""
+
+AFTER_PUNCTUATION = re.compile(r"(?<=[,.;:!?])")  # each a word of its own, and in no special token
 
 
 class WordEncoder(dict[str, bytes]):
@@ -32,6 +39,8 @@ class WordEncoder(dict[str, bytes]):
         return b"".join(map(self.__getitem__, sentence.split(" ")))
 
     def __missing__(self, chunk: str) -> bytes:
+        if len(chunk) > LONGEST_ENCODED_CHUNK and len(pieces := AFTER_PUNCTUATION.split(chunk)) > 1:
+            return b"".join(map(self.__getitem__, pieces))
         ids = np.array(self._tokenizer.encode(chunk, add_special_tokens=False).ids, self.dtype).tobytes()
         if len(chunk) <= LONGEST_CACHED_CHUNK:
             if len(self) >= self._cached_chunks:
