@@ -9,7 +9,7 @@ class Document(NamedTuple):
     """One text whose sentences belong together: sentence pairs never cross its ends."""
 
     lines: list[str]  # paragraphs or sentences as the source gives them; stripped, none empty
-    origin: str  # "path:line" of its beginning, for messages
+    origin: str  # where it begins, for messages: "path, byte N" or "path, row N"
 
 
 class Unit(NamedTuple):
