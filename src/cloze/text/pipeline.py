@@ -30,7 +30,7 @@ from cloze.text.parts import read_hashes
 from cloze.text.pool import WorkerKilledError, WorkerPool
 from cloze.text.progress import ReportsProgress
 from cloze.text.report import corpus_statistics, save_report
-from cloze.text.sample import SampleTask, Sampling, read_sample, sampled_lines
+from cloze.text.sample import SampleTask, Sampling, read_sample, train_on_samples
 from cloze.text.shards import read_shard
 from cloze.text.steps import (
     Cutting,
@@ -55,7 +55,6 @@ from cloze.text.tokenizer import (
     tokenizer_sha256,
     vocabulary,
 )
-from cloze.text.wordpiece import train_vocabulary
 
 if TYPE_CHECKING:
     from cloze.text.prepare import Preparation
@@ -139,15 +138,13 @@ class Pipeline:
         chosen = [tasks[index * len(tasks) // count] for index in range(count)]
         most = budget if share == 1 else budget // count  # where all fits, nothing is cut short
         samples = [SampleTask(task.number, task.units, most) for task in chosen]
-        return train_vocabulary(self._sample(samples), self.preparation.tokenizer)
-
-    def _sample(self, samples: list[SampleTask]) -> Iterator[str]:
-        """Lines for the vocabulary, from workers that end with the reading: training needs their memory."""
         with WorkerPool(self.workers) as pool:
             read = partial(read_sample, Sampling(source=self.preparation.source, work=self.work))
             paths = list(self._map("reading for the vocabulary", read, samples, pool))
-        for path in paths:
-            yield from sampled_lines(path)
+        with WorkerPool(min(self.workers, 1)) as pool:  # a process of its own, whose memory ends with it
+            train = partial(train_on_samples, self.preparation.tokenizer)
+            (vocab,) = self._map("training the vocabulary", train, [paths], pool)
+        return vocab
 
     def _encode(self, tasks: list[EncodingTask], tokenizer: Tokenizer) -> list[dict[str, Any]]:
         common = Encoding(

@@ -5,9 +5,11 @@ have to be parsed out of their modules), and need not be read twice.
 """
 
 import json
+import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +17,8 @@ import pyarrow as pa
 
 from cloze.text.atomic import write_atomically
 from cloze.text.documents import Document, Source, Unit
+from cloze.text.tokenizer import WordPiece
+from cloze.text.wordpiece import train_vocabulary
 
 SCHEMA = pa.schema([("lines", pa.list_(pa.string())), ("origin", pa.string())])
 
@@ -64,6 +68,12 @@ def sampled_lines(path: Path) -> Iterator[str]:
     """The lines of a sample."""
     for document in _read(path).to_pylist():
         yield from document["lines"]
+
+
+def train_on_samples(config: WordPiece, paths: list[Path]) -> list[str]:
+    """The vocabulary of some samples."""
+    os.environ["TOKENIZERS_PARALLELISM"] = "true"  # nothing else runs meanwhile
+    return train_vocabulary(chain.from_iterable(map(sampled_lines, paths)), config)
 
 
 def documents_of(source: Source, units: list[Unit], sample: Path, counts: Counter[str]) -> Iterator[Document]:
