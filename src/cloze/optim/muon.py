@@ -14,14 +14,12 @@ class MuonAdamW(Optimizer):
     one learning rate serves both.
 
     Args:
-        params: groups of parameters, as ``parameter_groups`` makes them. A matrix goes to Muon unless it has more than
-            ``max_ratio`` times as many rows as columns: embeddings are tables, not maps between hidden vectors.
+        params: groups of parameters, as ``parameter_groups`` makes them: those marked ``hidden`` go to Muon.
         lr: the learning rate of both.
         momentum: Muon's.
         betas: AdamW's.
         eps: AdamW's.
         weight_decay: of groups that do not say their own.
-        max_ratio: the most elongated matrix that Muon takes.
     """
 
     def __init__(
@@ -33,17 +31,10 @@ class MuonAdamW(Optimizer):
         betas: tuple[float, float] = (0.9, 0.98),
         eps: float = 1e-8,
         weight_decay: float = 0.01,
-        max_ratio: float = 8.0,
     ) -> None:
-        hidden, others = [], []
-        for group in params:
-            decay = group.get("weight_decay", weight_decay)
-            split: tuple[list[torch.Tensor], list[torch.Tensor]] = ([], [])
-            for parameter in group["params"]:
-                split[_is_hidden(parameter, max_ratio)].append(parameter)
-            others.append({"params": split[0], "weight_decay": decay})
-            hidden.append({"params": split[1], "weight_decay": decay})
-        hidden, others = ([g for g in groups if g["params"]] for groups in (hidden, others))
+        groups = [{"weight_decay": weight_decay, **group} for group in params]
+        hidden = [group for group in groups if group.get("hidden")]
+        others = [group for group in groups if not group.get("hidden")]
         self.parts: list[Optimizer] = []
         if hidden:
             self.parts.append(Muon(hidden, lr=lr, momentum=momentum, adjust_lr_fn="match_rms_adamw"))
@@ -73,6 +64,3 @@ class MuonAdamW(Optimizer):
             part.load_state_dict(state)
         self.param_groups = [group for part in self.parts for group in part.param_groups]
 
-
-def _is_hidden(parameter: torch.Tensor, max_ratio: float) -> bool:
-    return parameter.ndim == 2 and max(parameter.shape) <= max_ratio * min(parameter.shape)

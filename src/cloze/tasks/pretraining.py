@@ -101,7 +101,7 @@ class Pretraining(LightningModule):
         self,
         optimizer: Optimizer,
         gradient_clip_val: float | None = None,
-        gradient_clip_algorithm: str | None = None,  # noqa: ARG002  Lightning's signature
+        gradient_clip_algorithm: str | None = None,
     ) -> None:
         """Clip the global norm, and keep it, measured before clipping, beside the rate of this very step."""
         parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
