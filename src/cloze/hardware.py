@@ -25,9 +25,9 @@ def check_hardware(hardware: Hardware) -> None:
                 f"hardware.devices is {hardware.devices}, but torch sees {there}: take hardware.devices={there}"
             )
     elif "16" in hardware.precision and not _multiplies_bf16():
-        # bf16 without matrix units ran at 0.53 times the speed of fp32 here.
+        # Emulated, bf16 ran at 0.53 times the speed of fp32; with AVX512-BF16 a product ran at 2.7 times its speed.
         print(
-            f"warning: hardware.precision={hardware.precision} is slower than 32-true on this CPU, which has no AMX",
+            f"warning: this CPU has no bf16 units, so hardware.precision={hardware.precision} is slower than 32-true",
             file=sys.stderr,
         )
 
@@ -43,6 +43,9 @@ def set_up(hardware: Hardware) -> None:
 
 
 def _multiplies_bf16() -> bool:
-    """Whether the CPU has matrix units for bf16; other systems than Linux are taken at their word."""
+    """Whether the CPU multiplies bf16 natively; other systems than Linux are taken at their word."""
     flags = Path("/proc/cpuinfo")
-    return not flags.exists() or "amx_bf16" in flags.read_text(encoding="utf-8")
+    if not flags.exists():
+        return True
+    known = flags.read_text(encoding="utf-8")
+    return "amx_bf16" in known or "avx512_bf16" in known

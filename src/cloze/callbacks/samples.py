@@ -1,33 +1,53 @@
 """What the model would write into gaps: the quickest look at what it has learned."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import lightning.pytorch as pl
 import numpy as np
 import torch
+from tokenizers import Tokenizer
 
 from cloze.batch import Packed
-from cloze.text.tokenizer import load_tokenizer
+from cloze.text.shards import read_shard
+from cloze.text.tokenizer import CLS, MASK, PREFIX, SEP, load_tokenizer
+
+SHORTEST, LONGEST = 8, 24  # pieces of a held-out sentence that makes a good sample
 
 
 class SampleFillings(pl.Callback):
     """At every evaluation, the likeliest pieces for each `[MASK]` of fixed sentences: printed, and kept in a file.
 
     Args:
-        sentences: each with at least one `[MASK]`.
+        sentences: each with at least one `[MASK]`; None takes some held-out sentences and masks a word of each.
         tokenizer: the folder of the tokenizer.
         file: where the fillings are added.
         top: pieces shown for each gap.
+        heldout: how many sentences to take from the held-out text.
     """
 
-    def __init__(self, *, sentences: list[str], tokenizer: str, file: str, top: int = 5) -> None:
+    def __init__(
+        self, *, sentences: list[str] | None = None, tokenizer: str, file: str, top: int = 5, heldout: int = 4
+    ) -> None:
         self.sentences = sentences
         self.tokenizer = Path(tokenizer)
         self.file = Path(file)
         self.top = top
+        self.heldout = heldout
+        self._samples: list[tuple[str, list[int]]] = []  # what is shown, and its ids
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        tokenizer = load_tokenizer(self.tokenizer)
+        if self.sentences is not None:
+            self._samples = [(sentence, tokenizer.encode(sentence).ids) for sentence in self.sentences]
+        else:
+            data: Any = trainer.datamodule  # type: ignore[attr-defined]
+            shards = [data.folder / info.file for info in data.manifest.heldout]
+            self._samples = list(heldout_gaps(shards, tokenizer, self.heldout))
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if trainer.sanity_checking or not trainer.is_global_zero:
+        if trainer.sanity_checking or not trainer.is_global_zero or not self._samples:
             return
         lines = [f"step {trainer.global_step}", *self.fillings(pl_module)]
         print("\n".join(lines), flush=True)
@@ -39,9 +59,9 @@ class SampleFillings(pl.Callback):
     def fillings(self, pl_module: pl.LightningModule) -> list[str]:
         """One line a gap: the sentence, and its likeliest pieces with their probabilities."""
         tokenizer = load_tokenizer(self.tokenizer)
-        rows = [tokenizer.encode(sentence).ids for sentence in self.sentences]
+        rows = [ids for _, ids in self._samples]
         ids = torch.tensor([token for row in rows for token in row])
-        gaps = torch.nonzero(ids == tokenizer.get_vocab()["[MASK]"]).squeeze(1)
+        gaps = torch.nonzero(ids == tokenizer.get_vocab()[MASK]).squeeze(1)
         ends = np.cumsum([0, *map(len, rows)])
         device = pl_module.device
         packed = Packed(
@@ -55,7 +75,25 @@ class SampleFillings(pl.Callback):
         probabilities, pieces = logits.float().softmax(-1).topk(self.top)
         owners = np.searchsorted(ends, gaps.numpy(), side="right") - 1
         return [
-            f"  {self.sentences[owner]}  "
+            f"  {self._samples[owner][0]}  "
             + ", ".join(f"{tokenizer.id_to_token(i)} {p:.2f}" for i, p in zip(best, shares, strict=True))
             for owner, best, shares in zip(owners, pieces.tolist(), probabilities.tolist(), strict=True)
         ]
+
+
+def heldout_gaps(shards: list[Path], tokenizer: Tokenizer, count: int) -> Iterator[tuple[str, list[int]]]:
+    """Sentences spread over the first held-out shard, the longest word of each masked; the word stands behind them."""
+    special = tokenizer.get_vocab()
+    for path in shards[:1]:
+        shard = read_shard(path)
+        lengths = np.diff(shard.sentence_offsets)
+        fitting = np.flatnonzero((lengths >= SHORTEST) & (lengths <= LONGEST))
+        for sentence in fitting[np.linspace(0, len(fitting) - 1, min(count, len(fitting))).astype(int)]:
+            begin, end = shard.sentence_offsets[sentence : sentence + 2]
+            ids = [int(token) for token in shard.tokens[begin:end]]
+            pieces = [tokenizer.id_to_token(token) or "" for token in ids]
+            whole = [i for i in range(len(ids) - 1) if not (pieces[i] + pieces[i + 1]).count(PREFIX)]
+            gap = max(whole, key=lambda i: len(pieces[i]), default=0)
+            answer, ids[gap] = pieces[gap], special[MASK]
+            text = tokenizer.decode(ids, skip_special_tokens=False)
+            yield f"{text} ({answer})", [special[CLS], *ids, special[SEP]]

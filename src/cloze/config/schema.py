@@ -119,6 +119,10 @@ class Corpus:
         name: what the prepared folder is called.
         prepared: the folder of the prepared corpus; made by the first run or by `cloze-prepare`.
         source: where the documents come from.
+        vocab_size: pieces of the vocabulary that is trained on it, by default BERT's number.
+        duplicates: `count` exact duplicates, or `remove` every line that occurred before.
+        heldout_fraction: share of the documents that training never sees.
+        fill_in: sentences with `[MASK]` to be filled in at each evaluation; none takes some of the held-out text.
         files: short for `source.files`, where the source has files.
         dataset: short for `source.dataset`, where the source has one.
     """
@@ -126,6 +130,10 @@ class Corpus:
     name: str
     prepared: str
     source: Node
+    vocab_size: int = 30522
+    duplicates: Literal["count", "remove"] = "count"
+    heldout_fraction: float = 0.01
+    fill_in: list[str] | None = None
     files: str | list[str] | None = None
     dataset: str | None = None
 

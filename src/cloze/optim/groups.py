@@ -12,7 +12,7 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, An
     """The trainable parameters, each in exactly one group: matrices decay, biases and norms do not.
 
     The rule "two or more dimensions" equals Google's list of exclusions (google-research/bert, ``optimization.py``:
-    LayerNorm and bias). Matrices of the blocks are a group of their own, marked ``hidden``, since Muon takes only those.
+    LayerNorm and bias). Matrices of the blocks are a group of their own, marked ``hidden``: Muon takes those.
     """
     named = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
     matrices = [(HIDDEN in name.split("."), parameter) for name, parameter in named if parameter.ndim >= 2]

@@ -30,6 +30,7 @@ class WordEncoder(dict[str, bytes]):
 
     def __init__(self, tokenizer: Tokenizer, cached_chunks: int = CACHED_CHUNKS) -> None:
         super().__init__()
+        tokenizer.encode_special_tokens = True  # a literal "[MASK]" in the text is text
         self._tokenizer = tokenizer
         self._cached_chunks = cached_chunks
         self.dtype = token_dtype(tokenizer.get_vocab_size())
