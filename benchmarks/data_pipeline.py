@@ -9,7 +9,6 @@ padding, up to a tensor. Sides take turns; medians are compared.
 """
 
 import argparse
-import json
 import os
 import statistics
 import time
@@ -24,7 +23,7 @@ import torch
 from transformers import BertTokenizerFast, DataCollatorForLanguageModeling
 
 from benchmarks.google_rule import mask, pairs_of_document
-from benchmarks.machine import describe_machine, print_rows
+from benchmarks.machine import print_rows, write_rows
 from cloze.data.dataset import cut_batch
 from cloze.data.masking import Masking, Vocabulary
 from cloze.data.objective import Objective
@@ -174,13 +173,11 @@ def main() -> None:
             "ours_high": max(speeds[masking]),
             "padding_share": 1 - real / padded,
             "rounds": arguments.rounds,
-            **describe_machine(),
         }
         for masking in objectives
         for peer in ("Hugging Face's MLM collator", "Google's rule in plain Python")
     ]
-    arguments.json.parent.mkdir(parents=True, exist_ok=True)
-    arguments.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    write_rows(results, arguments.json)
     print_rows(results)
 
 

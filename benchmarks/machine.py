@@ -1,6 +1,7 @@
 """What every figure is shown with: the machine, the versions, the date."""
 
 import datetime as dt
+import json
 import os
 import platform
 from collections.abc import Iterable, Mapping
@@ -34,3 +35,10 @@ def print_rows(rows: Iterable[Mapping[str, Any]]) -> None:
             f"ratio {row['ratio']:.2f} ({details})",
             flush=True,
         )
+
+
+def write_rows(rows: Iterable[Mapping[str, Any]], path: Path) -> None:
+    """The rows as JSON, each with the machine, the versions and the date."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    machine = describe_machine()
+    path.write_text(json.dumps([{**row, **machine} for row in rows], indent=2) + "\n", encoding="utf-8")

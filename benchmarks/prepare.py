@@ -22,6 +22,7 @@ from typing import Any
 import psutil
 from tokenizers import BertWordPieceTokenizer
 
+from benchmarks.machine import print_rows, write_rows
 from cloze.text.prepare import Preparation
 from cloze.text.report import load_report
 from cloze.text.sentences import English
@@ -69,10 +70,11 @@ def _compare(options: argparse.Namespace) -> None:
         megabytes = report["text_megabytes"]
         rows.append(
             {
-                "measured": f"whole preparation, {name}, against {peer['does']} alone",
+                "what": f"whole preparation, {name}",
                 "unit": "MB of text a second",
                 "ours": megabytes / seconds,
                 "peer": megabytes / peer["seconds"],
+                "peer_name": f"{peer['does']} alone",
                 "ratio": peer["seconds"] / seconds,
                 "tokens_per_second": (report["train"]["tokens"] + report["heldout"]["tokens"]) / seconds,
                 "megabytes": megabytes,
@@ -80,9 +82,9 @@ def _compare(options: argparse.Namespace) -> None:
                 "peak_rss_mib": peak_mib,
             }
         )
-        print(json.dumps(rows[-1], indent=1))
+        print_rows(rows[-1:])
     if options.json:
-        options.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+        write_rows(rows, options.json)
 
 
 def _first_files(pattern: str, megabytes: float) -> list[str]:

@@ -10,7 +10,6 @@ round, so that a slow minute of the machine hits both; the medians are compared.
 """
 
 import argparse
-import json
 import multiprocessing
 import random
 import statistics
@@ -24,7 +23,7 @@ from typing import Any
 import torch
 
 from benchmarks.batches import padded, random_batch
-from benchmarks.machine import describe_machine, print_rows
+from benchmarks.machine import print_rows, write_rows
 from cloze.allocator import keep_large_buffers
 from cloze.batch import PretrainingBatch
 from cloze.model.config import BertConfig
@@ -187,8 +186,7 @@ def main() -> None:
             rows.append(compare(size, lengths, arguments.rounds, arguments.repeats))
             print_rows(rows[-1:])
     if arguments.json:
-        arguments.json.parent.mkdir(parents=True, exist_ok=True)
-        arguments.json.write_text(json.dumps([row | describe_machine() for row in rows], indent=2) + "\n")
+        write_rows(rows, arguments.json)
 
 
 if __name__ == "__main__":

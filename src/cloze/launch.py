@@ -118,6 +118,11 @@ def _module(
             f"objective.max_length is {data.max_length}, but the model has only "
             f"{shape.max_position_embeddings} positions: take a shorter one, or set model.max_position_embeddings"
         )
+    if hardware.on_gpu and "16" in hardware.precision and shape.attention_probs_dropout_prob:
+        raise InputError(
+            f"model.attention_probs_dropout_prob is {shape.attention_probs_dropout_prob}, but torch's flash attention "
+            f"has no dropout: set it to 0 (as MosaicBERT and ModernBERT do), or hardware.precision=32-true"
+        )
     model = BertForPreTraining(shape)
     model.encoder.gradient_checkpointing = hardware.gradient_checkpointing
     if hardware.compile:

@@ -4,7 +4,9 @@ import torch
 
 from benchmarks.batches import random_batch
 from cloze.model.attention import attend
+from cloze.model.config import BertConfig
 from cloze.model.dropout import Dropout, Mask
+from cloze.model.heads import BertForPreTraining
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.5])
@@ -98,3 +100,21 @@ def test_tokens_behind_the_last_sequence_get_zeros() -> None:
         assert out.shape == (13, 2, 4)
         assert out[10:].abs().sum() == 0
         assert out[:10].abs().min() > 0
+
+
+def test_checkpointed_blocks_meet_the_same_masks() -> None:
+    """Recomputing activations changes no gradient, dropout included: the keys come from torch's restored generator."""
+    shape = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+    model = BertForPreTraining(BertConfig(vocab_size=50, **shape)).train()
+    batch = random_batch([9, 9, 4, 30], 50)
+    gradients = []
+    for checkpointing in (False, True):
+        model.encoder.gradient_checkpointing = checkpointing
+        model.zero_grad()
+        torch.manual_seed(3)
+        losses = model.losses(batch)
+        (losses.masked_lm.loss + losses.next_sentence.loss).backward()
+        gradients.append([p.grad.clone() for p in model.parameters() if p.grad is not None])
+    assert len(gradients[0]) == len(list(model.parameters()))
+    for a, b in zip(*gradients, strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=0)
