@@ -12,7 +12,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 .PHONY: pretrain test bench lint format lock clean
 
 pretrain: $(VENV)/.runtime
-	$(BIN)/python train.py $(ARGS)
+	$(BIN)/python train.py experiment=pydocs $(ARGS)
 
 test: lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 $(ARGS)
