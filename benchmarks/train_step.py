@@ -111,7 +111,16 @@ def side(
 
 
 THREADS = 2
+WARM_UP = 2  # steps; the first one also compiles kernels
 SIDES = {"ours": our_step, "peer": their_step}
+
+
+def turn(pipe: Connection, steps: int) -> list[float]:
+    """Seconds of each of so many steps of one side."""
+    time.sleep(0.3)  # lets the other side's spinning threads fall asleep
+    pipe.send(steps)
+    seconds: list[float] = pipe.recv()
+    return seconds
 
 
 def gemm_rate() -> float:
@@ -135,15 +144,12 @@ def compare(size: str, lengths: str, rounds: int, repeats: int) -> dict[str, Any
         pipes[name], theirs = context.Pipe()
         processes.append(context.Process(target=side, args=(make, size, lengths, theirs)))
         processes[-1].start()
-    for name, pipe in pipes.items():  # warm-up, also of compiled kernels
-        pipe.send(2)
-        pipe.recv()
-        del name
+    slowest = max(turn(pipe, WARM_UP)[-1] for pipe in pipes.values())
+    # A step of a second or more needs no company: one a turn, and none thrown away after the other side's turn.
+    discarded, timed = (1, repeats) if slowest < 1 else (0, 1)
     for _ in range(rounds):
         for name, pipe in pipes.items():
-            time.sleep(0.3)  # lets the other side's spinning threads fall asleep
-            pipe.send(repeats + 1)
-            seconds[name] += pipe.recv()[1:]
+            seconds[name] += turn(pipe, discarded + timed)[discarded:]
     for pipe, process in zip(pipes.values(), processes, strict=True):
         pipe.send(0)
         process.join()
