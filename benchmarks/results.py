@@ -2,7 +2,7 @@
 
     python -m benchmarks.results FILE.json ... > benchmarks/RESULTS.md
 
-Prose that belongs to a table lies in ``benchmarks/notes/NAME.md``, NAME being the JSON file's.
+Prose lies in ``benchmarks/notes/NAME.md``, NAME being a JSON file's for what belongs to its table.
 """
 
 import argparse
@@ -26,6 +26,11 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
+def title(path: Path) -> str:
+    """train_step.json -> Train step."""
+    return path.stem.replace("_", " ").capitalize()
+
+
 def number(value: object) -> str:
     """A figure with the digits that mean something."""
     if isinstance(value, float):
@@ -38,16 +43,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("files", nargs="+", type=Path)
     print("# Measurements\n\nEach table is one run of one command, alone on the machine; `make bench` runs them again.")
-    for path in parser.parse_args().files:
+    files = parser.parse_args().files
+    for path in files:
         rows = json.loads(path.read_text(encoding="utf-8"))
-        print(f"\n## {path.stem.replace('_', ' ').capitalize()}\n")
+        print(f"\n## {title(path)}\n")
         print(
             f"`python -m benchmarks.{path.stem} --json FILE` on {rows[0]['machine']}, {rows[0]['versions']}, ", end=""
         )
         print(f"{rows[0]['date']}.\n\n{table(rows)}")
-        note = NOTES / f"{path.stem}.md"
-        if note.exists():
+        if (note := NOTES / path.with_suffix(".md").name).exists():
             print("\n" + note.read_text(encoding="utf-8").strip())
+    for note in sorted(NOTES.glob("*.md")):
+        if note.stem not in {path.stem for path in files}:
+            print(f"\n## {title(note)}\n\n{note.read_text(encoding='utf-8').strip()}")
 
 
 if __name__ == "__main__":

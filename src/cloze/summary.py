@@ -19,7 +19,10 @@ def summary(trainer: pl.Trainer, manifest: Manifest, folder: Path) -> str:
             f"{manifest.unigram_entropy:.3f} for one that knows only how frequent each token is"
         )
     if (accuracy := metrics.get("val/next_sentence_accuracy")) is not None:
-        lines.append(f"  sentence pairs  {accuracy:.1%} right on held-out text; 50 % is guessing")
+        majority = metrics["val/next_sentence_majority"]
+        lines.append(
+            f"  sentence pairs  {accuracy:.1%} right on held-out text; {majority:.1%} for always the commoner answer"
+        )
     if (speed := metrics.get("speed/tokens_per_second")) is not None:
         mfu = f", {metrics['speed/mfu']:.0%} of the peak" if "speed/mfu" in metrics else ""
         lines.append(f"  speed           {speed:,.0f} tokens/s{mfu}")

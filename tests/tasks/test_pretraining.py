@@ -122,6 +122,8 @@ def test_metrics_are_means_over_the_tokens_since_the_last_row(tmp_path: Path) ->
     assert logged["train/masked_lm_perplexity"] == pytest.approx(math.exp(losses.item()), rel=1e-4)
     right = (logits.masked_lm.argmax(-1) == batch.masked_labels).float().mean().item()
     assert logged["train/masked_lm_accuracy"] == pytest.approx(right)
+    ones = batch.next_sentence_labels.float().mean().item()
+    assert logged["train/next_sentence_majority"] == pytest.approx(max(ones, 1 - ones))
     assert logged["optim/lr"] == 0.5  # of the step itself, not of the next one
     assert logged["optim/gradient_norm"] > 0
     assert {"val/loss", "val/masked_lm_loss", "val/next_sentence_accuracy"} <= logged.keys()

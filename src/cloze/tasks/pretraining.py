@@ -85,6 +85,7 @@ class Pretraining(LightningModule):
                 losses.next_sentence.loss.detach(),
                 losses.next_sentence.correct.float(),
                 (batch.next_sentence_labels != IGNORED_LABEL).sum().float(),
+                (batch.next_sentence_labels == 1).sum().float(),
             ]
         ).double()
         self.sums[stage] = self.sums[stage] + sums if stage in self.sums else sums
@@ -114,7 +115,7 @@ class Pretraining(LightningModule):
 
     def _means(self, stage: str) -> dict[str, float | Tensor]:
         sums = self.trainer.strategy.reduce(self.sums.pop(stage), reduce_op="sum").tolist()
-        lm_loss, lm_correct, masked, ns_loss, ns_correct, pairs = sums
+        lm_loss, lm_correct, masked, ns_loss, ns_correct, pairs, ones = sums
         means = {
             "masked_lm_loss": lm_loss / max(1, masked),
             "masked_lm_accuracy": lm_correct / max(1, masked),
@@ -124,5 +125,7 @@ class Pretraining(LightningModule):
         if pairs:
             means["next_sentence_loss"] = ns_loss / pairs
             means["next_sentence_accuracy"] = ns_correct / pairs
+            # What the commoner label, said every time, would reach: chunks of one sentence make it over a half.
+            means["next_sentence_majority"] = max(ones, pairs - ones) / pairs
             means["loss"] += means["next_sentence_loss"]
         return {f"{stage}/{name}": value for name, value in means.items()}
