@@ -5,10 +5,9 @@ import json
 import os
 import platform
 from collections.abc import Iterable, Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
-
-import torch
 
 
 def describe_machine() -> dict[str, str]:
@@ -20,7 +19,7 @@ def describe_machine() -> dict[str, str]:
         cpu = names[0] if names else cpu
     return {
         "machine": f"{cpu}, {os.cpu_count()} cores",
-        "versions": f"Python {platform.python_version()}, torch {torch.__version__}",
+        "versions": f"Python {platform.python_version()}, torch {version('torch')}",
         "date": dt.datetime.now(tz=dt.UTC).date().isoformat(),
     }
 

@@ -103,6 +103,17 @@ class _Tokens(NamedTuple):
     masked_positions: IntArray
     masked_labels: IntArray
 
+    @classmethod
+    def padding(cls, tokens: int, predictions: int, pad: int) -> "_Tokens":
+        """So many [PAD] in segment A, and predictions that are ignored; positions are not set yet."""
+        return cls(
+            np.full(tokens, pad),
+            np.zeros(tokens, np.int64),
+            np.empty(tokens, np.int64),
+            np.zeros(predictions, np.int64),
+            np.full(predictions, IGNORED_LABEL),
+        )
+
 
 def pack(
     shard: Shard,
@@ -140,14 +151,7 @@ def pack(
         num_sequences = _round_up(num_sequences, static.sequences)
         num_predictions = _round_up(num_predictions, static.predictions)
 
-    num_tokens_padded = num_tokens + num_padding
-    arrays = _Tokens(
-        np.full(num_tokens_padded, vocabulary.pad),
-        np.zeros(num_tokens_padded, np.int64),
-        np.empty(num_tokens_padded, np.int64),
-        np.zeros(num_predictions, np.int64),
-        np.full(num_predictions, IGNORED_LABEL),
-    )
+    arrays = _Tokens.padding(num_tokens + num_padding, num_predictions, vocabulary.pad)
     arrays.position_ids[num_tokens:] = np.arange(num_padding) % max_length
     filled = _fill(arrays, shard.tokens, rows, sequences, plan.mask_key, masking, vocabulary, make_scratch(max_length))
     if static is None:  # whole words may have left a gap
@@ -155,7 +159,7 @@ def pack(
             masked_positions=arrays.masked_positions[: max(filled, 1)],
             masked_labels=arrays.masked_labels[: max(filled, 1)],
         )
-    cu_seqlens = np.full(num_sequences + 1, num_tokens_padded, np.int32)
+    cu_seqlens = np.full(num_sequences + 1, num_tokens + num_padding, np.int32)
     cu_seqlens[0] = 0
     cu_seqlens[1 : len(bounds) + 1] = bounds
     next_sentence_labels = np.full(num_sequences, IGNORED_LABEL)
