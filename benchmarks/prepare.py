@@ -13,6 +13,7 @@ import json
 import os
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 from collections import Counter
@@ -30,29 +31,38 @@ from cloze.text.sources.files import TextFiles
 from cloze.text.tokenizer import WordPiece, load_tokenizer
 
 DATA = Path(os.environ.get("CLOZE_DATA", "../shared/data"))
+BOOKS = DATA / "corpus/classic_books.tar.xz"
 LINES_A_BATCH = 1000
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, help="where the rows go; else they are only printed")
-    parser.add_argument("--files", default=str(DATA / "corpus/wikitext2/*.txt"), help="pattern of text files")
-    parser.add_argument("--megabytes", type=float, default=float("inf"), help="stop taking files beyond this")
+    parser.add_argument("--files", help="pattern of text files; without, an archive of books is unpacked")
+    parser.add_argument("--megabytes", type=float, default=60, help="stop taking files beyond this")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--vocab", default=str(DATA / "vocab"), help="a vocab.txt, or a folder with an uncased one")
     parser.add_argument("--as", dest="role", choices=["ours", "peer"], help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    source = TextFiles(files=_first_files(options.files, options.megabytes))
     if options.role == "ours":
+        source = TextFiles(files=_first_files(options.files, options.megabytes))
         vocab = options.vocab or None
         Preparation(source=source, sentences=English(), tokenizer=WordPiece(vocab=vocab), workers=options.workers).run(
             options.folder
         )
     elif options.role == "peer":
+        source = TextFiles(files=_first_files(options.files, options.megabytes))
         print(json.dumps(_encode_all(source, options.folder, train=not options.vocab)))
-    else:
+    elif options.files:
         _compare(options)
+    elif not BOOKS.exists():
+        parser.error(f"{BOOKS} is not there: say --files PATTERN, or set CLOZE_DATA")
+    else:
+        with tempfile.TemporaryDirectory() as scratch, tarfile.open(BOOKS) as archive:
+            archive.extractall(scratch, filter="data")
+            options.files = f"{scratch}/**/*.md"
+            _compare(options)
 
 
 def _compare(options: argparse.Namespace) -> None:
