@@ -38,6 +38,14 @@ def words(shared_data: Path, tmp_path: Path) -> list[str]:
     ]
 
 
+@pytest.fixture
+def many_words(shared_data: Path, words: list[str], tmp_path: Path) -> list[str]:
+    """So much text that seconds pass between the first finished piece and the last."""
+    text = (shared_data / "corpus/wikitext2/train.txt").read_text(encoding="utf-8")
+    (tmp_path / "articles.txt").write_text(text[:6_000_000], encoding="utf-8")
+    return words
+
+
 def run(words: list[str], **options: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*COMMAND, *words], capture_output=True, text=True, timeout=120, check=False, **options)  # type: ignore[call-overload,no-any-return]
 
@@ -175,8 +183,8 @@ def test_killed_between_shards(words: list[str], start: object, tmp_path: Path) 
     assert all(now[name] == stamp for name, stamp in before.items() if not name.startswith(UNFINISHED))
 
 
-def test_interrupted(words: list[str], start: object, tmp_path: Path) -> None:
-    process = start(words)  # type: ignore[operator]
+def test_interrupted(many_words: list[str], start: object, tmp_path: Path) -> None:
+    process = start(many_words)  # type: ignore[operator]
     workers = workers_of(process)
     wait_for(tmp_path / "corpus" / UNFINISHED / "encoded-*.json")
     os.killpg(process.pid, signal.SIGINT)  # as the terminal does for Ctrl-C
@@ -187,8 +195,8 @@ def test_interrupted(words: list[str], start: object, tmp_path: Path) -> None:
     assert not psutil.wait_procs(workers, timeout=10)[1]
 
 
-def test_a_killed_worker_is_reported(words: list[str], start: object, tmp_path: Path) -> None:
-    process = start(words)  # type: ignore[operator]
+def test_a_killed_worker_is_reported(many_words: list[str], start: object, tmp_path: Path) -> None:
+    process = start(many_words)  # type: ignore[operator]
     workers = workers_of(process)
     wait_for(tmp_path / "corpus" / UNFINISHED / "encoded-*.json")
     workers[0].kill()

@@ -8,14 +8,14 @@ KINDS = [Linear, Cosine, WarmupStableDecay, InverseSquareRoot]
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@given(st.integers(0, 50), st.integers(60, 1000))
+@given(st.integers(0, 50), st.integers(250, 1000))  # a warm-up is over before a decay begins
 def test_rises_to_one_and_never_leaves_the_unit_interval(kind: type[Warmup], warmup: int, length: int) -> None:
     schedule = kind(warmup_steps=warmup)
     assert isinstance(schedule, Linear | Cosine | WarmupStableDecay | InverseSquareRoot)
     values = [schedule(step, length) for step in range(length)]
     assert all(0 < value <= 1 for value in values)
     assert values[:warmup] == sorted(values[:warmup])
-    assert max(values) == pytest.approx(1, abs=0.05)  # a decay may begin before a long warm-up is over
+    assert max(values) == pytest.approx(1, abs=0.02)
     assert values[warmup:] == sorted(values[warmup:], reverse=True)
 
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from cloze.batch import Packed
 from cloze.model.config import BertConfig
 from cloze.model.dropout import FloatArray, Mask, flat, is_hashable, keeps
+from cloze.model.linear import Linear
 
 
 class SelfAttention(nn.Module):
@@ -27,8 +28,8 @@ class SelfAttention(nn.Module):
         super().__init__()
         self.num_attention_heads = config.num_attention_heads
         self.dropout_prob = config.attention_probs_dropout_prob
-        self.query_key_value = nn.Linear(config.hidden_size, 3 * config.hidden_size)
-        self.output = nn.Linear(config.hidden_size, config.hidden_size)
+        self.query_key_value = Linear(config.hidden_size, 3 * config.hidden_size)
+        self.output = Linear(config.hidden_size, config.hidden_size)
 
     def forward(self, hidden: Tensor, packed: Packed) -> Tensor:
         """Mix the token vectors of each sequence: (N, D) -> (N, D)."""

@@ -12,6 +12,7 @@ from cloze.batch import Packed
 from cloze.model.attention import SelfAttention
 from cloze.model.config import BertConfig
 from cloze.model.dropout import Dropout
+from cloze.model.linear import Linear
 
 
 class Embeddings(nn.Module):
@@ -39,8 +40,8 @@ class FeedForward(nn.Module):
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
-        self.intermediate = nn.Linear(config.hidden_size, config.intermediate_size)
-        self.output = nn.Linear(config.intermediate_size, config.hidden_size)
+        self.intermediate = Linear(config.hidden_size, config.intermediate_size)
+        self.output = Linear(config.intermediate_size, config.hidden_size)
 
     def forward(self, hidden: Tensor) -> Tensor:
         """(N, D) -> (N, D)."""
