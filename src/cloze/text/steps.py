@@ -128,8 +128,9 @@ def cut_shard(common: Cutting, task: CuttingTask) -> None:
         held = part.document_hashes < np.uint64(common.heldout_below)
         train += kept_documents(part, kept, ~held)
         heldout += kept_documents(part, kept, held)
-    if train:
-        write_shard(common.folder / f"train-{task.number:05d}.arrow", train, common.vocab_size)
+    path = common.folder / f"train-{task.number:05d}.arrow"
+    if train and not path.exists():  # it may stand already, when the task was killed before the line below
+        write_shard(path, train, common.vocab_size)
     write_shard(piece, heldout, common.vocab_size)  # last: its presence says that this task is done
 
 
