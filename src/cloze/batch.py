@@ -54,3 +54,26 @@ class PretrainingBatch(NamedTuple):
     num_tokens: int
     global_masked: int
     global_pairs: int
+
+
+class TaskBatch(NamedTuple):
+    """One micro-batch of a downstream task: I items of one or more sequences each (B = I times sequences an item).
+
+    Attributes:
+        packed: the B sequences.
+        labels: the items' labels, one after the other; ``IGNORED_LABEL`` (NaN for scores) where there is none.
+            Classification (I,) int64, regression (I,) float32, multi-label (I, L) float32; token classification (N,)
+            int64; question answering (I, 2) int64, the first and the last token of the answer counted within its
+            window, (0, 0) for no answer; multiple choice (I,) int64.
+        items: (I,) int64, the numbers of the items in their split; -1 for one that only fills the micro-batch.
+        num_tokens: real tokens of this micro-batch.
+        global_labels: labels of the whole global batch, by which the sum of the losses is divided.
+        features: (N, F) frozen vectors of the tokens, in place of the encoder.
+    """
+
+    packed: Packed
+    labels: Tensor
+    items: Tensor
+    num_tokens: int
+    global_labels: int
+    features: Tensor | None = None

@@ -1,0 +1,1 @@
+"""Downstream tasks: rows of files → examples → items → packed batches."""

@@ -1,0 +1,110 @@
+"""What the rows of a data set say, before any tokenizer: one class for each shape of task."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol, TypeVar
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Example:
+    """What every example has.
+
+    Attributes:
+        id: the data set's own name for it, else its number in the file.
+        where: the file and the row, for messages: ``dev.tsv, line 7``.
+    """
+
+    id: str
+    where: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextExample(Example):
+    """A text or a pair of texts.
+
+    Attributes:
+        text: segment A.
+        text_pair: segment B.
+        label: the name of its class, its score, or the names of several labels; None when it is unlabelled.
+    """
+
+    text: str
+    text_pair: str | None = None
+    label: str | float | tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaggedExample(Example):
+    """A sentence of words, each with a tag.
+
+    Attributes:
+        words: at least one.
+        tags: as many, or None when it is unlabelled.
+        document: the sentences of one document share this number and follow each other.
+    """
+
+    words: tuple[str, ...]
+    tags: tuple[str, ...] | None
+    document: int = 0
+
+
+class Answer(NamedTuple):
+    """An answer as annotated; ``start`` counts characters of the context, -1 where nothing tells."""
+
+    text: str
+    start: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuestionExample(Example):
+    """A question on a passage.
+
+    Attributes:
+        answers: right ones, none for an impossible question; None when it is unlabelled.
+        impossible: the passage does not answer it (SQuAD 2.0).
+    """
+
+    question: str
+    context: str
+    answers: tuple[Answer, ...] | None
+    impossible: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChoiceExample(Example):
+    """A beginning and what may follow.
+
+    Attributes:
+        text: segment A of every choice.
+        choices: the segments B.
+        label: the number of the right one, or None when it is unlabelled.
+    """
+
+    text: str
+    choices: tuple[str, ...]
+    label: int | None
+
+
+E_co = TypeVar("E_co", bound=Example, covariant=True)
+
+
+class Source(Protocol[E_co]):
+    """Where examples come from.
+
+    Attributes:
+        counts: what was left out or odd in reading, for the report: ``{"empty texts skipped": 3}``.
+    """
+
+    counts: Counter[str]
+
+    @property
+    def splits(self) -> Sequence[str]:
+        """Those there are: ``train``, ``dev``, ``test``; of several dev sets ``dev_matched``, ``dev_mismatched``."""
+
+    def read(self, split: str) -> Sequence[E_co]:
+        """The examples of a split.
+
+        Raises:
+            InputError: the file is missing, or a row is not as it should be.
+        """

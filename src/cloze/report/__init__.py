@@ -1,0 +1,1 @@
+"""What a person reads of a fine-tuned model: predictions, tables, pictures."""
