@@ -3,6 +3,7 @@
 Legend for shapes: see ``cloze.batch``.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -29,6 +30,20 @@ class MaskedLMHead(nn.Module):
         return self.norm(F.gelu(self.dense(hidden)))  # type: ignore[no-any-return]
 
 
+def initialise(module: nn.Module, std: float) -> None:
+    """Truncated normal for every matrix, zero for every bias (google-research/bert, ``create_initializer``)."""
+    if isinstance(module, (nn.Linear, nn.Embedding)):
+        nn.init.trunc_normal_(module.weight, std=std, a=-2 * std, b=2 * std)
+    if isinstance(module, nn.Linear):
+        nn.init.zeros_(module.bias)
+
+
+def first_vectors(hidden: Tensor, packed: Packed) -> Tensor:
+    """The vectors of [CLS]: (N, D) -> (B, D)."""
+    # An empty sequence, which only pads B to a constant, may begin behind the last token.
+    return hidden[packed.cu_seqlens[:-1].clamp(max=hidden.shape[0] - 1)]
+
+
 class Pooler(nn.Module):
     """The vector of [CLS] through a dense layer and tanh, which stands for the whole sequence."""
 
@@ -38,9 +53,7 @@ class Pooler(nn.Module):
 
     def forward(self, hidden: Tensor, packed: Packed) -> Tensor:
         """(N, D) -> (B, D)."""
-        # An empty sequence, which only pads B to a constant, may begin behind the last token.
-        first = packed.cu_seqlens[:-1].clamp(max=hidden.shape[0] - 1)
-        return torch.tanh(self.dense(hidden[first]))
+        return torch.tanh(self.dense(first_vectors(hidden, packed)))
 
 
 class PretrainingLogits(NamedTuple):
@@ -67,15 +80,7 @@ class BertForPreTraining(nn.Module):
         self.pooler = Pooler(config)
         self.masked_lm_head = MaskedLMHead(config)
         self.next_sentence_head = nn.Linear(config.hidden_size, 2)
-        self.apply(self._initialise)
-
-    def _initialise(self, module: nn.Module) -> None:
-        """Truncated normal for every matrix, zero for every bias (google-research/bert, ``create_initializer``)."""
-        if isinstance(module, (nn.Linear, nn.Embedding)):
-            std = self.config.initializer_range
-            nn.init.trunc_normal_(module.weight, std=std, a=-2 * std, b=2 * std)
-        if isinstance(module, nn.Linear):
-            nn.init.zeros_(module.bias)
+        self.apply(partial(initialise, std=config.initializer_range))
 
     @property
     def decoder_weight(self) -> Tensor:

@@ -1,0 +1,142 @@
+"""The models of the downstream tasks: one encoder, four heads (Devlin et al. 2019, figure 4).
+
+The same functions as Hugging Face's classes of these names. Legend for shapes: see ``cloze.batch``; L labels, I items.
+"""
+
+from functools import partial
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from cloze.batch import TaskBatch
+from cloze.model.adaptation import Adaptation
+from cloze.model.config import BertConfig
+from cloze.model.dropout import Dropout
+from cloze.model.encoder import Encoder
+from cloze.model.heads import Pooler, first_vectors, initialise
+from cloze.model.layers import LayerMix
+from cloze.model.linear import Linear
+from cloze.model.recurrent import BiLSTM
+
+
+class TaskModel(nn.Module):
+    """An encoder with a classifier on the vectors of its tokens.
+
+    Attributes:
+        config: the shape of the encoder, with the rates of dropout of the adaptation.
+        adaptation: what is trained and which vectors the head reads.
+        drawn: the parts that did not come from a checkpoint, by name; for the reader of a log.
+
+    Raises:
+        ValueError: the adaptation does not fit the shape.
+    """
+
+    takes_whole_sequences: ClassVar[bool] = False
+    classifier_drops: ClassVar[bool] = True
+
+    def __init__(self, config: BertConfig, num_outputs: int, adaptation: Adaptation) -> None:
+        super().__init__()
+        self.config = config = adaptation.configured(config)
+        self.adaptation = adaptation
+        self.drawn: tuple[str, ...] = ()
+        self.encoder = Encoder(config)
+        self.mix = LayerMix(config, adaptation)
+        width = self.mix.width
+        self.lstm: BiLSTM | None = None
+        if adaptation.head == "bilstm":
+            self.lstm = BiLSTM(width, adaptation.lstm_hidden_size, adaptation.lstm_layers)
+            width = self.lstm.width
+        self.pooler: Pooler | None = None
+        if self.takes_whole_sequences and adaptation.reads_pooler:
+            self.pooler = Pooler(config)
+        rate = adaptation.classifier_dropout
+        self.dropout = Dropout((config.hidden_dropout_prob if rate is None else rate) * self.classifier_drops)
+        self.classifier = Linear(width, num_outputs)
+        self.apply(partial(initialise, std=config.initializer_range))
+        # Blocks above those that are read get no gradient: an optimizer, and DDP, must not wait for one.
+        for module in (*self._frozen, *self.encoder.blocks[self.mix.numbers[-1] :]):
+            module.requires_grad_(False)
+
+    @property
+    def _frozen(self) -> tuple[nn.Module, ...]:
+        if self.adaptation.frozen_layers == "all":
+            return (self.encoder,)
+        if self.adaptation.frozen_layers == 0:
+            return ()
+        return (self.encoder.embeddings, *self.encoder.blocks[: self.adaptation.frozen_layers])
+
+    @property
+    def is_published(self) -> bool:
+        """Whether Hugging Face has a class for this very model."""
+        adaptation = self.adaptation
+        reads_last = adaptation.layers == "last" and adaptation.head == "linear"
+        return reads_last and (self.pooler is not None or not self.takes_whole_sequences)
+
+    def train(self, mode: bool = True) -> "TaskModel":
+        """As ever; frozen parts stay in evaluation mode, that is, without dropout."""
+        super().train(mode)
+        for module in self._frozen:
+            module.eval()
+        return self
+
+    def token_vectors(self, batch: TaskBatch) -> Tensor:
+        """What the head reads of every token, (N, width).
+
+        No gradient is computed below frozen parts, and nothing is kept for one: none of their inputs asks for it.
+        """
+        read = self.mix.read(self.encoder, batch.packed) if batch.features is None else batch.features
+        mixed = self.mix(read)
+        return mixed if self.lstm is None else self.lstm(mixed, batch.packed.cu_seqlens)  # type: ignore[no-any-return]
+
+    def sequence_vectors(self, batch: TaskBatch) -> Tensor:
+        """What the head reads of every sequence, (B, width)."""
+        hidden, packed = self.token_vectors(batch), batch.packed
+        return first_vectors(hidden, packed) if self.pooler is None else self.pooler(hidden, packed)
+
+
+class SequenceClassifier(TaskModel):
+    """Classes, several labels, or a score (L = 1) of a text or a pair of texts."""
+
+    takes_whole_sequences = True
+
+    def forward(self, batch: TaskBatch) -> Tensor:
+        """The logits of each sequence, (B, L)."""
+        return self.classifier(self.dropout(self.sequence_vectors(batch)))  # type: ignore[no-any-return]
+
+
+class TokenClassifier(TaskModel):
+    """A class of each token."""
+
+    def forward(self, batch: TaskBatch) -> Tensor:
+        """The logits of each token, (N, L)."""
+        return self.classifier(self.dropout(self.token_vectors(batch)))  # type: ignore[no-any-return]
+
+
+class QuestionAnswerer(TaskModel):
+    """Where an answer begins and where it ends."""
+
+    classifier_drops = False
+
+    def forward(self, batch: TaskBatch) -> Tensor:
+        """The logits of each token as the first and as the last one of the answer, (N, 2)."""
+        return self.classifier(self.token_vectors(batch))  # type: ignore[no-any-return]
+
+
+class MultipleChoiceModel(TaskModel):
+    """Which of n continuations is the right one; every item of a batch has as many."""
+
+    takes_whole_sequences = True
+
+    def forward(self, batch: TaskBatch) -> Tensor:
+        """The logits of each item's choices, (I, n)."""
+        scores = self.classifier(self.dropout(self.sequence_vectors(batch)))  # (B, 1)
+        return scores.view(len(batch.items), -1)  # type: ignore[no-any-return]
+
+
+ARCHITECTURES: dict[str, type[TaskModel]] = {
+    "BertForSequenceClassification": SequenceClassifier,
+    "BertForTokenClassification": TokenClassifier,
+    "BertForQuestionAnswering": QuestionAnswerer,
+    "BertForMultipleChoice": MultipleChoiceModel,
+}
+"""Hugging Face's names of the four."""
