@@ -39,7 +39,7 @@ def test_optional_packages_are_imported_only_where_they_are_used() -> None:
     code = (
         "import sys\n"
         "for name in ('wandb', 'datasets', 'tensorboard'): sys.modules[name] = None\n"
-        "import cloze.launch, cloze.loggers\n"
+        "import cloze.launch.finetuning, cloze.launch.pretraining, cloze.loggers\n"
         "from cloze.callbacks import export, finite, progress, samples, throughput"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

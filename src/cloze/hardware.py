@@ -32,6 +32,24 @@ def check_hardware(hardware: Hardware) -> None:
         )
 
 
+def check_attention_dropout(probability: float, hardware: Hardware, *, key: str) -> None:
+    """Compare the dropout of attention with what the kernel of the hardware can do.
+
+    Args:
+        probability: of dropping.
+        hardware: what is asked for.
+        key: of the configuration that sets the probability.
+
+    Raises:
+        InputError: the kernel cannot drop.
+    """
+    if hardware.on_gpu and "16" in hardware.precision and probability:
+        raise InputError(
+            f"{key} is {probability}, but torch's flash attention has no dropout: set it to 0 (as MosaicBERT and "
+            "ModernBERT do), or hardware.precision=32-true"
+        )
+
+
 def set_up(hardware: Hardware) -> None:
     """Threads and the allocator on a CPU, TF32 for what remains in fp32 beside 16-bit on a GPU."""
     if hardware.threads is not None:

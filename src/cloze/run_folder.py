@@ -21,13 +21,14 @@ FREE = ("hardware", "logger", "callbacks")
 """Sections that may differ when a run goes on: they change neither what is learned nor from what."""
 
 
-def checkpoint_to_resume(folder: Path, config: Mapping[str, Any], policy: str) -> Path | None:
+def checkpoint_to_resume(folder: Path, config: Mapping[str, Any], policy: str, *, finished: str = MODEL) -> Path | None:
     """Where training goes on from, or None for a new run.
 
     Args:
         folder: of the run.
         config: the resolved configuration.
         policy: `trainer.resume`, `auto` or `never`.
+        finished: what lies in the folder of a run that has come to its end.
 
     Raises:
         InputError: the folder holds another run, or a finished one; nothing there is touched.
@@ -37,13 +38,17 @@ def checkpoint_to_resume(folder: Path, config: Mapping[str, Any], policy: str) -
     advice = "choose another run=NAME, or delete the folder"
     if policy == "never":
         raise InputError(f"{folder} holds a run already and trainer.resume is never: {advice}")
-    if (folder / MODEL).exists():
+    if (folder / finished).exists():
         raise InputError(f"{folder} holds a finished run: {advice}")
-    before = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))
-    changed = differences(_science(before), _science(config))
-    if changed:
+    if changed := differences_of_run(folder, config):
         raise InputError(f"{folder} holds a run with another configuration ({'; '.join(changed[:3])}): {advice}")
     return folder / LAST if (folder / LAST).exists() else None
+
+
+def differences_of_run(folder: Path, config: Mapping[str, Any]) -> list[str]:
+    """Where a configuration differs from that of the run in the folder, in what decides the result."""
+    before = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))
+    return differences(_science(before), _science(config))
 
 
 def write_config(folder: Path, config: Mapping[str, Any]) -> None:

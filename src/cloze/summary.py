@@ -5,6 +5,7 @@ from pathlib import Path
 
 import lightning.pytorch as pl
 
+from cloze.report.results import Results
 from cloze.text.manifest import Manifest
 
 
@@ -34,3 +35,17 @@ def summary(trainer: pl.Trainer, manifest: Manifest, folder: Path) -> str:
         f'  pipeline("fill-mask", "{model}")("The function returns a [MASK].")',
     ]
     return "\n".join(lines)
+
+
+def task_summary(folder: Path, results: Results, baseline: Results | None) -> str:
+    """The scores of a fine-tuned model, beside those of the same encoder from random weights where there are any."""
+    lines = []
+    if results:
+        head = f"{'split':<14} {'metric':<18} {'score':>8}"
+        lines.append(head + (f" {'random weights':>16}" if baseline else ""))
+    for split, metrics in results.items():
+        for name, value in metrics.items():
+            line = f"{split:<14} {name:<18} {value:8.4f}"
+            lines.append(line + (f" {baseline.get(split, {}).get(name, math.nan):16.4f}" if baseline else ""))
+    written = [name for name in ("results.json", "predictions", "model", "metrics.csv") if (folder / name).exists()]
+    return "\n".join([*lines, f"{folder}/  {', '.join(written)}"])

@@ -7,7 +7,7 @@ import lightning.pytorch as pl
 import torch
 from torch import Tensor
 
-from cloze.batch import IGNORED_LABEL, PretrainingBatch
+from cloze.batch import IGNORED_LABEL, PretrainingBatch, TaskBatch
 from cloze.model.flops import training_flops
 
 DENSE_PEAKS = {  # FLOP/s without sparsity, by NVIDIA's data sheets: 16-bit, TF32, fp32
@@ -37,24 +37,32 @@ class Throughput(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         peak = peak_flops(pl_module.device, str(trainer.precision))
-        self._peak = peak * trainer.world_size if peak else None
+        # Of an encoder that is frozen, in part or whole, the formula would count work that nobody does.
+        whole = all(parameter.requires_grad for parameter in pl_module.parameters())
+        self._peak = peak * trainer.world_size if peak and whole else None
         self._totals = torch.zeros(3, dtype=torch.float64, device=pl_module.device)
         self._end = time.perf_counter()
 
     def on_train_batch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: PretrainingBatch, batch_idx: int
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: PretrainingBatch | TaskBatch, batch_idx: int
     ) -> None:
         self._begin = time.perf_counter()
         self._waiting += self._begin - self._end
         self._seconds += self._begin - self._end
 
     def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: PretrainingBatch, batch_idx: int
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: PretrainingBatch | TaskBatch,
+        batch_idx: int,
     ) -> None:
         assert self._totals is not None
         ends, lengths = batch.packed.cu_seqlens[1:], batch.packed.cu_seqlens.diff()
         real = (lengths > 0) & (ends <= batch.num_tokens)  # sequences that only pad to constant shapes come last
-        masked = batch.masked_labels != IGNORED_LABEL
+        labels = batch.masked_labels if isinstance(batch, PretrainingBatch) else lengths.new_empty(0)
+        masked = labels != IGNORED_LABEL
         self._totals += torch.stack([(real * lengths.double() ** 2).sum(), masked.sum(), real.sum()])
         self._tokens += batch.num_tokens
         self._end = time.perf_counter()

@@ -14,13 +14,20 @@ from cloze.errors import InputError
 BAD_INPUT = 2
 
 
-def run(task: Callable[[dict[str, Any]], None], *, name: str, schema: type) -> int:
+def run(
+    task: Callable[[dict[str, Any]], None],
+    *,
+    name: str,
+    schema: type,
+    after_sweep: Callable[[Path], None] | None = None,
+) -> int:
     """Compose `conf/NAME.yaml` with the words of the command line, check it, and give it to `task` as plain containers.
 
     Args:
         task: the work; called once, or once for each job of a sweep (`-m`).
         name: the root configuration.
         schema: a dataclass with the fields of that root.
+        after_sweep: called at the end of a sweep with its folder.
 
     Returns:
         The exit status: 0, or 2 when the input was bad; then one line on stderr says what and where.
@@ -31,21 +38,32 @@ def run(task: Callable[[dict[str, Any]], None], *, name: str, schema: type) -> i
             print(help_text(conf, name))
             return 0
         sys.argv[1:] = forced(sys.argv[1:], groups(conf))
-        return _compose_and_run(task, name, schema, conf)
+        return _compose_and_run(task, name, schema, conf, after_sweep)
     except InputError as error:
         return _report(error)
 
 
-def _compose_and_run(task: Callable[[dict[str, Any]], None], name: str, schema: type, conf: Path) -> int:
+def _compose_and_run(
+    task: Callable[[dict[str, Any]], None],
+    name: str,
+    schema: type,
+    conf: Path,
+    after_sweep: Callable[[Path], None] | None,
+) -> int:
     import hydra
+    from hydra.core.hydra_config import HydraConfig
     from hydra.errors import HydraException
+    from hydra.types import RunMode
     from omegaconf import DictConfig
     from omegaconf.errors import OmegaConfBaseException
 
     failures = 0
+    sweep: Path | None = None
 
     def job(config: DictConfig) -> None:
-        nonlocal failures
+        nonlocal failures, sweep
+        settings = HydraConfig.get()
+        sweep = Path(settings.sweep.dir) if settings.mode == RunMode.MULTIRUN else None
         try:
             task(_checked(config, schema))
         except InputError as error:  # the other jobs of a sweep still run
@@ -57,6 +75,8 @@ def _compose_and_run(task: Callable[[dict[str, Any]], None], name: str, schema: 
         hydra.main(version_base="1.3", config_path=str(conf), config_name=name)(job)()
     except (HydraException, OmegaConfBaseException) as error:
         raise InputError(_sentence(error)) from error
+    if sweep is not None and after_sweep is not None:
+        after_sweep(sweep)
     return BAD_INPUT if failures else 0
 
 

@@ -12,6 +12,6 @@ def main() -> int:
 
 
 def _pretrain(config: dict[str, Any]) -> None:
-    from cloze.launch import pretrain  # late: this imports torch and lightning
+    from cloze.launch.pretraining import pretrain  # late: this imports torch and lightning
 
     pretrain(config)

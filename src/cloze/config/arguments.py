@@ -38,13 +38,17 @@ def forced(words: Sequence[str], options: Mapping[str, Sequence[str]]) -> list[s
     >>> forced(["model=mini", "optimizer.eps=1e-8", "-m"], {"model": ["mini"], "optimizer": ["adamw"]})
     ['model=mini', '++optimizer.eps=1e-8', '-m']
 
+    `model=FOLDER` becomes the option `folder` with its value.
+
     Raises:
         InputError: for a group without a choice.
     """
     result = []
     for word in words:
         match = ASSIGNMENT.fullmatch(word)
-        if match is None or match["key"].startswith("hydra."):
+        if match is not None and _names_folder(match, options):
+            result += ["model=folder", f"++model.folder={match['value']}"]
+        elif match is None or match["key"].startswith("hydra."):
             result.append(word)
         elif match["key"] not in options:
             result.append(f"++{word}")
@@ -53,3 +57,11 @@ def forced(words: Sequence[str], options: Mapping[str, Sequence[str]]) -> list[s
         elif match["key"] != "experiment":  # the one group that may be left out, and is by default
             raise InputError(f"'{word}' chooses nothing; valid here: {', '.join(options[match['key']])}")
     return result
+
+
+def _names_folder(word: re.Match[str], options: Mapping[str, Sequence[str]]) -> bool:
+    """Whether a word is `model=FOLDER`: what is no size and looks like a path, or several of them with commas."""
+    if word["key"] != "model" or "folder" not in options.get("model", ()):
+        return False
+    values = word["value"].split(",")
+    return all(value not in options["model"] and ("/" in value or Path(value).is_dir()) for value in values)

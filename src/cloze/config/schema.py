@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from cloze.errors import InputError
+from cloze.model.adaptation import Adaptation
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true", "64-true"]
 
@@ -65,6 +66,30 @@ class Training:
         if match := re.fullmatch(r"(\d+):(\d\d):(\d\d)", self.max_time):
             return 3600.0 * int(match[1]) + 60 * int(match[2]) + int(match[3])
         raise InputError(f"trainer.max_time is {self.max_time!r}, but must be a time as 90s, 45m, 8h, 2d or 08:00:00")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskTraining(Training):
+    """The section `trainer` of fine-tuning. `max_epochs` is the task's unless another length is given.
+
+    Attributes:
+        validate_every: optimizer steps between two evaluations on the dev set; null for one an epoch.
+        patience: stop when so many evaluations in a row have not been better than the best; null never stops early.
+        layer_decay: the learning rate of each layer as a share of that of the layer above; 1 for the same everywhere.
+    """
+
+    validate_every: int | None = None  # type: ignore[assignment]
+    patience: int | None = None
+    layer_decay: float = 1.0
+
+    def __post_init__(self) -> None:
+        if any(length is not None for length in (self.max_steps, self.max_tokens, self.max_time)):
+            object.__setattr__(self, "max_epochs", None)
+        super().__post_init__()
+        if self.patience is not None and self.patience < 1:
+            raise InputError(f"trainer.patience is {self.patience}, but must be at least 1")
+        if not 0.0 < self.layer_decay <= 1.0:
+            raise InputError(f"trainer.layer_decay is {self.layer_decay}, but must be above 0 and at most 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,6 +183,73 @@ class Pretraining:
     data: Node
     callbacks: dict[str, Node]
     logger: dict[str, Node]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """The section `task`.
+
+    Attributes:
+        name: what the run is called by default.
+        data: where the examples come from.
+        features: from examples to what the model sees.
+        module: the LightningModule of its shape.
+        max_length: tokens of the longest sequence.
+        batch_size: items of an optimizer step.
+        epochs: passes over the training split.
+        lr: the peak learning rate.
+        compare_random: train the same encoder from random weights, too, so that the report shows what pre-training did.
+    """
+
+    name: str
+    data: Node
+    features: Node
+    module: Node
+    max_length: int
+    batch_size: int
+    epochs: int
+    lr: float
+    compare_random: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class FineTuning:
+    """The root of `conf/finetune.yaml`.
+
+    Attributes:
+        stage: `train`, with evaluation and prediction at the end; `evaluate` or `predict` with a fine-tuned model.
+        datasets: the folder of the benchmarks' files, as `datasets/glue/SST-2/train.tsv`.
+    """
+
+    run: str
+    folder: str
+    seed: int
+    stage: Literal["train", "evaluate", "predict"]
+    datasets: str
+    trainer: TaskTraining
+    hardware: Hardware
+    task: Task
+    adaptation: Adaptation
+    model: Node
+    tokenizer: Node
+    schedule: Node
+    optimizer: Node
+    data: Node
+    callbacks: dict[str, Node]
+    logger: dict[str, Node]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelFolder:
+    """`model=FOLDER`.
+
+    Attributes:
+        folder: in Hugging Face's BERT layout.
+        weights: `random` takes the shape and the tokenizer alone.
+    """
+
+    folder: str
+    weights: Literal["pretrained", "random"] = "pretrained"
 
 
 def _keys(names: tuple[str, ...] | list[str]) -> str:

@@ -14,6 +14,7 @@ from cloze.data.loader import HeldoutLoader, TrainingLoader
 from cloze.data.masking import Vocabulary
 from cloze.data.objective import Objective
 from cloze.data.plan import BatchSize
+from cloze.data.resume import recount_micro_batches
 from cloze.errors import InputError
 from cloze.text.manifest import Manifest, ShardInfo
 from cloze.text.prepare import Preparation
@@ -155,7 +156,8 @@ class PretrainingData(LightningDataModule):
                 "steps, tokens or epochs; set trainer.max_steps"
             )
         rank, ranks, accumulation = self._place()
-        self._recount_micro_batches()
+        if self.trainer is not None:
+            recount_micro_batches(self.trainer)
         self._warn_of_large_batches()
         ends, done = [], 0.0
         for share, _ in self.phases[:-1]:
@@ -227,15 +229,3 @@ class PretrainingData(LightningDataModule):
                 self.folder,
                 largest,
             )
-
-    def _recount_micro_batches(self) -> None:
-        """Tell the trainer how many micro-batches it has seen, counted in those of this run.
-
-        Lightning steps at multiples of the accumulation in its own count of micro-batches, and restores that count from
-        the checkpoint, where another accumulation may have been in force.
-        """
-        if self.trainer is not None:
-            seen = self.trainer.fit_loop.epoch_loop.batch_progress.current
-            shift = self.trainer.global_step * self.trainer.accumulate_grad_batches - seen.ready
-            for name in ("ready", "started", "processed", "completed"):
-                setattr(seen, name, getattr(seen, name) + shift)

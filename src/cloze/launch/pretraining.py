@@ -1,29 +1,22 @@
-"""From a checked configuration to objects, and from objects to a trained model folder."""
+"""Pre-training: from raw text to a model folder."""
 
-import inspect
-import logging
 import math
-import sys
 import time
-import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
-import torch
-from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
 from cloze.callbacks.length import Length
 from cloze.config.construct import build
 from cloze.config.schema import Hardware, Training
-from cloze.config.validation import locate
 from cloze.data.pretraining import PretrainingData
 from cloze.errors import InputError
-from cloze.hardware import check_hardware, set_up
+from cloze.hardware import check_attention_dropout, check_hardware, set_up
+from cloze.launch.trainer import accumulate, make_trainer, steps_in, weight_decay
 from cloze.loggers import MetricsFile
 from cloze.model.heads import BertForPreTraining
 from cloze.optim.schedules import Schedule
@@ -58,14 +51,14 @@ def pretrain(config: Mapping[str, Any]) -> None:
     if length.steps is not None:
         training = replace(training, log_every=min(training.log_every, length.steps))
     module = _module(config, training, hardware, data, length, schedule)
-    metrics = MetricsFile(folder / "metrics.csv", resume_step=_steps_in(checkpoint))
-    trainer = _trainer(
+    metrics = MetricsFile(folder / "metrics.csv", resume_step=steps_in(checkpoint))
+    trainer = make_trainer(
         training,
         hardware,
-        data,
         callbacks=[length, *(build(config["callbacks"], name) for name in config["callbacks"])],
         loggers=[metrics, *(build(config["logger"], name) for name in config["logger"])],
     )
+    accumulate(trainer, data, hardware.micro_batch_tokens, training.validate_every)
     if trainer.is_global_zero:
         write_config(folder, config)
     trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
@@ -118,11 +111,7 @@ def _module(
             f"objective.max_length is {data.max_length}, but the model has only "
             f"{shape.max_position_embeddings} positions: take a shorter one, or set model.max_position_embeddings"
         )
-    if hardware.on_gpu and "16" in hardware.precision and shape.attention_probs_dropout_prob:
-        raise InputError(
-            f"model.attention_probs_dropout_prob is {shape.attention_probs_dropout_prob}, but torch's flash attention "
-            f"has no dropout: set it to 0 (as MosaicBERT and ModernBERT do), or hardware.precision=32-true"
-        )
+    check_attention_dropout(shape.attention_probs_dropout_prob, hardware, key="model.attention_probs_dropout_prob")
     model = BertForPreTraining(shape)
     model.encoder.gradient_checkpointing = hardware.gradient_checkpointing
     if hardware.compile:
@@ -134,55 +123,6 @@ def _module(
         schedule=schedule,
         length=length.total,
         position=length.position,
-        weight_decay=_weight_decay(config["optimizer"]),
+        weight_decay=weight_decay(config["optimizer"]),
         log_every=training.log_every,
     )
-
-
-def _weight_decay(optimizer: Mapping[str, Any]) -> float:
-    """What the optimizer's node says, else its constructor's default: the parameter groups say it for each group."""
-    default = inspect.signature(locate(optimizer["_target_"], "optimizer")).parameters["weight_decay"].default
-    return float(optimizer.get("weight_decay", default))
-
-
-def _trainer(
-    training: Training,
-    hardware: Hardware,
-    data: PretrainingData,
-    *,
-    callbacks: Sequence[pl.Callback],
-    loggers: Sequence[Logger],
-) -> pl.Trainer:
-    for name in ("lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.WARNING)  # which devices it found, and what else is sold
-    warnings.filterwarnings("ignore", message=".*sync_dist=True.*")  # the module has reduced its metrics itself
-    warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated")  # lightning 2.6 with torch 2.13
-    trainer = pl.Trainer(
-        accelerator=hardware.accelerator,
-        devices=hardware.devices,
-        num_nodes=hardware.num_nodes,
-        strategy=hardware.strategy,
-        precision=hardware.precision,
-        max_epochs=-1,  # the end is the callback's, with a last evaluation
-        gradient_clip_val=training.gradient_clip,
-        check_val_every_n_epoch=None,
-        num_sanity_val_steps=0,
-        log_every_n_steps=training.log_every,
-        callbacks=list(callbacks),
-        logger=list(loggers),
-        enable_checkpointing=any(isinstance(callback, ModelCheckpoint) for callback in callbacks),
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        use_distributed_sampler=False,
-    )
-    accumulation = data.accumulation(hardware.micro_batch_tokens, trainer.world_size)
-    trainer.accumulate_grad_batches = accumulation
-    trainer.val_check_interval = training.validate_every * accumulation  # Lightning counts micro-batches
-    return trainer
-
-
-def _steps_in(checkpoint: Path | None) -> int:
-    if checkpoint is None:
-        return 0
-    print(f"going on from {checkpoint}", file=sys.stderr)
-    return int(torch.load(checkpoint, map_location="cpu", mmap=True, weights_only=True)["global_step"])

@@ -1,7 +1,7 @@
 """What the rows of a data set say, before any tokenizer: one class for each shape of task."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypeVar
 
@@ -84,6 +84,15 @@ class ChoiceExample(Example):
     text: str
     choices: tuple[str, ...]
     label: int | None
+
+
+def texts(example: Example) -> Iterator[str]:
+    """Every text of an example, whatever its shape, for training a vocabulary."""
+    for name in ("text", "text_pair", "question", "context"):
+        if text := getattr(example, name, None):
+            yield text
+    yield " ".join(getattr(example, "words", ()))
+    yield from getattr(example, "choices", ())
 
 
 E_co = TypeVar("E_co", bound=Example, covariant=True)

@@ -1,0 +1,24 @@
+"""`python finetune.py`, `cloze-finetune`: from a model folder to a task model, its scores and its predictions."""
+
+from pathlib import Path
+from typing import Any
+
+from cloze.cli import command
+from cloze.config.schema import FineTuning
+
+
+def main() -> int:
+    """Fine-tune as the command line says; returns the exit status."""
+    return command.run(_finetune, name="finetune", schema=FineTuning, after_sweep=_summarise)
+
+
+def _finetune(config: dict[str, Any]) -> None:
+    from cloze.launch.finetuning import finetune  # late: this imports torch and lightning
+
+    finetune(config)
+
+
+def _summarise(folder: Path) -> None:
+    from cloze.report.seeds import summarise_sweep
+
+    print(summarise_sweep(folder), flush=True)

@@ -1,0 +1,1 @@
+"""From a checked configuration to objects, and from objects to a trained model folder."""

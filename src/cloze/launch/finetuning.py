@@ -1,0 +1,165 @@
+"""Fine-tuning: a task model from a model folder or from random weights, its scores and its predictions."""
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+
+from cloze.callbacks.length import Length
+from cloze.checkpoint.pretrained import save_task_model
+from cloze.config.construct import build
+from cloze.config.schema import TaskTraining
+from cloze.errors import InputError
+from cloze.hardware import check_hardware, set_up
+from cloze.launch.task import Job, TaskSetup, set_up_task
+from cloze.launch.trainer import accumulate, make_trainer, steps_in
+from cloze.loggers import MetricsFile
+from cloze.report.results import RESULTS, Results, read_results, write_results
+from cloze.report.split import write_report
+from cloze.run_folder import MODEL, checkpoint_to_resume, differences_of_run, write_config
+from cloze.summary import task_summary
+from cloze.tasks.finetuning import FineTuning, prefix
+
+BASELINE = "random_initialisation"
+"""The folder, in that of the run, of the same encoder trained from random weights."""
+
+
+def finetune(config: Mapping[str, Any]) -> None:
+    """Train, evaluate or predict as `stage` says, and write `runs/NAME/`.
+
+    Args:
+        config: the root of `conf/finetune.yaml`, resolved and checked.
+
+    Raises:
+        InputError: for what only the data, the model, the machine or the run's folder can show to be wrong.
+    """
+    job = Job.of(config)
+    check_hardware(job.hardware)
+    set_up(job.hardware)
+    if job.stage != "train":
+        results, baseline = _apply(job), None
+    else:
+        compare = config["task"]["compare_random"] and _has_weights(job)
+        baseline = _train(_from_random_weights(job)) if compare else None
+        results = _train(job)
+    print(task_summary(job.folder, results, baseline), flush=True)
+
+
+def _has_weights(job: Job) -> bool:
+    return job.model_folder is not None and job.model_folder.weights == "pretrained"
+
+
+def _from_random_weights(job: Job) -> Job:
+    folder = job.folder / BASELINE
+    model = {**job.config["model"], "weights": "random"}
+    config = {**job.config, "folder": str(folder), "model": model}
+    return Job.of(config)
+
+
+def _train(job: Job) -> Results:
+    """Train, keep what was best on dev, evaluate and predict with it; a run that is finished just tells its results."""
+    if (job.folder / RESULTS).exists() and not differences_of_run(job.folder, job.config):
+        return read_results(job.folder)
+    checkpoint = checkpoint_to_resume(job.folder, job.config, job.training.resume, finished=RESULTS)
+    pl.seed_everything(job.config["seed"], workers=True, verbose=False)
+    setup = set_up_task(job)
+    trainer = _trainer(job, setup, resume_step=steps_in(checkpoint))
+    if trainer.is_global_zero:
+        write_config(job.folder, job.config)
+    trainer.fit(setup.module, datamodule=setup.data, ckpt_path=checkpoint, weights_only=True)
+    _take_best(setup.module, trainer)
+    if trainer.is_global_zero:
+        save_task_model(
+            setup.module.model,
+            setup.tokenizer,
+            job.folder / MODEL,
+            architecture=setup.module.architecture,
+            labels=setup.labels,
+            problem_type=setup.module.problem_type,
+        )
+    results = _evaluate(job, setup, trainer)
+    if trainer.is_global_zero:
+        write_results(job.folder, results)
+        shutil.rmtree(job.folder / "checkpoints", ignore_errors=True)  # the model folder holds the best of them
+    return results
+
+
+def _apply(job: Job) -> Results:
+    """Evaluate or predict with a fine-tuned model."""
+    if not _has_weights(job):
+        raise InputError(f"stage={job.stage} needs a fine-tuned model: give model=FOLDER")
+    checkpoint_to_resume(job.folder, job.config, "never", finished=RESULTS)
+    setup = set_up_task(job)
+    trainer = make_trainer(job.training, job.hardware, callbacks=[], loggers=[])
+    if trainer.is_global_zero:
+        write_config(job.folder, job.config)
+    results = _evaluate(job, setup, trainer)
+    if trainer.is_global_zero:
+        write_results(job.folder, results)
+    return results
+
+
+def _trainer(job: Job, setup: TaskSetup, *, resume_step: int) -> pl.Trainer:
+    training, config = job.training, job.config
+    callbacks: list[pl.Callback] = [setup.length, *(build(config["callbacks"], name) for name in config["callbacks"])]
+    best = f"{prefix(setup.data.dev_splits[0])}/{setup.module.main_metric}" if setup.data.dev_splits else None
+    callbacks.append(
+        ModelCheckpoint(
+            dirpath=job.folder / "checkpoints",
+            filename="best",
+            monitor=best,
+            mode="max",
+            save_last=True,
+            auto_insert_metric_name=False,
+            enable_version_counter=False,
+        )
+    )
+    if training.patience is not None:
+        if best is None:
+            raise InputError("trainer.patience needs a dev set to look at: give task.data.dev=FILE")
+        callbacks.append(EarlyStopping(best, mode="max", patience=training.patience, check_on_train_epoch_end=False))
+    trainer = make_trainer(
+        _logged_at_least_once(training, setup.length),
+        job.hardware,
+        callbacks=callbacks,
+        loggers=[
+            MetricsFile(job.folder / "metrics.csv", resume_step=resume_step),
+            *(build(config["logger"], name) for name in config["logger"]),
+        ],
+    )
+    every = training.validate_every or setup.data.steps(epochs=1)
+    accumulate(trainer, setup.data, job.hardware.micro_batch_tokens, every)
+    return trainer
+
+
+def _logged_at_least_once(training: TaskTraining, length: Length) -> TaskTraining:
+    return training if length.steps is None else replace(training, log_every=min(training.log_every, length.steps))
+
+
+def _take_best(module: FineTuning[Any], trainer: pl.Trainer) -> None:
+    """Load the weights that did best on dev; without a dev set the last ones stay."""
+    checkpoints = trainer.checkpoint_callback
+    if isinstance(checkpoints, ModelCheckpoint) and checkpoints.monitor and checkpoints.best_model_path:
+        state = torch.load(checkpoints.best_model_path, map_location="cpu", mmap=True, weights_only=True)
+        module.load_state_dict(state["state_dict"])
+
+
+def _evaluate(job: Job, setup: TaskSetup, trainer: pl.Trainer) -> Results:
+    """Predict every split but train; score those that are labelled; write predictions and reports."""
+    results: Results = {}
+    for name, split in setup.data.splits.items():
+        if name == "train":
+            continue
+        parts = trainer.predict(setup.module, dataloaders=setup.data.evaluation_loader(name)) or []
+        outputs = setup.module.gathered({n: row for part in parts for n, row in part.items()}, len(split.items))  # type: ignore[union-attr]
+        predictions = setup.module.predictions(split.examples, split.items, outputs)
+        scores = setup.module.metrics(split.examples, predictions) if split.labelled else {}
+        if scores:
+            results[name] = scores
+        if trainer.is_global_zero:
+            write_report(predictions, job.folder / "predictions", name, labels=setup.labels, metrics=scores)
+    return results

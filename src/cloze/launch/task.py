@@ -1,0 +1,179 @@
+"""The parts of a fine-tuning run: examples, tokenizer, labels, model and module, from its configuration."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tokenizers import Tokenizer
+
+from cloze.callbacks.length import Length
+from cloze.checkpoint.pretrained import Pretrained, read_pretrained, task_model
+from cloze.config.construct import build
+from cloze.config.schema import Hardware, ModelFolder, TaskTraining
+from cloze.config.validation import locate
+from cloze.data.downstream.examples import texts
+from cloze.data.downstream.module import TaskData
+from cloze.data.loader import ENDLESS
+from cloze.errors import InputError
+from cloze.hardware import check_attention_dropout
+from cloze.launch.trainer import weight_decay
+from cloze.model.adaptation import Adaptation
+from cloze.model.config import BertConfig
+from cloze.tasks.finetuning import FineTuning
+from cloze.text.tokenizer import WordPiece, read_vocabulary
+from cloze.text.wordpiece import train_vocabulary
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A checked configuration with its light sections as objects.
+
+    Attributes:
+        config: all of it, as plain containers.
+        folder: of the run.
+        stage: `train`, `evaluate` or `predict`.
+        model_folder: that it starts from; None for a size with random weights.
+    """
+
+    config: Mapping[str, Any]
+    folder: Path
+    training: TaskTraining
+    hardware: Hardware
+    adaptation: Adaptation
+    stage: str
+    model_folder: ModelFolder | None
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any]) -> "Job":
+        """From the root of `conf/finetune.yaml`."""
+        model = build(config, "model") if locate(config["model"]["_target_"], "model") is ModelFolder else None
+        return cls(
+            config=config,
+            folder=Path(config["folder"]),
+            training=TaskTraining(**config["trainer"]),
+            hardware=Hardware(**config["hardware"]),
+            adaptation=Adaptation(**config["adaptation"]),
+            stage=config["stage"],
+            model_folder=model,
+        )
+
+
+class TaskSetup(NamedTuple):
+    """What a run works with."""
+
+    data: TaskData[Any]
+    tokenizer: Tokenizer
+    labels: list[str]
+    module: FineTuning[Any]
+    length: Length
+
+
+def set_up_task(job: Job) -> TaskSetup:
+    """Read the splits that the stage needs, make the model, encode the splits for it.
+
+    Raises:
+        InputError: the data, the model and the task do not fit each other.
+    """
+    data = _data(job)
+    pretrained = _pretrained(job, data)
+    labels = _labels(job, data, pretrained)
+    if data.features.max_length > pretrained.config.max_position_embeddings:
+        raise InputError(
+            f"task.max_length is {data.features.max_length}, but the model has only "
+            f"{pretrained.config.max_position_embeddings} positions: take task.max_length="
+            f"{pretrained.config.max_position_embeddings} or less"
+        )
+    data.encode(pretrained.tokenizer, labels)
+    for note, count in sorted((data.source.counts + data.features.counts).items()):
+        print(f"note: {count:,} {note}", file=sys.stderr)
+    length = _length(job.training, data)
+    data.training_batches = length.steps or ENDLESS
+    return TaskSetup(data, pretrained.tokenizer, labels, _module(job, pretrained, labels, length), length)
+
+
+def _data(job: Job) -> TaskData[Any]:
+    """The data module with the examples of every split that the stage needs."""
+    data: TaskData[Any] = build(job.config, "data", evaluation_tokens=job.hardware.micro_batch_tokens)
+    wanted = {"train": ("train", "dev", "test"), "evaluate": ("dev", "test"), "predict": ("test",)}[job.stage]
+    splits = [split for split in data.source.splits if split.startswith(wanted)]
+    if wanted[0] not in ("dev", *splits) or not splits:
+        raise InputError(f"stage={job.stage} needs task.data.{wanted[0]}: set it to a file")
+    data.read(splits)
+    return data
+
+
+def _pretrained(job: Job, data: TaskData[Any]) -> Pretrained:
+    """The model folder, as it is or without its weights; or a size with a vocabulary, given or trained on the texts."""
+    adaptation = job.adaptation
+    if job.model_folder is None:
+        words: WordPiece = build(job.config, "tokenizer")
+        if words.vocab is not None:
+            vocab = read_vocabulary(words.vocab, lowercase=words.lowercase)
+        else:
+            vocab = train_vocabulary((text for example in data.examples["train"] for text in texts(example)), words)
+        shape: BertConfig = build(job.config, "model", vocab_size=len(vocab))
+        found = Pretrained(config=shape, tokenizer=words.build(vocab))
+    else:
+        found = read_pretrained(Path(job.model_folder.folder))
+        if job.model_folder.weights == "random":
+            found = Pretrained(config=found.config, tokenizer=found.tokenizer)
+    attention_dropout = adaptation.attention_probs_dropout_prob
+    check_attention_dropout(
+        found.config.attention_probs_dropout_prob if attention_dropout is None else attention_dropout,
+        job.hardware,
+        key="adaptation.attention_probs_dropout_prob",
+    )
+    return found
+
+
+def _labels(job: Job, data: TaskData[Any], pretrained: Pretrained) -> list[str]:
+    """Those of the training split; for a fine-tuned model its own."""
+    if job.stage == "train":
+        return data.features.labels(data.examples["train"])
+    wanted = locate(job.config["task"]["module"]["_target_"], "task.module").architecture  # type: ignore[attr-defined]
+    if pretrained.architecture != wanted:
+        raise InputError(
+            f"{pretrained.folder} holds a {pretrained.architecture or 'BERT without a head'}, but the task "
+            f"{job.config['task']['name']} needs a {wanted}: fine-tune it, or choose the task that it was made for"
+        )
+    return pretrained.labels or []
+
+
+def _length(training: TaskTraining, data: TaskData[Any]) -> Length:
+    """The length of training in optimizer steps, each of one global batch, or in seconds."""
+    if "train" not in data.splits:
+        return Length(steps=1)
+    if training.max_time is not None:
+        return Length(seconds=training.seconds())
+    if training.max_tokens is not None:
+        tokens = sum(item.num_tokens for item in data.splits["train"].items)
+        return Length(steps=data.steps(training.max_tokens / tokens))
+    return Length(steps=training.max_steps or data.steps(training.max_epochs or 0))
+
+
+def _module(job: Job, pretrained: Pretrained, labels: Sequence[str], length: Length) -> FineTuning[Any]:
+    config = job.config
+    target: Any = locate(config["task"]["module"]["_target_"], "task.module")
+    problem_type = getattr(target, "problem_type", None)
+    model = task_model(
+        target.architecture, pretrained, labels=labels, adaptation=job.adaptation, problem_type=problem_type
+    )
+    model.encoder.gradient_checkpointing = job.hardware.gradient_checkpointing
+    if job.hardware.compile:
+        model.encoder.compile(dynamic=True)  # in place: the names in the state stay as they are
+    module: FineTuning[Any] = build(
+        config["task"],
+        "module",
+        model=model,
+        labels=labels,
+        optimizer=build(config, "optimizer"),
+        schedule=build(config, "schedule"),
+        length=length.total,
+        position=length.position,
+        weight_decay=weight_decay(config["optimizer"]),
+        layer_decay=job.training.layer_decay,
+        log_every=job.training.log_every,
+    )
+    return module

@@ -1,0 +1,184 @@
+"""What the LightningModules of all downstream tasks share: the update, the evaluation of whole splits."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Any, ClassVar, Generic, TypeVar
+
+import numpy as np
+import torch
+from lightning import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from cloze.batch import TaskBatch
+from cloze.data.downstream.examples import Example
+from cloze.data.downstream.items import Item
+from cloze.data.downstream.module import Split, TaskData
+from cloze.model.task_heads import TaskModel
+from cloze.optim.groups import parameter_groups
+from cloze.optim.schedules import Schedule
+
+E = TypeVar("E", bound=Example)
+Prediction = dict[str, Any]
+"""What is said of one example, JSON-able: ``id``, its texts, ``prediction``, ``probability``, what its shape adds, and
+where it is labelled ``label`` and ``correct`` (for scores ``error``, the absolute difference)."""
+
+
+class FineTuning(LightningModule, ABC, Generic[E]):
+    """A task model in training. A shape of task adds ``step``, ``predictions`` and ``metrics``.
+
+    Losses are sums divided by the count of labels of the whole global batch, so ranks and micro-batches change nothing
+    but the order of summation.
+
+    Attributes:
+        architecture: Hugging Face's class that the model is saved as.
+        per_token: whether outputs have one row a token, (N, ...), or one an item, (I, ...).
+        problem_type: Hugging Face's word for the kind of labels, where the architecture has several.
+        main_metric: the one that picks the best checkpoint; higher is better.
+    """
+
+    architecture: ClassVar[str]
+    per_token: ClassVar[bool] = False
+    problem_type: str | None = None
+    main_metric: str
+
+    def __init__(
+        self,
+        *,
+        model: TaskModel,
+        labels: Sequence[str],
+        optimizer: Callable[[Iterable[dict[str, Any]]], Optimizer],
+        schedule: Schedule,
+        length: float,
+        position: Callable[[int], float] | None = None,
+        weight_decay: float = 0.01,
+        layer_decay: float = 1.0,
+        log_every: int = 10,
+    ) -> None:
+        """Put together what trains.
+
+        Args:
+            model: the encoder with the head of the task.
+            labels: names of the classes, in the order of the outputs.
+            optimizer: from parameter groups to an optimizer; its learning rate is the schedule's peak.
+            schedule: the multiplier of the learning rate.
+            length: of training, in steps or seconds.
+            position: where training stands, from the number of optimizer steps; ``None`` counts the steps.
+            weight_decay: of matrices; biases and norms never decay.
+            layer_decay: the learning rate of each layer, as a share of that of the layer above.
+            log_every: optimizer steps between two rows of the training metrics.
+        """
+        super().__init__()
+        self.model = model
+        self.labels = list(labels)
+        self.make_optimizer = optimizer
+        self.schedule = schedule
+        self.length = length
+        self.position = position or float
+        self.weight_decay = weight_decay
+        self.layer_decay = layer_decay
+        self.log_every = log_every
+        self.optimizer_state: dict[str, Tensor | float] = {}
+        self.logged_step = 0
+        self._loss: Tensor | None = None  # (2,) float64, summed losses and labels since the last row
+        self._outputs: dict[int, dict[int, np.ndarray]] = {}  # of each dev split, by the number of the item
+
+    @abstractmethod
+    def step(self, batch: TaskBatch) -> tuple[Tensor, Tensor]:
+        """The sum of the losses, (), and the outputs, (N, ...) or (I, ...)."""
+
+    @abstractmethod
+    def predictions(
+        self, examples: Sequence[E], items: Sequence[Item], outputs: Sequence[np.ndarray]
+    ) -> list[Prediction]:
+        """One for each example, in their order, from the outputs of each item."""
+
+    @abstractmethod
+    def metrics(self, examples: Sequence[E], predictions: Sequence[Prediction]) -> dict[str, float]:
+        """The task's own, fractions in [0, 1], ``main_metric`` among them."""
+
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        """The optimizer over groups of parameters, and the schedule as a function of the step."""
+        groups = parameter_groups(self.model, self.weight_decay, self.layer_decay)
+        optimizer = self.make_optimizer(groups)
+        rates: list[Callable[[int], float]] = [
+            partial(self._rate, scale=group.get("lr_scale", 1.0)) for group in groups
+        ]
+        scheduler = LambdaLR(optimizer, rates)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def _rate(self, step: int, *, scale: float) -> float:
+        return scale * self.schedule(self.position(step), self.length)
+
+    def training_step(self, batch: TaskBatch, _: int) -> Tensor:
+        """This micro-batch's part of the global loss."""
+        loss, _outputs = self.step(batch)
+        sums = torch.stack([loss.detach().double(), loss.new_tensor(batch.global_labels, dtype=torch.float64)])
+        self._loss = sums if self._loss is None else self._loss + sums
+        # Lightning divides by the micro-batches it accumulates and averages over the ranks; the count has done both.
+        return loss / batch.global_labels * self.trainer.accumulate_grad_batches * self.trainer.world_size
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        """After every ``log_every``-th optimizer step: the mean loss since the last time."""
+        step = self.trainer.global_step
+        if step % self.log_every == 0 and step != self.logged_step and self._loss is not None:
+            self.logged_step = step
+            loss, labels = self.trainer.strategy.reduce(self._loss, reduce_op="sum").tolist()
+            # Every micro-batch carries the count of its whole global batch.
+            labels /= self.trainer.accumulate_grad_batches * self.trainer.world_size
+            self._loss = None
+            self.log_dict({"train/loss": loss / max(1.0, labels), **self.optimizer_state}, batch_size=1)
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip the global norm, and keep it, measured before clipping, beside the rate of this very step."""
+        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        norm = torch.nn.utils.clip_grad_norm_(parameters, gradient_clip_val or float("inf"))
+        rate = max(group["lr"] for group in optimizer.param_groups)
+        self.optimizer_state = {"optim/gradient_norm": norm, "optim/lr": rate}
+
+    def validation_step(self, batch: TaskBatch, _: int, dataloader_idx: int = 0) -> None:
+        """Keep the outputs until the split is complete."""
+        self._outputs.setdefault(dataloader_idx, {}).update(self.outputs(batch))
+
+    def predict_step(self, batch: TaskBatch, _: int) -> dict[int, np.ndarray]:
+        """The outputs of each item of a batch, by its number."""
+        return self.outputs(batch)
+
+    def on_validation_epoch_end(self) -> None:
+        """The task's metrics on each dev split, from all of its predictions."""
+        data: TaskData[E] = self.trainer.datamodule  # type: ignore[attr-defined]
+        for number, split in enumerate(data.dev_splits):
+            outputs = self.gathered(self._outputs.pop(number, {}), len(data.splits[split].items))
+            scores = self.scores(data.splits[split], outputs)
+            self.log_dict({f"{prefix(split)}/{name}": value for name, value in scores.items()}, batch_size=1)
+
+    def outputs(self, batch: TaskBatch) -> dict[int, np.ndarray]:
+        """The outputs of each item of a batch, by its number."""
+        outputs = self.step(batch)[1].detach().float().cpu().numpy()
+        rows = np.split(outputs, batch.packed.cu_seqlens[1:-1].cpu().numpy()) if self.per_token else list(outputs)
+        return {item: row.copy() for item, row in zip(batch.items.tolist(), rows, strict=True) if item >= 0}
+
+    def gathered(self, outputs: dict[int, np.ndarray], items: int) -> list[np.ndarray]:
+        """The outputs of all ranks, in the order of the items."""
+        if self.trainer.world_size > 1:
+            parts: list[dict[int, np.ndarray]] = [{} for _ in range(self.trainer.world_size)]
+            torch.distributed.all_gather_object(parts, outputs)
+            outputs = {number: row for part in parts for number, row in part.items()}
+        return [outputs[number] for number in range(items)]
+
+    def scores(self, split: Split[E], outputs: Sequence[np.ndarray]) -> dict[str, float]:
+        """The metrics of a split."""
+        return self.metrics(split.examples, self.predictions(split.examples, split.items, outputs))
+
+
+def prefix(split: str) -> str:
+    """The section of a dev split in the metrics: ``val``, and ``val_matched`` where there are several."""
+    return "val" + split.removeprefix("dev")
