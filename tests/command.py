@@ -1,4 +1,4 @@
-"""The type of the fixture `train`."""
+"""The type of the fixtures `train` and `finetune`."""
 
 import subprocess
 from collections.abc import Callable

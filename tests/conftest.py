@@ -7,10 +7,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.command import Command
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+
+# Compiling, and another job on the machine, make the first example slow.
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
 
 
 @pytest.fixture(scope="session")
@@ -43,12 +48,21 @@ def small_text(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def train(tmp_path: Path) -> Command:
     """Runs `python train.py ...` in `tmp_path`, as a user would."""
+    return _command("train.py", tmp_path)
 
+
+@pytest.fixture
+def finetune(tmp_path: Path) -> Command:
+    """Runs `python finetune.py ...` in `tmp_path`, as a user would."""
+    return _command("finetune.py", tmp_path)
+
+
+def _command(script: str, folder: Path) -> Command:
     def run(*words: str, timeout: float = 180) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, str(REPOSITORY / "train.py"), *words]
+        command = [sys.executable, str(REPOSITORY / script), *words]
         environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}  # for callbacks that tests bring along
         return subprocess.run(
-            command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=timeout, check=False
+            command, cwd=folder, env=environment, capture_output=True, text=True, timeout=timeout, check=False
         )
 
     return run

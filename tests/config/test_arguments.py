@@ -5,7 +5,7 @@ import pytest
 from cloze.config.arguments import conf_folder, forced, groups
 from cloze.errors import InputError
 
-OPTIONS = {"model": ["mini", "tiny"], "experiment": ["bert"]}
+OPTIONS = {"model": ["folder", "mini", "tiny"], "experiment": ["bert"]}
 
 
 @pytest.mark.parametrize(
@@ -23,6 +23,9 @@ OPTIONS = {"model": ["mini", "tiny"], "experiment": ["bert"]}
         ("-m", ["-m"]),
         ("--config-dir=mine", ["--config-dir=mine"]),
         ("experiment=null", []),
+        ("model=runs/a/model", ["model=folder", "++model.folder=runs/a/model"]),
+        ("model=runs/a/model,runs/b/model", ["model=folder", "++model.folder=runs/a/model,runs/b/model"]),
+        ("model=minni", ["model=minni"]),
     ],
 )
 def test_only_values_are_forced(word: str, expected: list[str]) -> None:
@@ -30,7 +33,7 @@ def test_only_values_are_forced(word: str, expected: list[str]) -> None:
 
 
 def test_a_group_without_a_choice_is_refused() -> None:
-    with pytest.raises(InputError, match="'model=null' chooses nothing; valid here: mini, tiny"):
+    with pytest.raises(InputError, match="'model=null' chooses nothing; valid here: folder, mini, tiny"):
         forced(["model=null"], OPTIONS)
 
 

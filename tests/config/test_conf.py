@@ -7,11 +7,27 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from cloze.config.arguments import conf_folder, groups
-from cloze.config.schema import Pretraining
+from cloze.config.schema import FineTuning, Pretraining
 from cloze.config.validation import check
 
 NEEDED = {"text": ["++corpus.files=x"], "wikitext": ["++corpus.files=x"], "hub": ["++corpus.dataset=x"]}
-CHOICES = [(group, option) for group, options in groups(conf_folder()).items() for option in options]
+SCHEMAS = {"train": Pretraining, "finetune": FineTuning}
+
+
+def choices() -> Iterator[tuple[str, str, str]]:
+    """Each option of each group with a root that it is meant for."""
+    for group, options in groups(conf_folder()).items():
+        for option in options:
+            text = (conf_folder() / group / f"{option}.yaml").read_text(encoding="utf-8")
+            task = (
+                group == "task"
+                or (group, option) in {("model", "folder"), ("callbacks", "task")}
+                or "adaptation:" in text
+            )
+            yield "finetune" if task else "train", group, option
+
+
+CHOICES = list(choices())
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -20,9 +36,9 @@ def composer() -> Iterator[None]:
         yield
 
 
-@pytest.mark.parametrize(("group", "option"), CHOICES, ids=map("/".join, CHOICES))
-def test_every_option_composes_and_fits(group: str, option: str) -> None:
-    config = compose("train", [f"{group}={option}", "++run=x", *NEEDED.get(option, [])])
+@pytest.mark.parametrize(("root", "group", "option"), CHOICES, ids=map("/".join, CHOICES))
+def test_every_option_composes_and_fits(root: str, group: str, option: str) -> None:
+    config = compose(root, [f"{group}={option}", "++run=x", *NEEDED.get(option, [])])
     plain = OmegaConf.to_container(config, resolve=True)
     assert isinstance(plain, dict)
-    check({str(key): value for key, value in plain.items()}, Pretraining)
+    check({str(key): value for key, value in plain.items()}, SCHEMAS[root])

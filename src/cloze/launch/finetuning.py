@@ -83,7 +83,7 @@ def _train(job: Job) -> Results:
         )
     results = _evaluate(job, setup, trainer)
     if trainer.is_global_zero:
-        write_results(job.folder, results)
+        write_results(results, job.folder)
         shutil.rmtree(job.folder / "checkpoints", ignore_errors=True)  # the model folder holds the best of them
     return results
 
@@ -99,7 +99,7 @@ def _apply(job: Job) -> Results:
         write_config(job.folder, job.config)
     results = _evaluate(job, setup, trainer)
     if trainer.is_global_zero:
-        write_results(job.folder, results)
+        write_results(results, job.folder)
     return results
 
 

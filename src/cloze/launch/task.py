@@ -54,7 +54,7 @@ class Job:
             folder=Path(config["folder"]),
             training=TaskTraining(**config["trainer"]),
             hardware=Hardware(**config["hardware"]),
-            adaptation=Adaptation(**config["adaptation"]),
+            adaptation=_adaptation(config["adaptation"]),
             stage=config["stage"],
             model_folder=model,
         )
@@ -68,6 +68,13 @@ class TaskSetup(NamedTuple):
     labels: list[str]
     module: FineTuning[Any]
     length: Length
+
+
+def _adaptation(section: Mapping[str, Any]) -> Adaptation:
+    try:
+        return Adaptation(**section)
+    except ValueError as error:
+        raise InputError(f"adaptation.{error}") from error
 
 
 def set_up_task(job: Job) -> TaskSetup:
