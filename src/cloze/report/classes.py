@@ -1,0 +1,99 @@
+"""Which classes are told apart: precision and recall of each, and which is taken for which."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from cloze.metrics.entities import entities
+from cloze.report.predictions import Prediction
+
+CHUNK_PREFIXES = tuple("BIESLUM")
+
+
+class ClassScore(NamedTuple):
+    """Shares in [0, 1], 0 where there is nothing to divide by; and how many there are."""
+
+    name: str
+    precision: float
+    recall: float
+    f1: float
+    support: int
+
+
+def class_scores(predictions: Iterable[Prediction], labels: Sequence[str]) -> list[ClassScore]:
+    """One row a class, a label (where a text has several), or a type of entity (a tag, where tags are no entities).
+
+    Args:
+        predictions: of one task, with labels.
+        labels: of the task, in the order of the rows; types of entities are sorted.
+
+    Returns:
+        The rows; none for scores, answers and choices.
+    """
+    right: Counter[str] = Counter()
+    predicted: Counter[str] = Counter()
+    there: Counter[str] = Counter()
+    chunks = marks_entities(labels)
+    for record in predictions:
+        found, true = (set(_things(record, key, chunks)) for key in ("prediction", "label"))
+        right.update(name for name, *_ in found & true)
+        predicted.update(name for name, *_ in found)
+        there.update(name for name, *_ in true)
+    seen = predicted | there
+    names = sorted(seen) if chunks else [label for label in labels if seen]
+    return [_score(name, right[name], predicted[name], there[name]) for name in names]
+
+
+def confusion(predictions: Iterable[Prediction], labels: Sequence[str]) -> np.ndarray | None:
+    """How often each class (row) was taken for each (column): (L, L) int64, of texts, or of words that have tags.
+
+    None where an example has no one class.
+    """
+    number = {label: index for index, label in enumerate(labels)}
+    pairs: Counter[tuple[str, str]] = Counter()
+    for record in predictions:
+        if "words" in record:
+            pairs.update(zip(record["label"], record["prediction"], strict=True))
+        elif _has_one_class(record):
+            pairs[record["label"], record["prediction"]] += 1
+    if not pairs:
+        return None
+    matrix = np.zeros((len(labels), len(labels)), np.int64)
+    for (true, predicted), count in pairs.items():
+        matrix[number[true], number[predicted]] = count
+    return matrix
+
+
+def labelled(predictions: Iterable[Prediction]) -> list[Prediction]:
+    """Those of which it is known what is right."""
+    return [record for record in predictions if record.get("label") is not None]
+
+
+def marks_entities(labels: Iterable[str]) -> bool:
+    """Whether tags say where entities begin and end (B-PER, I-PER), rather than what each word is (NOUN)."""
+    return any(label[1:2] == "-" and label.startswith(CHUNK_PREFIXES) for label in labels)
+
+
+def _things(record: Mapping[str, Any], key: str, chunks: bool) -> Iterable[tuple[Any, ...]]:
+    """What is right or wrong each for itself, as tuples that begin with the name of the class."""
+    value = record[key]
+    if "words" in record:
+        return entities(value) if chunks else [(tag, position) for position, tag in enumerate(value)]
+    if _has_one_class(record):
+        return [(value,)]
+    return [(name,) for name in value] if _has_several_labels(record) else []
+
+
+def _has_one_class(record: Mapping[str, Any]) -> bool:
+    return isinstance(record["label"], str) and "question" not in record
+
+
+def _has_several_labels(record: Mapping[str, Any]) -> bool:
+    return isinstance(record["label"], list | tuple) and "question" not in record
+
+
+def _score(name: str, right: int, predicted: int, there: int) -> ClassScore:
+    f1 = 2 * right / max(1, predicted + there)
+    return ClassScore(name, right / max(1, predicted), right / max(1, there), f1, there)

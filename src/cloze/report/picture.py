@@ -1,0 +1,62 @@
+"""A confusion matrix as a picture that is still clear in black and white."""
+
+import io
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+PAPER, INK, LINES = "white", "#1a1a1a", "#c8c8c8"
+LONGEST_NAME = 24  # characters
+POINTS = 72  # of an inch
+CHARACTER = 0.62  # width of a character, as a share of the font's size
+NAMES_SIZE, LARGEST_COUNT_SIZE = 9.0, 13.0  # points
+
+
+def confusion_picture(matrix: np.ndarray, labels: Sequence[str], title: str) -> bytes:
+    """A PNG of (L, L) counts: rows are labels, columns predictions, shades shares of their row.
+
+    Args:
+        matrix: (L, L) int64.
+        labels: L names; two to about thirty are legible.
+        title: above the picture.
+    """
+    from matplotlib.figure import Figure  # late: slow to import
+
+    size = len(labels)
+    names = [label if len(label) <= LONGEST_NAME else label[: LONGEST_NAME - 1] + "…" for label in labels]
+    side = max(4.0, 0.42 * size)  # inches
+    cell = POINTS * side / size
+    figure = Figure(figsize=(side + 1.6, side + 1.2), layout="constrained")
+    axes = figure.subplots()
+    shares = matrix / np.maximum(1, matrix.sum(axis=1, keepdims=True))
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+
+    count_size = min(LARGEST_COUNT_SIZE, 0.85 * cell / (CHARACTER * len(str(matrix.max()))))
+    for row, column in np.argwhere(matrix):
+        colour = PAPER if shares[row, column] > 0.5 else INK
+        axes.text(column, row, matrix[row, column], ha="center", va="center", color=colour, fontsize=count_size)
+
+    fits = max(map(len, names)) * CHARACTER * NAMES_SIZE < 0.95 * cell
+    axes.set_xticks(range(size), names, rotation=0 if fits else 90, fontsize=NAMES_SIZE, parse_math=False)
+    axes.set_yticks(range(size), names, fontsize=NAMES_SIZE, parse_math=False)
+    axes.set_xticks(np.arange(size - 1) + 0.5, minor=True)
+    axes.set_yticks(np.arange(size - 1) + 0.5, minor=True)
+    axes.grid(which="minor", color=LINES, linewidth=0.6)
+    axes.tick_params(which="both", length=0)
+    axes.spines[:].set_color(LINES)
+    axes.set(xlabel="predicted", ylabel="label")
+    axes.set_title(title, fontsize=11)
+    return png(figure)
+
+
+def png(figure: Any) -> bytes:
+    """A matplotlib figure as the bytes of a PNG."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # Agg wants no window
+
+    stream = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # of scripts that the font lacks
+        FigureCanvasAgg(figure).print_figure(stream, format="png", dpi=150, bbox_inches="tight", pad_inches=0.1)
+    return stream.getvalue()

@@ -1,0 +1,115 @@
+"""Predictions as files: for programs (JSON lines), for spreadsheets (CSV), and the worst errors for the eye."""
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from cloze.report.markdown import plain, table
+from cloze.text.atomic import write_atomically
+
+Prediction = Mapping[str, Any]
+"""`id`, the inputs, `prediction`, `probability`, what its shape adds, `label` and `correct` (a score: `error`)."""
+
+ERRORS = 100
+NOT_FOR_THE_EYE = {"correct", "probabilities", "entities", "n_best", "start", "end"}
+
+
+def write_predictions(predictions: Sequence[Prediction], file_stem: Path) -> None:
+    """Write `STEM.jsonl`, one record a line, and `STEM.csv`, where lists and mappings are JSON in their cells."""
+    lines = "".join(json.dumps(dict(record), ensure_ascii=False) + "\n" for record in predictions)
+    write_atomically(_file(file_stem, ".jsonl"), lines.encode())
+    columns = _columns(predictions)
+    write_csv(columns, _rows(predictions, columns), _file(file_stem, ".csv"))
+
+
+def write_errors(predictions: Sequence[Prediction], file_stem: Path, *, most: int = ERRORS) -> None:
+    """Write the most confident errors: `STEM_errors.csv` in full, `STEM_errors.md` to read.
+
+    Wrong records by descending probability; for scores the largest distances from the label.
+    """
+    errors = worst(predictions, most)
+    columns = _columns(predictions)
+    write_csv(columns, _rows(errors, columns), _file(file_stem, "_errors.csv"))
+    rows = [readable(record) for record in errors]
+    head = _columns(rows)
+    title = f"# {file_stem.name}: the {len(errors)} most confident errors\n\n"
+    body = table(head, ([row.get(key, "") for key in head] for row in rows)) if errors else "None."
+    write_atomically(_file(file_stem, "_errors.md"), f"{title}{body}\n".encode())
+
+
+def worst(predictions: Iterable[Prediction], most: int = ERRORS) -> list[Prediction]:
+    """Wrong records, the surest first; records with an `error`, the largest first."""
+    ranked = [(_badness(record), record) for record in predictions]
+    errors = [pair for pair in ranked if pair[0] is not None]
+    return [record for _, record in sorted(errors, key=lambda pair: pair[0] or 0.0, reverse=True)[:most]]
+
+
+def write_csv(columns: Sequence[str], rows: Iterable[Sequence[object]], file: Path) -> None:
+    """Write a CSV file that spreadsheets know as UTF-8 by its byte-order mark, and `pandas.read_csv` reads as it is."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(columns)
+    writer.writerows(map(_cell, row) for row in rows)
+    write_atomically(file, text.getvalue().encode("utf-8-sig"))
+
+
+def readable(record: Prediction) -> dict[str, str]:
+    """A record as the Markdown cells of one row: words and choices resolved, long texts cut."""
+    shown = {key: value for key, value in record.items() if key not in NOT_FOR_THE_EYE}
+    if "words" in record:
+        shown |= _differing_tags(record)
+    if "choices" in record:
+        del shown["choices"]
+        shown |= {key: _choice(record["choices"], shown[key]) for key in ("prediction", "label") if key in shown}
+    return {key: plain(_text(value)) for key, value in shown.items()}
+
+
+def _columns(records: Iterable[Prediction]) -> list[str]:
+    return list(dict.fromkeys(key for record in records for key in record))
+
+
+def _rows(records: Iterable[Prediction], columns: Sequence[str]) -> Iterable[list[object]]:
+    return ([record.get(column) for column in columns] for record in records)
+
+
+def _badness(record: Prediction) -> float | None:
+    """How much an error deserves to be looked at; None for a record that is right or has no label."""
+    if "error" in record:
+        return float(record["error"])
+    return float(record.get("probability", 0.0)) if record.get("correct") is False else None
+
+
+def _differing_tags(record: Prediction) -> dict[str, str]:
+    """The sentence, and the tags of those words only where prediction and label differ."""
+    found = {"words": " ".join(record["words"])}
+    if "label" in record:
+        triples = list(zip(record["words"], record["prediction"], record["label"], strict=True))
+        found["prediction"] = ", ".join(f"{word}/{tag}" for word, tag, true in triples if tag != true)
+        found["label"] = ", ".join(f"{word}/{true}" for word, tag, true in triples if tag != true)
+    return found
+
+
+def _choice(choices: Sequence[str], number: int) -> str:
+    return f"{number}: {choices[number]}"
+
+
+def _text(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, list | tuple):
+        return "; ".join(map(_text, value))
+    return _cell(value)
+
+
+def _cell(value: object) -> str:
+    """Nothing for None, text as it is, everything else as in JSON."""
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _file(stem: Path, ending: str) -> Path:
+    return stem.with_name(stem.name + ending)

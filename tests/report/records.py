@@ -1,0 +1,34 @@
+"""Predictions as the shapes of tasks give them."""
+
+from typing import Any
+
+TEXTS: list[dict[str, Any]] = [
+    {"id": "1", "text": "fine | film", "prediction": "pos", "probability": 0.9, "label": "pos", "correct": True},
+    {"id": "2", "text": "line\none", "prediction": "pos", "probability": 0.6, "label": "neg", "correct": False},
+    {"id": "3", "text": '"so", *so*', "prediction": "neg", "probability": 0.8, "label": "pos", "correct": False},
+    {"id": "4", "text": "überlang " * 60, "prediction": "neg", "probability": 0.7, "label": "neg", "correct": True},
+]
+SCORES: list[dict[str, Any]] = [
+    {"id": "a", "text": "x", "text_pair": "y", "prediction": 2.5, "label": 2.0, "error": 0.5},
+    {"id": "b", "text": "u", "text_pair": "v", "prediction": 1.0, "label": 4.0, "error": 3.0},
+]
+TAGS: list[dict[str, Any]] = [
+    {
+        "id": "0", "words": ["Ada", "King", "in", "Rome"], "prediction": ["B-PER", "I-PER", "O", "B-PER"],
+        "probability": 0.5, "label": ["B-PER", "I-PER", "O", "B-LOC"], "correct": False,
+    },
+    {"id": "1", "words": ["no"], "prediction": ["O"], "probability": 0.9, "label": ["O"], "correct": True},
+]  # fmt: skip
+SEVERAL: list[dict[str, Any]] = [
+    {"id": "0", "text": "t", "prediction": ["a"], "probabilities": {"a": 0.9}, "label": ["a", "b"], "correct": False},
+    {"id": "1", "text": "t", "prediction": ["a", "b"], "label": ["b"], "correct": False},
+    {"id": "2", "text": "t", "prediction": [], "label": [], "correct": True},
+]
+CHOICES: list[dict[str, Any]] = [
+    {"id": "0", "text": "He", "choices": ["ran.", "sat."], "prediction": 0, "probability": 0.8, "label": 1,
+     "correct": False}
+]  # fmt: skip
+ANSWERS: list[dict[str, Any]] = [
+    {"id": "q", "question": "Who?", "prediction": "Ada", "probability": 0.4, "label": ["Ada King", "King"],
+     "correct": False}
+]  # fmt: skip
