@@ -23,26 +23,24 @@ NAMES = {
     "masked_lm_head.dense": "cls.predictions.transform.dense",
     "masked_lm_head.norm": "cls.predictions.transform.LayerNorm",
     "next_sentence_head": "cls.seq_relationship",
+    "classifier": "classifier",
 }
 FUSED = "encoder.blocks.{}.attention.query_key_value"
 FUSED_PARTS = tuple(f"bert.encoder.layer.{{}}.attention.self.{part}" for part in ("query", "key", "value"))
+BARE = ("embeddings.", "encoder.", "pooler.")
 DECODER_BIAS = ("masked_lm_head.decoder_bias", "cls.predictions.bias")
 
 
-def to_hugging_face(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Our parameters under Hugging Face's names; the tied decoder weight is left out, as theirs leaves it."""
-    theirs = {DECODER_BIAS[1]: state[DECODER_BIAS[0]]}
+def to_hugging_face(state: dict[str, Tensor], architecture: str = "") -> dict[str, Tensor]:
+    """Our parameters under the names of Hugging Face's class; the tied decoder weight is left out, as theirs is."""
+    theirs = {}
     for name, tensor in state.items():
-        if name == DECODER_BIAS[0]:
-            continue
-        module, _, kind = name.rpartition(".")
-        pattern, number = _numbered(module)
-        if pattern == FUSED:
-            for part, piece in zip(FUSED_PARTS, tensor.chunk(3), strict=True):
-                theirs[f"{part.format(number)}.{kind}"] = piece
-        else:
-            theirs[f"{NAMES[pattern].format(number)}.{kind}"] = tensor
-    return {name: tensor.contiguous() for name, tensor in theirs.items()}
+        names = _their_names(name)
+        for their_name, piece in zip(names, tensor.chunk(len(names)), strict=True):
+            theirs[their_name] = piece.contiguous()
+    if architecture == "BertForQuestionAnswering":
+        return {re.sub(r"^classifier\.", "qa_outputs.", name): tensor for name, tensor in theirs.items()}
+    return theirs
 
 
 def from_hugging_face(theirs: dict[str, Tensor], names: list[str]) -> dict[str, Tensor]:
@@ -53,16 +51,35 @@ def from_hugging_face(theirs: dict[str, Tensor], names: list[str]) -> dict[str, 
     """
     state = {}
     for name in names:
-        if name == DECODER_BIAS[0]:
-            state[name] = theirs[DECODER_BIAS[1]]
-            continue
-        module, _, kind = name.rpartition(".")
-        pattern, number = _numbered(module)
-        if pattern == FUSED:
-            state[name] = torch.cat([theirs[f"{part.format(number)}.{kind}"] for part in FUSED_PARTS])
-        else:
-            state[name] = theirs[f"{NAMES[pattern].format(number)}.{kind}"]
+        pieces = [theirs[their_name] for their_name in _their_names(name)]
+        state[name] = torch.cat(pieces) if len(pieces) > 1 else pieces[0]
     return state
+
+
+def present_spelling(theirs: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of any BERT folder under the names of ``NAMES``.
+
+    Early versions called the parameters of a LayerNorm gamma and beta, as TensorFlow does; a bare encoder lacks the
+    prefix; the classifier of BertForQuestionAnswering has a name of its own.
+    """
+    bare = not any(name.startswith("bert.") for name in theirs)
+    spelt = {}
+    for name, tensor in theirs.items():
+        name = re.sub(r"\.gamma$", ".weight", name)
+        name = re.sub(r"\.beta$", ".bias", name)
+        name = re.sub(r"^qa_outputs\.", "classifier.", name)
+        spelt[f"bert.{name}" if bare and name.startswith(BARE) else name] = tensor
+    return spelt
+
+
+def _their_names(name: str) -> tuple[str, ...]:
+    """Hugging Face's name of our parameter; three for the fused projection."""
+    if name == DECODER_BIAS[0]:
+        return (DECODER_BIAS[1],)
+    module, _, kind = name.rpartition(".")
+    pattern, number = _numbered(module)
+    patterns = FUSED_PARTS if pattern == FUSED else (NAMES[pattern],)
+    return tuple(f"{their_pattern.format(number)}.{kind}" for their_pattern in patterns)
 
 
 def _numbered(module: str) -> tuple[str, str]:

@@ -2,7 +2,7 @@
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from cloze.model.config import BertConfig
 
@@ -80,6 +80,12 @@ class Adaptation:
         LSTM, and those of a frozen encoder do without it.
         """
         return self.layers == "last" and self.head == "linear" and not self.is_frozen
+
+    def reading(self) -> dict[str, Any]:
+        """The options that say how outputs come from the encoder; the others say how to train."""
+        frozen: dict[str, Any] = {"frozen_layers": "all"} if self.is_frozen else {}
+        names = ("layers", "head", "lstm_hidden_size", "lstm_layers")
+        return frozen | {name: getattr(self, name) for name in names}
 
     def configured(self, config: BertConfig) -> BertConfig:
         """The shape of the encoder with these rates of dropout.
