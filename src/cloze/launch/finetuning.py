@@ -43,7 +43,7 @@ def finetune(config: Mapping[str, Any]) -> None:
     if job.stage != "train":
         results, baseline = _apply(job), None
     else:
-        compare = config["task"]["compare_random"] and _has_weights(job)
+        compare = job.task.compare_random and _has_weights(job)
         baseline = _train(_from_random_weights(job)) if compare else None
         results = _train(job)
     print(task_summary(job.folder, results, baseline), flush=True)

@@ -11,7 +11,7 @@ from tokenizers import Tokenizer
 from cloze.callbacks.length import Length
 from cloze.checkpoint.pretrained import Pretrained, read_pretrained, task_model
 from cloze.config.construct import build
-from cloze.config.schema import Hardware, ModelFolder, TaskTraining
+from cloze.config.schema import Hardware, ModelFolder, Task, TaskTraining
 from cloze.config.validation import locate
 from cloze.data.downstream.examples import texts
 from cloze.data.downstream.module import TaskData
@@ -39,6 +39,7 @@ class Job:
 
     config: Mapping[str, Any]
     folder: Path
+    task: Task
     training: TaskTraining
     hardware: Hardware
     adaptation: Adaptation
@@ -52,6 +53,7 @@ class Job:
         return cls(
             config=config,
             folder=Path(config["folder"]),
+            task=Task(**config["task"]),
             training=TaskTraining(**config["trainer"]),
             hardware=Hardware(**config["hardware"]),
             adaptation=_adaptation(config["adaptation"]),
@@ -139,11 +141,11 @@ def _labels(job: Job, data: TaskData[Any], pretrained: Pretrained) -> list[str]:
     """Those of the training split; for a fine-tuned model its own."""
     if job.stage == "train":
         return data.features.labels(data.examples["train"])
-    wanted = locate(job.config["task"]["module"]["_target_"], "task.module").architecture  # type: ignore[attr-defined]
+    wanted = locate(job.task.module["_target_"], "task.module").architecture  # type: ignore[attr-defined]
     if pretrained.architecture != wanted:
         raise InputError(
             f"{pretrained.folder} holds a {pretrained.architecture or 'BERT without a head'}, but the task "
-            f"{job.config['task']['name']} needs a {wanted}: fine-tune it, or choose the task that it was made for"
+            f"{job.task.name} needs a {wanted}: fine-tune it, or choose the task that it was made for"
         )
     return pretrained.labels or []
 
@@ -162,7 +164,7 @@ def _length(training: TaskTraining, data: TaskData[Any]) -> Length:
 
 def _module(job: Job, pretrained: Pretrained, labels: Sequence[str], length: Length) -> FineTuning[Any]:
     config = job.config
-    target: Any = locate(config["task"]["module"]["_target_"], "task.module")
+    target: Any = locate(job.task.module["_target_"], "task.module")
     problem_type = getattr(target, "problem_type", None)
     model = task_model(
         target.architecture, pretrained, labels=labels, adaptation=job.adaptation, problem_type=problem_type
