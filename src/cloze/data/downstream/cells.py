@@ -1,0 +1,108 @@
+"""What the cells of a table say, and where its columns are."""
+
+import difflib
+import math
+from collections.abc import Sequence
+
+from cloze.data.downstream.table_files import BadRowError, Table
+from cloze.errors import InputError
+
+Column = int | str
+"""A column by its position, from 0, or by its name."""
+
+
+def listed(given: Column | Sequence[Column] | None) -> list[Column]:
+    """One column, several or none, as a list."""
+    if given is None:
+        return []
+    return [given] if isinstance(given, int | str) else list(given)
+
+
+def find(table: Table, column: Column) -> int | None:
+    """Where a column stands, if it is there.
+
+    Raises:
+        InputError: several columns have its name.
+    """
+    if isinstance(column, int):
+        return column if 0 <= column < table.width else None
+    if table.columns.count(column) > 1:
+        raise InputError(f"{table.name}: has several columns of the name {column!r}; rename all but one")
+    return table.columns.index(column) if column in table.columns else None
+
+
+def place(table: Table, column: Column, key: str) -> int:
+    """Where the column that `task.data.KEY` names stands.
+
+    Raises:
+        InputError: it is not there.
+    """
+    found = find(table, column)
+    if found is not None:
+        return found
+    if isinstance(column, int):
+        raise InputError(
+            f"{table.name}: has no column {column} for task.data.{key}: it has {table.width} columns, counted from 0;"
+            " choose one of them, or check task.data.delimiter"
+        )
+    close = difflib.get_close_matches(column, table.columns, n=1)
+    guess = f"did you mean {close[0]!r}? " if close else ""
+    there = ", ".join(map(repr, table.columns)) or "it has no header: give columns by position, from 0"
+    raise InputError(f"{table.name}: has no column {column!r} for task.data.{key}; {guess}columns: {there}")
+
+
+def is_absent(cell: object) -> bool:
+    """Whether a cell says nothing: null, NaN (as pandas writes null), or white space."""
+    if isinstance(cell, str):
+        return not cell or cell.isspace()
+    return cell is None or (isinstance(cell, float) and math.isnan(cell))
+
+
+def text_of(cell: object, key: str) -> str:
+    """The text in a cell, without white space around it."""
+    if is_absent(cell):
+        raise BadRowError(f"empty {key}", f"has an empty {key}")
+    if not isinstance(cell, str | int | float):
+        raise BadRowError(f"{key} that is no text", f"its {key} is of type {type(cell).__name__}, not text")
+    return str(cell).strip()
+
+
+def items_of(cell: object) -> Sequence[object]:
+    """The list in a cell of JSON or Parquet."""
+    if not isinstance(cell, list):
+        raise BadRowError("choices that are no list", "its choices are no list; name one column for each choice")
+    return cell
+
+
+def class_name(cell: object) -> str:
+    """The name of a class; whole numbers that pandas wrote as 1.0 are 1."""
+    return str(int(cell) if isinstance(cell, float) and cell.is_integer() else cell).strip()
+
+
+def names_of(cell: object, separator: str) -> tuple[str, ...]:
+    """The names of several labels, each once; an empty cell has none."""
+    if is_absent(cell):
+        return ()
+    names = map(class_name, cell if isinstance(cell, list) else str(cell).split(separator))
+    return tuple(dict.fromkeys(name for name in names if name))
+
+
+def score_of(cell: object) -> float:
+    """A finite number."""
+    try:
+        score = float(str(cell))
+    except ValueError:
+        score = math.nan
+    if not math.isfinite(score):
+        raise BadRowError("scores that are no number", f"its score is {cell!r}, but must be a number")
+    return score
+
+
+def is_one(cell: object, name: str) -> bool:
+    """Whether the label of a column applies: 1 or true, not 0 or false."""
+    text = str(cell).strip().lower()
+    if text not in ("0", "1", "0.0", "1.0", "true", "false"):
+        raise BadRowError(
+            "labels that are neither 0 nor 1", f"the column {name!r} holds {cell!r}, but must hold 0 or 1"
+        )
+    return text in ("1", "1.0", "true")

@@ -1,0 +1,114 @@
+"""Features of texts and pairs of texts with a class, a score or several labels."""
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from cloze.batch import IGNORED_LABEL
+from cloze.data.downstream.examples import TextExample
+from cloze.data.downstream.items import Item
+from cloze.data.downstream.pieces import Sequences, encode
+from cloze.errors import InputError
+
+Problem = Literal["single_label", "multi_label", "regression"]
+"""What the label of a text is: the name of one class, any number of names, or a score."""
+
+MIN_LENGTH = 5  # a pair of one piece each, with its special tokens
+
+
+@dataclass(kw_only=True)
+class TextFeatures:
+    """[CLS] A [SEP] and [CLS] A [SEP] B [SEP] (Devlin et al. 2019, figure 4), the longer text cut first.
+
+    Attributes:
+        max_length: tokens of the longest sequence, special ones included.
+        problem: what a label is.
+        counts: texts that were cut.
+    """
+
+    max_length: int = 128
+    problem: Problem = "single_label"
+    counts: Counter[str] = field(default_factory=Counter, init=False)
+
+    def __post_init__(self) -> None:
+        check_length(self.max_length)
+
+    def labels(self, examples: Sequence[TextExample]) -> list[str]:
+        """The names of all classes or labels; none for scores.
+
+        Raises:
+            InputError: there are fewer than two classes, or no label at all.
+        """
+        if self.problem == "regression":
+            return []
+        names: set[str] = set()
+        for example in examples:
+            names.update(example.label if isinstance(example.label, tuple) else [str(example.label)])
+        if len(names) < (2 if self.problem == "single_label" else 1):
+            found = ", ".join(map(repr, names)) or "no label"
+            raise InputError(
+                f"{_file(examples)}: all examples have {found}; there must be two classes to tell apart: check"
+                " task.data.train and task.data.label"
+            )
+        return sorted_labels(names)
+
+    def items(self, examples: Sequence[TextExample], tokenizer: Tokenizer, labels: Sequence[str]) -> list[Item]:
+        """One item an example.
+
+        Raises:
+            InputError: a label that is not in `labels`.
+        """
+        numbers = {label: number for number, label in enumerate(labels)}
+        sequences = Sequences(tokenizer, self.max_length)
+        texts = encode(tokenizer, [example.text for example in examples])
+        pairs = iter(encode(tokenizer, [e.text_pair for e in examples if e.text_pair is not None]))
+        items = []
+        for number, (example, ids) in enumerate(zip(examples, texts, strict=True)):
+            single = example.text_pair is None
+            sequence = sequences.single(ids) if single else sequences.pair(ids, next(pairs))
+            items.append(Item(number, (sequence,), self._label(example, numbers)))
+        if sequences.cut:
+            self.counts[f"texts cut at {self.max_length} pieces"] += sequences.cut
+        return items
+
+    def _label(self, example: TextExample, numbers: Mapping[str, int]) -> np.ndarray:
+        label = example.label
+        if self.problem == "regression":
+            return np.array([math.nan if label is None else label], np.float32)
+        if self.problem == "single_label":
+            return np.array([IGNORED_LABEL if label is None else _number(str(label), numbers, example)], np.int64)
+        row = np.full((1, len(numbers)), math.nan if label is None else 0.0, np.float32)
+        if isinstance(label, tuple):
+            row[0, [_number(name, numbers, example) for name in label]] = 1.0
+        return row
+
+
+def _number(name: str, numbers: Mapping[str, int], example: TextExample) -> int:
+    if name not in numbers:
+        raise InputError(
+            f"{example.where}: has the label {name!r}, but the training examples have only"
+            f" {', '.join(map(repr, numbers))}; mend it, or add examples of it to task.data.train"
+        )
+    return numbers[name]
+
+
+def sorted_labels(names: set[str]) -> list[str]:
+    """Labels in their order: numbers by value, names by letter."""
+    if all(name.isascii() and name.removeprefix("-").isdigit() for name in names):
+        return sorted(names, key=int)
+    return sorted(names)
+
+
+def check_length(max_length: int) -> None:
+    """Refuses a length that leaves no room for texts."""
+    if max_length < MIN_LENGTH:
+        raise InputError(f"task.max_length={max_length}: must be at least {MIN_LENGTH}")
+
+
+def _file(examples: Sequence[TextExample]) -> str:
+    return examples[0].where.rpartition(",")[0] if examples else "task.data.train"

@@ -1,0 +1,76 @@
+"""Texts to pieces, and pieces to sequences: [CLS] A [SEP] or [CLS] A [SEP] B [SEP]."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from cloze.data.downstream.items import TokenSequence
+from cloze.text.tokenizer import CLS, SEP
+
+CHARACTERS_AT_ONCE = 250_000
+"""Of text in one call: enough for all cores, and the tokenizer needs some 400 bytes of memory for each."""
+
+
+def encode(tokenizer: Tokenizer, texts: Sequence[str]) -> list[np.ndarray]:
+    """The ids of each text, (T,) int32, without special tokens; a literal "[MASK]" in a text is text."""
+    tokenizer.encode_special_tokens = True
+    tokenizer.no_truncation()  # what the folder of a model may have switched on
+    tokenizer.no_padding()
+    return [
+        np.array(encoding.ids, np.int32)
+        for part in _parts(texts)
+        for encoding in tokenizer.encode_batch_fast(part, add_special_tokens=False)
+    ]
+
+
+def _parts(texts: Sequence[str]) -> Iterator[list[str]]:
+    part: list[str] = []
+    characters = 0
+    for text in texts:
+        part.append(text)
+        characters += len(text)
+        if characters >= CHARACTERS_AT_ONCE:
+            yield part
+            part, characters = [], 0
+    if part:
+        yield part
+
+
+def kept(length: int, length_pair: int, room: int) -> tuple[int, int]:
+    """How many pieces stay of each text of a pair: the longer one is cut first, until both fit into `room` together.
+
+    This is Google's rule (``_truncate_seq_pair``) as the tokenizers library has it: where both texts are cut and `room`
+    is odd, the piece more goes to the text that was the longer one, the second when they were equal.
+    """
+    if length + length_pair <= room:
+        return length, length_pair
+    half = room // 2
+    if min(length, length_pair) > half:
+        return (room - half, half) if length > length_pair else (half, room - half)
+    return (room - length_pair, length_pair) if length > length_pair else (length, room - length)
+
+
+class Sequences:
+    """Puts sequences together and counts those that had to be cut."""
+
+    def __init__(self, tokenizer: Tokenizer, max_length: int) -> None:
+        self.max_length = max_length
+        self.cut = 0
+        self._cls, self._sep = (np.array([tokenizer.token_to_id(token)], np.int32) for token in (CLS, SEP))
+
+    def single(self, ids: np.ndarray) -> TokenSequence:
+        """[CLS] A [SEP], cut at its end."""
+        room = self.max_length - 2
+        self.cut += len(ids) > room
+        input_ids = np.concatenate([self._cls, ids[:room], self._sep])
+        return TokenSequence(input_ids, np.zeros(len(input_ids), np.int8))
+
+    def pair(self, first: np.ndarray, second: np.ndarray) -> TokenSequence:
+        """[CLS] A [SEP] B [SEP], the longer text cut first."""
+        length, length_pair = kept(len(first), len(second), self.max_length - 3)
+        self.cut += length < len(first) or length_pair < len(second)
+        input_ids = np.concatenate([self._cls, first[:length], self._sep, second[:length_pair], self._sep])
+        token_type_ids = np.zeros(len(input_ids), np.int8)
+        token_type_ids[length + 2 :] = 1
+        return TokenSequence(input_ids, token_type_ids)

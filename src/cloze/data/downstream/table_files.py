@@ -1,0 +1,238 @@
+"""Rows of tables: CSV, TSV, JSON lines and Parquet files, and data sets of the Hugging Face hub."""
+
+import csv
+import io
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from itertools import count
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from cloze.errors import InputError
+from cloze.text.sources.lines import COMPRESSIONS, open_text
+
+Quoting = Literal["auto", "none", "quotes"]
+
+HUB = "hub:"
+HUB_SPLITS = {"train": "train", "dev": "validation", "test": "test"}
+JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
+DELIMITERS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
+
+
+class BadRowError(Exception):
+    """A row that is not as it should be; `kind` is what such rows are counted under when they are skipped."""
+
+    def __init__(self, kind: str, reason: str) -> None:
+        super().__init__(reason)
+        self.kind = kind
+
+
+class Row(NamedTuple):
+    """A row and the line it begins on (in Parquet and on the hub its number from 1); or what is wrong with it."""
+
+    number: int
+    cells: Sequence[object] | BadRowError
+
+
+class Table(NamedTuple):
+    """A table as it is read.
+
+    Attributes:
+        name: of the file or of the data set.
+        columns: their names; none in a file without a header.
+        width: number of columns.
+        rows: in their order; every one has `width` cells, text from CSV and TSV, anything from the other formats.
+        unit: what the rows' numbers count, ``line`` or ``row``.
+    """
+
+    name: str
+    columns: tuple[str, ...]
+    width: int
+    rows: Iterator[Row]
+    unit: str = "line"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableFormat:
+    """How CSV and TSV files are written; the other formats tell it themselves.
+
+    Attributes:
+        delimiter: between two cells; auto takes a comma in ``.csv`` and a tab in ``.tsv`` and ``.txt`` files.
+        quoting: whether cells may stand in double quotes (RFC 4180), and then hold delimiters, line breaks and doubled
+            quotes; auto does so unless the delimiter is a tab. The files of GLUE have stray quotes and no quoting.
+        header: whether the first row names the columns.
+    """
+
+    delimiter: str = "auto"
+    quoting: Quoting = "auto"
+    header: bool = True
+
+
+def is_hub(path: str) -> bool:
+    """Whether `path` names a data set of the hub, as ``hub:NAME[:CONFIG[:SPLIT]]``."""
+    return path.startswith(HUB)
+
+
+def read_table(path: str, split: str, layout: TableFormat) -> Table:
+    """The table in a file, by its suffix; all but Parquet may be compressed (``.gz``, ``.xz``, ``.zst``).
+
+    Args:
+        path: of the file, or ``hub:NAME[:CONFIG[:SPLIT]]``.
+        split: ``train``, ``dev`` or ``test``, which names the split of the hub where `path` does not.
+        layout: of CSV and TSV files.
+
+    Raises:
+        InputError: the file cannot be read as such a table.
+    """
+    if is_hub(path):
+        return _hub_table(path, split)
+    suffixes = [suffix.lower() for suffix in Path(path).suffixes]
+    if suffixes and suffixes[-1] in COMPRESSIONS:
+        suffixes.pop()
+    suffix = suffixes[-1] if suffixes else ""
+    if suffix == ".parquet":
+        return _parquet_table(path)
+    if suffix in JSON_SUFFIXES:
+        return _json_table(path, _text(path))
+    delimiter = DELIMITERS.get(suffix, "") if layout.delimiter == "auto" else layout.delimiter
+    if not delimiter:
+        known = ", ".join([*DELIMITERS, *JSON_SUFFIXES, ".parquet"])
+        raise InputError(f"{path}: its suffix is none of {known}; rename the file or set task.data.delimiter")
+    quoted = layout.quoting == "quotes" or (layout.quoting == "auto" and delimiter != "\t")
+    rows = _quoted_rows(_text(path), delimiter) if quoted else _plain_rows(_text(path), delimiter)
+    return _delimited_table(path, rows, header=layout.header)
+
+
+def _text(path: str) -> str:
+    """The whole file, checked to be text."""
+    with open_text(path) as stream:
+        content = stream.read()
+    if (place := content.find(b"\0")) >= 0:
+        line = content.count(b"\n", 0, place) + 1
+        raise InputError(f"{path}, line {line}: holds a NUL byte; a table is UTF-8 text: write the file again")
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise InputError(f"{path}, line {line}: is not UTF-8 ({error.reason}); convert the file to UTF-8") from error
+    return text.removeprefix("\ufeff").rstrip("\r\n")
+
+
+def _plain_rows(text: str, delimiter: str) -> Iterator[Row]:
+    """Every line a row, every quote a character; only a line feed ends a line."""
+    for number, line in enumerate(text.split("\n") if text else (), start=1):
+        yield Row(number, line.removesuffix("\r").split(delimiter))
+
+
+def _quoted_rows(text: str, delimiter: str) -> Iterator[Row]:
+    csv.field_size_limit(min(sys.maxsize, 2**31 - 1))  # the module's own 128 KiB are less than a long document
+    reader = csv.reader(io.StringIO(text, newline="\n"), delimiter=delimiter, strict=True)
+    while True:
+        first = reader.line_num + 1
+        try:
+            yield Row(first, next(reader))
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield Row(first, BadRowError("quotes that do not fit", f"its quotes are not those of a CSV file ({error})"))
+
+
+def _delimited_table(path: str, rows: Iterator[Row], *, header: bool) -> Table:
+    first = next(rows, None)
+    if first is None:
+        raise InputError(f"{path}: is empty")
+    if isinstance(first.cells, BadRowError):
+        raise InputError(f"{path}, line {first.number}: {first.cells}; mend it, or set task.data.quoting=none")
+    width = len(first.cells)
+    if header:
+        names = tuple(str(cell).strip() for cell in first.cells)
+        return Table(path, names, width, _of_width(rows, width))
+    return Table(path, (), width, _of_width(_before(first, rows), width))
+
+
+def _before(first: Row, rows: Iterator[Row]) -> Iterator[Row]:
+    yield first
+    yield from rows
+
+
+def _of_width(rows: Iterator[Row], width: int) -> Iterator[Row]:
+    for row in rows:
+        if isinstance(row.cells, BadRowError) or len(row.cells) == width:
+            yield row
+        elif not any(row.cells):
+            yield Row(row.number, BadRowError("blank lines", "is blank"))
+        else:
+            reason = f"has {len(row.cells)} columns where the first line has {width}"
+            yield Row(row.number, BadRowError("too few or too many columns", reason))
+
+
+def _json_table(path: str, text: str) -> Table:
+    """JSON lines; the columns are all the keys of all the objects, a key that is absent from one is null there."""
+    found = [(number, _object(line)) for number, line in enumerate(text.split("\n") if text else (), start=1)]
+    columns = tuple(dict.fromkeys(key for _, row in found if isinstance(row, dict) for key in row))
+    if not columns:
+        raise InputError(f"{path}: has no JSON object on any line; write one object a line")
+    rows = (Row(n, row if isinstance(row, BadRowError) else [row.get(key) for key in columns]) for n, row in found)
+    return Table(path, columns, len(columns), rows)
+
+
+def _object(line: str) -> dict[str, Any] | BadRowError:
+    if not line.strip():
+        return BadRowError("blank lines", "is blank")
+    try:
+        value = json.loads(line)
+        if "\\u" in line:  # the escapes may spell half a character, which no tokenizer takes
+            json.dumps(value, ensure_ascii=False).encode()
+    except (json.JSONDecodeError, RecursionError) as error:
+        return BadRowError("lines that are not JSON", f"is not JSON ({error})")
+    except UnicodeEncodeError:
+        return BadRowError("lone surrogates", "holds half of a surrogate pair, which is no character")
+    if not isinstance(value, dict):
+        return BadRowError("lines that are not JSON objects", "is not a JSON object; write one object a line")
+    return value
+
+
+def _parquet_table(path: str) -> Table:
+    try:
+        table = pq.read_table(path)
+        table.validate(full=True)  # that strings are UTF-8, too
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(f"{path}: cannot be read as Parquet ({error}); write the file again") from error
+    return _arrow_table(path, table)
+
+
+def _arrow_table(name: str, table: pa.Table) -> Table:
+    def rows() -> Iterator[Row]:
+        numbers = count(1)
+        for batch in table.to_batches(max_chunksize=4096):
+            columns = (column.to_pylist() for column in batch.columns)
+            for cells in zip(*columns, strict=True):
+                yield Row(next(numbers), cells)
+
+    return Table(name, tuple(table.column_names), table.num_columns, rows(), unit="row")
+
+
+def _hub_table(path: str, split: str) -> Table:
+    name, subset, stated = [*path.removeprefix(HUB).split(":"), "", ""][:3]
+    kind, underscore, variant = split.partition("_")  # dev_matched is validation_matched
+    if find_spec("datasets") is None:
+        raise InputError(f"{path}: needs the package datasets; install it with: pip install 'cloze[hub]'")
+    from datasets import ClassLabel, load_dataset
+
+    try:
+        found = load_dataset(name, subset or None, split=stated or HUB_SPLITS[kind] + underscore + variant)
+    except Exception as error:  # names, splits, subsets and the network fail in a dozen ways
+        reason = str(error).strip().split("\n")[0]
+        raise InputError(f"{path}: cannot be opened ({reason}); expected hub:NAME[:CONFIG[:SPLIT]]") from error
+    table: pa.Table = found.with_format("arrow")[:]
+    for place, (column, feature) in enumerate(found.features.items()):
+        if isinstance(feature, ClassLabel):  # numbers there, names here; -1 is the hub's "unlabelled"
+            names = [None if n is None or n < 0 else feature.names[n] for n in table[column].to_pylist()]
+            table = table.set_column(place, column, pa.array(names, pa.string()))
+    return _arrow_table(path, table)

@@ -1,0 +1,168 @@
+"""Examples from tables."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from cloze.data.downstream.examples import ChoiceExample, TextExample
+from cloze.data.downstream.tables import ChoiceTables, TextTables
+from cloze.errors import InputError
+
+
+def write(path: Path, text: str) -> str:
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+def labels(source: TextTables, split: str = "train") -> list[object]:
+    return [example.label for example in source.read(split)]
+
+
+def test_columns_by_name_and_by_position(tmp_path: Path) -> None:
+    named = write(tmp_path / "a.csv", "label,b,a\n1,second,first\n")
+    plain = write(tmp_path / "b.csv", "1,second,first\n")
+    expected = TextExample(id="0", where=f"{named}, line 2", text="first", text_pair="second", label="1")
+    assert TextTables(train=named, text="a", text_pair="b", label="label").read("train") == [expected]
+    (found,) = TextTables(train=plain, text=2, text_pair=1, label=0).read("train")
+    assert (found.where, found.text, found.text_pair, found.label) == (f"{plain}, line 1", "first", "second", "1")
+    assert len(TextTables(train=named, text=2, label=0, header=True).read("train")) == 1
+
+
+def test_splits_are_those_given(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", "text,label\nx,1\n")
+    source = TextTables(train=path, dev={"matched": path, "mismatched": path}, text="text", label="label")
+    assert source.splits == ["train", "dev_matched", "dev_mismatched"]
+    assert source.read("dev_mismatched")[0].text == "x"
+
+
+def test_a_test_file_may_have_other_columns_and_no_labels(tmp_path: Path) -> None:
+    train = write(tmp_path / "a.tsv", "s\t1\t\tGood one.\n")
+    test = write(tmp_path / "b.tsv", "index\tsentence\n7\tNo label.\n")
+    source = TextTables(train=train, test=test, text=3, label=1, test_columns={"id": "index", "text": "sentence"})
+    assert labels(source) == ["1"]
+    (found,) = source.read("test")
+    assert (found.id, found.text, found.label) == ("7", "No label.", None)
+    narrow = write(tmp_path / "c.tsv", "only\ttwo\n")
+    assert labels(TextTables(test=narrow, text=0, text_pair=1, label=2), "test") == [None]
+    partly = write(tmp_path / "d.csv", "text,label\nx,\ny,1\n")
+    assert labels(TextTables(test=partly, text="text", label="label"), "test") == [None, "1"]
+
+
+def test_the_kinds_of_labels(tmp_path: Path) -> None:
+    score = write(tmp_path / "a.csv", "text,y\nx,2.5\n")
+    assert labels(TextTables(train=score, text="text", label="y", problem="regression")) == [2.5]
+    several = write(tmp_path / "b.csv", 'text,y\nx,"b, a,b"\ny,\n')
+    assert labels(TextTables(train=several, text="text", label="y", problem="multi_label")) == [("b", "a"), ()]
+    columns = write(tmp_path / "c.csv", "text,rude,angry\nx,0,1\ny,1,1\n")
+    source = TextTables(train=columns, text="text", label=["rude", "angry"], problem="multi_label")
+    assert labels(source) == [("angry",), ("rude", "angry")]
+    lists = [{"text": "x", "y": ["a", 3]}, {"text": "y", "y": []}]
+    path = write(tmp_path / "d.jsonl", "\n".join(map(json.dumps, lists)))
+    assert labels(TextTables(train=path, text="text", label="y", problem="multi_label")) == [("a", "3"), ()]
+    pq.write_table(pa.table({"text": ["x", "y"], "y": [1.0, 0.0]}), tmp_path / "e.parquet")
+    assert labels(TextTables(train=str(tmp_path / "e.parquet"), text="text", label="y")) == ["1", "0"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "settings", "message"),
+    [
+        ("x,1\n ,2", {}, r"a.csv, line 3: has an empty text; mend it, or skip .*task.data.on_bad_row=skip"),
+        ("x,\n", {}, "line 2: has no label in the column 'label'"),
+        ("x,1\ny", {}, "line 3: has 1 columns where the first line has 2"),
+        ("x,good\n", {"problem": "regression"}, "line 2: its score is 'good', but must be a number"),
+        ("x,nan\n", {"problem": "regression"}, "line 2: its score is 'nan'"),
+        ("x,2\n", {"problem": "multi_label", "label": ["label"]}, "holds '2', but must hold 0 or 1"),
+        ('x,"1\n', {}, "line 2: its quotes are not those of a CSV file"),
+        (
+            "x,1",
+            {"text": "texts"},
+            "has no column 'texts' for task.data.text; did you mean 'text'[?] columns: 'text', 'l",
+        ),
+        ("x,1", {"label": "zz"}, "has no column 'zz' for task.data.label; columns: 'text', 'label'"),
+        ("x,1", {"label": None}, "its labels are needed; set task.data.label"),
+        ("x,1", {"label": 5}, "has no column 5 for task.data.label: it has 2 columns, counted from 0"),
+        ("x,1", {"header": False}, "it has no header: give columns by position"),
+        ("x,1", {"id": "id"}, "has no column 'id' for task.data.id"),
+    ],
+)
+def test_bad_rows_and_columns(tmp_path: Path, rows: str, settings: Mapping[str, Any], message: str) -> None:
+    path = write(tmp_path / "a.csv", "text,label\n" + rows)
+    with pytest.raises(InputError, match=message):
+        TextTables(**{"train": path, "text": "text", "label": "label", **settings}).read("train")
+
+
+def test_bad_rows_are_skipped_and_counted(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.tsv", "text\tlabel\na\t1\nb\n\t1\nc\t\n\nd\t0\n")
+    source = TextTables(train=path, text="text", label="label", on_bad_row="skip")
+    assert [(example.id, example.text, example.where[-1]) for example in source.read("train")] == [
+        ("0", "a", "2"),
+        ("5", "d", "7"),
+    ]
+    assert source.counts == {
+        "rows skipped: too few or too many columns": 1,
+        "rows skipped: empty text": 1,
+        "rows skipped: no label": 1,
+        "rows skipped: blank lines": 1,
+    }
+
+
+def test_two_columns_of_one_name(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", "text,text,label,other,other\nx,y,1,2,3\n")
+    with pytest.raises(InputError, match="has several columns of the name 'text'; rename all but one"):
+        TextTables(train=path, text="text", label="label").read("train")
+
+
+def test_an_absent_file_says_where_the_data_set_is_found(tmp_path: Path) -> None:
+    source = TextTables(dev={"matched": f"{tmp_path}/none.tsv"}, text=0, homepage="https://x.y")
+    with pytest.raises(
+        InputError,
+        match=r"none.tsv: there is no such file \(the data set is found at https://x.y\); set task.data.dev.m",
+    ):
+        source.read("dev_matched")
+    with pytest.raises(InputError, match=r"is a folder; set task.data.train to a file in it"):
+        TextTables(train=str(tmp_path), text=0).read("train")
+
+
+def test_settings_that_do_not_fit() -> None:
+    with pytest.raises(InputError, match=r"test_columns.txt: expected id, text"):
+        TextTables(text=0, test_columns={"txt": 1})
+    with pytest.raises(InputError, match="test_columns: names no column for the text"):
+        TextTables(text=0, test_columns={"label": 1})
+    with pytest.raises(InputError, match=r"a list of columns is for task.data.problem=multi_label"):
+        TextTables(text=0, label=["a", "b"])
+
+
+def test_choices(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", "s1,s2,e0,e1,y\nHe sat.,He,stood.,slept.,1\n")
+    source = ChoiceTables(train=path, text="s1", prefix="s2", choices=["e0", "e1"], label="y")
+    assert source.read("train") == [
+        ChoiceExample(id="0", where=f"{path}, line 2", text="He sat.", choices=("He stood.", "He slept."), label=1)
+    ]
+    unlabelled = write(tmp_path / "b.csv", "s1,e0,e1\nHe,stood.,slept.\n")
+    assert ChoiceTables(test=unlabelled, text="s1", choices=["e0", "e1"], label="y").read("test")[0].label is None
+    row = {"ctx": "He", "endings": ["stood.", "slept."], "y": 0}
+    lists = write(tmp_path / "c.jsonl", json.dumps(row))
+    (found,) = ChoiceTables(train=lists, text="ctx", choices="endings", label="y").read("train")
+    assert (found.choices, found.label) == (("stood.", "slept."), 0)
+
+
+@pytest.mark.parametrize(
+    ("cell", "first", "number"), [("1", 0, 1), ("2", 1, 1), ("B", 0, 1), ("b", 1, 1), ("e1", 0, 1)]
+)
+def test_labels_of_choices(tmp_path: Path, cell: str, first: int, number: int) -> None:
+    path = write(tmp_path / "a.csv", f"s,e0,e1,y\nHe,stood.,slept.,{cell}\n")
+    source = ChoiceTables(train=path, text="s", choices=["e0", "e1"], label="y", first_label=first)
+    assert source.read("train")[0].label == number
+
+
+@pytest.mark.parametrize(("cell", "first"), [("2", 0), ("0", 1), ("C", 0), ("-1", 0), ("no", 0)])
+def test_labels_of_no_choice(tmp_path: Path, cell: str, first: int) -> None:
+    path = write(tmp_path / "a.csv", f"s,e0,e1,y\nHe,stood.,slept.,{cell}\n")
+    source = ChoiceTables(train=path, text="s", choices=["e0", "e1"], label="y", first_label=first)
+    with pytest.raises(InputError, match=f"line 2: its label is '{cell}', but must be {first} to {first + 1}"):
+        source.read("train")
