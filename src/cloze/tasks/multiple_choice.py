@@ -1,0 +1,56 @@
+"""The right one of several choices."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch.nn.functional as F
+from torch import Tensor
+
+from cloze.batch import IGNORED_LABEL, TaskBatch
+from cloze.data.downstream.examples import ChoiceExample
+from cloze.data.downstream.items import Item
+from cloze.metrics.classification import accuracy
+from cloze.tasks.classification import softmax
+from cloze.tasks.finetuning import FineTuning, Prediction
+
+
+class MultipleChoice(FineTuning[ChoiceExample]):
+    """A score for the [CLS] of each choice, and a softmax over them (Devlin et al. 2019, section 4.4)."""
+
+    architecture = "BertForMultipleChoice"
+    main_metric = "accuracy"
+
+    def step(self, batch: TaskBatch) -> tuple[Tensor, Tensor]:
+        """The sum of the cross entropies, and the scores of the n choices (I, n)."""
+        scores = self.model(batch)  # (I, n)
+        loss = F.cross_entropy(scores.float(), batch.labels, ignore_index=IGNORED_LABEL, reduction="sum")
+        return loss, scores
+
+    def predictions(
+        self, examples: Sequence[ChoiceExample], items: Sequence[Item], outputs: Sequence[np.ndarray]
+    ) -> list[Prediction]:
+        """The numbers of the choices, from 0, with their probabilities."""
+        found = []
+        for example, scores in zip(examples, outputs, strict=True):
+            probabilities = softmax(scores.astype(np.float64))
+            best = int(probabilities.argmax())
+            said: Prediction = {
+                "id": example.id,
+                "text": example.text,
+                "choices": list(example.choices),
+                "prediction": best,
+                "probability": float(probabilities[best]),
+                "probabilities": {str(number): p for number, p in enumerate(probabilities.tolist())},
+            }
+            if example.label is not None:
+                said |= {"label": example.label, "correct": best == example.label}
+            found.append(said)
+        return found
+
+    def metrics(self, examples: Sequence[ChoiceExample], predictions: Sequence[Prediction]) -> dict[str, float]:
+        """Accuracy on the labelled examples; nothing when there are none."""
+        labelled = [prediction for prediction in predictions if "label" in prediction]
+        if not labelled:
+            return {}
+        said, right = (np.array([prediction[key] for prediction in labelled]) for key in ("prediction", "label"))
+        return {"accuracy": accuracy(said, right)}

@@ -1,0 +1,197 @@
+"""Classification: losses of Hugging Face's model, predictions, metrics, weights of classes."""
+
+import math
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from transformers import BertConfig as TheirConfig
+from transformers import BertForSequenceClassification
+
+from cloze.batch import IGNORED_LABEL, TaskBatch
+from cloze.checkpoint.names import to_hugging_face
+from cloze.checkpoint.pretrained import Pretrained, task_model
+from cloze.data.downstream.batching import collate
+from cloze.data.downstream.classification import TextFeatures
+from cloze.data.downstream.examples import TextExample
+from cloze.errors import InputError
+from cloze.model.adaptation import Adaptation
+from cloze.model.config import BertConfig
+from cloze.optim.schedules import Linear
+from cloze.tasks.classification import Classification, MultiLabel, Regression
+from cloze.text.tokenizer import SPECIAL_TOKENS, build_tokenizer
+
+TOKENIZER = build_tokenizer([*SPECIAL_TOKENS, *"abcdefgh"])
+SHAPE = BertConfig(
+    vocab_size=13, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32,
+    hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0,
+)  # fmt: skip
+
+
+def module(kind: type[Classification], labels: list[str], **settings: Any) -> Classification:
+    torch.manual_seed(0)
+    pretrained = Pretrained(config=SHAPE, tokenizer=TOKENIZER)
+    return kind(
+        model=task_model(kind.architecture, pretrained, labels=labels, adaptation=Adaptation()),
+        labels=labels,
+        optimizer=torch.optim.AdamW,
+        schedule=Linear(),
+        length=10,
+        **settings,
+    )
+
+
+def examples(*labels: Any) -> list[TextExample]:
+    texts = ["a b c", "d e", "f g h a b", "c"]
+    return [
+        TextExample(id=str(n), where=f"x, line {n}", text=texts[n % 4], text_pair="b d" if n % 2 else None, label=label)
+        for n, label in enumerate(labels)
+    ]
+
+
+def batch_of(kind: type[Classification], found: list[TextExample], labels: list[str]) -> TaskBatch:
+    items = TextFeatures(problem=kind.problem).items(found, TOKENIZER, labels)
+    return collate(items, range(len(items)), global_labels=len(items))
+
+
+def their_loss(ours: Classification, batch: TaskBatch) -> tuple[torch.Tensor, torch.Tensor]:
+    """Hugging Face's model with our weights on the same sequences, padded."""
+    config = TheirConfig(
+        vocab_size=13, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32,
+        num_labels=max(1, len(ours.labels)), problem_type=ours.problem_type,
+    )  # fmt: skip
+    theirs = BertForSequenceClassification(config).eval()
+    theirs.load_state_dict(to_hugging_face(ours.model.state_dict(), ours.architecture), strict=True)
+    pieces = batch.packed.cu_seqlens.tolist()
+    rows = [slice(a, b) for a, b in pairwise(pieces)]
+    pad = torch.nn.utils.rnn.pad_sequence
+    with torch.no_grad():
+        out = theirs(
+            input_ids=pad([batch.packed.input_ids[row] for row in rows], batch_first=True),
+            token_type_ids=pad([batch.packed.token_type_ids[row] for row in rows], batch_first=True),
+            attention_mask=pad([torch.ones(row.stop - row.start) for row in rows], batch_first=True),
+            labels=batch.labels,
+        )
+    return out.loss, out.logits
+
+
+CASES = [
+    (Classification, ["x", "y", "z"], ("z", "x", "y", "x")),
+    (MultiLabel, ["x", "y", "z"], (("z", "x"), (), ("y",), ("x",))),
+    (Regression, [], (2.5, -1.0, 0.0, 3.0)),
+]
+
+
+@pytest.mark.parametrize(("kind", "labels", "truth"), CASES)
+def test_the_loss_is_hugging_faces(kind: type[Classification], labels: list[str], truth: tuple[Any, ...]) -> None:
+    ours = module(kind, labels).eval()
+    batch = batch_of(kind, examples(*truth), labels)
+    loss, logits = ours.step(batch)
+    expected, expected_logits = their_loss(ours, batch)
+    assert torch.allclose(logits, expected_logits, atol=1e-5)
+    assert loss.item() / len(truth) == pytest.approx(expected.item(), rel=1e-5)
+
+
+@pytest.mark.parametrize(("kind", "labels", "truth"), CASES)
+def test_unlabelled_items_have_no_loss_and_no_gradient(
+    kind: type[Classification], labels: list[str], truth: tuple[Any, ...]
+) -> None:
+    ours = module(kind, labels).eval()
+    whole, _ = ours.step(batch_of(kind, examples(*truth), labels))
+    batch = batch_of(kind, examples(*truth, None), labels)
+    loss, logits = ours.step(batch)
+    assert loss.item() == pytest.approx(whole.item(), rel=1e-5)
+    assert len(logits) == len(truth) + 1
+    loss.backward()
+    assert all(p.grad is None or p.grad.isfinite().all() for p in ours.parameters())
+    filler = collate(TextFeatures(problem=kind.problem).items(examples(*truth), TOKENIZER, labels), [], global_labels=4)
+    assert ours.step(filler)[0].item() == 0.0
+
+
+def test_predictions_of_classes() -> None:
+    ours = module(Classification, ["x", "y"], metrics=["f1", "accuracy", "matthews"])
+    found = examples("x", "y", None)
+    outputs = [np.array([0.0, math.log(3)]), np.array([-1.0, 1.0]), np.array([5.0, 0.0])]
+    said = ours.predictions(found, [], [output.astype(np.float32) for output in outputs])
+    assert list(said[1]) == [
+        "id",
+        "text",
+        "text_pair",
+        "prediction",
+        "probability",
+        "probabilities",
+        "label",
+        "correct",
+    ]
+    assert said[0]["prediction"] == "y"
+    assert said[0]["probability"] == pytest.approx(0.75)
+    assert said[0]["probabilities"] == pytest.approx({"x": 0.25, "y": 0.75})
+    assert [row.get("correct") for row in said] == [False, True, None]
+    assert "label" not in said[2]
+    assert ours.main_metric == "f1"
+    assert ours.metrics(found, said) == {"f1": pytest.approx(2 / 3), "accuracy": 0.5, "matthews": 0.0}
+    assert ours.metrics(found[2:], said[2:]) == {}
+
+
+def test_predictions_of_several_labels() -> None:
+    ours = module(MultiLabel, ["x", "y"])
+    found = examples(("x",), ("x", "y"), None)
+    said = ours.predictions(found, [], [np.array([2.0, -2.0]), np.array([800.0, -800.0]), np.array([-1.0, -1.0])])
+    assert [row["prediction"] for row in said] == [["x"], ["x"], []]
+    assert [row.get("correct") for row in said] == [True, False, None]
+    assert said[0]["probability"] == pytest.approx((1 / (1 + math.exp(-2))) ** 2)
+    assert ours.metrics(found, said) == {"micro_f1": pytest.approx(4 / 5)}
+    strict = module(MultiLabel, ["x", "y"], threshold=0.9)
+    assert strict.predictions(found[:1], [], [np.array([2.0, -2.0])])[0]["prediction"] == []
+
+
+def test_predictions_of_scores() -> None:
+    ours = module(Regression, [], metrics=["spearman", "pearson"])
+    found = examples(1.0, 2.0, 3.0, None)
+    said = ours.predictions(found, [], [np.array([value], np.float32) for value in (1.5, 2.0, 9.0, 4.0)])
+    assert said[0] == {"id": "0", "text": "a b c", "prediction": 1.5, "label": 1.0, "error": 0.5}
+    assert said[3] == {"id": "3", "text": "c", "text_pair": "b d", "prediction": 4.0}
+    assert ours.metrics(found, said)["spearman"] == pytest.approx(1.0)
+
+
+def test_weights_of_classes_have_a_mean_of_one_over_the_examples() -> None:
+    counts = np.array([6, 3, 1])
+    balanced = module(Classification, ["x", "y", "z"], class_weights="balanced")
+    balanced.set_label_counts(counts)
+    assert balanced.class_weights is not None
+    assert (balanced.class_weights.numpy() * counts).tolist() == pytest.approx([10 / 3] * 3)
+    given = module(Classification, ["x", "y", "z"], class_weights=[1.0, 2.0, 4.0])
+    given.set_label_counts(counts)
+    assert given.class_weights is not None
+    assert given.class_weights.tolist() == pytest.approx([10 / 16, 20 / 16, 40 / 16])
+    assert not any("class_weights" in name for name in given.state_dict())
+    batch = batch_of(Classification, examples(*"xxxxxxyyyz"), ["x", "y", "z"])
+    given.eval()
+    loss, logits = given.step(batch)
+    each = torch.nn.functional.cross_entropy(logits, batch.labels, reduction="none")
+    weights = torch.tensor([0.625, 1.25, 2.5])[batch.labels]
+    assert loss.item() == pytest.approx((weights * each).sum().item(), rel=1e-5)
+    assert IGNORED_LABEL not in batch.labels
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "message"),
+    [
+        (Classification, {"metrics": ["acuracy"]}, r"'acuracy' is no metric of single_label; did you mean accuracy\?"),
+        (Classification, {"metrics": ["f1"]}, "f1 is for two classes, here are 3; choose macro_f1"),
+        (Regression, {"metrics": ["f1"]}, "'f1' is no metric of regression; known: pearson, spearman"),
+        (Regression, {"class_weights": "balanced"}, "are for one class of several, not for regression"),
+        (
+            Classification,
+            {"class_weights": [1.0, 2.0]},
+            "must be balanced, or a positive number for each of 'x', 'y', 'z'",
+        ),
+        (Classification, {"class_weights": [1.0, 2.0, 0.0]}, "must be balanced, or a positive number"),
+        (Classification, {"threshold": 0.3}, "is for several labels, not for single_label"),
+    ],
+)
+def test_settings_that_do_not_fit(kind: type[Classification], settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        module(kind, ["x", "y", "z"], **settings)

@@ -1,0 +1,86 @@
+"""Multiple choice: Hugging Face's loss, and predictions."""
+
+import numpy as np
+import pytest
+import torch
+from transformers import BertConfig as TheirConfig
+from transformers import BertForMultipleChoice
+
+from cloze.checkpoint.names import to_hugging_face
+from cloze.checkpoint.pretrained import Pretrained, task_model
+from cloze.data.downstream.batching import collate
+from cloze.data.downstream.choice import ChoiceFeatures
+from cloze.data.downstream.examples import ChoiceExample
+from cloze.model.adaptation import Adaptation
+from cloze.model.config import BertConfig
+from cloze.optim.schedules import Linear
+from cloze.tasks.multiple_choice import MultipleChoice
+from cloze.text.tokenizer import SPECIAL_TOKENS, build_tokenizer
+
+TOKENIZER = build_tokenizer([*SPECIAL_TOKENS, *"abcdefgh"])
+SIZES = {
+    "vocab_size": 13,
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 32,
+}
+
+
+@pytest.fixture
+def module() -> MultipleChoice:
+    torch.manual_seed(0)
+    shape = BertConfig(**SIZES, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+    pretrained = Pretrained(config=shape, tokenizer=TOKENIZER)
+    return MultipleChoice(
+        model=task_model("BertForMultipleChoice", pretrained, labels=[], adaptation=Adaptation()),
+        labels=[],
+        optimizer=torch.optim.AdamW,
+        schedule=Linear(),
+        length=10,
+    )
+
+
+def choice(label: int | None, *choices: str) -> ChoiceExample:
+    return ChoiceExample(id="7", where="x, line 1", text="a b", choices=choices, label=label)
+
+
+def test_the_loss_is_hugging_faces(module: MultipleChoice) -> None:
+    found = [choice(2, "c", "d e f", "g"), choice(0, "h", "a", "b c"), choice(None, "h", "a", "b c")]
+    items = ChoiceFeatures().items(found, TOKENIZER, [])
+    batch = collate(items, [0, 1], global_labels=2)
+    loss, scores = module.eval().step(batch)
+    theirs = BertForMultipleChoice(TheirConfig(**SIZES)).eval()
+    theirs.load_state_dict(to_hugging_face(module.model.state_dict(), module.architecture), strict=True)
+    sequences = [sequence for number in batch.items.tolist() for sequence in items[number].sequences]
+    pad = torch.nn.utils.rnn.pad_sequence
+    rows = {
+        "input_ids": [torch.from_numpy(s.input_ids).long() for s in sequences],
+        "token_type_ids": [torch.from_numpy(s.token_type_ids).long() for s in sequences],
+        "attention_mask": [torch.ones(len(s.input_ids)) for s in sequences],
+    }
+    with torch.no_grad():
+        expected = theirs(
+            **{name: pad(row, batch_first=True).unflatten(0, (2, 3)) for name, row in rows.items()}, labels=batch.labels
+        )
+    assert torch.allclose(scores, expected.logits, atol=1e-5)
+    assert loss.item() / 2 == pytest.approx(expected.loss.item(), rel=1e-5)
+    assert module.step(collate(items, [2], global_labels=1))[0].item() == 0.0
+
+
+def test_predictions(module: MultipleChoice) -> None:
+    found = [choice(1, "c", "d"), choice(0, "e", "f"), choice(None, "g", "h")]
+    said = module.predictions(found, [], [np.array([0.0, np.log(4)], np.float32)] * 3)
+    assert said[0] == {
+        "id": "7",
+        "text": "a b",
+        "choices": ["c", "d"],
+        "prediction": 1,
+        "probability": pytest.approx(0.8),
+        "probabilities": {"0": pytest.approx(0.2), "1": pytest.approx(0.8)},
+        "label": 1,
+        "correct": True,
+    }
+    assert [row.get("correct") for row in said] == [True, False, None]
+    assert module.metrics(found, said) == {"accuracy": 0.5}
+    assert module.metrics(found[2:], said[2:]) == {}
