@@ -11,6 +11,7 @@ from pathlib import Path
 
 from cloze.errors import InputError
 
+MULTIRUN = ("-m", "--multirun")
 ASSIGNMENT = re.compile(r"(?P<key>[A-Za-z_][\w.]*)=(?P<value>.*)", re.DOTALL)
 
 
@@ -36,15 +37,18 @@ def forced(words: Sequence[str], options: Mapping[str, Sequence[str]]) -> list[s
     """`key=value` becomes Hydra's `++key=value`, add or override; choices of a group and options stay as they are.
 
     >>> forced(["model=mini", "optimizer.eps=1e-8", "-m"], {"model": ["mini"], "optimizer": ["adamw"]})
-    ['model=mini', '++optimizer.eps=1e-8', '-m']
+    ['-m', 'model=mini', '++optimizer.eps=1e-8']
 
     `model=FOLDER` becomes the option `folder` with its value.
 
     Raises:
         InputError: for a group without a choice.
     """
-    result = []
+    # argparse takes no further values after an option that stands among them.
+    result = [word for word in words if word in MULTIRUN]
     for word in words:
+        if word in MULTIRUN:
+            continue
         match = ASSIGNMENT.fullmatch(word)
         if match is not None and _names_folder(match, options):
             result += ["model=folder", f"++model.folder={match['value']}"]

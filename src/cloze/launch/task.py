@@ -13,7 +13,9 @@ from cloze.checkpoint.pretrained import Pretrained, read_pretrained, task_model
 from cloze.config.construct import build
 from cloze.config.schema import Hardware, ModelFolder, Task, TaskTraining
 from cloze.config.validation import locate
+from cloze.data.downstream.batching import FrozenRows
 from cloze.data.downstream.examples import texts
+from cloze.data.downstream.frozen import frozen_features
 from cloze.data.downstream.module import TaskData
 from cloze.data.loader import ENDLESS
 from cloze.errors import InputError
@@ -21,7 +23,9 @@ from cloze.hardware import check_attention_dropout
 from cloze.launch.trainer import weight_decay
 from cloze.model.adaptation import Adaptation
 from cloze.model.config import BertConfig
+from cloze.model.task_heads import TaskModel
 from cloze.tasks.finetuning import FineTuning
+from cloze.text.progress import ConsoleProgress
 from cloze.text.tokenizer import WordPiece, read_vocabulary
 from cloze.text.wordpiece import train_vocabulary
 
@@ -99,7 +103,24 @@ def set_up_task(job: Job) -> TaskSetup:
         print(f"note: {count:,} {note}", file=sys.stderr)
     length = _length(job.training, data)
     data.training_batches = length.steps or ENDLESS
-    return TaskSetup(data, pretrained.tokenizer, labels, _module(job, pretrained, labels, length), length)
+    module = _module(job, pretrained, labels, length)
+    if module.model.drawn and pretrained.state:
+        print(f"note: {', '.join(module.model.drawn)}: not in the model folder, drawn at random", file=sys.stderr)
+    if module.model.adaptation.is_frozen:
+        data.frozen = _frozen(job, data, module.model)
+    return TaskSetup(data, pretrained.tokenizer, labels, module, length)
+
+
+def _frozen(job: Job, data: TaskData[Any], model: TaskModel) -> dict[str, FrozenRows]:
+    """The vectors of a frozen encoder for every split, computed once for all epochs and all runs."""
+    device, cache = "cuda" if job.hardware.on_gpu else "cpu", Path(job.adaptation.cache)
+    with ConsoleProgress() as progress:
+        return {
+            name: frozen_features(
+                model.encoder, split.items, model.mix.numbers, cache, device=device, progress=progress
+            ).rows
+            for name, split in data.splits.items()
+        }
 
 
 def _data(job: Job) -> TaskData[Any]:
@@ -165,9 +186,11 @@ def _length(training: TaskTraining, data: TaskData[Any]) -> Length:
 def _module(job: Job, pretrained: Pretrained, labels: Sequence[str], length: Length) -> FineTuning[Any]:
     config = job.config
     target: Any = locate(job.task.module["_target_"], "task.module")
-    problem_type = getattr(target, "problem_type", None)
+    problem_type: str | None = target.problem_type
+    # What a fine-tuned model reads of its encoder is its own affair.
+    adaptation = job.adaptation if job.stage == "train" else pretrained.adaptation
     model = task_model(
-        target.architecture, pretrained, labels=labels, adaptation=job.adaptation, problem_type=problem_type
+        target.architecture, pretrained, labels=labels, adaptation=adaptation, problem_type=problem_type
     )
     model.encoder.gradient_checkpointing = job.hardware.gradient_checkpointing
     if job.hardware.compile:
