@@ -34,7 +34,7 @@ def _by_time(cu_seqlens: Tensor) -> tuple[Tensor, Tensor]:
     That is all first tokens, then all second ones, ..., longer sequences before shorter.
     """
     bounds = cu_seqlens.long().cpu()
-    lengths, ranks = bounds.diff().sort(descending=True, stable=True)
+    lengths, ranks = bounds.diff().sort(descending=True)
     time = torch.arange(int(lengths[0])).unsqueeze(1)  # (T, 1)
     reached = time < lengths  # (T, B)
     return (bounds[:-1][ranks] + time)[reached], reached.sum(1)

@@ -114,9 +114,15 @@ def test_other_weights_or_other_items_never_share_a_folder(tmp_path: Path, watch
     all_rows(watched.encoder, swapped, (5,), tmp_path)
     segments = TokenSequence(split[0].sequences[0].input_ids, 1 - split[0].sequences[0].token_type_ids)
     all_rows(watched.encoder, [Item(0, (segments,), np.array([0])), *split[1:]], (5,), tmp_path)
+    ids, types = (np.concatenate([split[0].sequences[0][part], split[1].sequences[0][part]]) for part in (0, 1))
+    for cut in (3, 4):
+        pair = [
+            Item(0, (TokenSequence(ids[part], types[part]),), np.array([0])) for part in (slice(cut), slice(cut, 99))
+        ]
+        all_rows(watched.encoder, pair, (5,), tmp_path)
     watched.encoder.embeddings.norm.bias.data[0] += 1e-6
     all_rows(watched.encoder, split, (5,), tmp_path)
-    assert len(list(tmp_path.iterdir())) == 5
+    assert len(list(tmp_path.iterdir())) == 7
 
 
 def test_labels_and_dropout_do_not_matter(tmp_path: Path, watched: Calls) -> None:
