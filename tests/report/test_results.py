@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cloze.errors import InputError
-from cloze.report.results import comparison, read_results, write_results
+from cloze.report.results import read_results, write_results
 from cloze.report.seeds import spread, summarise_sweep
 
 
@@ -28,20 +28,6 @@ def test_a_run_without_results_is_told(tmp_path: Path) -> None:
     (tmp_path / "results.json").write_text("{", encoding="utf-8")
     with pytest.raises(InputError, match=r"results\.json is not JSON"):
         read_results(tmp_path)
-
-
-def test_the_last_words_of_a_run(tmp_path: Path) -> None:
-    folder = tmp_path / "sst2"
-    folder.mkdir()
-    (folder / "model").mkdir()
-    write_results({"dev": {"accuracy": 0.9}}, folder)
-    lines = comparison(read_results(folder), {"dev": {"accuracy": 0.8}}, folder).splitlines()
-    assert [line.split() for line in lines] == [
-        ["sst2", "from", "random", "weights"],
-        ["dev", "accuracy", "0.9000", "0.8000"],
-        [f"{folder}/", "model/,", "results.json"],
-    ]
-    assert len(comparison({}, None, folder).splitlines()) == 1
 
 
 def sweep(folder: Path, runs: Sequence[tuple[Mapping[str, Any], float | None]]) -> str:

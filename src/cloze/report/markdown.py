@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 WIDEST = 40  # characters
-SPECIAL = re.compile(r"([\\`*_{}\[\]<>|~$#])")
+SPECIAL = re.compile(r"[\\`*\[\]<>|~$]|(?<!\w)_|_(?!\w)")  # an underscore within a word is one in Markdown, too
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -21,4 +21,4 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def plain(text: str, longest: int = 300) -> str:
     """Any text as one line of Markdown that shows it literally, cut with `…` at `longest` characters."""
     line = " ".join(text.split())
-    return SPECIAL.sub(r"\\\1", line if len(line) <= longest else line[: longest - 1].rstrip() + "…")
+    return SPECIAL.sub(r"\\\g<0>", line if len(line) <= longest else line[: longest - 1].rstrip() + "…")

@@ -22,13 +22,11 @@ def confusion_picture(matrix: np.ndarray, labels: Sequence[str], title: str) -> 
         labels: L names; two to about thirty are legible.
         title: above the picture.
     """
-    from matplotlib.figure import Figure  # late: slow to import
-
     size = len(labels)
     names = [label if len(label) <= LONGEST_NAME else label[: LONGEST_NAME - 1] + "…" for label in labels]
     side = max(4.0, 0.42 * size)  # inches
     cell = POINTS * side / size
-    figure = Figure(figsize=(side + 1.6, side + 1.2), layout="constrained")
+    figure = blank(side + 1.6, side + 1.2)
     axes = figure.subplots()
     shares = matrix / np.maximum(1, matrix.sum(axis=1, keepdims=True))
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
@@ -36,7 +34,8 @@ def confusion_picture(matrix: np.ndarray, labels: Sequence[str], title: str) -> 
     count_size = min(LARGEST_COUNT_SIZE, 0.85 * cell / (CHARACTER * len(str(matrix.max()))))
     for row, column in np.argwhere(matrix):
         colour = PAPER if shares[row, column] > 0.5 else INK
-        axes.text(column, row, matrix[row, column], ha="center", va="center", color=colour, fontsize=count_size)
+        words = axes.text(column, row, matrix[row, column], ha="center", va="center", color=colour, fontsize=count_size)
+        words.set_in_layout(False)  # measuring each of them costs more than drawing
 
     fits = max(map(len, names)) * CHARACTER * NAMES_SIZE < 0.95 * cell
     axes.set_xticks(range(size), names, rotation=0 if fits else 90, fontsize=NAMES_SIZE, parse_math=False)
@@ -51,6 +50,14 @@ def confusion_picture(matrix: np.ndarray, labels: Sequence[str], title: str) -> 
     return png(figure)
 
 
+def blank(width: float, height: float) -> Any:
+    """A matplotlib figure of so many inches, laid out by itself."""
+    from matplotlib.figure import Figure  # late: slow to import
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    return Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1))
+
+
 def png(figure: Any) -> bytes:
     """A matplotlib figure as the bytes of a PNG."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # Agg wants no window
@@ -58,5 +65,5 @@ def png(figure: Any) -> bytes:
     stream = io.BytesIO()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # of scripts that the font lacks
-        FigureCanvasAgg(figure).print_figure(stream, format="png", dpi=150, bbox_inches="tight", pad_inches=0.1)
+        FigureCanvasAgg(figure).print_figure(stream, format="png", dpi=150)
     return stream.getvalue()

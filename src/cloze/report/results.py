@@ -1,7 +1,7 @@
 """`results.json`: what a run has reached, split by split."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from cloze.errors import InputError
@@ -37,33 +37,3 @@ def read_results(folder: Path) -> Results:
     except ValueError as error:
         raise InputError(f"{file} is not JSON ({error}): run the evaluation again") from error
     return results
-
-
-def comparison(results: Results, baseline: Results | None, folder: Path) -> str:
-    """The end of a run in a few lines: the metrics, what the same encoder reaches from random weights, where it lies.
-
-    Args:
-        results: of the run.
-        baseline: of the same training from random weights, where it was done.
-        folder: of the run.
-    """
-    rows = [[split, metric, f"{value:.4f}"] for split, metrics in results.items() for metric, value in metrics.items()]
-    head = ["", "", folder.name]
-    if baseline is not None:
-        head.append("from random weights")
-        rows = [[*row, f"{baseline[row[0]][row[1]]:.4f}"] for row in rows]
-    lines = columns([head, *rows]) if rows else []
-    there = [f"{path.name}/" if path.is_dir() else path.name for path in sorted(folder.iterdir())]
-    return "\n".join([*lines, f"{folder}/  " + ", ".join(there)])
-
-
-def columns(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Lines with the first two columns flush left, the numbers after them flush right."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return [
-        "  ".join(
-            cell.ljust(width) if column < 2 else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]

@@ -33,10 +33,10 @@ class Spread(NamedTuple):
     sd: float | None
     n: int
 
-    def __str__(self) -> str:
-        """In percent, as papers have it: `91.25 ± 0.40`."""
-        mean = f"{100 * self.mean:.2f}"
-        return mean if self.sd is None else f"{mean} ± {100 * self.sd:.2f}"
+    def percent(self, digits: int) -> str:
+        """As papers have it: `91.25 ± 0.40`."""
+        mean = f"{100 * self.mean:.{digits}f}"
+        return mean if self.sd is None else f"{mean} ± {100 * self.sd:.{digits}f}"
 
 
 def spread(values: Sequence[float]) -> Spread:
@@ -135,6 +135,6 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> str:
     cells = []
     for row in rows:
         found = [row["results"].get(split, {}).get(metric) for split, metric in scores]
-        shown = [str(Spread(value["mean"], value["sd"], value["n"])) if value else "" for value in found]
+        shown = [spread(value["values"]).percent(2) if value else "" for value in found]
         cells.append([*(plain(str(row["config"][key])) for key in keys), *shown, str(len(row["runs"]))])
     return table(head, cells)
