@@ -108,11 +108,10 @@ def _sentence(error: Exception) -> str:
 
     from cloze.config.validation import nearest
 
-    if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
-        group, _, option = error.missing_cfg_file.rpartition("/")
-        return f"unknown option '{group}={option}'" + nearest(
-            f"{group}={option}", (f"{group}={valid}" for valid in error.options)
-        )
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
+        group, _, option = error.missing_cfg_file.partition("/")  # of nested options, as task=glue/sst2
+        if valid := groups(conf_folder()).get(group):
+            return f"unknown option '{group}={option}'" + nearest(f"{group}={option}", (f"{group}={x}" for x in valid))
     if missing := re.search(r"Missing mandatory value: (\S+)", str(error)):
         return f"the key '{missing[1]}' has no value: add {missing[1]}=..."
     first_line = str(error).strip().partition("\n")[0]
