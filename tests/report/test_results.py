@@ -85,6 +85,20 @@ def test_runs_without_results_are_named(tmp_path: Path) -> None:
     assert text.endswith("without results, because they did not finish: 10")
 
 
+def test_types_of_entities_are_in_the_json_only_and_may_be_missing_in_a_run(tmp_path: Path) -> None:
+    for number, types in enumerate([{"f1_PER": 0.5}, {"f1_PER": 0.7, "f1_LOC": 0.1}]):
+        run = tmp_path / str(number)
+        run.mkdir()
+        (run / "config.yaml").write_text(f"seed: {number}\n", encoding="utf-8")
+        write_results({"dev": {"f1": 0.6, **types}}, run)
+    text = summarise_sweep(tmp_path)
+    assert "dev f1 " in text
+    assert "PER" not in text
+    (row,) = json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))
+    assert row["results"]["dev"]["f1_PER"]["values"] == [0.5, 0.7]
+    assert row["results"]["dev"]["f1_LOC"]["n"] == 1
+
+
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=5))
 def test_the_spread_is_that_of_the_sample(values: list[float]) -> None:
     found = spread(values)

@@ -9,8 +9,6 @@ import numpy as np
 from cloze.metrics.entities import entities
 from cloze.report.predictions import Prediction
 
-CHUNK_PREFIXES = tuple("BIESLUM")
-
 
 class ClassScore(NamedTuple):
     """Shares in [0, 1], 0 where there is nothing to divide by; and how many there are."""
@@ -23,7 +21,7 @@ class ClassScore(NamedTuple):
 
 
 def class_scores(predictions: Iterable[Prediction], labels: Sequence[str]) -> list[ClassScore]:
-    """One row a class, a label (where a text has several), or a type of entity (a tag, where tags are no entities).
+    """One row a class, a label (where a text has several), or a type of entity.
 
     Args:
         predictions: of one task, with labels.
@@ -35,15 +33,14 @@ def class_scores(predictions: Iterable[Prediction], labels: Sequence[str]) -> li
     right: Counter[str] = Counter()
     predicted: Counter[str] = Counter()
     there: Counter[str] = Counter()
-    chunks = marks_entities(labels)
     for record in predictions:
-        found, true = (set(_things(record, key, chunks)) for key in ("prediction", "label"))
+        found, true = (set(_things(record, key)) for key in ("prediction", "label"))
         right.update(name for name, *_ in found & true)
         predicted.update(name for name, *_ in found)
         there.update(name for name, *_ in true)
     seen = predicted | there
-    names = sorted(seen) if chunks else [label for label in labels if seen]
-    return [_score(name, right[name], predicted[name], there[name]) for name in names]
+    names = labels if seen.keys() <= set(labels) else sorted(seen)  # types of entities are no labels
+    return [_score(name, right[name], predicted[name], there[name]) for name in names if seen]
 
 
 def confusion(predictions: Iterable[Prediction], labels: Sequence[str]) -> np.ndarray | None:
@@ -71,16 +68,11 @@ def labelled(predictions: Iterable[Prediction]) -> list[Prediction]:
     return [record for record in predictions if record.get("label") is not None]
 
 
-def marks_entities(labels: Iterable[str]) -> bool:
-    """Whether tags say where entities begin and end (B-PER, I-PER), rather than what each word is (NOUN)."""
-    return any(label[1:2] == "-" and label.startswith(CHUNK_PREFIXES) for label in labels)
-
-
-def _things(record: Mapping[str, Any], key: str, chunks: bool) -> Iterable[tuple[Any, ...]]:
+def _things(record: Mapping[str, Any], key: str) -> Iterable[tuple[Any, ...]]:
     """What is right or wrong each for itself, as tuples that begin with the name of the class."""
     value = record[key]
     if "words" in record:
-        return entities(value) if chunks else [(tag, position) for position, tag in enumerate(value)]
+        return entities(value)
     if _has_one_class(record):
         return [(value,)]
     return [(name,) for name in value] if _has_several_labels(record) else []

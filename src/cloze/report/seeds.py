@@ -14,6 +14,9 @@ from cloze.report.results import RESULTS, Results, read_results
 from cloze.text.atomic import write_atomically
 
 CONFIG = "config.yaml"
+OF_ONE_TYPE = "f1_"
+"""Begins the metrics of single types of entities, which are in `summary.json` but not in the table."""
+
 NOT_SCIENCE = {"folder", "run", "hardware", "logger", "callbacks"}
 """Sections of the configuration that may differ between the runs of a row."""
 
@@ -117,19 +120,28 @@ def _hashable(value: Any) -> Hashable:
 
 
 def _row(key: tuple[tuple[str, Any], ...], members: Sequence[Run]) -> dict[str, Any]:
-    results: dict[str, dict[str, Any]] = {}
-    for split, metrics in members[0].results.items():
-        results[split] = {}
-        for metric in metrics:
-            values = [run.results[split][metric] for run in members]
-            results[split][metric] = {**spread(values)._asdict(), "values": values}
+    values: dict[str, dict[str, list[float]]] = {}
+    for run in members:
+        for split, metrics in run.results.items():
+            for metric, value in metrics.items():
+                values.setdefault(split, {}).setdefault(metric, []).append(value)
+    results = {
+        split: {metric: {**spread(found)._asdict(), "values": found} for metric, found in metrics.items()}
+        for split, metrics in values.items()
+    }
     return {"config": dict(key), "runs": [run.name for run in members], "results": results}
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> str:
     keys = list(dict.fromkeys(key for row in rows for key in row["config"]))
     scores = list(
-        dict.fromkeys((split, metric) for row in rows for split in row["results"] for metric in row["results"][split])
+        dict.fromkeys(
+            (split, metric)
+            for row in rows
+            for split, metrics in row["results"].items()
+            for metric in metrics
+            if not metric.startswith(OF_ONE_TYPE)
+        )
     )
     head = [*keys, *(f"{split} {metric}" for split, metric in scores), "n"]
     cells = []
