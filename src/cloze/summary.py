@@ -33,6 +33,7 @@ def summary(trainer: pl.Trainer, manifest: Manifest, folder: Path) -> str:
         "Next:",
         "  from transformers import pipeline",
         f'  pipeline("fill-mask", "{model}")("The function returns a [MASK].")',
+        f"  python finetune.py model={model}    # a task, trained from here and from random weights",
     ]
     return "\n".join(lines)
 

@@ -8,6 +8,7 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from lightning.pytorch.utilities import rank_zero_only
 
 from cloze.callbacks.length import Length
 from cloze.checkpoint.pretrained import save_task_model
@@ -46,7 +47,7 @@ def finetune(config: Mapping[str, Any]) -> None:
         compare = job.task.compare_random and _has_weights(job)
         baseline = _train(_from_random_weights(job)) if compare else None
         results = _train(job)
-    print(task_summary(job.folder, results, baseline), flush=True)
+    rank_zero_only(print)(task_summary(job.folder, results, baseline), flush=True)
 
 
 def _has_weights(job: Job) -> bool:

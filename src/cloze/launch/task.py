@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from lightning.pytorch.utilities import rank_zero_only
 from tokenizers import Tokenizer
 
 from cloze.callbacks.length import Length
@@ -100,15 +101,20 @@ def set_up_task(job: Job) -> TaskSetup:
         )
     data.encode(pretrained.tokenizer, labels)
     for note, count in sorted((data.source.counts + data.features.counts).items()):
-        print(f"note: {count:,} {note}", file=sys.stderr)
+        _note(f"{count:,} {note}")
     length = _length(job.training, data)
     data.training_batches = length.steps or ENDLESS
     module = _module(job, pretrained, labels, length)
     if module.model.drawn and pretrained.state:
-        print(f"note: {', '.join(module.model.drawn)}: not in the model folder, drawn at random", file=sys.stderr)
+        _note(f"{', '.join(module.model.drawn)}: not in the model folder, drawn at random")
     if module.model.adaptation.is_frozen:
         data.frozen = _frozen(job, data, module.model)
     return TaskSetup(data, pretrained.tokenizer, labels, module, length)
+
+
+@rank_zero_only
+def _note(text: str) -> None:
+    print(f"note: {text}", file=sys.stderr)
 
 
 def _frozen(job: Job, data: TaskData[Any], model: TaskModel) -> dict[str, FrozenRows]:
@@ -189,9 +195,7 @@ def _module(job: Job, pretrained: Pretrained, labels: Sequence[str], length: Len
     problem_type: str | None = target.problem_type
     # What a fine-tuned model reads of its encoder is its own affair.
     adaptation = job.adaptation if job.stage == "train" else pretrained.adaptation
-    model = task_model(
-        target.architecture, pretrained, labels=labels, adaptation=adaptation, problem_type=problem_type
-    )
+    model = task_model(target.architecture, pretrained, labels=labels, adaptation=adaptation, problem_type=problem_type)
     model.encoder.gradient_checkpointing = job.hardware.gradient_checkpointing
     if job.hardware.compile:
         model.encoder.compile(dynamic=True)  # in place: the names in the state stay as they are
