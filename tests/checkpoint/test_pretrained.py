@@ -296,6 +296,24 @@ def test_a_head_is_kept_only_for_the_same_task(tmp_path: Path, tokenizer: Tokeni
     assert drawn(LABELS[architecture], layers="second_to_last") == ("classifier",)
     assert drawn(LABELS[architecture], frozen_layers="all") == ("classifier",)  # read from [CLS], not from the pooler
     assert drawn(LABELS[architecture], head="bilstm", lstm_hidden_size=4) == ("lstm", "classifier")
+    several = dataclasses.replace(pretrained, problem_type="multi_label_classification")
+    single = task_model(
+        architecture,
+        several,
+        labels=LABELS[architecture],
+        adaptation=Adaptation(),
+        problem_type="single_label_classification",
+    )
+    assert single.drawn == ("classifier",)
+
+
+def test_a_head_on_other_layers_is_not_kept(tmp_path: Path, tokenizer: Tokenizer) -> None:
+    architecture = "BertForTokenClassification"
+    model = fine_tuned(architecture, tokenizer, Adaptation(layers="second_to_last"))
+    pretrained = read_pretrained(saved(model, architecture, tokenizer, tmp_path / "model"))
+    for layers, drawn in (("second_to_last", ()), ("last", ("classifier",)), ("concat_last_4", ("classifier",))):
+        adaptation = Adaptation(layers=layers)  # type: ignore[arg-type]
+        assert task_model(architecture, pretrained, labels=LABELS[architecture], adaptation=adaptation).drawn == drawn
 
 
 def test_minilm_is_read_with_their_numbers() -> None:

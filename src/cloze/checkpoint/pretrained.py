@@ -190,10 +190,7 @@ def task_model(
     )
     state = _kept(model, pretrained, same_task)
     model.load_state_dict(state, strict=False)
-    parts = (
-        _part(name) if pretrained.state else name.split(".")[0] for name in model.state_dict() if name not in state
-    )
-    model.drawn = tuple(dict.fromkeys(parts))
+    model.drawn = tuple(dict.fromkeys(_part(name) for name in model.state_dict() if name not in state))
     return model
 
 
@@ -209,7 +206,7 @@ def _kept(model: TaskModel, pretrained: Pretrained, same_task: bool) -> dict[str
     own = model.state_dict()
     head = [name for name in own if not name.startswith(("encoder.", "pooler."))]
     state = {name: tensor for name, tensor in pretrained.state.items() if name in own}
-    same_head = (
+    same_head = (  # and fed as it was
         same_task
         and adaptation.layers == pretrained.adaptation.layers
         and ("pooler.dense.weight" in own) == ("pooler.dense.weight" in pretrained.state)
