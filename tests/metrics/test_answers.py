@@ -68,6 +68,7 @@ def test_questions_without_an_answer() -> None:
     assert answer_score(".", ["the"]) == AnswerScore(1.0, 0.0)
     assert answer_score(".", ["the"], no_answer=True) == AnswerScore(1.0, 1.0)
     assert answer_score("", [], language="chinese") == AnswerScore(1.0, 1.0)
+    assert answer_score("", []) == AnswerScore(0.0, 0.0)  # SQuAD 1.1 has no such question
     assert mean_score([]) == AnswerScore(0.0, 0.0)
 
 

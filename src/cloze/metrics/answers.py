@@ -48,7 +48,7 @@ def answer_score(
 
     Args:
         prediction: a text; empty for "no answer".
-        answers: the right ones; none, or only such as are nothing when normalised, for a question without an answer.
+        answers: the right ones; none for a question without an answer.
         language: chinese takes the rules of CMRC 2018.
         no_answer: questions may have no answer: the rules of SQuAD 2.0, not those of 1.1. They differ in answers that
             are nothing when normalised, such as "the" or ".".
@@ -69,7 +69,8 @@ def mean_score(scores: Sequence[AnswerScore]) -> AnswerScore:
 
 
 def _best(scores: Sequence[AnswerScore]) -> AnswerScore:
-    return AnswerScore(max(score.exact_match for score in scores), max(score.f1 for score in scores))
+    exact_match = max((score.exact_match for score in scores), default=0.0)
+    return AnswerScore(exact_match, max((score.f1 for score in scores), default=0.0))
 
 
 @lru_cache(maxsize=1 << 16)
