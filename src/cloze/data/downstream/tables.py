@@ -110,8 +110,12 @@ class Tables(ABC, Generic[E]):
         if Path(path).is_dir():
             raise InputError(f"{path}: is a folder; set {key} to a file in it")
         if not Path(path).exists():
-            found = f" (the data set is found at {self.homepage})" if self.homepage else ""
-            raise InputError(f"{path}: there is no such file{found}; set {key}=FILE")
+            if self.homepage is None:
+                raise InputError(f"{path}: there is no such file; set {key}=FILE")
+            raise InputError(
+                f"{path}: there is no such file (the data set is found at {self.homepage}); set {key}=FILE, or"
+                " datasets=FOLDER to the folder of all benchmarks"
+            )
 
     @abstractmethod
     def columns(self, split: str) -> Sequence[Column]:
