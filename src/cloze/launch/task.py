@@ -106,7 +106,7 @@ def set_up_task(job: Job) -> TaskSetup:
     data.training_batches = length.steps or ENDLESS
     module = _module(job, pretrained, labels, length)
     if module.model.drawn and pretrained.state:
-        _note(f"{', '.join(module.model.drawn)}: not in the model folder, drawn at random")
+        _note(f"{', '.join(module.model.drawn)}: drawn at random")
     if module.model.adaptation.is_frozen:
         data.frozen = _frozen(job, data, module.model)
     return TaskSetup(data, pretrained.tokenizer, labels, module, length)

@@ -35,6 +35,7 @@ def make_trainer(
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)  # which devices it found, and what else is sold
     warnings.filterwarnings("ignore", message=".*sync_dist=True.*")  # the module has reduced its metrics itself
+    warnings.filterwarnings("ignore", message=".*in eval mode.*")  # frozen parts are, on purpose
     warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated")  # lightning 2.6 with torch 2.13
     return pl.Trainer(
         accelerator=hardware.accelerator,

@@ -84,10 +84,15 @@ class Encoder(nn.Module):
         """The vectors of the last layer, (N, D)."""
         return self.hidden_states(packed)[-1]
 
-    def hidden_states(self, packed: Packed) -> list[Tensor]:
-        """The vectors after the embeddings and after every block: num_hidden_layers + 1 tensors (N, D)."""
+    def hidden_states(self, packed: Packed, num_blocks: int | None = None) -> list[Tensor]:
+        """The vectors after the embeddings and after every block: num_hidden_layers + 1 tensors (N, D).
+
+        Args:
+            packed: the sequences.
+            num_blocks: run so many lower blocks only.
+        """
         states = [self.embeddings(packed)]
-        for block in self.blocks:
+        for block in self.blocks[:num_blocks]:
             if self.gradient_checkpointing and self.training:
                 states.append(checkpoint(block, states[-1], packed, use_reentrant=False))
             else:

@@ -36,7 +36,7 @@ class LayerMix(nn.Module):
         """The layers that are needed, (N, L * D): side by side, lowest first. Frozen features have this layout."""
         if self.layers == "last":
             return encoder(packed)  # type: ignore[no-any-return]  # a call, which may be compiled
-        states = encoder.hidden_states(packed)
+        states = encoder.hidden_states(packed, self.numbers[-1])
         return torch.cat([states[number] for number in self.numbers], dim=1)
 
     def forward(self, side_by_side: Tensor) -> Tensor:

@@ -102,10 +102,9 @@ class FineTuning(LightningModule, ABC, Generic[E]):
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """The optimizer over groups of parameters, and the schedule as a function of the step."""
-        groups = parameter_groups(self.model, self.weight_decay, self.layer_decay)
-        optimizer = self.make_optimizer(groups)
+        optimizer = self.make_optimizer(parameter_groups(self.model, self.weight_decay, self.layer_decay))
         rates: list[Callable[[int], float]] = [
-            partial(self._rate, scale=group.get("lr_scale", 1.0)) for group in groups
+            partial(self._rate, scale=group.get("lr_scale", 1.0)) for group in optimizer.param_groups
         ]
         scheduler = LambdaLR(optimizer, rates)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}

@@ -101,7 +101,7 @@ def _compute(
         progress("frozen vectors", 0, total)
         for numbers in evaluation_batches(np.diff(starts), TOKENS_AT_ONCE):
             batch = collate(items, numbers, global_labels=1)
-            states = encoder.hidden_states(_moved(batch.packed, device))
+            states = encoder.hidden_states(_moved(batch.packed, device), max(files))
             chosen = batch.items.numpy()
             rows = np.concatenate([np.arange(starts[item], starts[item + 1]) for item in chosen])
             for layer, vectors in written.items():
