@@ -35,7 +35,7 @@ class AnswerScore(NamedTuple):
 
 
 class Threshold(NamedTuple):
-    """The best mean score, and the largest score for "no answer" with which a question is still answered."""
+    """The best mean score, and the score for "no answer" above which questions are left unanswered for it."""
 
     score: float
     threshold: float
@@ -111,7 +111,8 @@ def _f1(common: int, predicted: int, right: int) -> float:
 def best_threshold(answered: np.ndarray, unanswered: np.ndarray, no_answer_scores: np.ndarray) -> Threshold:
     """From which score for "no answer" on a question is best left unanswered (evaluate-v2.0.py, ``find_best_thresh``).
 
-    Unlike there, questions with the same score stay together, since no threshold can part them.
+    Unlike there, questions with the same score stay together, since no threshold can part them, and the threshold is
+    halfway between two scores, so that rounding changes nothing.
 
     Args:
         answered: (n,) what each question scores with its best answer.
@@ -120,10 +121,8 @@ def best_threshold(answered: np.ndarray, unanswered: np.ndarray, no_answer_score
     """
     order = np.argsort(no_answer_scores, kind="stable")
     levels = no_answer_scores[order]
-    gains = np.cumsum((answered - unanswered)[order])
     ends = np.flatnonzero(np.append(levels[1:] != levels[:-1], True))  # the last question of each level
-    best = int(np.argmax(np.append(0.0, gains[ends])))
-    if best == 0:  # nothing is answered
-        return Threshold(float(unanswered.mean()), float(np.nextafter(levels[0], -np.inf)))
-    place = ends[best - 1]
-    return Threshold(float((unanswered.sum() + gains[place]) / len(order)), float(levels[place]))
+    gains = np.append(0.0, np.cumsum((answered - unanswered)[order])[ends])  # of answering no level, one, two, ...
+    best = int(gains.argmax())
+    edges = np.concatenate([levels[:1] - 2, levels[ends], levels[-1:] + 2])
+    return Threshold(float((unanswered.sum() + gains[best]) / len(order)), float(edges[best : best + 2].mean()))

@@ -115,14 +115,19 @@ def test_questions_without_answers(tmp_path: Path) -> None:
 def test_a_test_split_may_be_unlabelled(tmp_path: Path) -> None:
     asked = squad({"id": 7, "question": "Who?"})
     file = write(tmp_path / "a.json", asked)
-    (found,) = QuestionFiles(test=file).read("test")
-    assert (found.id, found.answers, found.impossible) == ("7", None, False)
+    (only,) = QuestionFiles(test=file).read("test")
+    assert (only.id, only.answers, only.impossible) == ("7", None, False)
     with pytest.raises(InputError, match=r"question 7: has no list 'answers'"):
         QuestionFiles(dev=file).read("dev")
     table = write(tmp_path / "a.csv", f"question,context\nWho?,{CONTEXT}\n")
     assert QuestionFiles(test=table).read("test")[0].answers is None
     partly = write(tmp_path / "b.csv", f"question,context,answers\nWho?,{CONTEXT},\n")
     assert QuestionFiles(test=partly).read("test")[0].answers is None
+    hidden = write(tmp_path / "c.json", squad(question("q1"), question("q2")))
+    found = QuestionFiles(test=hidden, no_answer=True).read("test")
+    assert [(example.answers, example.impossible) for example in found] == [(None, False)] * 2
+    some = write(tmp_path / "d.json", squad(question("q1"), question("q2", ("Bo", 8))))
+    assert [e.impossible for e in QuestionFiles(test=some, no_answer=True).read("test")] == [True, False]
 
 
 def test_tables(tmp_path: Path) -> None:

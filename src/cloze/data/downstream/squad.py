@@ -31,7 +31,7 @@ class QuestionFiles(Tables[QuestionExample]):
         text: column of the question.
         text_pair: column of the passage.
         label: column of the answer: a text; several texts; or as `datasets` has it, ``{text: [...], answer_start:
-            [...]}``. An empty one says that the passage has no answer.
+            [...]}``. An empty one says that the passage has no answer; a test split without any answer is unlabelled.
         start: column of the character where the text in `label` starts, from 0; without it the text is looked for.
         no_answer: there are questions that their passage does not answer, as in SQuAD 2.0.
         on_misaligned: ``stop`` at an answer that its passage does not have; or ``skip`` questions without any other
@@ -59,6 +59,9 @@ class QuestionFiles(Tables[QuestionExample]):
             examples = read_squad_json(path, labelled=not split.startswith("test"))
         else:
             examples = super().read(split)
+        if split.startswith("test") and not any(example.answers for example in examples):
+            # Published test sets have empty lists of answers, or none.
+            examples = [replace(example, answers=None, impossible=False) for example in examples]
         self._check(examples)
         examples = [self._aligned(example) for example in examples]
         if split == "train":
