@@ -34,6 +34,10 @@ class Run(NamedTuple):
     name: str
     words: list[str]
 
+    @property
+    def predicts(self) -> bool:
+        return "stage=predict" in self.words
+
 
 def main() -> int:
     """Fine-tune on every task and write the table; returns the exit status."""
@@ -53,8 +57,13 @@ def main() -> int:
 
 
 def _glue(config: Glue, passed: Sequence[str]) -> None:
+    from cloze.report.results import RESULTS
+
     _check(config)
-    runs = list(runs_of(config, passed))
+    folder = Path(config.folder)
+    # A finished training just tells its results again; a finished prediction would be refused.
+    done = {run.name for run in runs_of(config, passed) if run.predicts and (folder / run.name / RESULTS).exists()}
+    runs = [run for run in runs_of(config, passed) if run.name not in done]
     failed = []
     for number, run in enumerate(runs, 1):
         print(f"\n[{number}/{len(runs)}] {run.name}", flush=True)
@@ -66,7 +75,7 @@ def _glue(config: Glue, passed: Sequence[str]) -> None:
             )
         if status:
             failed.append(run.name)
-    _report(Path(config.folder), config.run)
+    _report(folder, config.run)
     if failed:
         raise InputError(
             f"{len(failed)} of {len(runs)} runs failed: {', '.join(failed)}; why stands above, and the same command "
