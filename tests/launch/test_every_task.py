@@ -45,7 +45,10 @@ TASKS = {
     ),
     "wnut17": (CASED, {"dev": "f1", "test": "f1"}),
     "msra": (CHINESE, {"dev": "f1"}),
-    "squad": ([*UNCASED, "task.data.train={data}/qa/squadshifts_reddit_v1.0.json", "task.data.dev={short}"], {"dev": "f1"}),
+    "squad": (
+        [*UNCASED, "task.data.train={data}/qa/squadshifts_reddit_v1.0.json", "task.data.dev={short}"],
+        {"dev": "f1"},
+    ),
     "squad_v2": (
         [*UNCASED, "task.data.train={data}/qa/squad_v2_dev_half_cs224n.json", "task.data.dev={short}"],
         {"dev": "f1"},

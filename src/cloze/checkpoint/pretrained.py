@@ -31,6 +31,9 @@ HEADLESS = (
 FIXED_OUTPUTS = {"BertForQuestionAnswering": 2, "BertForMultipleChoice": 1}
 """Outputs of the classifiers that do not depend on labels."""
 
+TASK_STATE = "task_state"
+"""A key of ours in ``config.json``, which others keep and do not read."""
+
 HEAD, DESCRIPTION = "head.safetensors", "cloze.json"
 """Files beside a bare encoder, for heads that no class of Hugging Face's has."""
 
@@ -48,6 +51,7 @@ class Pretrained:
         problem_type: ``single_label_classification``, ``multi_label_classification`` or ``regression``, where told.
         classifier_dropout: the model's own.
         adaptation: how outputs come from the encoder, where the folder was saved for a task.
+        task_state: what else its task has found, as a threshold.
         folder: where it was read.
     """
 
@@ -59,6 +63,7 @@ class Pretrained:
     problem_type: str | None = None
     classifier_dropout: float | None = None
     adaptation: Adaptation = field(default_factory=Adaptation)
+    task_state: dict[str, float] = field(default_factory=dict)
     folder: Path | None = None
 
 
@@ -78,6 +83,7 @@ def read_pretrained(folder: Path) -> Pretrained:
         config=contents.config,
         tokenizer=tokenizer,
         classifier_dropout=contents.settings.get("classifier_dropout"),
+        task_state=contents.settings.get(TASK_STATE) or {},
         folder=folder,
         **(_own_head if (folder / DESCRIPTION).is_file() else _published_head)(contents, folder),
     )
@@ -227,6 +233,7 @@ def save_task_model(
     architecture: str,
     labels: Sequence[str],
     problem_type: str | None = None,
+    task_state: Mapping[str, float] | None = None,
 ) -> None:
     """Write the folder of a fine-tuned model, for ``AutoModelFor...``, ``pipeline`` and ``read_pretrained``.
 
@@ -240,9 +247,12 @@ def save_task_model(
         architecture: one of ``ARCHITECTURES``.
         labels: the classes in the order of the outputs; none for a score, for answers and for choices.
         problem_type: Hugging Face's name of the kind of classification.
+        task_state: what else the task has found.
     """
     state = portable(model.state_dict())
     settings: dict[str, Any] = {"classifier_dropout": model.adaptation.classifier_dropout}
+    if task_state:
+        settings[TASK_STATE] = dict(task_state)
     if model.is_published:
         settings["architectures"] = [architecture]
         settings["problem_type"] = problem_type

@@ -81,6 +81,7 @@ def _train(job: Job) -> Results:
             architecture=setup.module.architecture,
             labels=setup.labels,
             problem_type=setup.module.problem_type,
+            task_state=setup.module.get_extra_state(),
         )
     results = _evaluate(job, setup, trainer)
     if trainer.is_global_zero:

@@ -212,4 +212,6 @@ def _module(job: Job, pretrained: Pretrained, labels: Sequence[str], length: Len
         layer_decay=job.training.layer_decay,
         log_every=job.training.log_every,
     )
+    if job.stage != "train" and pretrained.task_state:
+        module.set_extra_state(pretrained.task_state)
     return module

@@ -100,6 +100,13 @@ class FineTuning(LightningModule, ABC, Generic[E]):
     def metrics(self, examples: Sequence[E], predictions: Sequence[Prediction]) -> dict[str, float]:
         """The task's own, fractions in [0, 1], ``main_metric`` among them."""
 
+    def get_extra_state(self) -> dict[str, float]:
+        """What training has found beside the parameters; kept in checkpoints and in the model folder."""
+        return {}
+
+    def set_extra_state(self, state: dict[str, float]) -> None:
+        """Take over what `get_extra_state` has told."""
+
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """The optimizer over groups of parameters, and the schedule as a function of the step."""
         optimizer = self.make_optimizer(parameter_groups(self.model, self.weight_decay, self.layer_decay))

@@ -86,11 +86,11 @@ class QuestionAnswering(FineTuning[QuestionExample]):
         self.max_answer_length = max_answer_length
 
     def get_extra_state(self) -> dict[str, float]:
-        """What checkpoints keep beside the parameters."""
+        """The threshold in force."""
         return {"no_answer_threshold": self.no_answer_threshold}
 
     def set_extra_state(self, state: dict[str, float]) -> None:
-        """Take over what a checkpoint has kept."""
+        """Take over the threshold of a checkpoint or a model folder."""
         self.no_answer_threshold = state["no_answer_threshold"]
 
     def step(self, batch: TaskBatch) -> tuple[Tensor, Tensor]:
