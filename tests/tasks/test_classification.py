@@ -20,7 +20,9 @@ from cloze.errors import InputError
 from cloze.model.adaptation import Adaptation
 from cloze.model.config import BertConfig
 from cloze.optim.schedules import Linear
+from cloze.tasks.class_weights import scaled_class_weights
 from cloze.tasks.classification import Classification, MultiLabel, Regression
+from cloze.tasks.finetuning import Recipe
 from cloze.text.tokenizer import SPECIAL_TOKENS, build_tokenizer
 
 TOKENIZER = build_tokenizer([*SPECIAL_TOKENS, *"abcdefgh"])
@@ -36,9 +38,7 @@ def module(kind: type[Classification], labels: list[str], **settings: Any) -> Cl
     return kind(
         model=task_model(kind.architecture, pretrained, labels=labels, adaptation=Adaptation()),
         labels=labels,
-        optimizer=torch.optim.AdamW,
-        schedule=Linear(),
-        length=10,
+        recipe=Recipe(optimizer=torch.optim.AdamW, schedule=Linear(), length=10),
         **settings,
     )
 
@@ -158,13 +158,9 @@ def test_predictions_of_scores() -> None:
 
 def test_weights_of_classes_have_a_mean_of_one_over_the_examples() -> None:
     counts = np.array([6, 3, 1])
-    balanced = module(Classification, ["x", "y", "z"], class_weights="balanced")
-    balanced.set_label_counts(counts)
-    assert balanced.class_weights is not None
-    assert (balanced.class_weights.numpy() * counts).tolist() == pytest.approx([10 / 3] * 3)
+    assert (scaled_class_weights("balanced", counts).numpy() * counts).tolist() == pytest.approx([10 / 3] * 3)
     given = module(Classification, ["x", "y", "z"], class_weights=[1.0, 2.0, 4.0])
-    given.set_label_counts(counts)
-    assert given.class_weights is not None
+    given.class_weights = scaled_class_weights([1.0, 2.0, 4.0], counts)
     assert given.class_weights.tolist() == pytest.approx([10 / 16, 20 / 16, 40 / 16])
     assert not any("class_weights" in name for name in given.state_dict())
     batch = batch_of(Classification, examples(*"xxxxxxyyyz"), ["x", "y", "z"])

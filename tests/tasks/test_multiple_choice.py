@@ -14,6 +14,7 @@ from cloze.data.downstream.examples import ChoiceExample
 from cloze.model.adaptation import Adaptation
 from cloze.model.config import BertConfig
 from cloze.optim.schedules import Linear
+from cloze.tasks.finetuning import Recipe
 from cloze.tasks.multiple_choice import MultipleChoice
 from cloze.text.tokenizer import SPECIAL_TOKENS, build_tokenizer
 
@@ -35,9 +36,7 @@ def module() -> MultipleChoice:
     return MultipleChoice(
         model=task_model("BertForMultipleChoice", pretrained, labels=[], adaptation=Adaptation()),
         labels=[],
-        optimizer=torch.optim.AdamW,
-        schedule=Linear(),
-        length=10,
+        recipe=Recipe(optimizer=torch.optim.AdamW, schedule=Linear(), length=10),
     )
 
 

@@ -26,6 +26,7 @@ from cloze.errors import InputError
 from cloze.model.adaptation import Adaptation
 from cloze.model.config import BertConfig
 from cloze.optim.schedules import Linear
+from cloze.tasks.finetuning import Recipe
 from cloze.tasks.question_answering import QuestionAnswering, padded
 from cloze.text.tokenizer import SPECIAL_TOKENS, build_tokenizer
 
@@ -50,9 +51,7 @@ def module(**settings: Any) -> QuestionAnswering:
         **settings,
         model=task_model("BertForQuestionAnswering", pretrained, labels=[], adaptation=Adaptation()),
         labels=[],
-        optimizer=lambda groups: torch.optim.AdamW(groups, lr=3e-3),
-        schedule=Linear(),
-        length=120,
+        recipe=Recipe(optimizer=lambda groups: torch.optim.AdamW(groups, lr=3e-3), schedule=Linear(), length=120),
     )
 
 

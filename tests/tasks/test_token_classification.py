@@ -28,7 +28,7 @@ from cloze.errors import InputError
 from cloze.model.adaptation import Adaptation
 from cloze.model.config import BertConfig
 from cloze.optim.schedules import Linear
-from cloze.tasks.finetuning import Prediction
+from cloze.tasks.finetuning import Prediction, Recipe
 from cloze.tasks.token_classification import TokenClassification
 from cloze.text.tokenizer import SPECIAL_TOKENS, build_tokenizer, read_vocabulary
 
@@ -58,10 +58,8 @@ def tagger(tokenizer: Tokenizer, labels: Sequence[str], spread: float = 1.0, **a
         adaptation=Adaptation(),
     )
     torch.nn.init.normal_(model.classifier.weight, std=0.02 * spread)
-    optimizer = partial(torch.optim.AdamW, lr=3e-3)
-    return TokenClassification(
-        model=model, labels=labels, optimizer=optimizer, schedule=Linear(), length=100, **arguments
-    ).eval()
+    recipe = Recipe(optimizer=partial(torch.optim.AdamW, lr=3e-3), schedule=Linear(), length=100)
+    return TokenClassification(model=model, labels=labels, recipe=recipe, **arguments).eval()
 
 
 def example(words: Sequence[str], tags: Sequence[str] | None) -> TaggedExample:

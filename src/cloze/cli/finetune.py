@@ -1,5 +1,6 @@
 """`python finetune.py`, `cloze-finetune`: from a model folder to a task model, its scores and its predictions."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -22,3 +23,7 @@ def _summarise(folder: Path) -> None:
     from cloze.report.seeds import summarise_sweep
 
     print(summarise_sweep(folder), flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

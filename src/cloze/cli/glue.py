@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 from cloze.cli import command
 from cloze.errors import InputError
 
-FINETUNE = "import sys; from cloze.cli.finetune import main; sys.exit(main())"
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 FROM_MNLI = {"rte", "mrpc", "stsb"}
 """The small tasks that gain from a model of MNLI (Phang et al. 2018, Liu et al. 2019)."""
@@ -68,7 +67,7 @@ def _glue(config: Glue, passed: Sequence[str]) -> None:
     for number, run in enumerate(runs, 1):
         print(f"\n[{number}/{len(runs)}] {run.name}", flush=True)
         # A process of its own: its memory is freed, and its crash is not ours.
-        status = subprocess.run([sys.executable, "-c", FINETUNE, *run.words], check=False).returncode
+        status = subprocess.run([sys.executable, "-m", "cloze.cli.finetune", *run.words], check=False).returncode
         if status == command.BAD_INPUT and number == 1:
             raise InputError(
                 f"{run.name}, the first run, was refused, as told above: mend it and give the command again"

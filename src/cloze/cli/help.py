@@ -22,13 +22,19 @@ def help_text(conf: Path, name: str) -> str:
     """
     head, defaults, values = _sections((conf / f"{name}.yaml").read_text(encoding="utf-8"))
     options = groups(conf)
-    lines = [*head, "", "Groups: GROUP=OPTION, the default is marked with *"]
-    for match in filter(None, map(DEFAULT.match, defaults)):
+    lines = [*head, ""]
+    chosen = list(filter(None, map(DEFAULT.match, defaults)))
+    if chosen:
+        lines.append("Groups: GROUP=OPTION, the default is marked with *")
+    for match in chosen:
         lines.append(f"  {match['group']:<12} {match['line'] or ''}".rstrip())
         for option in options.get(match["group"], []):
             mark = "*" if option == match["option"] else " "
             lines.append(f"    {mark} {option:<22} {_first_comment(conf / match['group'] / f'{option}.yaml')}".rstrip())
-    lines += ["", "Values: KEY=VALUE, nested as SECTION.KEY=VALUE; those of the groups are in conf/GROUP/OPTION.yaml"]
+    lines += [
+        *([""] if chosen else []),
+        "Values: KEY=VALUE, nested as SECTION.KEY=VALUE; those of the groups are in conf/GROUP/OPTION.yaml",
+    ]
     lines += [f"  {line}".rstrip() for line in values]
     return "\n".join([*lines, "", OPTIONS])
 

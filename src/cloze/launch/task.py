@@ -25,7 +25,7 @@ from cloze.launch.trainer import weight_decay
 from cloze.model.adaptation import Adaptation
 from cloze.model.config import BertConfig
 from cloze.model.task_heads import TaskModel
-from cloze.tasks.finetuning import FineTuning
+from cloze.tasks.finetuning import FineTuning, Recipe
 from cloze.text.progress import ConsoleProgress
 from cloze.text.tokenizer import WordPiece, read_vocabulary
 from cloze.text.wordpiece import train_vocabulary
@@ -204,13 +204,15 @@ def _module(job: Job, pretrained: Pretrained, labels: Sequence[str], length: Len
         "module",
         model=model,
         labels=labels,
-        optimizer=build(config, "optimizer"),
-        schedule=build(config, "schedule"),
-        length=length.total,
-        position=length.position,
-        weight_decay=weight_decay(config["optimizer"]),
-        layer_decay=job.training.layer_decay,
-        log_every=job.training.log_every,
+        recipe=Recipe(
+            optimizer=build(config, "optimizer"),
+            schedule=build(config, "schedule"),
+            length=length.total,
+            position=length.position,
+            weight_decay=weight_decay(config["optimizer"]),
+            layer_decay=job.training.layer_decay,
+            log_every=job.training.log_every,
+        ),
     )
     if job.stage != "train" and pretrained.task_state:
         module.set_extra_state(pretrained.task_state)

@@ -1,14 +1,12 @@
 """Classes, several labels or a score of a text or a pair of texts."""
 
 import difflib
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, ClassVar, Literal
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import numpy as np
-import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.optim import Optimizer
 
 from cloze.batch import IGNORED_LABEL, TaskBatch
 from cloze.data.downstream.classification import Problem
@@ -17,8 +15,8 @@ from cloze.data.downstream.items import Item
 from cloze.errors import InputError
 from cloze.metrics.classification import METRICS
 from cloze.model.task_heads import TaskModel
-from cloze.optim.schedules import Schedule
-from cloze.tasks.finetuning import FineTuning, Prediction
+from cloze.tasks.class_weights import ClassWeights, check_class_weights, scaled_class_weights
+from cloze.tasks.finetuning import FineTuning, Prediction, Recipe
 
 
 class Classification(FineTuning[TextExample]):
@@ -29,7 +27,7 @@ class Classification(FineTuning[TextExample]):
         class_weights: factors of the losses of the classes, in the order of `labels`, scaled so that their mean over
             the training examples is 1; ``balanced`` gives every class the same part in the loss.
         threshold: probability from which a label of several applies; None for 0.5.
-        model: and all that follow: see `cloze.tasks.finetuning.FineTuning`.
+        model, labels, recipe: see `cloze.tasks.finetuning.FineTuning`.
 
     Raises:
         InputError: metrics, weights or a threshold that do not fit the kind of label.
@@ -43,29 +41,13 @@ class Classification(FineTuning[TextExample]):
         self,
         *,
         metrics: Sequence[str] | None = None,
-        class_weights: Literal["balanced"] | Sequence[float] | None = None,
+        class_weights: ClassWeights = None,
         threshold: float | None = None,
         model: TaskModel,
         labels: Sequence[str],
-        optimizer: Callable[[Iterable[dict[str, Any]]], Optimizer],
-        schedule: Schedule,
-        length: float,
-        position: Callable[[int], float] | None = None,
-        weight_decay: float = 0.01,
-        layer_decay: float = 1.0,
-        log_every: int = 10,
+        recipe: Recipe,
     ) -> None:
-        super().__init__(
-            model=model,
-            labels=labels,
-            optimizer=optimizer,
-            schedule=schedule,
-            length=length,
-            position=position,
-            weight_decay=weight_decay,
-            layer_decay=layer_decay,
-            log_every=log_every,
-        )
+        super().__init__(model=model, labels=labels, recipe=recipe)
         self.metric_names = list(metrics or list(METRICS[self.problem])[:1])
         self.main_metric = self.metric_names[0]
         self.weights = class_weights
@@ -73,8 +55,9 @@ class Classification(FineTuning[TextExample]):
         self.class_weights: Tensor | None
         self.register_buffer("class_weights", None, persistent=False)
         _check_metrics(self.metric_names, self.problem, self.labels)
-        if class_weights is not None:
-            _check_weights(class_weights, self.problem, self.labels)
+        if class_weights is not None and self.problem != "single_label":
+            raise InputError(f"task.module.class_weights: is for one class of several, not for {self.problem}")
+        check_class_weights(class_weights, self.labels)
         if threshold is not None and self.problem != "multi_label":
             raise InputError(f"task.module.threshold: is for several labels, not for {self.problem}; leave it out")
 
@@ -83,13 +66,8 @@ class Classification(FineTuning[TextExample]):
         if stage == "fit" and self.weights is not None:
             items: Sequence[Item] = self.trainer.datamodule.splits["train"].items  # type: ignore[attr-defined]
             labels = np.array([item.labels[0] for item in items])
-            self.set_label_counts(np.bincount(labels[labels != IGNORED_LABEL], minlength=len(self.labels)))
-
-    def set_label_counts(self, counts: np.ndarray) -> None:
-        """Scale the weights of the classes to a mean of 1 over the training examples; (L,) counts."""
-        weights = 1 / np.maximum(counts, 1) if self.weights == "balanced" else np.array(self.weights, np.float64)
-        scaled = weights * counts.sum() / (weights * counts).sum()
-        self.class_weights = torch.tensor(scaled, dtype=torch.float32, device=self.device)
+            counts = np.bincount(labels[labels != IGNORED_LABEL], minlength=len(self.labels))
+            self.class_weights = scaled_class_weights(self.weights, counts).to(self.device)
 
     def step(self, batch: TaskBatch) -> tuple[Tensor, Tensor]:
         """The sum of the losses, and the logits (I, L)."""
@@ -210,13 +188,3 @@ def _check_metrics(names: Sequence[str], problem: Problem, labels: Sequence[str]
             )
     if problem == "single_label" and "f1" in names and len(labels) != 2:
         raise InputError(f"task.module.metrics: f1 is for two classes, here are {len(labels)}; choose macro_f1")
-
-
-def _check_weights(weights: Literal["balanced"] | Sequence[float], problem: Problem, labels: Sequence[str]) -> None:
-    if problem != "single_label":
-        raise InputError(f"task.module.class_weights: are for one class of several, not for {problem}; leave them out")
-    if weights != "balanced" and (len(weights) != len(labels) or min(float(weight) for weight in weights) <= 0):
-        raise InputError(
-            f"task.module.class_weights={list(weights)}: must be balanced, or a positive number for each of"
-            f" {', '.join(map(repr, labels))}"
-        )

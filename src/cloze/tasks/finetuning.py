@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -27,6 +28,29 @@ Prediction = dict[str, Any]
 where it is labelled ``label`` and ``correct`` (for scores ``error``, the absolute difference)."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How a task model is trained, whatever its shape.
+
+    Attributes:
+        optimizer: from parameter groups to an optimizer; its learning rate is the schedule's peak.
+        schedule: the multiplier of the learning rate.
+        length: of training, in steps or seconds.
+        position: where training stands, from the number of optimizer steps; by default that number.
+        weight_decay: of matrices; biases and norms never decay.
+        layer_decay: the learning rate of each layer, as a share of that of the layer above.
+        log_every: optimizer steps between two rows of the training metrics.
+    """
+
+    optimizer: Callable[[Iterable[dict[str, Any]]], Optimizer]
+    schedule: Schedule
+    length: float
+    position: Callable[[int], float] = float
+    weight_decay: float = 0.01
+    layer_decay: float = 1.0
+    log_every: int = 10
+
+
 class FineTuning(LightningModule, ABC, Generic[E]):
     """A task model in training. A shape of task adds ``step``, ``predictions`` and ``metrics``.
 
@@ -45,42 +69,18 @@ class FineTuning(LightningModule, ABC, Generic[E]):
     problem_type: str | None = None
     main_metric: str
 
-    def __init__(
-        self,
-        *,
-        model: TaskModel,
-        labels: Sequence[str],
-        optimizer: Callable[[Iterable[dict[str, Any]]], Optimizer],
-        schedule: Schedule,
-        length: float,
-        position: Callable[[int], float] | None = None,
-        weight_decay: float = 0.01,
-        layer_decay: float = 1.0,
-        log_every: int = 10,
-    ) -> None:
+    def __init__(self, *, model: TaskModel, labels: Sequence[str], recipe: Recipe) -> None:
         """Put together what trains.
 
         Args:
             model: the encoder with the head of the task.
             labels: names of the classes, in the order of the outputs.
-            optimizer: from parameter groups to an optimizer; its learning rate is the schedule's peak.
-            schedule: the multiplier of the learning rate.
-            length: of training, in steps or seconds.
-            position: where training stands, from the number of optimizer steps; ``None`` counts the steps.
-            weight_decay: of matrices; biases and norms never decay.
-            layer_decay: the learning rate of each layer, as a share of that of the layer above.
-            log_every: optimizer steps between two rows of the training metrics.
+            recipe: how it is trained.
         """
         super().__init__()
         self.model = model
         self.labels = list(labels)
-        self.make_optimizer = optimizer
-        self.schedule = schedule
-        self.length = length
-        self.position = position or float
-        self.weight_decay = weight_decay
-        self.layer_decay = layer_decay
-        self.log_every = log_every
+        self.recipe = recipe
         self.optimizer_state: dict[str, Tensor | float] = {}
         self.logged_step = 0
         self._loss: Tensor | None = None  # (2,) float64, summed losses and labels since the last row
@@ -109,7 +109,8 @@ class FineTuning(LightningModule, ABC, Generic[E]):
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """The optimizer over groups of parameters, and the schedule as a function of the step."""
-        optimizer = self.make_optimizer(parameter_groups(self.model, self.weight_decay, self.layer_decay))
+        recipe = self.recipe
+        optimizer = recipe.optimizer(parameter_groups(self.model, recipe.weight_decay, recipe.layer_decay))
         rates: list[Callable[[int], float]] = [
             partial(self._rate, scale=group.get("lr_scale", 1.0)) for group in optimizer.param_groups
         ]
@@ -117,7 +118,7 @@ class FineTuning(LightningModule, ABC, Generic[E]):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def _rate(self, step: int, *, scale: float) -> float:
-        return scale * self.schedule(self.position(step), self.length)
+        return scale * self.recipe.schedule(self.recipe.position(step), self.recipe.length)
 
     def training_step(self, batch: TaskBatch, _: int) -> Tensor:
         """This micro-batch's part of the global loss."""
@@ -128,9 +129,9 @@ class FineTuning(LightningModule, ABC, Generic[E]):
         return loss / batch.global_labels * self.trainer.accumulate_grad_batches * self.trainer.world_size
 
     def on_train_batch_end(self, *_: Any) -> None:
-        """After every ``log_every``-th optimizer step: the mean loss since the last time."""
+        """After every ``recipe.log_every``-th optimizer step: the mean loss since the last time."""
         step = self.trainer.global_step
-        if step % self.log_every == 0 and step != self.logged_step and self._loss is not None:
+        if step % self.recipe.log_every == 0 and step != self.logged_step and self._loss is not None:
             self.logged_step = step
             loss, labels = self.trainer.strategy.reduce(self._loss, reduce_op="sum").tolist()
             # Every micro-batch carries the count of its whole global batch.

@@ -1,13 +1,12 @@
 """Extractive question answering: where in a passage the answer begins and ends."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.optim import Optimizer
 
 from cloze.batch import IGNORED_LABEL, Packed, TaskBatch
 from cloze.data.downstream.examples import QuestionExample
@@ -16,9 +15,8 @@ from cloze.data.downstream.module import Split
 from cloze.errors import InputError
 from cloze.metrics.answers import AnswerScore, Language, Threshold, answer_score, best_threshold, mean_score
 from cloze.model.task_heads import TaskModel
-from cloze.optim.schedules import Schedule
 from cloze.tasks.answer_spans import best_answers
-from cloze.tasks.finetuning import FineTuning, Prediction
+from cloze.tasks.finetuning import FineTuning, Prediction, Recipe
 
 
 class QuestionAnswering(FineTuning[QuestionExample]):
@@ -34,7 +32,7 @@ class QuestionAnswering(FineTuning[QuestionExample]):
         language: by whose rules answers are compared, see `cloze.metrics.answers`.
         n_best: answers to tell of each question (run_squad.py).
         max_answer_length: tokens of the longest answer (run_squad.py).
-        model: and all that follow: see `cloze.tasks.finetuning.FineTuning`.
+        model, labels, recipe: see `cloze.tasks.finetuning.FineTuning`.
 
     Attributes:
         no_answer_threshold: the one in force, in the unit of logits.
@@ -57,25 +55,9 @@ class QuestionAnswering(FineTuning[QuestionExample]):
         max_answer_length: int = 30,
         model: TaskModel,
         labels: Sequence[str],
-        optimizer: Callable[[Iterable[dict[str, Any]]], Optimizer],
-        schedule: Schedule,
-        length: float,
-        position: Callable[[int], float] | None = None,
-        weight_decay: float = 0.01,
-        layer_decay: float = 1.0,
-        log_every: int = 10,
+        recipe: Recipe,
     ) -> None:
-        super().__init__(
-            model=model,
-            labels=labels,
-            optimizer=optimizer,
-            schedule=schedule,
-            length=length,
-            position=position,
-            weight_decay=weight_decay,
-            layer_decay=layer_decay,
-            log_every=log_every,
-        )
+        super().__init__(model=model, labels=labels, recipe=recipe)
         for name, value in (("n_best", n_best), ("max_answer_length", max_answer_length)):
             if value < 1:
                 raise InputError(f"task.module.{name}={value}: must be at least 1")

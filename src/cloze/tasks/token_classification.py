@@ -1,22 +1,18 @@
 """A tag for every word: entities."""
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Literal
+from collections.abc import Sequence
 
 import numpy as np
-import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.optim import Optimizer
 
 from cloze.batch import IGNORED_LABEL, TaskBatch
 from cloze.data.downstream.examples import TaggedExample
 from cloze.data.downstream.items import Item
-from cloze.errors import InputError
 from cloze.metrics.entities import entities, entity_scores
 from cloze.model.task_heads import TaskModel
-from cloze.optim.schedules import Schedule
-from cloze.tasks.finetuning import FineTuning, Prediction
+from cloze.tasks.class_weights import ClassWeights, check_class_weights, scaled_class_weights
+from cloze.tasks.finetuning import FineTuning, Prediction, Recipe
 
 
 class TokenClassification(FineTuning[TaggedExample]):
@@ -25,7 +21,7 @@ class TokenClassification(FineTuning[TaggedExample]):
     Args:
         class_weights: factors of the losses of the tags, in the order of `labels`, scaled so that their mean over the
             words of the training split is 1; ``balanced`` gives every tag the same part in the loss.
-        model: and all that follow: see `cloze.tasks.finetuning.FineTuning`.
+        model, labels, recipe: see `cloze.tasks.finetuning.FineTuning`.
 
     Raises:
         InputError: weights that do not fit the labels.
@@ -38,38 +34,16 @@ class TokenClassification(FineTuning[TaggedExample]):
     def __init__(
         self,
         *,
-        class_weights: Literal["balanced"] | Sequence[float] | None = None,
+        class_weights: ClassWeights = None,
         model: TaskModel,
         labels: Sequence[str],
-        optimizer: Callable[[Iterable[dict[str, Any]]], Optimizer],
-        schedule: Schedule,
-        length: float,
-        position: Callable[[int], float] | None = None,
-        weight_decay: float = 0.01,
-        layer_decay: float = 1.0,
-        log_every: int = 10,
+        recipe: Recipe,
     ) -> None:
-        super().__init__(
-            model=model,
-            labels=labels,
-            optimizer=optimizer,
-            schedule=schedule,
-            length=length,
-            position=position,
-            weight_decay=weight_decay,
-            layer_decay=layer_decay,
-            log_every=log_every,
-        )
+        super().__init__(model=model, labels=labels, recipe=recipe)
         self.weights = class_weights
         self.class_weights: Tensor | None
         self.register_buffer("class_weights", None, persistent=False)
-        if not (class_weights is None or class_weights == "balanced") and (
-            len(class_weights) != len(self.labels) or min(float(weight) for weight in class_weights) <= 0
-        ):
-            raise InputError(
-                f"task.module.class_weights={class_weights}: must be balanced, or a positive number for each of"
-                f" {', '.join(self.labels)}"
-            )
+        check_class_weights(class_weights, self.labels)
 
     def setup(self, stage: str) -> None:
         """Weights of tags are scaled by how often each occurs in training."""
@@ -77,9 +51,7 @@ class TokenClassification(FineTuning[TaggedExample]):
             items: Sequence[Item] = self.trainer.datamodule.splits["train"].items  # type: ignore[attr-defined]
             labels = np.concatenate([item.labels[item.origin] for item in items])
             counts = np.bincount(labels, minlength=len(self.labels))
-            weights = 1 / np.maximum(counts, 1) if self.weights == "balanced" else np.array(self.weights, np.float64)
-            scaled = weights * counts.sum() / (weights * counts).sum()
-            self.class_weights = torch.tensor(scaled, dtype=torch.float32, device=self.device)
+            self.class_weights = scaled_class_weights(self.weights, counts).to(self.device)
 
     def step(self, batch: TaskBatch) -> tuple[Tensor, Tensor]:
         """The sum of the cross entropies of the labelled tokens, and the logits (N, L)."""

@@ -3,13 +3,13 @@
 import re
 import sys
 import zipfile
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from cloze.data.downstream.examples import TaggedExample
+from cloze.data.downstream.split_files import SplitFiles
 from cloze.data.downstream.table_files import JSON_SUFFIXES, BadRowError, Table, TableFormat, is_hub, read_table
 from cloze.errors import InputError
 from cloze.metrics.entities import bio2
@@ -30,7 +30,7 @@ class Sentence(NamedTuple):
 
 
 @dataclass(kw_only=True)
-class TaggedFiles:
+class TaggedFiles(SplitFiles):
     """Sentences of words with a tag each.
 
     A ``.jsonl`` or ``.parquet`` file (or ``hub:NAME[:CONFIG[:SPLIT]]``) has a sentence a row, in two lists. Any other
@@ -40,39 +40,15 @@ class TaggedFiles:
     in every usual scheme and given as BIO2, see `cloze.metrics.entities.bio2`.
 
     Attributes:
-        train: path of the training split.
-        dev: path, or several with their names: ``{news: FILE, tweets: FILE}``.
-        test: as `dev`; its tags may be absent.
         text: where the words are: position of the column (from 0, or -1 for the last), by default 0; or name of the
             list, by default ``words``.
         label: where the tags are: by default -1, or ``tags``.
         document: name of the value that the sentences of a document share, one after the other.
-        homepage: where the data set is found, for the message when a file is absent.
-        counts: stays empty, since nothing is left out.
     """
 
-    train: str | None = None
-    dev: str | Mapping[str, str] | None = None
-    test: str | Mapping[str, str] | None = None
     text: int | str | None = None
     label: int | str | None = None
     document: str | None = None
-    homepage: str | None = None
-    counts: Counter[str] = field(default_factory=Counter, init=False)
-
-    @property
-    def splits(self) -> list[str]:
-        """Those given."""
-        return list(self._paths())
-
-    def _paths(self) -> dict[str, str]:
-        paths: dict[str, str] = {}
-        for split, given in (("train", self.train), ("dev", self.dev), ("test", self.test)):
-            if isinstance(given, Mapping):
-                paths |= {f"{split}_{name}": path for name, path in given.items()}
-            elif given is not None:
-                paths[split] = given
-        return paths
 
     def read(self, split: str) -> list[TaggedExample]:
         """The sentences of a split, in order.
@@ -100,15 +76,13 @@ class TaggedFiles:
         return examples
 
     def _sentences(self, split: str) -> Iterator[Sentence]:
-        path = self._paths()[split]
+        path = self.paths()[split]
         if is_hub(path):
             return self._listed(read_table(path, split, TableFormat()))
         path = str(Path(path).expanduser())
         archive, in_archive, member = path.rpartition(".zip/")
         file = Path(f"{archive}.zip" if in_archive else path)
-        if not file.is_file():
-            found = f" (the data set is found at {self.homepage})" if self.homepage else ""
-            raise InputError(f"{file}: there is no such file{found}; set task.data.{split.replace('_', '.', 1)}=FILE")
+        self.check_file(file, split)
         if in_archive or file.suffix == ".zip":
             return self._columns(path, _unzipped(file, member))
         suffix = Path(file.stem).suffix if file.suffix in COMPRESSIONS else file.suffix

@@ -53,9 +53,9 @@ class QuestionFiles(Tables[QuestionExample]):
             InputError: the file is missing or not as it should be, two questions have the same id, or one has no answer
                 where all should have one.
         """
-        path = Path(self._paths()[split]).expanduser()
+        path = Path(self.paths()[split]).expanduser()
         if is_squad_json(path):
-            self._check_file(str(path), split)
+            self.check_file(path, split)
             examples = read_squad_json(path, labelled=not split.startswith("test"))
         else:
             examples = super().read(split)

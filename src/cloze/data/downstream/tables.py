@@ -1,7 +1,6 @@
 """Examples from tables: texts and pairs with a class, a score or several labels; beginnings with choices."""
 
 from abc import ABC, abstractmethod
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,6 +21,7 @@ from cloze.data.downstream.cells import (
 )
 from cloze.data.downstream.classification import Problem
 from cloze.data.downstream.examples import ChoiceExample, Example, TextExample
+from cloze.data.downstream.split_files import SplitFiles
 from cloze.data.downstream.table_files import BadRowError, Quoting, Table, TableFormat, is_hub, read_table
 from cloze.errors import InputError
 
@@ -31,48 +31,24 @@ E = TypeVar("E", bound=Example)
 
 
 @dataclass(kw_only=True)
-class Tables(ABC, Generic[E]):
+class Tables(SplitFiles, ABC, Generic[E]):
     """What the tables of all shapes have in common.
 
     A path is a ``.csv``, ``.tsv``, ``.txt`` (tabs), ``.jsonl`` or ``.parquet`` file, or ``hub:NAME[:CONFIG[:SPLIT]]``.
 
     Attributes:
-        train: path of the training split.
-        dev: path, or several with their names: ``{matched: FILE, mismatched: FILE}``.
-        test: as `dev`; its labels may be absent.
         id: the column that names the examples; without it they are numbered from 0.
         delimiter: between two cells; auto goes by the suffix.
         quoting: auto lets cells stand in quotes unless the delimiter is a tab.
         header: whether CSV and TSV files begin with the columns' names; auto says so when a column is given by name.
         on_bad_row: ``stop``, or ``skip`` and count rows with too few or too many columns, without text or label.
-        homepage: where the data set is found, for the message when a file is absent.
-        counts: rows that were skipped.
     """
 
-    train: str | None = None
-    dev: str | Mapping[str, str] | None = None
-    test: str | Mapping[str, str] | None = None
     id: Column | None = None
     delimiter: str = "auto"
     quoting: Quoting = "auto"
     header: Literal["auto"] | bool = "auto"
     on_bad_row: Literal["stop", "skip"] = "stop"
-    homepage: str | None = None
-    counts: Counter[str] = field(default_factory=Counter, init=False)
-
-    @property
-    def splits(self) -> list[str]:
-        """Those given."""
-        return list(self._paths())
-
-    def _paths(self) -> dict[str, str]:
-        paths: dict[str, str] = {}
-        for split, given in (("train", self.train), ("dev", self.dev), ("test", self.test)):
-            if isinstance(given, Mapping):
-                paths |= {f"{split}_{name}": path for name, path in given.items()}
-            elif given is not None:
-                paths[split] = given
-        return paths
 
     def read(self, split: str) -> list[E]:
         """The examples of a split.
@@ -80,10 +56,10 @@ class Tables(ABC, Generic[E]):
         Raises:
             InputError: the file is missing, has not the columns, or a row is not as it should be.
         """
-        path = self._paths()[split]
+        path = self.paths()[split]
         if not is_hub(path):
             path = str(Path(path).expanduser())
-            self._check_file(path, split)
+            self.check_file(path, split)
         header = self.header
         if header == "auto":
             header = any(isinstance(column, str) for column in self.columns(split))
@@ -104,18 +80,6 @@ class Tables(ABC, Generic[E]):
                     ) from None
                 self.counts[f"rows skipped: {bad.kind}"] += 1
         return examples
-
-    def _check_file(self, path: str, split: str) -> None:
-        key = "task.data." + split.replace("_", ".", 1)
-        if Path(path).is_dir():
-            raise InputError(f"{path}: is a folder; set {key} to a file in it")
-        if not Path(path).exists():
-            if self.homepage is None:
-                raise InputError(f"{path}: there is no such file; set {key}=FILE")
-            raise InputError(
-                f"{path}: there is no such file (the data set is found at {self.homepage}); set {key}=FILE, or"
-                " datasets=FOLDER to the folder of all benchmarks"
-            )
 
     @abstractmethod
     def columns(self, split: str) -> Sequence[Column]:
