@@ -3,21 +3,27 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+import yaml
+
 from cloze.config.arguments import conf_folder, groups
 from tests.command import Command
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
-def test_help_lists_every_group_and_option(train: Command) -> None:
-    result = train("--help")
+@pytest.mark.parametrize("name", ["train", "finetune"])
+def test_help_lists_every_group_and_option(name: str, request: pytest.FixtureRequest) -> None:
+    result = request.getfixturevalue(name)("--help")
     assert result.returncode == 0
     assert result.stderr == ""
-    for group, options in groups(conf_folder()).items():
+    defaults = yaml.safe_load((conf_folder() / f"{name}.yaml").read_text(encoding="utf-8"))["defaults"]
+    options = groups(conf_folder())
+    for group in (group for default in defaults if isinstance(default, dict) for group in default):
         assert f"\n  {group} " in result.stdout
-        for option in options:
+        for option in options[group]:
             assert f" {option} " in result.stdout, f"{group}/{option}"
-    assert "python train.py -m" in result.stdout
+    assert f"python {name}.py -m" in result.stdout
     assert "max_steps" in result.stdout
 
 

@@ -76,7 +76,7 @@ def test_a_run_that_stopped_goes_on_to_the_same_weights(
     train: Command, small_corpus: list[str], tmp_path: Path
 ) -> None:
     words = [*small_corpus, *SHORT, "model.hidden_dropout_prob=0", "model.attention_probs_dropout_prob=0"]
-    stop = "+callbacks.stop={_target_: tests.test_launch.StopAfter, steps: 13}"
+    stop = "+callbacks.stop={_target_: tests.launch.test_pretraining.StopAfter, steps: 13}"
 
     whole = train(*words, "run=whole")
     assert whole.returncode == 0, whole.stderr

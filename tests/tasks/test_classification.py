@@ -178,7 +178,7 @@ def test_weights_of_classes_have_a_mean_of_one_over_the_examples() -> None:
         (Classification, {"metrics": ["acuracy"]}, r"'acuracy' is no metric of single_label; did you mean accuracy\?"),
         (Classification, {"metrics": ["f1"]}, "f1 is for two classes, here are 3; choose macro_f1"),
         (Regression, {"metrics": ["f1"]}, "'f1' is no metric of regression; known: pearson, spearman"),
-        (Regression, {"class_weights": "balanced"}, "are for one class of several, not for regression"),
+        (Regression, {"class_weights": "balanced"}, "is for one class of several, not for regression"),
         (
             Classification,
             {"class_weights": [1.0, 2.0]},

@@ -266,5 +266,5 @@ def test_class_weights(tmp_path: Path) -> None:
 
 def test_class_weights_that_do_not_fit() -> None:
     for weights in ([1, 2], [1, 1, 1, 1, 0], "even"):
-        with pytest.raises(InputError, match=r"task\.module\.class_weights=.* O, B-LOC, I-LOC"):
+        with pytest.raises(InputError, match=r"task\.module\.class_weights=.* 'O', 'B-LOC', 'I-LOC'"):
             tagger(small_tokenizer(), LABELS, class_weights=weights)

@@ -31,10 +31,9 @@ def help_text(conf: Path, name: str) -> str:
         for option in options.get(match["group"], []):
             mark = "*" if option == match["option"] else " "
             lines.append(f"    {mark} {option:<22} {_first_comment(conf / match['group'] / f'{option}.yaml')}".rstrip())
-    lines += [
-        *([""] if chosen else []),
-        "Values: KEY=VALUE, nested as SECTION.KEY=VALUE; those of the groups are in conf/GROUP/OPTION.yaml",
-    ]
+    if chosen:
+        lines.append("")
+    lines.append("Values: KEY=VALUE, nested as SECTION.KEY=VALUE; those of the groups are in conf/GROUP/OPTION.yaml")
     lines += [f"  {line}".rstrip() for line in values]
     return "\n".join([*lines, "", OPTIONS])
 

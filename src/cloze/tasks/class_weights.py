@@ -23,7 +23,7 @@ def check_class_weights(weights: ClassWeights, labels: Sequence[str]) -> None:
         return
     if len(weights) != len(labels) or min(float(weight) for weight in weights) <= 0:
         raise InputError(
-            f"task.module.class_weights={list(weights)}: must be balanced, or a positive number for each of "
+            f"task.module.class_weights={weights}: must be balanced, or a positive number for each of "
             f"{', '.join(map(repr, labels))}"
         )
 
