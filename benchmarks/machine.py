@@ -17,8 +17,9 @@ def describe_machine() -> dict[str, str]:
     if cpuinfo.exists():
         names = [line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
         cpu = names[0] if names else cpu
+    allowed, cores = len(os.sched_getaffinity(0)), os.cpu_count()
     return {
-        "machine": f"{cpu}, {os.cpu_count()} cores",
+        "machine": f"{cpu}, {cores if allowed == cores else f'{allowed} of {cores}'} cores",
         "versions": f"Python {platform.python_version()}, torch {version('torch')}",
         "date": dt.datetime.now(tz=dt.UTC).date().isoformat(),
     }

@@ -36,13 +36,13 @@ class Setting:
 
 SETTINGS = {
     #                         task         metric     epochs  lr
-    "rte": Setting(task="glue/rte", metric="accuracy", epochs=3, lr=5e-5),
-    "mrpc": Setting(task="glue/mrpc", metric="f1", epochs=3, lr=5e-5),
+    "rte": Setting(task="glue/rte", metric="accuracy", epochs=2, lr=5e-5),
+    "mrpc": Setting(task="glue/mrpc", metric="f1", epochs=2, lr=5e-5),
     "stsb": Setting(task="glue/stsb", metric="spearman", epochs=2, lr=5e-5),
-    "cola": Setting(task="glue/cola", metric="matthews", epochs=3, lr=1e-4),
-    "sst2": Setting(task="glue/sst2", metric="accuracy", epochs=2, lr=5e-5),
+    "cola": Setting(task="glue/cola", metric="matthews", epochs=2, lr=1e-4),
+    "sst2": Setting(task="glue/sst2", metric="accuracy", epochs=1, lr=5e-5),
     "wnut17": Setting(task="wnut17", metric="f1", epochs=3, lr=1e-4),
-    "squad": Setting(task="squad", metric="f1", epochs=2, lr=1e-4, max_length=384),
+    "squad": Setting(task="squad", metric="f1", epochs=1, lr=1e-4, max_length=384),
     "codah": Setting(task="codah", metric="accuracy", epochs=2, lr=5e-5, batch_size=16),
 }
 SUBSET = 8000  # training rows of CoLA and SST-2

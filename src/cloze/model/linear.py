@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-SMALLEST = 1 << 28
+SMALLEST = 1 << 25
 """Multiplications below which the choice costs more than it gains."""
 
 
@@ -60,6 +60,11 @@ class _OneDNNLinear(torch.autograd.Function):
         return _product(x, weight, bias)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         x, weight = ctx.saved_tensors
-        return _product(grad, weight.T, None), grad.T @ x, grad.sum(0)
+        grad_x = _product(grad, weight.T, None) if ctx.needs_input_grad[0] else None
+        if not ctx.needs_input_grad[1]:  # a frozen layer
+            return grad_x, None, grad.sum(0) if ctx.needs_input_grad[2] else None
+        # MKL is faster with the larger side first.
+        wide = weight.shape[0] >= weight.shape[1]
+        return grad_x, grad.T @ x if wide else (x.T @ grad).T, grad.sum(0)

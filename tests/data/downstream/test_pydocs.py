@@ -7,8 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from cloze.data.downstream.examples import TextExample
-from cloze.data.downstream.pydocs import BUCKETS, LibraryOfPassage, SummaryOfBody, names_of, without_names
+from cloze.data.downstream.examples import Example, TaggedExample, TextExample
+from cloze.data.downstream.pydocs import (
+    BUCKETS,
+    MASKED_NAME,
+    WORD,
+    LibraryOfPassage,
+    WrongWords,
+    names_of,
+    without_names,
+)
 from cloze.errors import InputError
 
 SMALL = ("hydra", "networkx", "rich")
@@ -26,12 +34,12 @@ def library(cache: str) -> dict[str, list[TextExample]]:
 
 
 @pytest.fixture(scope="module")
-def pairs(cache: str) -> dict[str, list[TextExample]]:
-    source = SummaryOfBody(libraries=SMALL, train_examples=60, dev_examples=10, test_examples=10, cache=cache)
+def wrong(cache: str) -> dict[str, list[TaggedExample]]:
+    source = WrongWords(libraries=SMALL, train_examples=60, dev_examples=10, test_examples=10, cache=cache)
     return {split: source.read(split) for split in source.splits}
 
 
-def module_of(example: TextExample) -> str:
+def module_of(example: Example) -> str:
     return example.where.partition(", line ")[0]
 
 
@@ -44,35 +52,28 @@ def test_which_library(library: dict[str, list[TextExample]]) -> None:
         assert f"/{example.label}/" in module_of(example)
 
 
-def test_half_of_the_pairs_belong_together(pairs: dict[str, list[TextExample]]) -> None:
-    for found in pairs.values():
-        counts = Counter(example.label for example in found)
-        assert set(counts) == {"same", "other"}
-        assert abs(counts["same"] - counts["other"]) <= len(SMALL)
-        assert len({example.text for example in found}) == len({example.text_pair for example in found}) == len(found)
-
-
-def test_a_pair_is_in_its_docstring_when_it_belongs_together(pairs: dict[str, list[TextExample]]) -> None:
-    for example in pairs["dev"]:
+def test_wrong_words_are_some_and_not_those_of_the_docstring(wrong: dict[str, list[TaggedExample]]) -> None:
+    tags = [tag for found in wrong.values() for example in found for tag in example.tags or ()]
+    assert set(tags) == {"O", "B-WRONG"}
+    assert 0.05 < tags.count("B-WRONG") / len(tags) < 0.13  # of the words; punctuation stays
+    for example in wrong["dev"]:
         file, _, line = example.where.partition(", line ")
         lines = Path(file).read_text(encoding="utf-8").splitlines()[int(line) - 1 : int(line) + 100]
-        below = " ".join(" ".join(lines).replace("`", "").split())
-        first_words = " ".join((example.text_pair or "").split()[:2])
-        if example.label == "same" and "package" not in first_words:
-            assert first_words in below
+        there = {word.lower() for word in WORD.findall(" ".join(lines).replace("_", " _ "))} | {MASKED_NAME}
+        right = [word for word, tag in zip(example.words, example.tags or (), strict=True) if tag == "O"]
+        assert sum(word.lower() in there for word in right) > 0.9 * len(right)
 
 
 def test_no_module_and_no_text_is_in_two_splits(
-    library: dict[str, list[TextExample]], pairs: dict[str, list[TextExample]]
+    library: dict[str, list[TextExample]], wrong: dict[str, list[TaggedExample]]
 ) -> None:
-    for task in (library, pairs):
-        for part in (module_of, lambda example: example.text):
-            values = [{part(example) for example in found} for found in task.values()]
-            assert not values[0] & values[1]
-            assert not values[0] & values[2]
-            assert not values[1] & values[2]
-        texts = [example.text for found in task.values() for example in found]
-        assert len(set(texts)) == len(texts)
+    texts = [example.text for found in library.values() for example in found]
+    assert len(set(texts)) == len(texts)
+    for task in (library, wrong):
+        values = [{module_of(example) for example in found} for found in task.values()]
+        assert not values[0] & values[1]
+        assert not values[0] & values[2]
+        assert not values[1] & values[2]
 
 
 def test_names_of_libraries_are_hidden(library: dict[str, list[TextExample]]) -> None:
@@ -85,7 +86,7 @@ def test_names_of_libraries_are_hidden(library: dict[str, list[TextExample]]) ->
 
 
 def test_every_run_has_the_same_examples(
-    library: dict[str, list[TextExample]], pairs: dict[str, list[TextExample]], cache: str, tmp_path: Path
+    library: dict[str, list[TextExample]], wrong: dict[str, list[TaggedExample]], cache: str, tmp_path: Path
 ) -> None:
     program = (
         "import sys; from cloze.data.downstream.pydocs import LibraryOfPassage\n"

@@ -65,7 +65,7 @@ class TaskData(LightningDataModule, Generic[E]):
             features: from examples to items.
             batch_size: items of a global batch; or
             batch_tokens: tokens of a global batch.
-            group_by_length: items of similar length come together.
+            group_by_length: items of similar length come together, from random pools of fifty batches.
             seed: of the order.
             evaluation_tokens: of a batch in evaluation and prediction, at most.
 

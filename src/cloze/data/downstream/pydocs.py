@@ -1,4 +1,4 @@
-"""Tasks made of the documentation installed with Python: nothing to download, and every docstring has its label.
+"""Tasks made of the documentation installed with Python: nothing to download.
 
 Whole modules go to train, dev or test, by a hash of their path, and no passage comes twice. Pre-training on the same
 documentation has seen the text, but not a label.
@@ -9,6 +9,7 @@ import hashlib
 import inspect
 import itertools
 import json
+import random
 import re
 import sys
 import sysconfig
@@ -16,15 +17,17 @@ import warnings
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
-from cloze.data.downstream.examples import TextExample
+from cloze.data.downstream.examples import Example, TaggedExample, TextExample
 from cloze.errors import InputError
 from cloze.text.atomic import write_atomically
 from cloze.text.sources.docstrings import paragraphs
 from cloze.text.sources.pydocs import PythonDocs
+
+E = TypeVar("E", bound=Example)
 
 STANDARD_LIBRARY = "python"
 LIBRARIES = (
@@ -38,6 +41,7 @@ MODULE_PASSAGES = 8
 
 SHORT_NAMES = r"pyplot|python|\b(?:mpl|np|nx|plt)\b"
 MASKED_NAME = "package"
+WORD = re.compile(r"\w+|[^\w\s]")
 
 
 class Passage(NamedTuple):
@@ -49,7 +53,7 @@ class Passage(NamedTuple):
 
 
 @dataclass(kw_only=True)
-class PydocsTask(ABC):
+class PydocsTask(ABC, Generic[E]):
     """Examples from the docstrings of some libraries; those not installed are left out and counted.
 
     Attributes:
@@ -57,7 +61,7 @@ class PydocsTask(ABC):
         train_examples: of each library, or fewer where it has fewer.
         dev_examples: of each library.
         test_examples: of each library.
-        cache: the folder that keeps the examples for the next run, since reading the modules takes some ten seconds.
+        cache: the folder that keeps the passages for the next run, since reading the modules takes some ten seconds.
         counts: libraries and passages that were left out.
     """
 
@@ -67,31 +71,31 @@ class PydocsTask(ABC):
     test_examples: int = 100
     cache: str = "data/pydocs_tasks"
     counts: Counter[str] = field(default_factory=Counter, init=False)
-    _examples: dict[str, list[TextExample]] = field(default_factory=dict, init=False, repr=False)
+    _passages: dict[str, list[Passage]] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def splits(self) -> list[str]:
         """All three."""
         return list(SPLITS)
 
-    def read(self, split: str) -> list[TextExample]:
+    def read(self, split: str) -> list[E]:
         """The examples of a split, libraries by turns.
 
         Raises:
             InputError: fewer than two of the libraries are installed.
         """
-        if not self._examples:
+        if not self._passages:
             file = self._file()
             if not file.exists():
                 self._write(file)
             content = json.loads(file.read_text(encoding="utf-8"))
             self.counts.update(content["counts"])
-            self._examples = {split: [TextExample(**row) for row in content[split]] for split in SPLITS}
-        return self._examples[split]
+            self._passages = {split: [Passage(*fields) for fields in content[split]] for split in SPLITS}
+        return list(self.examples(self._passages[split]))
 
     def _file(self) -> Path:
         """Named after all that the examples depend on."""
-        settings = {name: value for name, value in vars(self).items() if name not in ("cache", "counts", "_examples")}
+        settings = {name: value for name, value in vars(self).items() if name not in ("cache", "counts", "_passages")}
         code = [inspect.getsource(sys.modules[module]) for module in (__name__, paragraphs.__module__)]
         depends = [type(self).__name__, settings, code, PythonDocs().fingerprint(), sys.prefix]
         digest = hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()
@@ -99,20 +103,19 @@ class PydocsTask(ABC):
 
     def _write(self, file: Path) -> None:
         counts: Counter[str] = Counter()
-        passages = self._passages(counts)
-        content = {split: list(map(asdict, self.examples(passages[split]))) for split in SPLITS}
+        content = {"counts": counts, **self._collect(counts)}
         file.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(file, json.dumps({"counts": counts, **content}, ensure_ascii=False).encode())
+        write_atomically(file, json.dumps(content, ensure_ascii=False).encode())
 
     @abstractmethod
     def is_enough(self, texts: Sequence[str]) -> bool:
         """Whether the paragraphs of a docstring make a passage."""
 
     @abstractmethod
-    def examples(self, passages: Sequence[Passage]) -> Iterator[TextExample]:
+    def examples(self, passages: Sequence[Passage]) -> Iterator[E]:
         """The examples of a split's passages."""
 
-    def _passages(self, counts: Counter[str]) -> dict[str, list[Passage]]:
+    def _collect(self, counts: Counter[str]) -> dict[str, list[Passage]]:
         sizes = {"train": self.train_examples, "dev": self.dev_examples, "test": self.test_examples}
         by_turns: dict[str, list[list[Passage]]] = {split: [] for split in SPLITS}
         seen: set[str] = set()
@@ -149,7 +152,7 @@ class PydocsTask(ABC):
 
 
 @dataclass(kw_only=True)
-class LibraryOfPassage(PydocsTask):
+class LibraryOfPassage(PydocsTask[TextExample]):
     """Which library a passage of its documentation comes from.
 
     Attributes:
@@ -172,39 +175,44 @@ class LibraryOfPassage(PydocsTask):
 
 
 @dataclass(kw_only=True)
-class SummaryOfBody(PydocsTask):
-    """Whether the first paragraph of a docstring belongs to the others; half of them are from the same library's next.
+class WrongWords(PydocsTask[TaggedExample]):
+    """Which words of a passage do not belong there: some have been put in place of others, at random.
+
+    The discriminator's question of ELECTRA (Clark et al. 2020, section 2) with labels for everyone to see. What a
+    masked language model has learned answers it; counts of words do not.
 
     Attributes:
-        min_words: of the other paragraphs.
-        max_words: after which they are cut.
+        min_words: of a passage.
+        max_words: after which a passage is cut; punctuation counts.
+        share: of the words that are replaced, by words of other passages.
+        seed: of the replacements.
     """
 
+    train_examples: int = 700
+    dev_examples: int = 60
+    test_examples: int = 60
     min_words: int = 8
-    max_words: int = 60
+    max_words: int = 40
+    share: float = 0.12
+    seed: int = 1
 
     def is_enough(self, texts: Sequence[str]) -> bool:
-        """Whether there is a summary and words enough after it."""
-        return sum(len(text.split()) for text in texts[1:]) >= self.min_words
+        """Whether there are words enough."""
+        return sum(len(text.split()) for text in texts) >= self.min_words
 
-    def examples(self, passages: Sequence[Passage]) -> Iterator[TextExample]:
-        """Every summary and every body once; those of the negatives of a library are shifted by one."""
-        order: dict[str, list[int]] = {}
-        for number, passage in enumerate(passages):
-            order.setdefault(passage.library, []).append(number)
-        body_of = list(range(len(passages)))
-        for numbers in order.values():
-            negatives = numbers[1::2]
-            for number, other in zip(negatives, negatives[1:] + negatives[:1], strict=True):
-                body_of[number] = other
-        for number, passage in enumerate(passages):
-            words = " ".join(passages[body_of[number]].paragraphs[1:]).split()[: self.max_words]
-            yield TextExample(
-                id=str(number),
-                where=passage.where,
-                text=passage.paragraphs[0],
-                text_pair=" ".join(words),
-                label="same" if body_of[number] == number else "other",
+    def examples(self, passages: Sequence[Passage]) -> Iterator[TaggedExample]:
+        """One a passage; the tag of a word that was put there is B-WRONG."""
+        texts = [WORD.findall(" ".join(passage.paragraphs))[: self.max_words] for passage in passages]
+        others = [word for words in texts for word in words if word.isalpha() and word != MASKED_NAME]
+        draw = random.Random(self.seed).random
+        for number, (passage, words) in enumerate(zip(passages, texts, strict=True)):
+            shown, tags = list(words), ["O"] * len(words)
+            for place, word in enumerate(words):
+                if word.isalpha() and draw() < self.share:
+                    shown[place] = others[int(draw() * len(others))]
+                    tags[place] = "O" if shown[place].lower() == word.lower() else "B-WRONG"
+            yield TaggedExample(
+                id=str(number), where=passage.where, words=tuple(shown), tags=tuple(tags), document=number
             )
 
 
