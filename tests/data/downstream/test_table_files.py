@@ -125,16 +125,22 @@ def test_a_long_document_is_one_cell(tmp_path: Path) -> None:
 def test_a_folder_as_a_data_set_of_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     datasets = pytest.importorskip("datasets", reason="the package datasets (extra: hub) is not installed")
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
-    kind = datasets.Features({"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["no", "yes"])})
-    data = datasets.Dataset.from_dict({"text": ["a", "b", "c"], "label": [1, 0, -1]}, features=kind)
+    label = datasets.ClassLabel(names=["no", "yes"])
+    kind = datasets.Features({"text": datasets.Value("string"), "label": label, "tags": datasets.List(label)})
+    content = {"text": ["a", "b", "c"], "label": [1, 0, -1], "tags": [[0, 1], [], [1]]}
+    data = datasets.Dataset.from_dict(content, features=kind)
     folder = tmp_path / "set"
     folder.mkdir()
     data.to_parquet(folder / "train.parquet")
     data.select([0]).to_parquet(folder / "validation.parquet")
     table = read_table(f"hub:{folder}", "train", PLAIN)
-    assert (table.name, table.columns) == (f"hub:{folder}", ("text", "label"))
-    assert list(table.rows) == [(1, ("a", "yes")), (2, ("b", "no")), (3, ("c", None))]
-    assert list(read_table(f"hub:{folder}", "dev", PLAIN).rows) == [(1, ("a", "yes"))]
+    assert (table.name, table.columns) == (f"hub:{folder}", ("text", "label", "tags"))
+    assert list(table.rows) == [
+        (1, ("a", "yes", ["no", "yes"])),
+        (2, ("b", "no", [])),
+        (3, ("c", None, ["yes"])),
+    ]
+    assert list(read_table(f"hub:{folder}", "dev", PLAIN).rows) == [(1, ("a", "yes", ["no", "yes"]))]
     assert len(list(read_table(f"hub:{folder}::train", "test", PLAIN).rows)) == 3
     with pytest.raises(InputError, match=r"cannot be opened \(.*expected hub:NAME"):
         read_table(f"hub:{folder}", "test", PLAIN)

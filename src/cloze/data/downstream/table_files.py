@@ -232,7 +232,19 @@ def _hub_table(path: str, split: str) -> Table:
         raise InputError(f"{path}: cannot be opened ({reason}); expected hub:NAME[:CONFIG[:SPLIT]]") from error
     table: pa.Table = found.with_format("arrow")[:]
     for place, (column, feature) in enumerate(found.features.items()):
-        if isinstance(feature, ClassLabel):  # numbers there, names here; -1 is the hub's "unlabelled"
-            names = [None if n is None or n < 0 else feature.names[n] for n in table[column].to_pylist()]
-            table = table.set_column(place, column, pa.array(names, pa.string()))
+        inner = getattr(feature, "feature", None)  # of a list
+        values = table[column].to_pylist() if isinstance(feature, ClassLabel) or isinstance(inner, ClassLabel) else None
+        if values is None:
+            continue
+        if isinstance(feature, ClassLabel):
+            named = pa.array([_class_name(feature, number) for number in values], pa.string())
+        else:  # the tags of words
+            rows = [None if row is None else [_class_name(inner, number) for number in row] for row in values]
+            named = pa.array(rows, pa.list_(pa.string()))
+        table = table.set_column(place, column, named)
     return _arrow_table(path, table)
+
+
+def _class_name(feature: Any, number: int | None) -> str | None:
+    """Numbers there, names here; -1 is the hub's "unlabelled"."""
+    return None if number is None or number < 0 else feature.names[number]
