@@ -19,6 +19,7 @@ from cloze.data.downstream.examples import Example
 from cloze.data.downstream.items import Item
 from cloze.data.downstream.module import Split, TaskData
 from cloze.model.task_heads import TaskModel
+from cloze.optim.clipping import clip_gradients
 from cloze.optim.groups import parameter_groups
 from cloze.optim.schedules import Schedule
 
@@ -145,11 +146,8 @@ class FineTuning(LightningModule, ABC, Generic[E]):
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Clip the global norm, and keep it, measured before clipping, beside the rate of this very step."""
-        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-        norm = torch.nn.utils.clip_grad_norm_(parameters, gradient_clip_val or float("inf"))
-        rate = max(group["lr"] for group in optimizer.param_groups)
-        self.optimizer_state = {"optim/gradient_norm": norm, "optim/lr": rate}
+        """Clip the global norm, and keep what there is to log of it."""
+        self.optimizer_state = clip_gradients(optimizer, gradient_clip_val)
 
     def validation_step(self, batch: TaskBatch, _: int, dataloader_idx: int = 0) -> None:
         """Keep the outputs until the split is complete."""

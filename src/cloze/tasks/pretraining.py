@@ -12,6 +12,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from cloze.batch import IGNORED_LABEL, PretrainingBatch
 from cloze.model.heads import BertForPreTraining
+from cloze.optim.clipping import clip_gradients
 from cloze.optim.groups import parameter_groups
 from cloze.optim.schedules import Schedule
 
@@ -104,10 +105,8 @@ class Pretraining(LightningModule):
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Clip the global norm, and keep it, measured before clipping, beside the rate of this very step."""
-        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-        norm = torch.nn.utils.clip_grad_norm_(parameters, gradient_clip_val or float("inf"))
-        self.optimizer_state = {"optim/gradient_norm": norm, "optim/lr": optimizer.param_groups[0]["lr"]}
+        """Clip the global norm, and keep what there is to log of it."""
+        self.optimizer_state = clip_gradients(optimizer, gradient_clip_val)
 
     def on_validation_epoch_end(self) -> None:
         """The means over the held-out split."""

@@ -4,7 +4,6 @@ Whole modules go to train, dev or test, by a hash of their path, and no passage 
 documentation has seen the text, but not a label.
 """
 
-import ast
 import hashlib
 import inspect
 import itertools
@@ -13,7 +12,6 @@ import random
 import re
 import sys
 import sysconfig
-import warnings
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -25,7 +23,7 @@ from cloze.data.downstream.examples import Example, TaggedExample, TextExample
 from cloze.errors import InputError
 from cloze.text.atomic import write_atomically
 from cloze.text.sources.docstrings import paragraphs
-from cloze.text.sources.pydocs import PythonDocs
+from cloze.text.sources.pydocs import PythonDocs, module_docstrings
 
 E = TypeVar("E", bound=Example)
 
@@ -140,8 +138,8 @@ class PydocsTask(ABC, Generic[E]):
 
     def _unseen_in(self, library: str, path: Path, seen: set[str], counts: Counter[str]) -> Iterator[Passage]:
         names = names_of(self.libraries)
-        for line, texts in _docstrings(path):
-            masked = tuple(without_names(text, names) for text in texts)
+        for line, docstring in module_docstrings(path) or ():
+            masked = tuple(without_names(text, names) for text in paragraphs(docstring))
             if not self.is_enough(masked):
                 continue
             if seen.intersection(masked):
@@ -242,28 +240,3 @@ def _modules(libraries: Sequence[str]) -> dict[str, list[tuple[Path, str]]]:
         library: [(path, BUCKETS[key % len(BUCKETS)]) for key, path in sorted(found)]
         for library, found in keyed.items()
     }
-
-
-def _docstrings(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """The line and the prose of every docstring of a module, in the order of the text."""
-    source = path.read_bytes()
-    if b'"""' not in source and b"'''" not in source:
-        return
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # invalid escapes in other people's strings
-            tree = ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError):
-        return  # templates, and code for other versions of Python
-    for node in [tree, *_definitions(tree)]:
-        if docstring := ast.get_docstring(node, clean=False):
-            yield node.body[0].lineno, paragraphs(docstring)
-
-
-def _definitions(node: ast.stmt | ast.Module) -> Iterator[ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef]:
-    """Classes and functions, without those inside functions."""
-    if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-        yield node
-    if isinstance(node, ast.Module | ast.ClassDef | ast.If | ast.Try):
-        for child in node.body:
-            yield from _definitions(child)

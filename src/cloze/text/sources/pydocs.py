@@ -74,17 +74,11 @@ class PythonDocs:
         return [Unit(str(path), 0, -1, max(1, int(size * PROSE_SHARE))) for path, size in found]
 
     def documents(self, unit: Unit, counts: Counter[str]) -> Iterator[Document]:
-        source = Path(unit.path).read_bytes()
-        if b'"""' not in source and b"'''" not in source:
+        docstrings = module_docstrings(Path(unit.path))
+        if docstrings is None:
+            counts["unparsable_modules"] += 1
             return
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # invalid escapes in other people's strings
-                tree = ast.parse(source)
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            counts["unparsable_modules"] += 1  # templates, and code for other versions of Python
-            return
-        lines = [line for docstring in _docstrings(tree) for line in paragraphs(docstring)]
+        lines = [line for _, docstring in docstrings for line in paragraphs(docstring)]
         if lines:
             yield Document(lines, unit.path)
 
@@ -104,14 +98,30 @@ def _modules(root: Path) -> Iterator[tuple[Path, int]]:
                 yield path, path.stat().st_size
 
 
-def _docstrings(tree: ast.Module) -> Iterator[str]:
-    """Docstrings of a module, its classes and their functions in the order of the text."""
+def module_docstrings(path: Path) -> list[tuple[int, str]] | None:
+    """The line and the text of the docstrings of a module, its classes and their functions, in the order of the text.
+
+    None for a file that is no module of this Python: a template, or code for another version.
+    """
+    source = path.read_bytes()
+    if b'"""' not in source and b"'''" not in source:
+        return []
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # invalid escapes in other people's strings
+            tree = ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+    return list(_docstrings(tree))
+
+
+def _docstrings(tree: ast.Module) -> Iterator[tuple[int, str]]:
     pending: list[ast.stmt | ast.Module] = [tree]
     while pending:
         node = pending.pop()
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             docstring = ast.get_docstring(node, clean=False)
             if docstring:
-                yield docstring
+                yield node.body[0].lineno, docstring
         if isinstance(node, ast.Module | ast.ClassDef | ast.If | ast.Try):
             pending += reversed(node.body)
