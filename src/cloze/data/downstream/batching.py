@@ -27,7 +27,8 @@ class Batching:
         batch_size: items of a batch, as in the paper; or
         batch_tokens: a batch takes items as long as it has at most so many tokens.
         group_by_length: items of similar length come together, from random pools of fifty batches; attention on a CPU
-            then works on many sequences at once.
+            then works on many sequences at once. Packed batches are full without it; and where the length tells the
+            label, it makes batches of one label, from which little is learned.
         seed: of the order.
     """
 
