@@ -1,15 +1,14 @@
 """Rows of tables: CSV, TSV, JSON lines and Parquet files, and data sets of the Hugging Face hub."""
 
 import csv
-import io
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -22,6 +21,7 @@ Quoting = Literal["auto", "none", "quotes"]
 HUB = "hub:"
 HUB_SPLITS = {"train": "train", "dev": "validation", "test": "test"}
 JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
+MOST_CHARACTERS = min(sys.maxsize, 2**31 - 1)
 DELIMITERS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
 
 
@@ -73,6 +73,15 @@ class TableFormat:
     quoting: Quoting = "auto"
     header: bool = True
 
+    def delimiter_of(self, suffix: str) -> str:
+        """The one in force in files of a suffix; empty where neither says it."""
+        return DELIMITERS.get(suffix, "") if self.delimiter == "auto" else self.delimiter
+
+    def rows(self, lines: Iterable[str | BadRowError], delimiter: str, *, most: int = MOST_CHARACTERS) -> Iterator[Row]:
+        """The rows of lines without their line feeds; `most` characters in a cell."""
+        quoted = self.quoting == "quotes" or (self.quoting == "auto" and delimiter != "\t")
+        return _quoted_rows(lines, delimiter, most) if quoted else _plain_rows(lines, delimiter)
+
 
 def is_hub(path: str) -> bool:
     """Whether `path` names a data set of the hub, as ``hub:NAME[:CONFIG[:SPLIT]]``."""
@@ -100,12 +109,13 @@ def read_table(path: str, split: str, layout: TableFormat) -> Table:
         return _parquet_table(path)
     if suffix in JSON_SUFFIXES:
         return _json_table(path, _text(path))
-    delimiter = DELIMITERS.get(suffix, "") if layout.delimiter == "auto" else layout.delimiter
+    delimiter = layout.delimiter_of(suffix)
     if not delimiter:
         known = ", ".join([*DELIMITERS, *JSON_SUFFIXES, ".parquet"])
         raise InputError(f"{path}: its suffix is none of {known}; rename the file or set task.data.delimiter")
-    quoted = layout.quoting == "quotes" or (layout.quoting == "auto" and delimiter != "\t")
-    rows = _quoted_rows(_text(path), delimiter) if quoted else _plain_rows(_text(path), delimiter)
+    text = _text(path)
+    lines = text.split("\n") if text else []
+    rows = layout.rows(lines, delimiter)
     return _delimited_table(path, rows, header=layout.header)
 
 
@@ -124,21 +134,42 @@ def _text(path: str) -> str:
     return text.removeprefix("\ufeff").rstrip("\r\n")
 
 
-def _plain_rows(text: str, delimiter: str) -> Iterator[Row]:
+def _plain_rows(lines: Iterable[str | BadRowError], delimiter: str) -> Iterator[Row]:
     """Every line a row, every quote a character; only a line feed ends a line."""
-    for number, line in enumerate(text.split("\n") if text else (), start=1):
-        yield Row(number, line.removesuffix("\r").split(delimiter))
+    for number, line in enumerate(lines, start=1):
+        yield Row(number, line if isinstance(line, BadRowError) else line.removesuffix("\r").split(delimiter))
 
 
-def _quoted_rows(text: str, delimiter: str) -> Iterator[Row]:
-    csv.field_size_limit(min(sys.maxsize, 2**31 - 1))  # the module's own 128 KiB are less than a long document
-    reader = csv.reader(io.StringIO(text, newline="\n"), delimiter=delimiter, strict=True)
+class _CountedLines:
+    """Lines for the module `csv`, which goes on with the next one after an exception."""
+
+    def __init__(self, lines: Iterable[str | BadRowError]) -> None:
+        self.lines = iter(lines)
+        self.number = 0
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> str:
+        line = next(self.lines)
+        self.number += 1
+        if isinstance(line, BadRowError):
+            raise line
+        return line + "\n"
+
+
+def _quoted_rows(lines: Iterable[str | BadRowError], delimiter: str, most: int) -> Iterator[Row]:
+    csv.field_size_limit(most)  # the module's own 128 KiB are less than a long document
+    counted = _CountedLines(lines)
+    reader = csv.reader(counted, delimiter=delimiter, strict=True)
     while True:
-        first = reader.line_num + 1
+        first = counted.number + 1
         try:
             yield Row(first, next(reader))
         except StopIteration:
             return
+        except BadRowError as bad:
+            yield Row(counted.number, bad)
         except csv.Error as error:
             yield Row(first, BadRowError("quotes that do not fit", f"its quotes are not those of a CSV file ({error})"))
 
@@ -174,7 +205,7 @@ def _of_width(rows: Iterator[Row], width: int) -> Iterator[Row]:
 
 def _json_table(path: str, text: str) -> Table:
     """JSON lines; the columns are all the keys of all the objects, a key that is absent from one is null there."""
-    found = [(number, _object(line)) for number, line in enumerate(text.split("\n") if text else (), start=1)]
+    found = [(number, json_object(line)) for number, line in enumerate(text.split("\n") if text else (), start=1)]
     columns = tuple(dict.fromkeys(key for _, row in found if isinstance(row, dict) for key in row))
     if not columns:
         raise InputError(f"{path}: has no JSON object on any line; write one object a line")
@@ -182,7 +213,8 @@ def _json_table(path: str, text: str) -> Table:
     return Table(path, columns, len(columns), rows)
 
 
-def _object(line: str) -> dict[str, Any] | BadRowError:
+def json_object(line: str) -> dict[str, Any] | BadRowError:
+    """The object on a line of JSON lines."""
     if not line.strip():
         return BadRowError("blank lines", "is blank")
     try:

@@ -1,0 +1,1 @@
+"""Rows of any number from files and pipes, and what is made of them, in bounded memory."""

@@ -1,0 +1,228 @@
+"""Rows of a file or of standard input, one after the other: memory does not grow with the input."""
+
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, BinaryIO, Literal, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from cloze.data.downstream.table_files import JSON_SUFFIXES, BadRowError, Quoting, Row, TableFormat, json_object
+from cloze.errors import InputError
+from cloze.text.sources.lines import BUFFER_BYTES, COMPRESSIONS, RawLine, open_text, raw_lines
+
+Format = Literal["auto", "text", "words", "csv", "tsv", "jsonl", "parquet"]
+FORMATS: dict[str, Format] = {
+    ".txt": "text",
+    ".text": "text",
+    ".csv": "csv",
+    ".tsv": "tsv",
+    **dict.fromkeys(JSON_SUFFIXES, "jsonl"),
+    ".parquet": "parquet",
+}
+STANDARD_INPUT = "-"
+LONGEST_LINE = 16 << 20  # bytes of a line, characters of a cell: what one row may take of the memory
+ROWS_AT_ONCE = 64  # of Parquet
+
+
+class StreamRow(NamedTuple):
+    """A row of the input.
+
+    Attributes:
+        number: from 0, counting every row that is not blank, bad ones included.
+        where: it stands, for messages: ``reviews.jsonl, line 7``.
+        cells: by the names of the columns; ``text`` is the line of a text, ``words`` its words. The columns of a CSV
+            or TSV file without a header are named ``0``, ``1`` and so on.
+    """
+
+    number: int
+    where: str
+    cells: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamFormat:
+    """How the input is written.
+
+    Attributes:
+        format: auto goes by the suffix, before ``.gz``, ``.xz`` or ``.zst``, and takes standard input as text. Text is
+            one text a line; words are one text a line, cut at its blanks.
+        delimiter: between two cells of CSV and TSV; auto is a comma and a tab.
+        quoting: whether their cells may stand in double quotes; auto says so unless the delimiter is a tab.
+        header: whether their first row names the columns.
+    """
+
+    format: Format = "auto"
+    delimiter: str = "auto"
+    quoting: Quoting = "auto"
+    header: bool = True
+
+    def of(self, path: str) -> Format:
+        """The format of a file.
+
+        Raises:
+            InputError: its suffix does not tell.
+        """
+        if self.format != "auto":
+            return self.format
+        if path == STANDARD_INPUT:
+            return "text"
+        suffixes = [suffix.lower() for suffix in Path(path).suffixes]
+        if suffixes and suffixes[-1] in COMPRESSIONS:
+            suffixes.pop()
+        found = FORMATS.get(suffixes[-1]) if suffixes else None
+        if found is None:
+            known = ", ".join(FORMATS)
+            raise InputError(
+                f"{path}: its suffix is none of {known}; say what it is with format=text or another"
+            )
+        return found
+
+
+class _Found(NamedTuple):
+    """A row that is not blank, its line (in Parquet its number) from 1; or what is wrong with it."""
+
+    place: int
+    cells: dict[str, Any] | BadRowError
+
+
+def stream_rows(
+    path: str,
+    layout: StreamFormat,
+    *,
+    skip: int = 0,
+    on_bad_row: Literal["stop", "skip"] = "stop",
+    counts: Counter[str] | None = None,
+) -> Iterator[StreamRow]:
+    """The rows of an input that are not blank, in their order.
+
+    Args:
+        path: of the file; ``-`` is standard input.
+        layout: how it is written.
+        skip: so many rows at the beginning, good or bad, are passed over.
+        on_bad_row: ``stop``, or ``skip`` rows that cannot be read.
+        counts: where skipped rows are counted by what is wrong with them, as ``lines that are not JSON``.
+
+    Raises:
+        InputError: the input cannot be read, or one of its rows.
+    """
+    name = "standard input" if path == STANDARD_INPUT else path
+    form = layout.of(path)
+    unit = "row" if form == "parquet" else "line"
+    found = _parquet(path, skip) if form == "parquet" else islice(_lines(path, form, layout), skip, None)
+    for number, row in enumerate(found, start=skip):
+        where = f"{name}, {unit} {row.place}"
+        if not isinstance(row.cells, BadRowError):
+            yield StreamRow(number, where, row.cells)
+        elif on_bad_row == "stop":
+            raise InputError(f"{where}: {row.cells}; mend it, or on_bad_row=skip leaves such rows out")
+        elif counts is not None:
+            counts[row.cells.kind] += 1
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[BinaryIO]:
+    if path != STANDARD_INPUT:
+        with open_text(path) as stream:
+            yield stream
+        return
+    yield sys.stdin.buffer
+
+
+def _lines(path: str, form: Format, layout: StreamFormat) -> Iterator[_Found]:
+    with _opened(path) as stream:
+        lines = map(_decoded, raw_lines(stream, 0, LONGEST_LINE))
+        if form in ("csv", "tsv"):
+            yield from _table(path, lines, form, layout)
+            return
+        for place, line in enumerate(lines, start=1):
+            if isinstance(line, BadRowError):
+                yield _Found(place, line)
+            elif not line or line.isspace():
+                continue
+            elif form == "jsonl":
+                yield _Found(place, json_object(line))
+            else:
+                yield _Found(place, {"words": line.split()} if form == "words" else {"text": line.removesuffix("\r")})
+
+
+def _decoded(line: RawLine) -> str | BadRowError:
+    """The text of a line without its line feed."""
+    if not line.complete:
+        return BadRowError("overlong lines", f"is longer than {LONGEST_LINE:,} bytes")
+    if b"\0" in line.content:
+        return BadRowError("lines with NUL bytes", "holds a NUL byte, so this is hardly a text")
+    try:
+        return line.content.decode().removesuffix("\n")
+    except UnicodeDecodeError as error:
+        wrong = line.content[error.start]
+        return BadRowError("lines that are not UTF-8", f"is not UTF-8 (byte {wrong:#04x}); convert the file with iconv")
+
+
+def _table(path: str, lines: Iterable[str | BadRowError], form: Format, layout: StreamFormat) -> Iterator[_Found]:
+    table = TableFormat(delimiter=layout.delimiter, quoting=layout.quoting)
+    rows = table.rows(lines, table.delimiter_of(f".{form}"), most=LONGEST_LINE)
+    columns = _header(path, rows) if layout.header else None
+    for place, cells in rows:
+        if isinstance(cells, BadRowError):
+            yield _Found(place, cells)
+            continue
+        if len(cells) < 2 and not any(str(cell).strip() for cell in cells):
+            continue
+        columns = columns or [str(number) for number in range(len(cells))]
+        if len(cells) == len(columns):
+            yield _Found(place, dict(zip(columns, cells, strict=True)))
+        elif any(cells):
+            reason = f"has {len(cells)} columns where the first line has {len(columns)}"
+            yield _Found(place, BadRowError("too few or too many columns", reason))
+
+
+def _header(path: str, rows: Iterator[Row]) -> list[str]:
+    name = "standard input" if path == STANDARD_INPUT else path
+    first = next(rows, None)
+    if first is None:
+        raise InputError(f"{name}: is empty; the first line of a table names its columns, or else set header=false")
+    if isinstance(first.cells, BadRowError):
+        raise InputError(f"{name}, line {first.number}: {first.cells}; mend it, or set quoting=none")
+    columns = [str(cell).strip() for cell in first.cells]
+    if twice := sorted({column for column in columns if columns.count(column) > 1}):
+        raise InputError(f"{name}: has several columns of the name {twice[0]!r}; rename all but one")
+    return columns
+
+
+def _parquet(path: str, skip: int) -> Iterator[_Found]:
+    if path == STANDARD_INPUT:
+        raise InputError("standard input: Parquet cannot be read from a pipe; give input=FILE")
+    try:
+        # Buffered: without, whole column chunks would be read, whose size only the writer bounds.
+        with pq.ParquetFile(path, pre_buffer=False, buffer_size=BUFFER_BYTES) as file:
+            groups, passed = list(range(file.num_row_groups)), 0
+            while groups and passed + file.metadata.row_group(groups[0]).num_rows <= skip:
+                passed += file.metadata.row_group(groups.pop(0)).num_rows
+            for batch in file.iter_batches(ROWS_AT_ONCE, row_groups=groups):
+                for place, cells in enumerate(_cells(batch), start=passed + 1):
+                    if place > skip:
+                        yield _Found(place, cells)
+                passed += batch.num_rows
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(f"{path}: cannot be read as Parquet ({error}); write the file again") from error
+
+
+def _cells(batch: pa.RecordBatch) -> list[dict[str, Any] | BadRowError]:
+    try:
+        return list(batch.to_pylist())
+    except UnicodeDecodeError:
+        return [_row(batch, number) for number in range(batch.num_rows)]
+
+
+def _row(batch: pa.RecordBatch, number: int) -> dict[str, Any] | BadRowError:
+    try:
+        row: dict[str, Any] = batch.slice(number, 1).to_pylist()[0]
+        return row
+    except UnicodeDecodeError:
+        return BadRowError("rows that are not UTF-8", "is not UTF-8")
