@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from tokenizers import Tokenizer
 from torch import Tensor
 
+from cloze.checkpoint.google import is_google_folder, read_google
 from cloze.checkpoint.hub import local_folder
 from cloze.checkpoint.names import DECODER, from_hugging_face, is_known, present_spelling, to_hugging_face
 from cloze.checkpoint.weights import CONFIG, WEIGHTS, read_json, read_weights
@@ -78,13 +79,10 @@ def write_folder(
         folder: replaced if it exists.
         tokenizer: saved with it.
         config: the shape of the encoder.
-        theirs: the parameters under Hugging Face's names.
+        theirs: the parameters under Hugging Face's names; none for a folder whose weights are in another file.
         settings: of ``config.json``, beyond the shape.
         files: others that belong to it.
     """
-    beside = folder.with_name(f".{folder.name}.{os.getpid()}")
-    beside.mkdir(parents=True)
-    save_file(theirs, beside / WEIGHTS, metadata={"format": "pt"})
     whole: dict[str, Any] = {
         **SUPPORTED,
         **dataclasses.asdict(config),
@@ -93,13 +91,21 @@ def write_folder(
         "dtype": "float32",
         **settings,
     }
-    (beside / CONFIG).write_text(json.dumps(whole, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    save_tokenizer(tokenizer, beside)
-    for name, content in (files or {}).items():
-        (beside / name).write_bytes(content)
-    if folder.exists():
-        shutil.rmtree(folder)
-    beside.rename(folder)
+    beside = folder.with_name(f".{folder.name}.{os.getpid()}")
+    beside.mkdir(parents=True)
+    try:
+        if theirs:
+            save_file(theirs, beside / WEIGHTS, metadata={"format": "pt"})
+        (beside / CONFIG).write_text(json.dumps(whole, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        save_tokenizer(tokenizer, beside)
+        for name, content in (files or {}).items():
+            (beside / name).write_bytes(content)
+        if folder.exists():
+            shutil.rmtree(folder)
+        beside.rename(folder)
+    except BaseException:
+        shutil.rmtree(beside, ignore_errors=True)
+        raise
 
 
 class Contents(NamedTuple):
@@ -182,9 +188,7 @@ def read_folder(folder: Path | str) -> Contents:
         InputError: a file is missing or unreadable, or it is not this kind of encoder.
     """
     folder = local_folder(folder)
-    if any(folder.glob("*.index")):
-        from cloze.checkpoint.google import is_google_folder, read_google  # type: ignore[import-not-found,import-untyped,unused-ignore]
-    if any(folder.glob("*.index")) and is_google_folder(folder):
+    if is_google_folder(folder):
         google = read_google(folder)
         config = _shape(google.settings, google.index.parent / GOOGLE_CONFIG)
         return Contents(
