@@ -63,13 +63,13 @@ def main() -> int:
     def predict(config: dict[str, Any]) -> None:
         from cloze.launch import prediction
 
-        prediction.predict({**config, "task": words.task or config["task"]}, words.texts, words.pairs)
+        try:
+            prediction.predict({**config, "task": words.task or config["task"]}, words.texts, words.pairs)
+        except BrokenPipeError:  # the next program, as `head`, has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
     try:
         return command.run(predict, name="predict", schema=Predicting)
-    except BrokenPipeError:  # the next program, as `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except KeyboardInterrupt:
         print("interrupted; with an output=FILE.jsonl the same command goes on where it stopped", file=sys.stderr)
         return INTERRUPTED

@@ -88,10 +88,10 @@ def _check(config: Mapping[str, Any], path: str, layout: StreamFormat, *, direct
         raise InputError("text and input: both are given; leave one out")
     if direct or path == STANDARD_INPUT:
         return
-    layout.of(path)
     if not Path(path).is_file() and not Path(path).is_fifo():
         what = "is a folder" if Path(path).is_dir() else "there is no such file"
         raise InputError(f"input={path}: {what}; give a file, - for standard input, or text='...'")
+    layout.of(path)
 
 
 def _inference(hardware: Hardware) -> Inference:
@@ -110,7 +110,7 @@ def _direct(texts: Sequence[str], pairs: Sequence[str], shape: str) -> Iterator[
         second: dict[str, Any] = {"text_pair": pairs[number]} if pairs else {}
         if shape == "choice":
             second = {"text_pair": list(pairs)}
-        yield StreamRow(number, f"text={text!r}", {"text": text, **second})
+        yield StreamRow(number, f"text={text[:40]!r}", {"text": text, **second})
 
 
 def _command(config: Mapping[str, Any], task: str, path: str, pretrained: Pretrained) -> dict[str, Any]:

@@ -95,7 +95,7 @@ class FillMask(Predictor[TextExample]):
             sequence = sequences.pair(ids, pair)
         gaps = np.flatnonzero(sequence.input_ids == self.mask)
         if len(gaps) != written:
-            reason = f"has {written} {MASK}, of which {self.max_length} pieces show {len(gaps)}; shorten the text"
+            reason = f"its {written} {MASK} do not fit into {self.max_length} pieces; shorten the text"
             raise BadRowError(f"{MASK} cut off", reason)
         return Item(number, (sequence,), np.zeros(1, np.int64), gaps)
 
