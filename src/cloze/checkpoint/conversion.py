@@ -127,7 +127,7 @@ def _read(contents: Contents, pretrained: Pretrained, source: Path | str) -> str
     kind = "TensorFlow checkpoint, " if contents.is_google else ""
     line = f"{source}: {kind}{pretrained.told()}; {len(tensors)} tensors, {_numbers(tensors)} numbers"
     if contents.skipped:
-        line += f"; {contents.skipped} of an optimizer skipped"
+        line += f"; {contents.skipped} variables of its training skipped"
     if contents.unknown:
         line += f"; {len(contents.unknown)} that are no part of a BERT left out ({contents.unknown[0]}, ...)"
     return line
