@@ -182,7 +182,7 @@ def _from_run(run: Path, words: WordPiece) -> Beginning:
 
 def _from_folder(config: Mapping[str, Any], growth: Growth, words: WordPiece) -> Beginning:
     name = config["init"]
-    found = read_pretrained(Path(name))
+    found = read_pretrained(name)
     shape, state, learned = _shape(config["model"], found.config, name), found.state, found.config
     words, pieces = own_words(config["tokenizer"], words, found.tokenizer, name), vocabulary(found.tokenizer)
     if growth.vocab_size is not None and growth.vocab_size <= len(pieces):
