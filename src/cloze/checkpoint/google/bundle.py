@@ -22,6 +22,9 @@ from cloze.errors import InputError
 HEADER = b""
 """The key of the record about the whole."""
 
+SLICE = b"\0"
+"""What the keys of the parts of sliced variables begin with (tensorflow/core/util/saved_tensor_slice_util.cc)."""
+
 VERSION = 1
 LARGEST = 1 << 63
 
@@ -142,6 +145,8 @@ def read_index(file: Path) -> Bundle:
     shards = _read_header(file, table.pop(HEADER))
     entries = {}
     for key, record in table.items():
+        if key.startswith(SLICE):
+            continue
         try:
             entries[key.decode()] = entry = _read_entry(record)
         except ValueError as error:
