@@ -4,29 +4,16 @@ from typing import Any, NamedTuple
 
 import torch
 
-from cloze.checkpoint.pretrained import Pretrained, task_model
-from cloze.data.downstream.choice import ChoiceFeatures
-from cloze.data.downstream.classification import TextFeatures
-from cloze.data.downstream.items import Features
-from cloze.data.downstream.tagging import TaggingFeatures
-from cloze.data.downstream.windows import QuestionFeatures
+from cloze.checkpoint.pretrained import Pretrained
 from cloze.errors import InputError
 from cloze.model.heads import BertForPreTraining
 from cloze.model.task_heads import ARCHITECTURES
-from cloze.optim.schedules import Linear
-from cloze.tasks.classification import Classification, MultiLabel, Regression
 from cloze.tasks.fill_mask import FillMask
-from cloze.tasks.fine_tuned import FineTuned
-from cloze.tasks.finetuning import FineTuning, Recipe
 from cloze.tasks.inference import Inference, Predictor
-from cloze.tasks.multiple_choice import MultipleChoice
 from cloze.tasks.next_sentence import NextSentence
-from cloze.tasks.question_answering import QuestionAnswering
-from cloze.tasks.token_classification import TokenClassification
 
 FILL_MASK, NEXT_SENTENCE, FINE_TUNED = TASKS = ("fill-mask", "next-sentence", "task")
 SHORTEST = 8  # tokens: of a pair, and of a question with a window
-PASSAGE_LENGTH, QUESTION_LENGTH = 384, 64  # google-research/bert, run_squad.py
 
 
 class Options(NamedTuple):
@@ -72,7 +59,9 @@ def make_predictor(task: str, pretrained: Pretrained, inference: Inference, opti
         raise InputError(f"max_length={length}: must be from {SHORTEST} to {positions}, the positions of the model")
     tokenizer = pretrained.tokenizer
     if task == FINE_TUNED:
-        return _fine_tuned(pretrained, inference, options, length)
+        from cloze.launch.fine_tuned import fine_tuned  # Lightning takes longer to import than most texts to predict
+
+        return fine_tuned(pretrained, inference, options, length)
     if task == NEXT_SENTENCE:
         model = _with_heads(pretrained, inference, task, "pooler", "next_sentence_head")
         return Chosen(NextSentence(model=model, tokenizer=tokenizer, inference=inference, max_length=length), "pair")
@@ -97,63 +86,3 @@ def _with_heads(pretrained: Pretrained, inference: Inference, task: str, *heads:
     for part in ("encoder", *heads):
         getattr(model, part).to(inference.device)
     return model.eval()
-
-
-def _fine_tuned(pretrained: Pretrained, inference: Inference, options: Options, length: int) -> Chosen:
-    architecture, labels = pretrained.architecture, pretrained.labels or []
-    if architecture not in ARCHITECTURES:
-        raise InputError(
-            f"{pretrained.folder} holds a {architecture or 'BERT without a head'}, which is fine-tuned on no task: "
-            "fine-tune it with cloze-finetune, or choose task=fill-mask"
-        )
-    model = task_model(
-        architecture,
-        pretrained,
-        labels=labels,
-        adaptation=pretrained.adaptation,
-        problem_type=pretrained.problem_type,
-    )
-    if model.drawn:
-        raise InputError(f"{pretrained.folder}: its weights lack {', '.join(model.drawn)}; copy the folder again")
-    recipe = Recipe(optimizer=torch.optim.SGD, schedule=Linear(), length=1)  # of a training that never comes
-    module, features, shape = _parts(pretrained, options, length, {"model": model, "labels": labels, "recipe": recipe})
-    if pretrained.task_state:
-        module.set_extra_state(pretrained.task_state)
-    module.to(inference.device)
-    predictor = FineTuned(module=module, features=features, tokenizer=pretrained.tokenizer, inference=inference)
-    return Chosen(predictor, shape)
-
-
-Parts = tuple[FineTuning[Any], Features[Any], str]
-
-
-def _parts(pretrained: Pretrained, options: Options, length: int, given: dict[str, Any]) -> Parts:
-    """The module of an architecture, its features, and the shape of its examples."""
-    if options.threshold is not None and pretrained.problem_type != MultiLabel.problem_type:
-        raise InputError(f"threshold is for several labels, but {pretrained.folder} holds a {pretrained.architecture}")
-    if pretrained.architecture == TokenClassification.architecture:
-        return TokenClassification(**given), TaggingFeatures(max_length=length), "words"
-    if pretrained.architecture == MultipleChoice.architecture:
-        return MultipleChoice(**given), ChoiceFeatures(max_length=length), "choice"
-    if pretrained.architecture == QuestionAnswering.architecture:
-        return _question_answering(pretrained, options, length, given)
-    problem_type = pretrained.problem_type or Classification.problem_type
-    kind = {kind.problem_type: kind for kind in (Classification, MultiLabel, Regression)}[problem_type]
-    return kind(threshold=options.threshold, **given), TextFeatures(max_length=length, problem=kind.problem), "text"
-
-
-def _question_answering(pretrained: Pretrained, options: Options, length: int, given: dict[str, Any]) -> Parts:
-    for name in ("n_best", "max_answer_length"):
-        if getattr(options, name) < 1:
-            raise InputError(f"{name}={getattr(options, name)}: must be at least 1")
-    # Only where training has met questions without an answer has it moved the threshold.
-    learned = pretrained.task_state.get("no_answer_threshold", 0.0) != 0.0
-    module = QuestionAnswering(
-        n_best=options.n_best,
-        max_answer_length=options.max_answer_length,
-        no_answer=learned if options.no_answer is None else options.no_answer,
-        **given,
-    )
-    length = min(length, PASSAGE_LENGTH) if options.max_length is None else length
-    question = min(QUESTION_LENGTH, length // 2 - 3)  # room for the passage in small models
-    return module, QuestionFeatures(max_length=length, max_question_length=question), "question"

@@ -16,8 +16,7 @@ from cloze.data.downstream.items import Item
 from cloze.data.downstream.pieces import Sequences
 from cloze.data.downstream.table_files import BadRowError
 from cloze.model.heads import BertForPreTraining
-from cloze.tasks.finetuning import Prediction
-from cloze.tasks.inference import Inference, Predictor
+from cloze.tasks.inference import Inference, Prediction, Predictor
 from cloze.text.tokenizer import MASK, PREFIX
 
 GAPS_AT_ONCE = 256

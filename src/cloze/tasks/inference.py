@@ -5,21 +5,22 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 import pyarrow as pa
 import torch
-from lightning.fabric.utilities import move_data_to_device
 
 from cloze.batch import TaskBatch
 from cloze.data.downstream.batching import collate, evaluation_batches
 from cloze.data.downstream.examples import Example
 from cloze.data.downstream.items import Item
 from cloze.data.downstream.table_files import BadRowError
-from cloze.tasks.finetuning import Prediction
 
 E = TypeVar("E", bound=Example)
+Prediction = dict[str, Any]
+"""As in `cloze.tasks.finetuning`, which is not imported: Lightning takes longer to load than most texts to predict."""
+
 PROBABILITY = {"probability": pa.float64()}
 
 
@@ -48,7 +49,7 @@ class Inference:
         with torch.inference_mode(), self._multiplication():
             for numbers in evaluation_batches(np.array([item.num_tokens for item in items]), self.max_tokens):
                 batch = collate(items, numbers, global_labels=1)
-                found |= step(move_data_to_device(batch, torch.device(self.device)))
+                found |= step(_moved(batch, self.device))
         return [found[number] for number in range(len(items))]
 
     def _multiplication(self) -> AbstractContextManager[object]:
@@ -56,6 +57,13 @@ class Inference:
             return nullcontext()
         kind = torch.bfloat16 if self.precision.startswith("bf16") else torch.float16
         return torch.autocast(self.device, kind)
+
+
+def _moved(batch: TaskBatch, device: str) -> TaskBatch:
+    packed = {name: x.to(device) for name, x in batch.packed._asdict().items() if isinstance(x, torch.Tensor)}
+    return batch._replace(
+        packed=batch.packed._replace(**packed), labels=batch.labels.to(device), items=batch.items.to(device)
+    )
 
 
 class Predictor(ABC, Generic[E]):

@@ -11,8 +11,7 @@ from cloze.data.downstream.classification import TextFeatures
 from cloze.data.downstream.examples import TextExample
 from cloze.data.downstream.table_files import BadRowError
 from cloze.model.heads import BertForPreTraining
-from cloze.tasks.finetuning import Prediction
-from cloze.tasks.inference import PROBABILITY, Inference, Predictor
+from cloze.tasks.inference import PROBABILITY, Inference, Prediction, Predictor
 
 
 class NextSentence(Predictor[TextExample]):

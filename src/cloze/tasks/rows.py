@@ -9,8 +9,7 @@ from cloze.data.downstream.examples import Example
 from cloze.data.downstream.table_files import BadRowError
 from cloze.data.stream.records import StreamRow
 from cloze.errors import InputError
-from cloze.tasks.finetuning import Prediction
-from cloze.tasks.inference import Predictor
+from cloze.tasks.inference import Prediction, Predictor
 
 ROWS_AT_ONCE = 4096
 CHARACTERS_AT_ONCE = 2_000_000

@@ -30,7 +30,7 @@ def test_words_are_a_list_or_cut() -> None:
 
 def test_questions_keep_their_passage_as_it_is() -> None:
     for names in (("question", "context"), ("text", "text_pair")):
-        found = made("question", **dict(zip(names, (" q ", " c "), strict=True)))
+        found = made("question", Columns(), **dict(zip(names, (" q ", " c "), strict=True)))
         assert (found.question, found.context) == ("q", " c ")
     assert made("question", Columns(question="q", context="c"), q="a", c="b").context == "b"
 
