@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from cloze.checkpoint.folder import save_pretrained
 from cloze.cli.train import main
+from cloze.config.arguments import forced
 from cloze.model.config import BertConfig
 from cloze.model.heads import BertForPreTraining
 from cloze.text.tokenizer import SPECIAL_TOKENS, build_tokenizer, load_tokenizer, vocabulary
@@ -55,6 +56,13 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
     return load_file(folder / "model.safetensors")  # type: ignore[no-any-return]
 
 
+def test_init_chooses_what_takes_shape_and_tokenizer_from_it_unless_others_are_chosen() -> None:
+    options = {"model": ["continued", "tiny"], "tokenizer": ["continued", "wordpiece"]}
+    assert forced(["init=a/b"], options) == ["model=continued", "tokenizer=continued", "++init=a/b"]
+    assert forced(["init=a", "model=tiny"], options) == ["tokenizer=continued", "++init=a", "model=tiny"]
+    assert forced(["init=null"], options) == ["++init=null"]
+
+
 def test_it_begins_where_the_other_run_ended(run: Run, folder: Path, tmp_path: Path) -> None:
     status, said, notes = run(f"init={folder}", "run=first", "optimizer.lr=1e-3")
     assert status == 0, notes
@@ -73,7 +81,7 @@ def test_it_begins_where_the_other_run_ended(run: Run, folder: Path, tmp_path: P
 
 @pytest.mark.filterwarnings("ignore:Checkpoint directory")  # Lightning's, of every run that goes on
 def test_a_grown_model_goes_on_after_a_stop_without_the_folder_it_came_from(
-    run: Run, folder: Path, tmp_path: Path
+    run: Run, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "more.txt").write_text("quick\n##urns\nthe\n", encoding="utf-8")
     words = [f"init={folder}", "grow.vocab=more.txt", "model.max_position_embeddings=64", "objective.max_length=64"]
@@ -86,6 +94,7 @@ def test_a_grown_model_goes_on_after_a_stop_without_the_folder_it_came_from(
     assert "note: 2 new pieces, each as the mean of those it was read as: quick, ##urns" in notes
     with pytest.raises(PowerCutError):
         run(*words, "run=parts", stop)
+    capsys.readouterr()
     shutil.rmtree(folder)
     status, said, notes = run(*words, "run=parts")
     assert status == 0, notes
