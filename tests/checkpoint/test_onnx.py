@@ -10,7 +10,7 @@ import transformers
 from cloze.batch import Packed
 from cloze.checkpoint.conversion import convert
 from cloze.checkpoint.modules import fine_tuned_model
-from cloze.checkpoint.onnx import INPUTS, difference, padded_model, write_onnx
+from cloze.checkpoint.onnx import INPUTS, check_packages, difference, padded_model, write_onnx
 from cloze.checkpoint.padded import PaddedModel
 from cloze.checkpoint.pretrained import Pretrained, read_pretrained, save_task_model, task_model
 from cloze.errors import InputError
@@ -125,6 +125,11 @@ def test_a_head_that_needs_packed_tokens_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="bilstm"):
         convert(tmp_path / "m", tmp_path / "to", "onnx")
     assert [path.name for path in tmp_path.iterdir()] == ["m"]
+
+
+def test_missing_packages_are_named() -> None:
+    with pytest.raises(InputError, match=r"^ONNX needs no_such_package: pip install 'cloze\[onnx\]'$"):
+        check_packages("no_such_package", "onnxruntime")
 
 
 @pytest.mark.slow
