@@ -47,9 +47,7 @@ TENSORS = st.dictionaries(
 
 
 @given(TENSORS)
-def test_round_trip(
-    tmp_path_factory: pytest.TempPathFactory, specification: dict[str, tuple[torch.dtype, list[int], int]]
-) -> None:
+def test_round_trip(tmp_path_factory: pytest.TempPathFactory, drawn: Drawn) -> None:
     tensors = {}
     for name, (dtype, shape, seed) in drawn.items():
         size = int(np.prod(shape)) * dtype.itemsize
