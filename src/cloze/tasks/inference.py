@@ -60,7 +60,9 @@ class Inference:
 
 
 def _moved(batch: TaskBatch, device: str) -> TaskBatch:
-    packed = {name: x.to(device) for name, x in batch.packed._asdict().items() if isinstance(x, torch.Tensor)}
+    packed: dict[str, Any] = {
+        name: x.to(device) for name, x in batch.packed._asdict().items() if isinstance(x, torch.Tensor)
+    }
     return batch._replace(
         packed=batch.packed._replace(**packed), labels=batch.labels.to(device), items=batch.items.to(device)
     )
