@@ -35,12 +35,20 @@ def run(
     try:
         conf = conf_folder()
         if {"-h", "--help"} & set(sys.argv[1:]):
-            print(help_text(conf, name))
+            _print_page(help_text(conf, name))
             return 0
         sys.argv[1:] = forced(sys.argv[1:], groups(conf))
         return _compose_and_run(task, name, schema, conf, after_sweep)
     except InputError as error:
         return _report(error)
+
+
+def _print_page(page: str) -> None:
+    """To a reader that may leave before its end, as `head`."""
+    try:
+        print(page, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would complain at its end
 
 
 def _compose_and_run(
