@@ -228,11 +228,11 @@ def main() -> None:
     """Measure, print and write the rows."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="the folder that holds glue/ and corpus/")
-    parser.add_argument("--sentences", type=int, default=20_000)
-    parser.add_argument("--paragraphs", type=int, default=2_000)
+    parser.add_argument("--sentences", type=int, default=20_000, help="of SST-2, 0 for none")
+    parser.add_argument("--paragraphs", type=int, default=2_000, help="of WikiText-2, 0 for none")
     parser.add_argument("--levels", nargs="+", choices=TASKS, default=list(TASKS))
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--sample", type=int, default=1_000, help="texts on which a peer's batch size is chosen")
+    parser.add_argument("--sample", type=int, default=400, help="texts on which a peer's batch size is chosen")
     parser.add_argument("--threads", type=int, default=THREADS)
     parser.add_argument("--json", type=Path, help="write the rows here")
     arguments = parser.parse_args()
@@ -246,14 +246,14 @@ def main() -> None:
         "WikiText-2 paragraphs": paragraphs(arguments.data, arguments.paragraphs),
     }
     rows = []
-    for what, texts in sets.items():
+    for what, texts in ((what, texts) for what, texts in sets.items() if texts):
         for level in arguments.levels:
             rows.append(
                 compare(what, texts, level, arguments.rounds, min(arguments.sample, len(texts)), arguments.threads)
             )
             print_rows(rows[-1:])
-    if arguments.json:
-        write_rows(rows, arguments.json)
+            if arguments.json:
+                write_rows(rows, arguments.json)
 
 
 if __name__ == "__main__":
