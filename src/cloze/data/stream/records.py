@@ -78,9 +78,7 @@ class StreamFormat:
         found = FORMATS.get(suffixes[-1]) if suffixes else None
         if found is None:
             known = ", ".join(FORMATS)
-            raise InputError(
-                f"{path}: its suffix is none of {known}; say what it is with format=text or another"
-            )
+            raise InputError(f"{path}: its suffix is none of {known}; say what it is with format=text or another")
         return found
 
 
