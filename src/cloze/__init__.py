@@ -1,3 +1,35 @@
 """Pre-train a BERT from raw text and fine-tune it on anything."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from cloze.ready import Ready
+
 __version__ = "0.1.0"
+
+
+def load(folder: Path | str) -> Ready:
+    """A BERT with its tokenizer, ready for use.
+
+    >>> bert = cloze.load("runs/wiki/model")                               # doctest: +SKIP
+    >>> packed = bert.pack(["One text.", ("A question?", "A passage.")])   # doctest: +SKIP
+    >>> with torch.inference_mode():                                       # doctest: +SKIP
+    ...     vectors = bert.encoder(packed)  # (N, D): every token of every text, one text after the other
+    >>> texts = vectors.tensor_split(packed.cu_seqlens[1:-1].long())       # doctest: +SKIP
+
+    Args:
+        folder: of ``transformers``, of this package, or a checkpoint of Google's; or a name of the Hugging Face hub.
+
+    Returns:
+        ``encoder``, ``tokenizer``, ``config``, ``pooler`` and ``model``, the last two where the folder has them.
+
+    Raises:
+        cloze.errors.InputError: a file is missing or damaged, or it is another kind of model.
+    """
+    from cloze.ready import load as load_now
+
+    return load_now(folder)

@@ -25,6 +25,7 @@ OPTIONS = {"model": ["folder", "mini", "tiny"], "experiment": ["bert"]}
         ("experiment=null", []),
         ("model=runs/a/model", ["model=folder", "++model.folder=runs/a/model"]),
         ("model=runs/a/model,runs/b/model", ["model=folder", "++model.folder=runs/a/model,runs/b/model"]),
+        ("model=hub:bert-base-cased", ["model=folder", "++model.folder=hub:bert-base-cased"]),
         ("model=minni", ["model=minni"]),
     ],
 )

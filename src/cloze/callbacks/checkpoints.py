@@ -112,7 +112,7 @@ class Checkpoints(Checkpoint):
             self._stop(trainer, self._signal)  # the checkpoint was saved before
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if not self._evaluation_due:
+        if not self._evaluation_due or trainer.sanity_checking:
             return
         self._evaluation_due = False
         score = trainer.callback_metrics.get(self.monitor or "")

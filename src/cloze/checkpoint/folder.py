@@ -6,25 +6,26 @@
 import dataclasses
 import json
 import os
-import pickle
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from cloze.checkpoint.names import from_hugging_face, present_spelling, to_hugging_face
+from cloze.checkpoint.google import is_google_folder, read_google
+from cloze.checkpoint.hub import local_folder
+from cloze.checkpoint.names import DECODER, from_hugging_face, is_known, present_spelling, to_hugging_face
+from cloze.checkpoint.weights import CONFIG, WEIGHTS, read_json, read_weights
 from cloze.errors import InputError
 from cloze.model.config import BertConfig
 from cloze.model.heads import BertForPreTraining
 from cloze.text.tokenizer import save_tokenizer
 
-CONFIG, WEIGHTS, PICKLED_WEIGHTS = "config.json", "model.safetensors", "pytorch_model.bin"
+GOOGLE_CONFIG = "bert_config.json"
 SUPPORTED = {
     "model_type": "bert",
     "hidden_act": "gelu",
@@ -78,13 +79,10 @@ def write_folder(
         folder: replaced if it exists.
         tokenizer: saved with it.
         config: the shape of the encoder.
-        theirs: the parameters under Hugging Face's names.
+        theirs: the parameters under Hugging Face's names; none for a folder whose weights are in another file.
         settings: of ``config.json``, beyond the shape.
         files: others that belong to it.
     """
-    beside = folder.with_name(f".{folder.name}.{os.getpid()}")
-    beside.mkdir(parents=True)
-    save_file(theirs, beside / WEIGHTS, metadata={"format": "pt"})
     whole: dict[str, Any] = {
         **SUPPORTED,
         **dataclasses.asdict(config),
@@ -93,25 +91,56 @@ def write_folder(
         "dtype": "float32",
         **settings,
     }
-    (beside / CONFIG).write_text(json.dumps(whole, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    save_tokenizer(tokenizer, beside)
-    for name, content in (files or {}).items():
-        (beside / name).write_bytes(content)
-    if folder.exists():
-        shutil.rmtree(folder)
-    beside.rename(folder)
+    beside = folder.with_name(f".{folder.name}.{os.getpid()}")
+    beside.mkdir(parents=True)
+    try:
+        if theirs:
+            save_file(theirs, beside / WEIGHTS, metadata={"format": "pt"})
+        (beside / CONFIG).write_text(json.dumps(whole, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        save_tokenizer(tokenizer, beside)
+        for name, content in (files or {}).items():
+            (beside / name).write_bytes(content)
+        if folder.exists():
+            shutil.rmtree(folder)
+        beside.rename(folder)
+    except BaseException:
+        shutil.rmtree(beside, ignore_errors=True)
+        raise
 
 
 class Contents(NamedTuple):
-    """What a model folder says: ``config.json`` whole, the shape in it, and the parameters under their names."""
+    """What a model folder says: its configuration whole, the shape in it, and the parameters under their names.
+
+    Attributes:
+        settings: of ``config.json``, or of Google's ``bert_config.json`` in the same keys.
+        config: the shape of the encoder.
+        theirs: parameters under Hugging Face's present names.
+        weights: the file that they are from.
+        folder: where all of it was read; for a model of the hub, in its cache.
+        tokenizer: the folder of the vocabulary.
+        skipped: tensors that a training left there, as an optimizer's.
+        is_google: whether it is a checkpoint of TensorFlow.
+    """
 
     settings: dict[str, Any]
     config: BertConfig
     theirs: dict[str, Tensor]
     weights: Path
+    folder: Path
+    tokenizer: Path
+    skipped: int = 0
+    is_google: bool = False
+
+    @property
+    def unknown(self) -> list[str]:
+        """Tensors that are no part of any BERT that is read."""
+        return [name for name in self.theirs if not is_known(name)]
 
     def state(self, *, required: str) -> dict[str, Tensor]:
         """The parameters of a ``BertForPreTraining`` that are there, in fp32 under our names.
+
+        A head is taken as a whole or not at all. That of the masked language model is left out where its decoder is
+        not tied to the word embeddings: it would be another function.
 
         Args:
             required: those whose names begin so must be there.
@@ -121,82 +150,76 @@ class Contents(NamedTuple):
         """
         with torch.device("meta"):
             expected = BertForPreTraining(self.config).state_dict()
-        state = {}
+        untied = f"{DECODER}.weight" in self.theirs
+        state: dict[str, Tensor] = {}
+        absent: dict[str, str] = {}
         for name, like in expected.items():
+            part = name.partition(".")[0]
+            if untied and part == "masked_lm_head":
+                continue
             try:
                 tensor = from_hugging_face(self.theirs, [name])[name]
             except KeyError as error:
-                if not name.startswith(required):
-                    continue
-                part = f"the {required.rstrip('.')}" if required else "BertForPreTraining"
-                raise InputError(f"{self.weights} lacks {error}: expected every tensor of {part}") from error
+                absent.setdefault(part if not name.startswith(required) else required.rstrip("."), str(error))
+                continue
             if tensor.shape != like.shape:
                 raise InputError(
                     f"{self.weights}: {name} has shape {tuple(tensor.shape)}, but config.json says "
                     f"{tuple(like.shape)}; the two files do not belong together"
                 )
             state[name] = tensor.float()
+        there = {name.partition(".")[0] for name in state}
+        for part, name in absent.items():
+            if part == required.rstrip(".") or part in there:
+                raise InputError(
+                    f"{self.weights} lacks {name}: expected every tensor of "
+                    f"{f'the {part}' if part else 'BertForPreTraining'}"
+                )
         return state
 
 
-def read_folder(folder: Path) -> Contents:
-    """Any BERT folder that ``transformers`` has written.
+def read_folder(folder: Path | str) -> Contents:
+    """Any BERT: a folder that ``transformers`` has written, a checkpoint of Google's, or a model of the hub.
+
+    Args:
+        folder: the folder, or a name of the hub as ``local_folder`` takes it.
 
     Raises:
         InputError: a file is missing or unreadable, or it is not this kind of encoder.
     """
+    folder = local_folder(folder)
+    if is_google_folder(folder):
+        google = read_google(folder)
+        config = _shape(google.settings, google.index.parent / GOOGLE_CONFIG)
+        return Contents(
+            google.settings, config, google.theirs, google.index, folder, google.vocab.parent, google.skipped, True
+        )
     file = folder / CONFIG
+    if not file.is_file() and (folder / GOOGLE_CONFIG).is_file():  # as the first conversions to PyTorch had it
+        file = folder / GOOGLE_CONFIG
     settings = read_json(file)
+    config = _shape(settings, file)
+    tensors, weights = read_weights(folder)
+    return Contents(settings, config, present_spelling(tensors), weights, folder, folder)
+
+
+def _shape(settings: Mapping[str, Any], file: Path) -> BertConfig:
+    """The shape that a configuration describes.
+
+    Raises:
+        InputError: it is that of another kind of model.
+    """
+    named = settings.get("architectures") or ["Bert"]
+    if "model_type" not in settings and str(named[0]).startswith("Bert"):  # older than that key
+        settings = {**settings, "model_type": "bert"}
     for key, value in SUPPORTED.items():
         given = settings.get(key, None if key == "model_type" else value)
         if given != value:
             raise InputError(f"{file}: {key} is {given!r}, but only {value!r} is read")
     fields = {field.name for field in dataclasses.fields(BertConfig)}
+    if "vocab_size" not in settings:
+        raise InputError(f"{file} describes no encoder: it has no vocab_size; put the config.json of a BERT there")
     try:
-        config = BertConfig(**{name: value for name, value in settings.items() if name in fields})
+        return BertConfig(**{name: value for name, value in settings.items() if name in fields})
     except (TypeError, ValueError) as error:
         raise InputError(f"{file} describes no encoder: {error}") from error
-    weights = folder / WEIGHTS
-    if not weights.is_file() and (folder / PICKLED_WEIGHTS).is_file():
-        weights = folder / PICKLED_WEIGHTS
-    return Contents(settings, config, present_spelling(read_tensors(weights)), weights)
-
-
-def read_json(file: Path) -> dict[str, Any]:
-    """A file of a model folder that holds one JSON object.
-
-    Raises:
-        InputError: it does not, or is missing.
-    """
-    _check_presence(file)
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise _damaged(file, error) from error
-    if not isinstance(content, dict):
-        raise _damaged(file, "no JSON object")
-    return content
-
-
-def read_tensors(file: Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file, or of an older ``.bin``, of which no code is ever run.
-
-    Raises:
-        InputError: it is missing or damaged.
-    """
-    _check_presence(file)
-    try:
-        if file.suffix == ".bin":
-            return torch.load(file, map_location="cpu", weights_only=True)  # type: ignore[no-any-return]
-        return load_file(file)  # type: ignore[no-any-return]
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise _damaged(file, error) from error
-
-
-def _check_presence(file: Path) -> None:
-    if not file.is_file():
-        raise InputError(f"{file} is missing: a model folder holds {CONFIG} and {WEIGHTS}")
-
-
-def _damaged(file: Path, why: object) -> InputError:
-    return InputError(f"{file} is damaged ({why}); copy the model folder again")

@@ -29,6 +29,8 @@ FUSED = "encoder.blocks.{}.attention.query_key_value"
 FUSED_PARTS = tuple(f"bert.encoder.layer.{{}}.attention.self.{part}" for part in ("query", "key", "value"))
 BARE = ("embeddings.", "encoder.", "pooler.")
 DECODER_BIAS = ("masked_lm_head.decoder_bias", "cls.predictions.bias")
+DECODER, WORDS = "cls.predictions.decoder", "bert.embeddings.word_embeddings.weight"
+BUFFERS = (".position_ids", ".token_type_ids")
 
 
 def to_hugging_face(state: dict[str, Tensor], architecture: str = "") -> dict[str, Tensor]:
@@ -57,19 +59,37 @@ def from_hugging_face(theirs: dict[str, Tensor], names: list[str]) -> dict[str, 
 
 
 def present_spelling(theirs: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors of any BERT folder under the names of ``NAMES``.
+    """The tensors of any BERT folder under the names of ``NAMES``, without those that only repeat or count.
 
-    Early versions called the parameters of a LayerNorm gamma and beta, as TensorFlow does; a bare encoder lacks the
-    prefix; the classifier of BertForQuestionAnswering has a name of its own.
+    Early versions called the parameters of a LayerNorm gamma and beta, as TensorFlow does, and saved the numbers of the
+    positions; a bare encoder lacks the prefix, a model trained on several devices may have one more; the decoder of the
+    masked language model may be written out beside the word embeddings that it is tied to; the classifier of
+    BertForQuestionAnswering has a name of its own. A decoder that is not tied stays as it is.
     """
+    if theirs and all(name.startswith("module.") for name in theirs):
+        theirs = {name.removeprefix("module."): tensor for name, tensor in theirs.items()}
     bare = not any(name.startswith("bert.") for name in theirs)
     spelt = {}
     for name, tensor in theirs.items():
         name = re.sub(r"\.gamma$", ".weight", name)
         name = re.sub(r"\.beta$", ".bias", name)
         name = re.sub(r"^qa_outputs\.", "classifier.", name)
-        spelt[f"bert.{name}" if bare and name.startswith(BARE) else name] = tensor
+        if not name.endswith(BUFFERS):
+            spelt[f"bert.{name}" if bare and name.startswith(BARE) else name] = tensor
+    if (bias := spelt.pop(f"{DECODER}.bias", None)) is not None:
+        spelt.setdefault(DECODER_BIAS[1], bias)
+    decoder, words = spelt.get(f"{DECODER}.weight"), spelt.get(WORDS)
+    if decoder is not None and words is not None and torch.equal(decoder, words):
+        del spelt[f"{DECODER}.weight"]
     return spelt
+
+
+def is_known(name: str) -> bool:
+    """Whether a tensor under Hugging Face's name is a parameter of one of its BERTs."""
+    module, _, kind = name.rpartition(".")
+    pattern, _ = _numbered(module)
+    named = kind in ("weight", "bias") and pattern in {*NAMES.values(), *FUSED_PARTS}
+    return named or name == DECODER_BIAS[1]
 
 
 def _their_names(name: str) -> tuple[str, ...]:

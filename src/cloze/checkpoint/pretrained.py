@@ -11,8 +11,9 @@ from safetensors.torch import save
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from cloze.checkpoint.folder import Contents, portable, read_folder, read_json, read_tensors, write_folder
+from cloze.checkpoint.folder import Contents, portable, read_folder, write_folder
 from cloze.checkpoint.names import to_hugging_face
+from cloze.checkpoint.weights import read_json, read_tensors
 from cloze.errors import InputError
 from cloze.model.adaptation import Adaptation
 from cloze.model.config import BertConfig
@@ -33,6 +34,12 @@ FIXED_OUTPUTS = {"BertForQuestionAnswering": 2, "BertForMultipleChoice": 1}
 
 TASK_STATE = "task_state"
 """A key of ours in ``config.json``, which others keep and do not read."""
+
+PARTS = ("encoder", "pooler", "masked_lm_head", "next_sentence_head")
+"""Of a ``BertForPreTraining``."""
+
+ROUNDING = 128
+"""Embeddings without a piece that a model may have fewer than: their number is often rounded up to a multiple of 64."""
 
 HEAD, DESCRIPTION = "head.safetensors", "cloze.json"
 """Files beside a bare encoder, for heads that no class of Hugging Face's has."""
@@ -66,15 +73,43 @@ class Pretrained:
     task_state: dict[str, float] = field(default_factory=dict)
     folder: Path | None = None
 
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """What the folder holds: of ``PARTS``, and of a task the ``classifier``."""
+        there = {name.partition(".")[0] for name in self.state}
+        return tuple(part for part in (*PARTS, "classifier") if part in there)
 
-def read_pretrained(folder: Path) -> Pretrained:
-    """Any BERT folder that ``transformers`` or ``save_task_model`` has written.
+    @property
+    def absent(self) -> tuple[str, ...]:
+        """The parts of a ``BertForPreTraining`` that the folder does not hold."""
+        return tuple(part for part in PARTS if part not in self.parts)
+
+    def told(self) -> str:
+        """One line: 'BertForMaskedLM: encoder, masked_lm_head; no pooler, no next_sentence_head'."""
+        absent = "".join(f"{', ' if number else '; '}no {part}" for number, part in enumerate(self.absent))
+        return f"{self.architecture or 'BERT'}: {', '.join(self.parts) or 'no weights'}{absent}"
+
+
+def read_pretrained(folder: Path | str) -> Pretrained:
+    """Any BERT: a folder that ``transformers`` or ``save_task_model`` has written, Google's, or a model of the hub.
+
+    Args:
+        folder: the folder, or a name of the hub as ``cloze.checkpoint.hub.local_folder`` takes it.
 
     Raises:
         InputError: a file is missing or damaged, the encoder is of another kind, the tokenizer is that of another one.
     """
-    contents = read_folder(folder)
-    tokenizer = load_tokenizer(folder)
+    return pretrained_of(read_folder(folder))
+
+
+def pretrained_of(contents: Contents) -> Pretrained:
+    """What ``read_pretrained`` says, of a folder that has been read.
+
+    Raises:
+        InputError: the head is not as the configuration says, or the tokenizer is that of another model.
+    """
+    folder = contents.folder
+    tokenizer = load_tokenizer(contents.tokenizer)
     # Folders of sentence encoders carry both, and would cut every text at 128 pieces without a word.
     tokenizer.no_truncation()
     tokenizer.no_padding()
@@ -93,10 +128,16 @@ def _check_vocabulary(tokenizer: Tokenizer, config: BertConfig, folder: Path) ->
     ids = tokenizer.get_vocab(with_added_tokens=True)
     if absent := [token for token in SPECIAL_TOKENS if token not in ids]:
         raise InputError(f"{folder}: its tokenizer has no {', '.join(absent)}; put the one of this BERT there")
-    if max(ids.values()) >= config.vocab_size:
+    last = max(ids.values())
+    if last >= config.vocab_size:
         raise InputError(
-            f"{folder}: its tokenizer has ids up to {max(ids.values()):,}, but its model only {config.vocab_size:,} "
+            f"{folder}: its tokenizer has ids up to {last:,}, but its model only {config.vocab_size:,} "
             "embeddings; put the tokenizer of this model there"
+        )
+    if config.vocab_size - (last + 1) >= ROUNDING:
+        raise InputError(
+            f"{folder}: its tokenizer has ids up to {last:,} only, but its model {config.vocab_size:,} embeddings; "
+            "put the tokenizer of this model there"
         )
 
 
@@ -116,7 +157,12 @@ def _published_head(contents: Contents, folder: Path) -> dict[str, Any]:
         if name not in contents.theirs:
             raise InputError(f"{contents.weights} lacks {name!r}: expected every tensor of {architecture}")
         state[name] = contents.theirs[name].float()
-    outputs = len(state["classifier.bias"])
+    outputs, shape = len(state["classifier.bias"]), tuple(state["classifier.weight"].shape)
+    if shape != (outputs, contents.config.hidden_size):
+        raise InputError(
+            f"{contents.weights}: classifier.weight has shape {shape}, but expected "
+            f"{(outputs, contents.config.hidden_size)}; the files do not belong together"
+        )
     if outputs != FIXED_OUTPUTS.get(architecture, outputs):
         raise InputError(
             f"{contents.weights}: the classifier of {architecture} has {outputs} outputs, but expected "

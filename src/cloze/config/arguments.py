@@ -12,6 +12,7 @@ from pathlib import Path
 from cloze.errors import InputError
 
 MULTIRUN = ("-m", "--multirun")
+CONTINUED = "continued"  # the option of what init=FOLDER decides
 ASSIGNMENT = re.compile(r"(?P<key>[A-Za-z_][\w.]*)=(?P<value>.*)", re.DOTALL)
 
 
@@ -39,7 +40,8 @@ def forced(words: Sequence[str], options: Mapping[str, Sequence[str]]) -> list[s
     >>> forced(["model=mini", "optimizer.eps=1e-8", "-m"], {"model": ["mini"], "optimizer": ["adamw"]})
     ['-m', 'model=mini', '++optimizer.eps=1e-8']
 
-    `model=FOLDER` becomes the option `folder` with its value.
+    `model=FOLDER` becomes the option `folder` with its value; `init=FOLDER` chooses the options that take the shape and
+    the tokenizer from it, unless others are chosen.
 
     Raises:
         InputError: for a group without a choice.
@@ -52,6 +54,10 @@ def forced(words: Sequence[str], options: Mapping[str, Sequence[str]]) -> list[s
         match = ASSIGNMENT.fullmatch(word)
         if match is not None and _names_folder(match, options):
             result += ["model=folder", f"++model.folder={match['value']}"]
+        elif match is not None and match["key"] == "init" and match["value"] not in ("", "null"):
+            taken = [group for group in ("model", "tokenizer") if CONTINUED in options.get(group, ())]
+            chosen = [f"{group}={CONTINUED}" for group in taken if not any(w.startswith(f"{group}=") for w in words)]
+            result += [*chosen, f"++{word}"]
         elif match is None or match["key"].startswith("hydra."):
             result.append(word)
         elif match["key"] not in options:
@@ -64,8 +70,11 @@ def forced(words: Sequence[str], options: Mapping[str, Sequence[str]]) -> list[s
 
 
 def _names_folder(word: re.Match[str], options: Mapping[str, Sequence[str]]) -> bool:
-    """Whether a word is `model=FOLDER`: what is no size and looks like a path, or several of them with commas."""
+    """Whether a word is `model=FOLDER`: what is no size and looks like a path or a hub name, or several with commas."""
     if word["key"] != "model" or "folder" not in options.get("model", ()):
         return False
     values = word["value"].split(",")
-    return all(value not in options["model"] and ("/" in value or Path(value).is_dir()) for value in values)
+    return all(
+        value not in options["model"] and ("/" in value or value.startswith("hub:") or Path(value).is_dir())
+        for value in values
+    )

@@ -1,11 +1,12 @@
 """What the root of each configuration may hold: the sections that belong to no constructor, and their defaults."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from cloze.errors import InputError
 from cloze.model.adaptation import Adaptation
+from cloze.model.config import BertConfig
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true", "64-true"]
 
@@ -184,18 +185,52 @@ class Corpus:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ContinuedShape(BertConfig):
+    """The section `model` with `init=FOLDER`: the shape is the folder's, and what is stated here must agree with it.
+
+    Only the dropout rates, the `initializer_range` of what is drawn, and more positions may differ.
+    """
+
+    def __post_init__(self) -> None:
+        raise InputError("model=continued takes its shape from init=FOLDER of train.py: give that, or a size as model=")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Growth:
+    """The section `grow`: what the model of `init` shall have more of. Old rows and old ids never change.
+
+    Attributes:
+        positions: how new positions begin, where `model.max_position_embeddings` is above the folder's: `repeat`
+            copies the learned ones block by block, `random` draws them.
+        vocab: a file with more word pieces, one a line.
+        vocab_size: or the size to which the vocabulary shall grow by the pieces most useful for the corpus.
+    """
+
+    positions: Literal["repeat", "random"] = "repeat"
+    vocab: str | None = None
+    vocab_size: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.vocab is not None and self.vocab_size is not None:
+            raise InputError("grow.vocab and grow.vocab_size are both given: set one of them to null")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Pretraining:
     """The root of `conf/train.yaml`. The light nodes come first: their mistakes are told before torch is imported.
 
     Attributes:
         resume: `auto` goes on from the newest checkpoint when the run exists with the same configuration; `never`
             starts anew under another name; else the checkpoint to go on from.
+        init: a model folder to go on from, with its shape, its weights and its tokenizer; null begins anew.
     """
 
     run: str
     folder: str
     seed: int
     resume: str
+    init: str | None = None
+    grow: Growth = field(default_factory=Growth)
     trainer: Training
     checkpoint: Checkpointing
     hardware: Hardware

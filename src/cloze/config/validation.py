@@ -8,6 +8,7 @@ import dataclasses
 import difflib
 import importlib
 import inspect
+import keyword
 import pathlib
 import types
 import typing
@@ -79,16 +80,18 @@ def _check_arguments(
 ) -> dict[str, Any]:
     """The keys and values of one mapping against the signature of `target`; `known` are all dotted keys there are."""
     parameters = inspect.signature(target).parameters
-    named = {name for name, p in parameters.items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+    kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    spelt = {_key(name): name for name, parameter in parameters.items() if parameter.kind in kinds}
+    named = set(spelt)
     hints = _hints(target)
     for name in config:
         if name not in named | HYDRA_KEYS:
             raise InputError(f"unknown key '{_join(key, name)}'{_suggestion(name, key, named, known)}")
     checked = {name: value for name, value in config.items() if name in HYDRA_KEYS}
-    for name in (name for name in parameters if name in named):  # in the signature's order: light sections come first
+    for name, parameter in spelt.items():  # in the signature's order: light sections come first
         if name in config:
-            checked[name] = _check_value(config[name], hints.get(name, Any), _join(key, name), known)
-        elif parameters[name].default is inspect.Parameter.empty and not config.get("_partial_", False):
+            checked[name] = _check_value(config[name], hints.get(parameter, Any), _join(key, name), known)
+        elif parameters[parameter].default is inspect.Parameter.empty and not config.get("_partial_", False):
             raise InputError(f"the key '{_join(key, name)}' is missing: add {_join(key, name)}=...")
     return checked
 
@@ -201,6 +204,12 @@ def _suggestion(name: str, key: str, named: set[str], known: list[str]) -> str:
         if elsewhere:
             return f"; did you mean '{elsewhere[0]}'?"
     return nearest(_join(key, name), (_join(key, valid) for valid in named))
+
+
+def _key(parameter: str) -> str:
+    """The key of a parameter: its name; for `from_` the word `from`, which Python keeps for itself."""
+    bare = parameter.removesuffix("_")
+    return bare if keyword.iskeyword(bare) else parameter
 
 
 def _join(key: str, name: str) -> str:

@@ -10,12 +10,14 @@ from typing import Any
 import lightning.pytorch as pl
 from lightning.pytorch.utilities import rank_zero_only
 
+from cloze.callbacks.before import Before
 from cloze.callbacks.length import Length
 from cloze.config.construct import build
 from cloze.config.schema import Hardware, Training
 from cloze.data.pretraining import PretrainingData
 from cloze.errors import InputError
 from cloze.hardware import check_attention_dropout, check_hardware, set_up
+from cloze.launch.continuation import Beginning, beginning
 from cloze.launch.trainer import accumulate, lasting, make_trainer, steps_in, weight_decay
 from cloze.loggers import MetricsFile
 from cloze.model.heads import BertForPreTraining
@@ -40,23 +42,25 @@ def pretrain(config: Mapping[str, Any]) -> None:
     folder = Path(config["folder"])
     check_hardware(hardware)
     checkpoint = checkpoint_to_resume(folder, config, config["resume"])
-    build(config, "model", vocab_size=1)  # a shape that cannot be is told before the corpus is prepared
+    start = beginning(config, folder, resumed=checkpoint is not None)
     schedule = build(config, "schedule")
     set_up(hardware)
     pl.seed_everything(config["seed"], workers=True, verbose=False)
 
-    data = _data(config, hardware)
+    data = _data(config, hardware, start)
     length = _length(training, data)
     data.training_batches = length.steps
     if length.steps is not None:
         training = replace(training, log_every=min(training.log_every, length.steps))
-    module = _module(config, training, hardware, data, length, schedule)
+    model = _model(config, hardware, data, start)
+    module = _module(config, training, model, length, schedule)
     metrics = MetricsFile(folder / "metrics.csv", resume_step=steps_in(checkpoint))
     trainer = make_trainer(
         training,
         hardware,
         callbacks=[
             length,
+            Before(),
             *lasting(config, monitor="val/masked_lm_loss"),
             *(build(config["callbacks"], name) for name in config["callbacks"]),
         ],
@@ -65,12 +69,16 @@ def pretrain(config: Mapping[str, Any]) -> None:
     accumulate(trainer, data, hardware.micro_batch_tokens, training.validate_every)
     if trainer.is_global_zero:
         write_config(folder, config)
+        if start is not None and checkpoint is None:
+            start.save(folder, data.tokenizer, model.config)
+    if start is not None and checkpoint is None:
+        trainer.num_sanity_val_steps = float("inf")  # all held-out batches, for what the model knows before
     trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     if trainer.is_global_zero:
         print(summary(trainer, data.manifest, folder), flush=True)
 
 
-def _data(config: Mapping[str, Any], hardware: Hardware) -> PretrainingData:
+def _data(config: Mapping[str, Any], hardware: Hardware, start: Beginning | None) -> PretrainingData:
     """The data module of a corpus that has been prepared: by rank zero, for which the others wait."""
     data: PretrainingData = build(
         config,
@@ -82,10 +90,15 @@ def _data(config: Mapping[str, Any], hardware: Hardware) -> PretrainingData:
     if getattr(rank_zero_only, "rank", 0) == 0:
         if data.preparation is not None:
             with ConsoleProgress() as progress:
-                data.preparation.ensure(data.folder, progress)
+                if start is not None:
+                    start.prepare(data, progress)
+                else:
+                    data.preparation.ensure(data.folder, progress)
     else:
         while not (data.folder / MANIFEST).exists():  # written last, by rename
             time.sleep(1.0)
+    if start is not None:
+        data.preparation = None  # done, with another tokenizer than its own: the trainer shall not ask for it again
     data.setup()
     return data
 
@@ -101,26 +114,28 @@ def _length(training: Training, data: PretrainingData) -> Length:
     return Length(steps=training.max_steps)
 
 
-def _module(
-    config: Mapping[str, Any],
-    training: Training,
-    hardware: Hardware,
-    data: PretrainingData,
-    length: Length,
-    schedule: Schedule,
-) -> Pretraining:
-    shape = build(config, "model", vocab_size=data.manifest.vocab_size)
+def _model(
+    config: Mapping[str, Any], hardware: Hardware, data: PretrainingData, start: Beginning | None
+) -> BertForPreTraining:
+    """With random weights, or those of the model to go on from."""
+    shape = start.config if start is not None else build(config, "model", vocab_size=data.manifest.vocab_size)
     if data.max_length > shape.max_position_embeddings:
         raise InputError(
             f"objective.max_length is {data.max_length}, but the model has only "
             f"{shape.max_position_embeddings} positions: take a shorter one, or set model.max_position_embeddings"
         )
     check_attention_dropout(shape.attention_probs_dropout_prob, hardware, key="model.attention_probs_dropout_prob")
-    model = BertForPreTraining(shape)
+    model = start.model(data) if start is not None else BertForPreTraining(shape)
     model.encoder.gradient_checkpointing = hardware.gradient_checkpointing
     if hardware.compile:
         # In place: the names in the state stay as they are.
         model.encoder.compile(dynamic=not hardware.static_shapes)
+    return model
+
+
+def _module(
+    config: Mapping[str, Any], training: Training, model: BertForPreTraining, length: Length, schedule: Schedule
+) -> Pretraining:
     return Pretraining(
         model=model,
         optimizer=build(config, "optimizer"),

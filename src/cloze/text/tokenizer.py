@@ -128,7 +128,7 @@ def read_vocabulary(path: str | Path, *, lowercase: bool | None = None) -> list[
 
 
 def _check_case(path: Path, pieces: Sequence[str], lowercase: bool) -> None:
-    capitals = sum(piece != piece.lower() for piece in pieces if piece not in SPECIAL_TOKENS)
+    capitals = _capitals(pieces)
     words = sum(piece.isascii() and piece.isalpha() for piece in pieces)
     if lowercase and capitals > CASE_SHARE * len(pieces):
         raise InputError(
@@ -136,6 +136,10 @@ def _check_case(path: Path, pieces: Sequence[str], lowercase: bool) -> None:
         )
     if not lowercase and capitals == 0 and words > 26:
         raise InputError(f"{path}: is an uncased vocabulary (no piece has a capital); set tokenizer.lowercase=true")
+
+
+def _capitals(pieces: Sequence[str]) -> int:
+    return sum(piece != piece.lower() for piece in pieces if piece not in SPECIAL_TOKENS)
 
 
 def save_tokenizer(tokenizer: Tokenizer, folder: str | Path) -> None:
@@ -162,6 +166,9 @@ def save_tokenizer(tokenizer: Tokenizer, folder: str | Path) -> None:
 def load_tokenizer(folder: str | Path) -> Tokenizer:
     """The tokenizer of a folder in Hugging Face's layout: ``tokenizer.json``, or ``vocab.txt`` as Google published it.
 
+    Beside a ``vocab.txt`` without ``tokenizer_config.json``, whose ``do_lower_case`` says it, the vocabulary tells
+    whether text is to be lowercased: an uncased one has next to no capitals.
+
     Raises:
         InputError: neither file is there, or they are not those of a WordPiece tokenizer.
     """
@@ -179,10 +186,14 @@ def load_tokenizer(folder: str | Path) -> Tokenizer:
         raise InputError(
             f"{folder}: holds neither tokenizer.json nor vocab.txt; give the folder of a model or a corpus"
         )
-    settings = json.loads(config.read_text(encoding="utf-8")) if config.is_file() else {}
+    try:
+        settings = json.loads(config.read_text(encoding="utf-8")) if config.is_file() else {}
+    except ValueError as error:
+        raise InputError(f"{config} is damaged ({error}); copy the folder again") from error
+    pieces = read_vocabulary(folder)
     return build_tokenizer(
-        read_vocabulary(folder),
-        lowercase=settings.get("do_lower_case", True),
+        pieces,
+        lowercase=settings.get("do_lower_case", _capitals(pieces) <= CASE_SHARE * len(pieces)),
         chinese_characters=settings.get("tokenize_chinese_chars", True),
         strip_accents=settings.get("strip_accents"),
     )

@@ -1,0 +1,143 @@
+"""From any BERT to the folder of another format: ``transformers``', Google's TensorFlow, ONNX."""
+
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from safetensors import SafetensorError
+from torch import Tensor
+
+from cloze.checkpoint.folder import Contents, read_folder, write_folder
+from cloze.checkpoint.google import write_google
+from cloze.checkpoint.names import DECODER, is_known
+from cloze.checkpoint.onnx import TOLERANCE, check_packages, difference, padded_model, write_onnx
+from cloze.checkpoint.pretrained import DESCRIPTION, HEAD, Pretrained, pretrained_of
+from cloze.errors import InputError
+
+Format = Literal["hf", "google", "onnx"]
+CLASSES = {
+    frozenset({"masked_lm_head", "next_sentence_head"}): "BertForPreTraining",
+    frozenset({"masked_lm_head"}): "BertForMaskedLM",
+    frozenset({"next_sentence_head"}): "BertForNextSentencePrediction",
+}
+"""Hugging Face's class of the heads of a folder that names none."""
+
+PASSING = ("transformers_version", "torch_dtype", "dtype", "_name_or_path", "tie_word_embeddings", "use_cache")
+"""Settings of the one who wrote the folder, not of the model."""
+
+
+class Conversion(NamedTuple):
+    """What was read and what was written, a line each."""
+
+    read: str
+    written: str
+
+
+def convert(source: Path | str, to: Path, target: Format = "hf") -> Conversion:
+    """Write a model in another format, all of it or nothing.
+
+    Args:
+        source: any that ``read_folder`` takes.
+        to: a folder that does not exist yet.
+        target: its format. Parameters are written in fp32, which loses nothing.
+
+    Raises:
+        InputError: ``to`` exists, the source cannot be read, or its head has no place in the format.
+    """
+    if to.exists():
+        raise InputError(f"to={to} exists already: give another folder, or remove it")
+    if target == "onnx":
+        check_packages("onnx", "onnxscript", "onnxruntime")
+    contents = read_folder(source)
+    pretrained = pretrained_of(contents)
+    kept = {name: tensor.float() for name, tensor in contents.theirs.items() if is_known(name)}
+    if f"{DECODER}.weight" in contents.theirs:  # not tied: without it, its bias and transform mean nothing
+        kept = {name: tensor for name, tensor in kept.items() if not name.startswith("cls.predictions.")}
+    settings = _settings(contents, pretrained)
+    note = ""
+    try:
+        to.parent.mkdir(parents=True, exist_ok=True)
+        if target == "hf":
+            _write_hugging_face(contents, pretrained, kept, settings, to)
+        elif target == "google":
+            _write_google(contents, pretrained, kept, settings, to)
+        else:
+            note = _write_onnx(pretrained, settings, to)
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"to={to} cannot be written ({error}): nothing is left there") from error
+    return Conversion(_read(contents, pretrained, source), f"{_size(to)} in {to}{note}")
+
+
+def _settings(contents: Contents, pretrained: Pretrained) -> dict[str, Any]:
+    """What the configuration says beyond the shape, with the class that the heads are those of."""
+    settings = {name: value for name, value in contents.settings.items() if name not in PASSING}
+    if pretrained.architecture is None:
+        heads = frozenset({"masked_lm_head", "next_sentence_head"} & {*pretrained.parts})
+        settings["architectures"] = [CLASSES.get(heads, "BertModel")]
+    return settings
+
+
+def _write_hugging_face(
+    contents: Contents, pretrained: Pretrained, kept: dict[str, Tensor], settings: Mapping[str, Any], to: Path
+) -> None:
+    files = {name: (contents.folder / name) for name in (HEAD, DESCRIPTION)}
+    own = {name: file.read_bytes() for name, file in files.items() if file.is_file()}
+    if pretrained.architecture == "BertForQuestionAnswering":
+        kept = {name.replace("classifier.", "qa_outputs."): tensor for name, tensor in kept.items()}
+    write_folder(to, pretrained.tokenizer, contents.config, kept, settings, own)
+
+
+def _write_google(
+    contents: Contents, pretrained: Pretrained, kept: dict[str, Tensor], settings: Mapping[str, Any], to: Path
+) -> None:
+    if (contents.folder / DESCRIPTION).is_file():
+        raise InputError(
+            f"{contents.folder} has a head of its own ({DESCRIPTION}), which has no place in Google's format: "
+            "give format=hf"
+        )
+    ids = pretrained.tokenizer.get_vocab(with_added_tokens=True)
+    pieces = [f"[unused_id_{number}]" for number in range(max(ids.values()) + 1)]
+    for piece, number in ids.items():
+        pieces[number] = piece
+    lowercase = getattr(pretrained.tokenizer.normalizer, "lowercase", None)
+    write_google(to, settings, kept, pieces, lowercase=lowercase)
+
+
+def _write_onnx(pretrained: Pretrained, settings: Mapping[str, Any], to: Path) -> str:
+    """Write the graph, the configuration and the tokenizer; say how far onnxruntime is from our model."""
+    model = padded_model(pretrained)
+    beside = to.with_name(f".{to.name}.{os.getpid()}")
+    try:
+        write_folder(beside, pretrained.tokenizer, pretrained.config, {}, settings)
+        write_onnx(model, beside)
+        apart = difference(model, beside)
+        if not apart <= TOLERANCE:
+            raise RuntimeError(f"onnxruntime is {apart:.1e} away from the packed model, more than {TOLERANCE:.0e}")
+        beside.rename(to)
+    except BaseException:
+        shutil.rmtree(beside, ignore_errors=True)
+        raise
+    return f": {', '.join(model.outputs)}; onnxruntime is at most {apart:.0e} away from the packed model"
+
+
+def _read(contents: Contents, pretrained: Pretrained, source: Path | str) -> str:
+    tensors = contents.theirs
+    kind = "TensorFlow checkpoint, " if contents.is_google else ""
+    line = f"{source}: {kind}{pretrained.told()}; {len(tensors)} tensors, {_numbers(tensors)} numbers"
+    if contents.skipped:
+        line += f"; {contents.skipped} variables of its training skipped"
+    if contents.unknown:
+        line += f"; {len(contents.unknown)} that are no part of a BERT left out ({contents.unknown[0]}, ...)"
+    return line
+
+
+def _numbers(tensors: Mapping[str, Tensor]) -> str:
+    return f"{sum(tensor.numel() for tensor in tensors.values()):,}"
+
+
+def _size(folder: Path) -> str:
+    files = sorted(file for file in folder.iterdir() if file.is_file())
+    size = sum(file.stat().st_size for file in files)
+    return f"{', '.join(file.name for file in files)} ({size / 2**20:,.1f} MiB)"

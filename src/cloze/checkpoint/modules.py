@@ -1,0 +1,54 @@
+"""From what a folder holds to the module that it was saved from, every parameter its own."""
+
+import torch
+from torch import Tensor, nn
+
+from cloze.checkpoint.pretrained import Pretrained, task_model
+from cloze.errors import InputError
+from cloze.model.heads import BertForPreTraining
+from cloze.model.task_heads import ARCHITECTURES, TaskModel
+
+
+class Absent(nn.Module):
+    """In the place of a part that the folder does not hold: an error where it is called, never random numbers."""
+
+    def __init__(self, part: str, pretrained: Pretrained) -> None:
+        super().__init__()
+        self.sentence = f"{pretrained.folder} holds no {part} ({pretrained.told()}): give a model that has one"
+
+    def forward(self, *_: Tensor) -> Tensor:
+        """Nothing.
+
+        Raises:
+            InputError: always.
+        """
+        raise InputError(self.sentence)
+
+
+def pretraining_model(pretrained: Pretrained) -> BertForPreTraining:
+    """The encoder with those of its pooler and pre-training heads that are there, ready for use.
+
+    The parts that are not there are ``Absent``: nothing is drawn.
+    """
+    with torch.device("meta"):  # nothing is initialised that is loaded anyway
+        model = BertForPreTraining(pretrained.config)
+    for part in pretrained.absent:
+        setattr(model, part, Absent(part, pretrained))
+    state = {name: tensor for name, tensor in pretrained.state.items() if not name.startswith("classifier.")}
+    model.load_state_dict(state, assign=True)
+    return model.eval()
+
+
+def fine_tuned_model(pretrained: Pretrained) -> TaskModel | None:
+    """The model of the task that the folder was saved for, ready for use; None for a pre-trained one."""
+    architecture = pretrained.architecture
+    if architecture not in ARCHITECTURES:
+        return None
+    model = task_model(
+        architecture,
+        pretrained,
+        labels=pretrained.labels or [],
+        adaptation=pretrained.adaptation,
+        problem_type=pretrained.problem_type,
+    )
+    return model.eval()

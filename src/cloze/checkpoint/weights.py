@@ -1,0 +1,122 @@
+"""The tensors of a model folder: safetensors or an older pickle, whole or in shards. No pickle's code is ever run."""
+
+import json
+import pickle
+import re
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from cloze.errors import InputError
+
+CONFIG, WEIGHTS, PICKLED_WEIGHTS = "config.json", "model.safetensors", "pytorch_model.bin"
+FORMATS = (WEIGHTS, f"{WEIGHTS}.index.json", PICKLED_WEIGHTS, f"{PICKLED_WEIGHTS}.index.json")
+"""In the order in which they are looked for: where a folder has several, they hold the same."""
+
+FOREIGN = ("tf_model.h5", "flax_model.msgpack", "model.onnx")
+"""What other libraries put in the same place."""
+
+
+def read_weights(folder: Path) -> tuple[dict[str, Tensor], Path]:
+    """All tensors of a model folder under the names in its files, and the file that was read.
+
+    Raises:
+        InputError: there is none, or one of them is damaged, lacks a tensor or would run code.
+    """
+    for name in FORMATS:
+        if (file := folder / name).is_file():
+            return (_read_shards(file) if file.suffix == ".json" else read_tensors(file)), file
+    for name in FOREIGN:
+        if (folder / name).is_file():
+            raise InputError(f"{folder} holds {name}, which is not read: put {WEIGHTS} or {PICKLED_WEIGHTS} there")
+    raise _missing(folder / WEIGHTS)
+
+
+def read_tensors(file: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file, or of an older ``.bin``, of which no code is ever run.
+
+    Raises:
+        InputError: it is missing or damaged, or it would run code.
+    """
+    if not file.is_file():
+        raise _missing(file)
+    try:
+        if file.suffix != ".bin":
+            return load_file(file)  # type: ignore[no-any-return]
+        with warnings.catch_warnings(action="ignore", category=UserWarning):  # about the pickle's age
+            content = torch.load(file, map_location="cpu", weights_only=True)
+    except SafetensorError as error:
+        raise damaged(file, error) from error
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError, IndexError) as error:
+        raise _refusal(file, error) from error
+    if not isinstance(content, dict):
+        raise damaged(file, "no tensors with names")
+    return {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """A file of a model folder that holds one JSON object.
+
+    Raises:
+        InputError: it does not, or is missing.
+    """
+    if not file.is_file():
+        raise _missing(file)
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise damaged(file, error) from error
+    if not isinstance(content, dict):
+        raise damaged(file, "no JSON object")
+    return content
+
+
+def _read_shards(index: Path) -> dict[str, Tensor]:
+    """The tensors of all files that an index names.
+
+    Raises:
+        InputError: the index is damaged, or a file is missing, damaged, or lacks a tensor that the index sees in it.
+    """
+    places = read_json(index).get("weight_map")
+    if not isinstance(places, dict) or not places:
+        raise damaged(index, "no weight_map")
+    tensors: dict[str, Tensor] = {}
+    for shard in sorted({str(place) for place in places.values()}):
+        if Path(shard).name != shard:  # an index must not make us read elsewhere
+            raise damaged(index, f"{shard!r} is no file of this folder")
+        file = index.with_name(shard)
+        if not file.is_file():
+            raise InputError(f"{file} is missing, but {index.name} names it: copy the model folder again")
+        tensors |= read_tensors(file)
+    for name, shard in places.items():
+        if name not in tensors:
+            raise InputError(f"{index.with_name(shard)} lacks {name!r}, which {index.name} sees in it")
+    return tensors
+
+
+def damaged(file: Path, why: object) -> InputError:
+    """The error about a file that cannot be read."""
+    return InputError(f"{file} is damaged ({why}); copy the model folder again")
+
+
+def _missing(file: Path) -> InputError:
+    return InputError(
+        f"{file} is missing: a model folder holds {CONFIG} and {WEIGHTS}, or an older {PICKLED_WEIGHTS}, or Google's "
+        "bert_config.json with a TensorFlow checkpoint"
+    )
+
+
+def _refusal(file: Path, error: Exception) -> InputError:
+    """About a pickle that holds more than tensors, or nothing that can be read."""
+    if code := re.search(r"[Uu]nsupported (?:global: GLOBAL|GLOBAL|class) ([\w.]+)", str(error)):
+        return InputError(
+            f"{file} would run code when it is read ({code[1]}), so it is refused: get this model's {WEIGHTS}"
+        )
+    if isinstance(error, pickle.UnpicklingError):
+        return damaged(file, "no tensors that PyTorch has saved")
+    return damaged(file, re.split(r"\n|\. ", str(error).strip())[0] or type(error).__name__)

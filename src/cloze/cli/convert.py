@@ -1,0 +1,45 @@
+"""`cloze-convert`: a BERT in another format."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from cloze.cli import command
+
+INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+
+
+@dataclass(frozen=True, kw_only=True)
+class Converting:
+    """The root of `conf/convert.yaml`; `from` is a word of Python's.
+
+    Attributes:
+        from_: any BERT: a folder or a name of the hub.
+        to: a folder that does not exist yet.
+        format: of `transformers`, of Google's TensorFlow, or ONNX.
+    """
+
+    from_: str
+    to: str
+    format: Literal["hf", "google", "onnx"]
+
+
+def main() -> int:
+    """Converts as the command line says; returns the exit status."""
+    try:
+        return command.run(_convert, name="convert", schema=Converting)
+    except KeyboardInterrupt:
+        print("interrupted; nothing was written", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _convert(config: dict[str, Any]) -> None:
+    from cloze.checkpoint.conversion import convert
+
+    done = convert(config["from"], Path(config["to"]), config["format"])
+    print(f"read     {done.read}\nwritten  {done.written}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

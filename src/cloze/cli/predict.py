@@ -1,0 +1,93 @@
+"""`cloze-predict`: gaps filled, sentences continued, every fine-tuned task, for any number of rows."""
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+from cloze.cli import command
+from cloze.config.schema import Hardware, Node
+from cloze.data.stream.columns import Columns
+
+INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predicting:
+    """The root of `conf/predict.yaml`."""
+
+    task: str | None
+    input: str | None
+    output: str | None
+    text: None  # taken from the command line before
+    text_pair: None
+    format: Literal["auto", "text", "words", "csv", "tsv", "jsonl", "parquet"]
+    delimiter: str
+    quoting: Literal["auto", "none", "quotes"]
+    header: bool
+    columns: Columns
+    keep: bool
+    on_bad_row: Literal["stop", "skip"]
+    top_k: int
+    max_length: int | None
+    threshold: float | None
+    n_best: int
+    max_answer_length: int
+    no_answer: bool | None
+    hardware: Hardware
+    model: Node
+
+
+class Words(NamedTuple):
+    """Words of the command line that Hydra shall not see.
+
+    Attributes:
+        task: the last value of `task`, which Hydra would take for a group of `conf/`.
+        texts: of `text`, in which brackets and commas are text.
+        pairs: of `text_pair`.
+        others: all the other words.
+    """
+
+    task: str | None
+    texts: list[str]
+    pairs: list[str]
+    others: list[str]
+
+
+def main() -> int:
+    """Predict as the command line says; returns the exit status."""
+    words = own_words(sys.argv[1:])
+    sys.argv[1:] = words.others
+
+    def predict(config: dict[str, Any]) -> None:
+        from cloze.launch import prediction
+
+        try:
+            prediction.predict({**config, "task": words.task or config["task"]}, words.texts, words.pairs)
+        except BrokenPipeError:  # the next program, as `head`, has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+    try:
+        return command.run(predict, name="predict", schema=Predicting)
+    except KeyboardInterrupt:
+        print("interrupted; with an output=FILE.jsonl the same command goes on where it stopped", file=sys.stderr)
+        return INTERRUPTED
+
+
+def own_words(words: Sequence[str]) -> Words:
+    """The words of the command line by who reads them."""
+    values: dict[str, list[str]] = {"task": [], "text": [], "text_pair": []}
+    others = []
+    for word in words:
+        key, sign, value = word.lstrip("+").partition("=")
+        if sign and key in values:
+            values[key].append(value)
+        else:
+            others.append(word)
+    task = next((value for value in reversed(values["task"]) if value not in ("", "null")), None)
+    return Words(task, values["text"], values["text_pair"], others)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

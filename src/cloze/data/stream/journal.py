@@ -1,0 +1,117 @@
+"""The folder of an output that is not finished yet: whose it is, and which parts of it are whole."""
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from cloze.errors import InputError
+from cloze.text.atomic import write_atomically
+from cloze.text.manifest import differences
+
+PLAN, END, LOCK = "plan.json", "end.json", "lock"
+
+
+class Unfinished:
+    """``OUTPUT.unfinished``, beside the output, which appears when all is there.
+
+    Attributes:
+        output: the file or folder to come.
+        folder: of the parts and of the record.
+    """
+
+    def __init__(self, output: Path) -> None:
+        self.output = output
+        self.folder = output.with_name(f"{output.name}.unfinished")
+
+    @property
+    def at_end(self) -> bool:
+        """Whether all parts are whole."""
+        return (self.folder / END).exists()
+
+    def begin(self, plan: Mapping[str, Any]) -> None:
+        """Starts an output, or goes on with one that was stopped.
+
+        Raises:
+            InputError: the one that was stopped was of something else; names what differs.
+        """
+        file = self.folder / PLAN
+        if not file.exists():
+            write_atomically(file, json.dumps(plan, indent=1, ensure_ascii=False).encode())
+            return
+        before = json.loads(file.read_text(encoding="utf-8"))
+        if changed := differences(before, json.loads(json.dumps(plan))):
+            raise InputError(
+                f"{self.folder}: holds unfinished output of something else ({'; '.join(changed[:5])}); undo that "
+                "change, delete the folder to begin anew, or choose another output"
+            )
+
+    def parts(self) -> list[dict[str, Any]]:
+        """The records of the parts that are whole, in their order."""
+        found: list[dict[str, Any]] = []
+        while (file := self._record(len(found))).exists():
+            found.append(json.loads(file.read_text(encoding="utf-8")))
+        return found
+
+    def add(self, number: int, record: Mapping[str, Any]) -> None:
+        """Marks a part as whole; all of it must stand before."""
+        write_atomically(self._record(number), json.dumps(record).encode())
+
+    def end(self, left_out: Mapping[str, int]) -> None:
+        """Marks all parts as whole, with the rows that were left out."""
+        write_atomically(self.folder / END, json.dumps({"left_out": left_out}).encode())
+
+    def left_out(self) -> dict[str, int]:
+        """Rows that were left out, once all parts are whole."""
+        found: dict[str, int] = json.loads((self.folder / END).read_text(encoding="utf-8"))["left_out"]
+        return found
+
+    def remove(self) -> None:
+        """Removes the folder; the output stands."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _record(self, number: int) -> Path:
+        return self.folder / f"part-{number:05d}.json"
+
+
+@contextmanager
+def unfinished(output: Path) -> Iterator[Unfinished]:
+    """Makes the unfinished output ours for a time.
+
+    Raises:
+        InputError: the output exists, or another process is writing it.
+    """
+    found = Unfinished(output)
+    if output.exists() and not found.at_end:
+        raise InputError(f"{output}: exists already; delete it, or choose another output")
+    found.folder.mkdir(parents=True, exist_ok=True)
+    with (found.folder / LOCK).open("a+") as lock:
+        try:
+            fcntl.flock(lock.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise InputError(
+                f"{output}: another process is writing it; wait for it, or choose another output"
+            ) from error
+        for leftover in found.folder.glob(".*"):  # killed while writing
+            leftover.unlink(missing_ok=True)
+        try:
+            yield found
+        finally:
+            if not any(found.folder.glob("*.json")) and found.folder.exists():
+                found.remove()  # nothing has begun
+
+
+def write_beside(path: Path) -> Path:
+    """Where the content of `path` is written before it is whole."""
+    return path.with_name(f".{path.name}.{os.getpid()}")
+
+
+def keep(partial: Path, path: Path) -> None:
+    """Renames what is whole, once it is on the disk."""
+    with partial.open("rb") as stream:
+        os.fsync(stream.fileno())
+    partial.replace(path)

@@ -1,0 +1,45 @@
+"""What can be asked of feature extraction; light to import, for the command line."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Level = Literal["pieces", "words", "words_mean", "cls", "pooler", "mean", "max"]
+TOKEN_LEVELS = ("pieces", "words", "words_mean")
+"""Levels with several vectors a text."""
+
+LongTexts = Literal["windows", "cut"]
+VectorType = Literal["float32", "float16"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Columns:
+    """Where a row has what, by the names of its columns.
+
+    Attributes:
+        text: the text.
+        text_pair: a second text, for models of pairs.
+        words: in place of `text` a text that is cut into words already: a list, or words with blanks between them.
+        id: kept as text in the output; the number of the row is always there, as ``row``.
+    """
+
+    text: str = "text"
+    text_pair: str | None = None
+    words: str | None = None
+    id: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sizes:
+    """How long a sequence is, and what is done with longer texts.
+
+    Attributes:
+        max_length: tokens of the longest sequence, special ones included.
+        stride: tokens from the beginning of a window to that of the next; null for half of a window.
+        long_texts: ``windows``, where each token comes from the window in which it has the most context; or ``cut``.
+        special_tokens: whether level=pieces gives [CLS] and [SEP] out, too.
+    """
+
+    max_length: int
+    stride: int | None = None
+    long_texts: LongTexts = "windows"
+    special_tokens: bool = True

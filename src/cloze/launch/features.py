@@ -1,0 +1,276 @@
+"""Feature extraction: a model folder and an input to a file of vectors, and what the layers know of a label."""
+
+import hashlib
+import json
+import sys
+import time
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+
+from cloze.checkpoint.pretrained import Pretrained, read_pretrained
+from cloze.config.construct import build
+from cloze.config.schema import Hardware, ModelFolder
+from cloze.config.validation import locate
+from cloze.data.stream.chunks import Chunks
+from cloze.data.stream.feature_files import feature_files
+from cloze.data.stream.feature_reading import WrittenFeatures
+from cloze.data.stream.feature_rows import RowTables
+from cloze.data.stream.features import LONGEST_BYTES, PART_BYTES, Outcome, input_identity, write_features
+from cloze.data.stream.journal import Unfinished, unfinished
+from cloze.data.stream.options import Columns, Level, Sizes
+from cloze.data.stream.pieces import RowReader, TextEncoder
+from cloze.data.stream.records import STANDARD_INPUT, StreamFormat, stream_rows
+from cloze.data.stream.vectors import Extractor, is_pooled
+from cloze.errors import InputError
+from cloze.hardware import check_hardware, set_up
+from cloze.model.encoder import Encoder
+from cloze.model.heads import Pooler
+from cloze.model.inference import pack
+from cloze.model.pooling import LayerChoice, LayerPlan
+from cloze.report.probe import probe_layers, probe_page, probe_picture
+from cloze.text.atomic import write_atomically
+from cloze.text.progress import ConsoleProgress
+from cloze.text.tokenizer import vocabulary
+
+SHORTEST = 8
+"""Tokens: a window has to show something beside its special tokens."""
+
+PRECISIONS = {"32": torch.float32, "bf16": torch.bfloat16, "16": torch.float16, "64": torch.float64}
+OPTIONS = (
+    "layers", "weights", "level", "dtype", "columns", "format", "delimiter", "quoting", "header", "on_bad_row",
+    "max_length", "long_texts", "stride", "special_tokens", "probe",
+)  # fmt: skip
+"""What determines the output, beside the model, the input and the precision."""
+
+
+def extract(config: Mapping[str, Any]) -> None:
+    """Write the output, and the probe's report.
+
+    Args:
+        config: the root of `conf/features.yaml`, resolved and checked.
+
+    Raises:
+        InputError: for what only the input, the model, the machine or the output's place can show to be wrong.
+    """
+    config = _settled(config)
+    hardware = Hardware(**config["hardware"])
+    _check_hardware(hardware)
+    output = Path(config["output"])
+    layout = StreamFormat(**{name: config[name] for name in ("format", "delimiter", "quoting", "header")})
+    if config["input"] != STANDARD_INPUT:
+        layout.of(config["input"])
+    identity = input_identity(config["input"])
+    feature_files(Unfinished(output), as_folder=config["output"].endswith("/"))  # told before the model is read
+    set_up(hardware)
+    pretrained = _pretrained(config)
+    plan = _plan(config, pretrained)
+    sizes = _sizes(config, pretrained)
+    asked = {
+        "input": identity,
+        "options": {name: config[name] for name in OPTIONS},
+        "model": _fingerprint(pretrained),
+        "hardware": {name: getattr(hardware, name) for name in ("accelerator", "precision", "micro_batch_tokens")},
+    }
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        with unfinished(output) as journal:
+            journal.begin(asked)
+            if config["input"] == STANDARD_INPUT and journal.parts() and not journal.at_end:
+                raise InputError(
+                    f"{journal.folder}: an unfinished output of standard input, which cannot be read again from its "
+                    "middle; delete the folder and begin anew, or give input=FILE"
+                )
+            outcome, seconds = _write(config, layout, hardware, pretrained, plan, sizes, journal)
+        print(_summary(outcome, output, seconds), file=sys.stderr)
+        if config["probe"] is not None:
+            _probe(output, plan, config["probe"])
+    except (OSError, SafetensorError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise InputError(
+            f"{output}: cannot be written ({reason}); mend that and give the same command again: finished pieces are "
+            "kept, and it goes on behind them"
+        ) from error
+
+
+def _settled(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration with what follows from other values."""
+    level: Level = config["level"] or ("pieces" if config["probe"] is None else "mean")
+    layers = config["layers"] if config["layers"] is not None else ("last" if config["probe"] is None else "all")
+    columns = config["columns"]
+    if config["format"] == "words" and columns.get("words") is None:
+        columns = {**columns, "words": "words"}
+    if columns.get("words") is not None and columns.get("text_pair") is not None:
+        raise InputError("columns.words and columns.text_pair: pairs are read as texts; set one of them to null")
+    if level == "pooler" and layers != "last":
+        if config["layers"] is not None:
+            raise InputError(f"layers={layers}: the pooler reads the last layer only; leave layers out, or level=cls")
+        layers = "last"
+    if config["probe"] is not None and not is_pooled(level):
+        raise InputError(f"level={level}: a probe needs one vector a text; take level=mean, max, cls or pooler")
+    return {**config, "level": level, "layers": layers, "columns": columns}
+
+
+def _check_hardware(hardware: Hardware) -> None:
+    check_hardware(hardware)
+    if hardware.devices > 1 or hardware.num_nodes > 1:
+        raise InputError("hardware.devices and num_nodes: features are computed on one device; set both to 1")
+    if hardware.compile and not hardware.on_gpu:
+        raise InputError("hardware.compile: on a CPU the encoder has its own fused products; set it to false")
+
+
+def _pretrained(config: Mapping[str, Any]) -> Pretrained:
+    if locate(config["model"]["_target_"], "model") is not ModelFolder:
+        raise InputError("model: a size has random weights; give model=FOLDER")
+    folder: ModelFolder = build(config, "model")
+    if folder.weights == "random":
+        raise InputError("model.weights=random: there is nothing to extract; leave it out")
+    return read_pretrained(Path(folder.folder))
+
+
+def _plan(config: Mapping[str, Any], pretrained: Pretrained) -> LayerPlan:
+    choice = LayerChoice(layers=config["layers"], weights=config["weights"])
+    if config["level"] == "pooler" and "pooler.dense.weight" not in pretrained.state:
+        raise InputError(f"level=pooler: {pretrained.folder} has no pooler; take level=cls or mean")
+    try:
+        return choice.plan(pretrained.config.num_hidden_layers, pretrained.config.hidden_size)
+    except ValueError as error:
+        raise InputError(str(error)) from error
+
+
+def _sizes(config: Mapping[str, Any], pretrained: Pretrained) -> Sizes:
+    positions = pretrained.config.max_position_embeddings
+    longest = config["max_length"] or positions
+    if not min(SHORTEST, positions) <= longest <= positions:
+        raise InputError(
+            f"max_length={longest}: must be at least {SHORTEST} and at most {positions}, the model's positions"
+        )
+    stride = config["stride"]
+    if stride is not None and not 1 <= stride < longest:
+        raise InputError(f"stride={stride}: must be at least 1 and below max_length={longest}")
+    return Sizes(
+        max_length=longest,
+        stride=stride,
+        long_texts=config["long_texts"],
+        special_tokens=config["special_tokens"],
+    )
+
+
+def _fingerprint(pretrained: Pretrained) -> str:
+    """A hash of the shape, the weights and the tokenizer."""
+    hashed = hashlib.blake2b(repr(pretrained.config).encode(), digest_size=16)
+    hashed.update(pretrained.tokenizer.to_str().encode())
+    for name, tensor in sorted(pretrained.state.items()):
+        hashed.update(name.encode())
+        hashed.update(tensor.contiguous().numpy().data)
+    return hashed.hexdigest()
+
+
+def _write(
+    config: Mapping[str, Any],
+    layout: StreamFormat,
+    hardware: Hardware,
+    pretrained: Pretrained,
+    plan: LayerPlan,
+    sizes: Sizes,
+    journal: Unfinished,
+) -> tuple[Outcome, float]:
+    level: Level = config["level"]
+    columns = Columns(**config["columns"])
+    tables = RowTables(
+        vocabulary(pretrained.tokenizer),
+        columns,
+        level,
+        special_tokens=sizes.special_tokens,
+        labelled=config["probe"] is not None,
+    )
+    encoder = TextEncoder(tokenizer=pretrained.tokenizer, sizes=sizes, wants_places=not is_pooled(level))
+    extractor = _extractor(pretrained, hardware, plan, sizes, level, config["dtype"])
+    chunks = Chunks(
+        reader=RowReader(columns=columns, label=config["probe"]),
+        encoder=encoder,
+        bytes_of=extractor.bytes_of,
+        most_bytes=PART_BYTES,
+        longest_bytes=LONGEST_BYTES,
+        on_bad_row=config["on_bad_row"],
+        counts=Counter(),
+    )
+    started = time.monotonic()
+
+    def tell(texts: int, tokens: int) -> None:
+        if sys.stderr.isatty():
+            seconds = time.monotonic() - started
+            print(f"\r{texts:,} texts, {tokens:,} tokens, {seconds:,.0f} s", end="", file=sys.stderr, flush=True)
+
+    outcome = write_features(
+        lambda skip, counts: stream_rows(
+            config["input"], layout, skip=skip, on_bad_row=config["on_bad_row"], counts=counts
+        ),
+        chunks,
+        extractor,
+        tables,
+        feature_files(journal, as_folder=config["output"].endswith("/")),
+        journal,
+        tell,
+    )
+    if sys.stderr.isatty():
+        print(file=sys.stderr)
+    return outcome, time.monotonic() - started
+
+
+def _extractor(
+    pretrained: Pretrained, hardware: Hardware, plan: LayerPlan, sizes: Sizes, level: Level, dtype: str
+) -> Extractor:
+    device = torch.device("cuda" if hardware.on_gpu else "cpu")
+    precision = PRECISIONS[hardware.precision.partition("-")[0]]
+    state = pretrained.state
+    with torch.device("meta"):  # nothing is drawn only to be replaced
+        encoder = Encoder(pretrained.config)
+        pooler = Pooler(pretrained.config) if level == "pooler" else None
+    parts: list[tuple[torch.nn.Module, str]] = [(encoder, "encoder.")]
+    if pooler is not None:
+        parts.append((pooler, "pooler."))
+    for module, prefix in parts:
+        own = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
+        module.load_state_dict(own, assign=True)
+        module.to(device, precision).eval().requires_grad_(False)
+    state.clear()  # the packed weights take their place
+    if hardware.compile:
+        for block in encoder.blocks:
+            block.compile(dynamic=True)
+    return Extractor(
+        encoder=pack(encoder),
+        pooler=pooler,
+        plan=plan,
+        level=level,
+        sizes=sizes,
+        dtype=np.dtype(dtype),
+        batch_tokens=hardware.micro_batch_tokens,
+        device=device,
+    )
+
+
+def _summary(outcome: Outcome, output: Path, seconds: float) -> str:
+    notes = [f"{count:,} {note}" for note, count in sorted(outcome.notes.items())]
+    notes += [f"{count:,} {kind} left out" for kind, count in sorted(outcome.left_out.items())]
+    lines = [f"note: {note}" for note in notes]
+    before = f"; {outcome.went_on:,} texts were there already" if outcome.went_on else ""
+    lines.append(f"{output}: {outcome.texts:,} texts, {outcome.tokens:,} tokens in {seconds:,.1f} s{before}")
+    return "\n".join(lines)
+
+
+def _probe(output: Path, plan: LayerPlan, label: str) -> None:
+    with ConsoleProgress() as progress:
+        report = probe_layers(WrittenFeatures(output, plan.names), label, progress)
+    page = probe_page(report)
+    beside = output.with_name(f"{output.name}.probe")
+    write_atomically(beside.with_name(f"{beside.name}.md"), (page + "\n").encode())
+    content = json.dumps(report.as_dict(), indent=1, ensure_ascii=False) + "\n"
+    write_atomically(beside.with_name(f"{beside.name}.json"), content.encode())
+    write_atomically(beside.with_name(f"{beside.name}.png"), probe_picture(report))
+    print(f"{page}\n\n{beside}.md, .json, .png")

@@ -1,0 +1,162 @@
+"""Prediction: rows of any input through a model into an output that is whole in the end, or goes on later."""
+
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from cloze.checkpoint.pretrained import Pretrained, read_pretrained
+from cloze.config.schema import Hardware
+from cloze.config.validation import nearest
+from cloze.data.stream.columns import Columns
+from cloze.data.stream.examples import ExampleMaker
+from cloze.data.stream.output import check_output, open_output
+from cloze.data.stream.records import STANDARD_INPUT, StreamFormat, StreamRow, stream_rows
+from cloze.errors import InputError
+from cloze.hardware import check_hardware, set_up
+from cloze.launch.predictors import TASKS, Options, make_predictor, task_of
+from cloze.tasks.inference import Inference
+from cloze.tasks.rows import ROWS_AT_ONCE, RowPredictor, chunks
+
+NOT_IN_RESULTS = ("hardware", "output")
+"""Sections of the configuration that may differ when a run goes on."""
+
+
+def predict(config: Mapping[str, Any], texts: Sequence[str] = (), pairs: Sequence[str] = ()) -> None:
+    """Predict every row of the input, and write what is said of each.
+
+    Args:
+        config: the root of `conf/predict.yaml`, resolved and checked.
+        texts: in place of an input.
+        pairs: the second texts to `texts`; of one text several are its choices.
+
+    Raises:
+        InputError: for what only the input, the model or the machine can show to be wrong.
+    """
+    path, direct = config["input"] or STANDARD_INPUT, bool(texts)
+    layout = StreamFormat(**{key: config[key] for key in ("format", "delimiter", "quoting", "header")})
+    _check(config, path, layout, direct=direct)
+    pretrained = read_pretrained(Path(config["model"]["folder"]))
+    task = config["task"] or task_of(pretrained)
+    inference = _inference(Hardware(**config["hardware"]))
+    options = Options(**{key: config[key] for key in Options._fields})
+    predictor, shape = make_predictor(task, pretrained, inference, options)
+    rows = RowPredictor(
+        maker=getattr(ExampleMaker(Columns(**config["columns"])), shape),
+        predictor=predictor,
+        keep=config["keep"] and not direct,
+        on_bad_row=None if direct else config["on_bad_row"],
+    )
+    goes_on = not direct and path != STANDARD_INPUT
+    command = _command(config, task, path, pretrained) if goes_on else None
+    with open_output(config["output"], predictor.fields, command) as output, _RowCount() as show:
+        show(output.done)
+        if direct:
+            read: Iterable[StreamRow] = _direct(texts, pairs, shape)
+        else:
+            read = stream_rows(path, layout, skip=output.done, on_bad_row=config["on_bad_row"], counts=output.counts)
+        for chunk in chunks(read, _rows_at_once(path)):
+            output.write(rows.predict(chunk, output.counts), chunk[-1].number + 1)
+            show(output.done)
+    _tell({**{f"rows left out: {kind}": n for kind, n in output.counts.items()}, **predictor.counts})
+    if config["output"] is not None:
+        print(f"The predictions are in {config['output']}", file=sys.stderr)
+
+
+def _check(config: Mapping[str, Any], path: str, layout: StreamFormat, *, direct: bool) -> None:
+    """What can be told before the model is read."""
+    hardware = Hardware(**config["hardware"])
+    check_hardware(hardware)
+    if hardware.devices > 1 or hardware.num_nodes > 1:
+        raise InputError(
+            "hardware: prediction works on one device; set hardware.devices=1, or cut the input and start one command "
+            "for each part"
+        )
+    if hardware.precision != "32-true" and not hardware.precision.endswith("-mixed"):
+        raise InputError(f"hardware.precision={hardware.precision}: prediction knows 32-true, bf16-mixed and 16-mixed")
+    if config["model"].get("weights", "pretrained") != "pretrained" or "folder" not in config["model"]:
+        raise InputError("model: prediction needs a trained one; give model=FOLDER")
+    task = config["task"]
+    if task is not None and task not in TASKS:
+        raise InputError(f"task is '{task}', but must be one of {', '.join(TASKS)}{nearest(task, TASKS)}")
+    check_output(config["output"])
+    if direct and config["input"] is not None:
+        raise InputError("text and input: both are given; leave one out")
+    if direct or path == STANDARD_INPUT:
+        return
+    if not Path(path).is_file() and not Path(path).is_fifo():
+        what = "is a folder" if Path(path).is_dir() else "there is no such file"
+        raise InputError(f"input={path}: {what}; give a file, - for standard input, or text='...'")
+    layout.of(path)
+
+
+def _inference(hardware: Hardware) -> Inference:
+    set_up(hardware)
+    device = "cuda" if hardware.on_gpu else "cpu"
+    return Inference(device=device, precision=hardware.precision, max_tokens=hardware.micro_batch_tokens)
+
+
+def _direct(texts: Sequence[str], pairs: Sequence[str], shape: str) -> Iterator[StreamRow]:
+    """The texts of the command line as rows."""
+    if shape == "choice" and len(texts) > 1:
+        raise InputError("text: multiple choice takes one text, with a text_pair=... for each choice")
+    if shape != "choice" and pairs and len(pairs) != len(texts):
+        raise InputError(f"text_pair: given {len(pairs)} times, but text {len(texts)} times; give one for each")
+    for number, text in enumerate(texts):
+        second: dict[str, Any] = {"text_pair": pairs[number]} if pairs else {}
+        if shape == "choice":
+            second = {"text_pair": list(pairs)}
+        yield StreamRow(number, f"text={text[:40]!r}", {"text": text, **second})
+
+
+def _command(config: Mapping[str, Any], task: str, path: str, pretrained: Pretrained) -> dict[str, Any]:
+    """What determines the results: an interrupted run goes on only where all of it is the same."""
+    state, folder = Path(path).stat(), pretrained.folder
+    files = sorted(folder.iterdir()) if folder is not None and folder.is_dir() else []
+    return {
+        **{key: value for key, value in config.items() if key not in NOT_IN_RESULTS},
+        "task": task,
+        "input": [path, state.st_size, state.st_mtime_ns],
+        "model": [str(folder), *([file.name, file.stat().st_size, file.stat().st_mtime_ns] for file in files)],
+    }
+
+
+def _rows_at_once(path: str) -> int:
+    """One where somebody sits there and waits for the answer to each line."""
+    return 1 if path == STANDARD_INPUT and sys.stdin is not None and sys.stdin.isatty() else ROWS_AT_ONCE
+
+
+def _tell(notes: Mapping[str, int]) -> None:
+    for what, count in sorted(notes.items()):
+        print(f"note: {count:,} {what}", file=sys.stderr)
+
+
+class _RowCount:
+    """Rows done so far; on a terminal only, and not where the predictions themselves go to it."""
+
+    def __init__(self) -> None:
+        console = Console(stderr=True)
+        self._bar = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.completed:,.0f} rows"),
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal or os.isatty(1),
+        )
+
+    def __enter__(self) -> "_RowCount":
+        self._bar.start()
+        self._task = self._bar.add_task("rows", total=None)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def __call__(self, done: int) -> None:
+        """Show that `done` rows of the input are done."""
+        self._bar.update(self._task, completed=done)

@@ -1,0 +1,88 @@
+"""From the folder of a model to what predicts with it: the heads it has, the task it was fine-tuned on."""
+
+from typing import Any, NamedTuple
+
+import torch
+
+from cloze.checkpoint.pretrained import Pretrained
+from cloze.errors import InputError
+from cloze.model.heads import BertForPreTraining
+from cloze.model.task_heads import ARCHITECTURES
+from cloze.tasks.fill_mask import FillMask
+from cloze.tasks.inference import Inference, Predictor
+from cloze.tasks.next_sentence import NextSentence
+
+FILL_MASK, NEXT_SENTENCE, FINE_TUNED = TASKS = ("fill-mask", "next-sentence", "task")
+SHORTEST = 8  # tokens: of a pair, and of a question with a window
+
+
+class Options(NamedTuple):
+    """What can be set of the predictions, see `conf/predict.yaml`."""
+
+    top_k: int = 5
+    max_length: int | None = None
+    threshold: float | None = None
+    n_best: int = 20
+    max_answer_length: int = 30
+    no_answer: bool | None = None
+
+
+class Chosen(NamedTuple):
+    """A predictor, and the method of `cloze.data.stream.examples.ExampleMaker` that makes its examples."""
+
+    predictor: Predictor[Any]
+    shape: str
+
+
+def task_of(pretrained: Pretrained) -> str:
+    """What a folder was saved for."""
+    return FINE_TUNED if pretrained.architecture in ARCHITECTURES else FILL_MASK
+
+
+def make_predictor(task: str, pretrained: Pretrained, inference: Inference, options: Options) -> Chosen:
+    """What does a task.
+
+    Args:
+        task: one of `TASKS`.
+        pretrained: with the head that it needs.
+        inference: how the model is applied.
+        options: of the predictions.
+
+    Raises:
+        InputError: the folder has not that head, or an option does not fit.
+    """
+    if options.top_k < 1:
+        raise InputError(f"top_k={options.top_k}: must be at least 1")
+    positions = pretrained.config.max_position_embeddings
+    length = positions if options.max_length is None else options.max_length
+    if not SHORTEST <= length <= positions:
+        raise InputError(f"max_length={length}: must be from {SHORTEST} to {positions}, the positions of the model")
+    tokenizer = pretrained.tokenizer
+    if task == FINE_TUNED:
+        from cloze.launch.fine_tuned import fine_tuned  # Lightning takes longer to import than most texts to predict
+
+        return fine_tuned(pretrained, inference, options, length)
+    if task == NEXT_SENTENCE:
+        model = _with_heads(pretrained, inference, task, "pooler", "next_sentence_head")
+        return Chosen(NextSentence(model=model, tokenizer=tokenizer, inference=inference, max_length=length), "pair")
+    model = _with_heads(pretrained, inference, task, "masked_lm_head")
+    filling = FillMask(model=model, tokenizer=tokenizer, inference=inference, top_k=options.top_k, max_length=length)
+    return Chosen(filling, "text")
+
+
+def _with_heads(pretrained: Pretrained, inference: Inference, task: str, *heads: str) -> BertForPreTraining:
+    """The pre-trained model with the heads that are needed on the device; what else it has stays without values."""
+    there = {name.partition(".")[0] for name in pretrained.state}
+    if absent := [head for head in heads if head not in there]:
+        held = f"a {pretrained.architecture}" if pretrained.architecture else "a BERT without a head"
+        other = ", or choose task=task" if pretrained.architecture in ARCHITECTURES else ""
+        raise InputError(
+            f"{pretrained.folder} holds {held}, but task={task} needs its {' and '.join(absent)}: give the folder of a "
+            f"pre-trained model{other}"
+        )
+    with torch.device("meta"):
+        model = BertForPreTraining(pretrained.config)
+    model.load_state_dict(pretrained.state, strict=False, assign=True)
+    for part in ("encoder", *heads):
+        getattr(model, part).to(inference.device)
+    return model.eval()

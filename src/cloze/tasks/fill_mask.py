@@ -1,0 +1,170 @@
+"""What a masked language model writes into gaps (Taylor 1953; Devlin et al. 2019, section 3.1)."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import islice
+
+import numpy as np
+import pyarrow as pa
+import torch
+import torch.nn.functional as F
+from tokenizers import Tokenizer
+
+from cloze.batch import TaskBatch
+from cloze.data.downstream.examples import TextExample
+from cloze.data.downstream.items import Item
+from cloze.data.downstream.pieces import Sequences
+from cloze.data.downstream.table_files import BadRowError
+from cloze.model.heads import BertForPreTraining
+from cloze.tasks.inference import Inference, Prediction, Predictor
+from cloze.text.tokenizer import MASK, PREFIX
+
+GAPS_AT_ONCE = 256
+"""Rows of logits over the vocabulary, 30 MiB of them: a text may be all gaps."""
+
+
+class FillMask(Predictor[TextExample]):
+    """The likeliest pieces for each ``[MASK]`` of a text or a pair, each gap by itself.
+
+    Args:
+        model: with its encoder and its masked-language-model head on the device; no other part is used.
+        tokenizer: its own.
+        inference: how it is applied.
+        top_k: pieces to tell for each gap.
+        max_length: tokens of the longest sequence; of a longer text the part around its gaps is shown.
+    """
+
+    def __init__(
+        self, *, model: BertForPreTraining, tokenizer: Tokenizer, inference: Inference, top_k: int, max_length: int
+    ) -> None:
+        self.model = model
+        self.tokenizer = tokenizer
+        self.inference = inference
+        self.top_k = min(top_k, model.config.vocab_size)
+        self.max_length = max_length
+        self.mask = int(tokenizer.token_to_id(MASK) or 0)
+        self.counts = Counter()
+        candidate = pa.struct({"token": pa.string(), "token_id": pa.int64(), "probability": pa.float64()})
+        gap = pa.struct({"segment": pa.int64(), "start": pa.int64(), "candidates": pa.list_(candidate)})
+        self.fields = {"filled": pa.string(), "filled_pair": pa.string(), "masks": pa.list_(gap)}
+
+    def predict(self, examples: Sequence[TextExample]) -> list[Prediction | BadRowError]:
+        """The text with its gaps filled, and what else each might hold."""
+        texts = self._encode([example.text for example in examples])
+        pairs = iter(self._encode([e.text_pair for e in examples if e.text_pair is not None]))
+        sequences = Sequences(self.tokenizer, self.max_length)
+        items: list[Item] = []
+        found: list[Prediction | BadRowError] = []
+        for example, ids in zip(examples, texts, strict=True):
+            pair = None if example.text_pair is None else next(pairs)
+            try:
+                items.append(self._item(len(items), example, ids, pair, sequences))
+                found.append({})
+            except BadRowError as bad:
+                found.append(bad)
+        if sequences.cut:
+            self.counts[f"texts cut at {self.max_length} pieces"] += sequences.cut
+        outputs = iter(self.inference.outputs(items, self._step))
+        return [
+            said if isinstance(said, BadRowError) else self._prediction(example, next(outputs))
+            for example, said in zip(examples, found, strict=True)
+        ]
+
+    def _encode(self, texts: Sequence[str]) -> list[np.ndarray]:
+        self.tokenizer.encode_special_tokens = False  # here "[MASK]" in a text is the gap
+        encodings = self.tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+        return [np.array(encoding.ids, np.int32) for encoding in encodings]
+
+    def _item(
+        self, number: int, example: TextExample, ids: np.ndarray, pair: np.ndarray | None, sequences: Sequences
+    ) -> Item:
+        """A sequence with all gaps of its example; ``origin`` is where they are.
+
+        Raises:
+            BadRowError: there is no gap, or one is cut off.
+        """
+        written = example.text.count(MASK) + (example.text_pair or "").count(MASK)
+        if not written:
+            raise BadRowError(f"no {MASK}", f"has no {MASK}; write it where a word is to be filled in")
+        if pair is None:
+            room = self.max_length - 2
+            sequences.cut += len(ids) > room
+            sequence = sequences.single(self._around_gaps(ids, room))
+        else:
+            sequence = sequences.pair(ids, pair)
+        gaps = np.flatnonzero(sequence.input_ids == self.mask)
+        if len(gaps) != written:
+            reason = f"its {written} {MASK} do not fit into {self.max_length} pieces; shorten the text"
+            raise BadRowError(f"{MASK} cut off", reason)
+        return Item(number, (sequence,), np.zeros(1, np.int64), gaps)
+
+    def _around_gaps(self, ids: np.ndarray, room: int) -> np.ndarray:
+        gaps = np.flatnonzero(ids == self.mask)
+        if len(ids) <= room or not len(gaps):
+            return ids
+        start = (int(gaps[0]) + int(gaps[-1]) + 1 - room) // 2
+        start = min(max(0, start), len(ids) - room)
+        return ids[start : start + room]
+
+    def _step(self, batch: TaskBatch) -> dict[int, np.ndarray]:
+        """Of each item (gaps, 2, k): the ids of the likeliest pieces, and their probabilities."""
+        places = torch.nonzero(batch.packed.input_ids == self.mask).squeeze(1)
+        hidden = self.model.encoder(batch.packed)[places]
+        found = []
+        for vectors in hidden.split(GAPS_AT_ONCE):
+            logits = F.linear(
+                self.model.masked_lm_head(vectors), self.model.decoder_weight, self.model.masked_lm_head.decoder_bias
+            )
+            probabilities, ids = logits.float().softmax(dim=-1).topk(self.top_k)
+            found.append(torch.stack([ids.double(), probabilities.double()], dim=1))
+        ends = torch.searchsorted(places, batch.packed.cu_seqlens[1:-1].long()).cpu().numpy()
+        rows = np.split(torch.cat(found).cpu().numpy(), ends)
+        return dict(zip(batch.items.tolist(), rows, strict=True))
+
+    def _prediction(self, example: TextExample, gaps: np.ndarray) -> Prediction:
+        found = iter(gaps)
+        said: Prediction = {"id": example.id, "text": example.text}
+        if example.text_pair is not None:
+            said["text_pair"] = example.text_pair
+        masks: list[Prediction] = []
+        for segment, name in enumerate(("text", "text_pair")):
+            if name not in said:
+                continue
+            here: list[Prediction] = [
+                {"segment": segment, "start": start, "candidates": self._candidates(rows)}
+                for start, rows in zip(_starts(said[name]), islice(found, said[name].count(MASK)), strict=True)
+            ]
+            said[("filled", "filled_pair")[segment]] = fill(said[name], [gap["candidates"][0]["token"] for gap in here])
+            masks += here
+        return {**said, "masks": masks}
+
+    def _candidates(self, rows: np.ndarray) -> list[Prediction]:
+        return [
+            {
+                "token": self.tokenizer.id_to_token(int(number)) or "",
+                "token_id": int(number),
+                "probability": probability,
+            }
+            for number, probability in zip(*rows.tolist(), strict=True)
+        ]
+
+
+def fill(text: str, pieces: Sequence[str]) -> str:
+    """The text with a piece in each gap; one that continues a word joins the word before it.
+
+    >>> fill("play [MASK] the [MASK].", ["##ing", "game"])
+    'playing the game.'
+    """
+    first, *others = text.split(MASK)
+    filled = first
+    for piece, other in zip(pieces, others, strict=True):
+        filled = (filled.rstrip() + piece.removeprefix(PREFIX) if piece.startswith(PREFIX) else filled + piece) + other
+    return filled
+
+
+def _starts(text: str) -> Iterator[int]:
+    """The first character of each gap."""
+    place = text.find(MASK)
+    while place >= 0:
+        yield place
+        place = text.find(MASK, place + len(MASK))

@@ -1,0 +1,87 @@
+"""Predictions of a fine-tuned model, whatever its task."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from tokenizers import Tokenizer
+
+from cloze.batch import TaskBatch
+from cloze.data.downstream.examples import ChoiceExample, Example
+from cloze.data.downstream.items import Features
+from cloze.data.downstream.table_files import BadRowError
+from cloze.tasks.finetuning import FineTuning, Prediction
+from cloze.tasks.inference import PROBABILITY, Inference, Predictor
+
+ENTITY = pa.struct(
+    {"type": pa.string(), "start": pa.int64(), "end": pa.int64(), "text": pa.string(), "probability": pa.float64()}
+)
+ANSWER = pa.struct({"text": pa.string(), "probability": pa.float64(), "start": pa.int64(), "end": pa.int64()})
+NUMBERED = pa.map_(pa.string(), pa.float64())
+
+
+class FineTuned(Predictor[Example]):
+    """The module of a task, outside of a trainer.
+
+    Args:
+        module: of the task, on the device.
+        features: from examples to what the model sees.
+        tokenizer: its own.
+        inference: how it is applied.
+    """
+
+    repeats = frozenset({"text", "text_pair", "words", "question", "choices"})
+
+    def __init__(
+        self, *, module: FineTuning[Any], features: Features[Any], tokenizer: Tokenizer, inference: Inference
+    ) -> None:
+        self.module = module.eval()
+        self.features = features
+        self.tokenizer = tokenizer
+        self.inference = inference
+        self.counts = features.counts
+        self.fields = fields_of(module)
+
+    def predict(self, examples: Sequence[Example]) -> list[Prediction | BadRowError]:
+        """What the module says of each example."""
+        found: dict[int, Prediction] = {}
+        for numbers in _batched_together(examples):
+            some = [examples[number] for number in numbers]
+            items = self.features.items(some, self.tokenizer, self.module.labels)
+            outputs = self.inference.outputs(items, self._step)
+            found |= zip(numbers, self.module.predictions(some, items, outputs), strict=True)
+        return [found[number] for number in range(len(examples))]
+
+    def _step(self, batch: TaskBatch) -> dict[int, np.ndarray]:
+        return self.module.outputs(batch)
+
+
+def _batched_together(examples: Sequence[Example]) -> Iterator[list[int]]:
+    """The numbers of examples that can stand in one batch: of multiple choice, those with as many choices."""
+
+    def choices(number: int) -> int:
+        example = examples[number]
+        return len(example.choices) if isinstance(example, ChoiceExample) else 0
+
+    groups: Iterable[tuple[int, Iterator[int]]] = groupby(sorted(range(len(examples)), key=choices), choices)
+    for _, numbers in groups:
+        yield list(numbers)
+
+
+def fields_of(module: FineTuning[Any]) -> dict[str, pa.DataType]:
+    """The columns of a task's predictions in Parquet."""
+    if module.architecture == "BertForTokenClassification":
+        return {"prediction": pa.list_(pa.string()), **PROBABILITY, "entities": pa.list_(ENTITY)}
+    if module.architecture == "BertForQuestionAnswering":
+        places = {"start": pa.int64(), "end": pa.int64(), "n_best": pa.list_(ANSWER)}
+        nothing = {"no_answer_probability": pa.float64(), "no_answer_score": pa.float64()}
+        return {"prediction": pa.string(), **PROBABILITY, **places, **nothing}
+    if module.architecture == "BertForMultipleChoice":
+        return {"prediction": pa.int64(), **PROBABILITY, "probabilities": NUMBERED}
+    if module.problem_type == "regression":
+        return {"prediction": pa.float64()}
+    said = pa.list_(pa.string()) if module.problem_type == "multi_label_classification" else pa.string()
+    probabilities = pa.struct({label: pa.float64() for label in module.labels})
+    return {"prediction": said, **PROBABILITY, "probabilities": probabilities}

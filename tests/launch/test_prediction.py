@@ -1,0 +1,369 @@
+"""`cloze-predict`: equal to transformers and to our own `stage=predict`, in order, in chunks, and going on."""
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+import torch
+import transformers
+from tokenizers import Tokenizer
+
+from cloze.checkpoint.folder import save_pretrained
+from cloze.checkpoint.pretrained import Pretrained, save_task_model, task_model
+from cloze.cli import finetune
+from cloze.cli.predict import main, own_words
+from cloze.launch import prediction
+from cloze.model.adaptation import Adaptation
+from cloze.model.config import BertConfig
+from cloze.model.heads import BertForPreTraining
+from cloze.tasks import rows
+from cloze.tasks.fill_mask import fill
+from cloze.text.tokenizer import SPECIAL_TOKENS, build_tokenizer
+
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+VOCABULARY = [*SPECIAL_TOKENS, *LETTERS, ".", *(f"##{c}" for c in LETTERS), "the", "cat", "sat", "on", "mat", "##ing"]
+SHAPE = BertConfig(
+    vocab_size=len(VOCABULARY),
+    hidden_size=32,
+    num_hidden_layers=2,
+    num_attention_heads=4,
+    intermediate_size=64,
+    max_position_embeddings=64,
+)
+TAGS = ["O", "B-X", "I-X"]
+HEADS: dict[str, tuple[str, list[str], str | None]] = {
+    "classification": ("BertForSequenceClassification", ["bad", "good"], "single_label_classification"),
+    "multilabel": ("BertForSequenceClassification", ["p", "q", "r"], "multi_label_classification"),
+    "regression": ("BertForSequenceClassification", [], "regression"),
+    "token_classification": ("BertForTokenClassification", TAGS, None),
+    "question_answering": ("BertForQuestionAnswering", [], None),
+    "multiple_choice": ("BertForMultipleChoice", [], None),
+}
+Run = Callable[..., list[dict[str, Any]]]
+
+
+def shaken(model: torch.nn.Module) -> Any:
+    generator = torch.Generator().manual_seed(3)
+    for parameter in model.parameters():
+        parameter.data += 0.2 * torch.randn(parameter.shape, generator=generator)
+    return model.eval()
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Tokenizer:
+    return build_tokenizer(VOCABULARY)
+
+
+@pytest.fixture(scope="module")
+def pretrained(tokenizer: Tokenizer, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models") / "pretrained"
+    torch.manual_seed(0)
+    save_pretrained(shaken(BertForPreTraining(SHAPE)), tokenizer, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def fine_tuned(pretrained: Path, tokenizer: Tokenizer) -> dict[str, Path]:
+    """A folder for each kind of task."""
+    folders = {}
+    for task, (architecture, labels, problem_type) in HEADS.items():
+        scratch = Pretrained(config=SHAPE, tokenizer=tokenizer)
+        model = task_model(architecture, scratch, labels=labels, adaptation=Adaptation(), problem_type=problem_type)
+        folders[task] = pretrained.with_name(task)
+        save_task_model(
+            shaken(model), tokenizer, folders[task], architecture=architecture, labels=labels, problem_type=problem_type
+        )
+    return folders
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]) -> Run:
+    """Runs the command in this process; what it prints, or its message."""
+    monkeypatch.chdir(tmp_path)
+
+    def command(*words: object, status: int = 0) -> list[dict[str, Any]]:
+        monkeypatch.setattr(sys, "argv", ["cloze-predict", *map(str, words), "hardware.threads=1"])
+        assert main() == status, capfdbinary.readouterr().err.decode()
+        out, err = capfdbinary.readouterr()
+        printed = [json.loads(line) for line in out.decode().split("\n") if line]
+        return printed if status == 0 else [{"error": err.decode()}]
+
+    return command
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
+
+
+def sentences(count: int) -> list[str]:
+    """Of 3 to 40 words, one of them masked."""
+    words = ["the", "cat", "sat", "on", "mat", "dog", "playing", "a."]
+    found = []
+    for number in range(count):
+        text = [words[(number * 3 + place) % len(words)] for place in range(3 + number * 7 % 20)]
+        text[number % len(text)] = "[MASK]"
+        found.append(" ".join(text))
+    return found
+
+
+def test_fill_mask_is_the_pipeline_of_transformers(run: Run, pretrained: Path, tmp_path: Path) -> None:
+    texts = [*sentences(20), "[MASK]", "The [MASK] sat [MASK][MASK].", "cat[MASK]cat"]
+    (tmp_path / "a.txt").write_text("\n\n".join(texts), encoding="utf-8")
+    theirs = transformers.pipeline("fill-mask", model=str(pretrained), top_k=3)
+    said = run(f"model={pretrained}", "input=a.txt", "top_k=3", "hardware.micro_batch_tokens=100")
+    assert [row["text"] for row in said] == texts
+    assert [row["id"] for row in said] == [str(number) for number in range(len(texts))]
+    for text, row in zip(texts, said, strict=True):
+        expected = theirs(text)
+        expected = [expected] if isinstance(expected[0], dict) else expected
+        assert [gap["start"] for gap in row["masks"]] == [n for n in range(len(text)) if text.startswith("[MASK]", n)]
+        for gap, candidates in zip(row["masks"], expected, strict=True):
+            assert [best["token_id"] for best in gap["candidates"]] == [best["token"] for best in candidates]
+            assert [best["token"] for best in gap["candidates"]] == [VOCABULARY[best["token"]] for best in candidates]
+            assert [best["probability"] for best in gap["candidates"]] == pytest.approx(
+                [best["score"] for best in candidates], abs=1e-5
+            )
+        assert row["filled"] == fill(text, [gap["candidates"][0]["token"] for gap in row["masks"]])
+
+
+def test_gaps_of_pairs_and_of_long_texts(run: Run, pretrained: Path) -> None:
+    (said,) = run(f"model={pretrained}", "text=the [MASK]", "text_pair=[MASK] {sat}, on=[x] the [MASK]")
+    assert [(gap["segment"], gap["start"]) for gap in said["masks"]] == [(0, 4), (1, 0), (1, 25)]
+    assert said["filled_pair"].count("{sat}, on=[x]") == 1
+    middle = "cat " * 100 + "[MASK]" + " sat" * 100
+    (said,) = run(f"model={pretrained}", f"text={middle}")
+    (whole,) = run(f"model={pretrained}", f"text={'cat ' * 31}[MASK]{' sat' * 30}")
+    assert said["masks"][0]["candidates"] == whole["masks"][0]["candidates"]
+    (said,) = run(f"model={pretrained}", f"text=[MASK] {middle}", status=2)
+    assert "its 2 [MASK] do not fit into 64 pieces; shorten the text" in said["error"]
+
+
+def test_next_sentence_is_that_of_transformers(run: Run, pretrained: Path, tmp_path: Path) -> None:
+    pairs = [(a, b) for a, b in zip(sentences(12), sentences(30)[18:], strict=True)]
+    pairs = [(a.replace("[MASK]", "z"), b.replace("[MASK]", "y")) for a, b in pairs]
+    (tmp_path / "p.tsv").write_text("".join(f"{a}\t{b}\n" for a, b in pairs), encoding="utf-8")
+    columns = ["header=false", "columns.text=0", "columns.text_pair=1"]
+    said = run(f"model={pretrained}", "task=next-sentence", "input=p.tsv", *columns)
+    theirs = transformers.BertForNextSentencePrediction.from_pretrained(pretrained).eval()
+    encode = transformers.AutoTokenizer.from_pretrained(pretrained)
+    for (a, b), row in zip(pairs, said, strict=True):
+        with torch.no_grad():
+            logits = theirs(**encode(a, b, truncation=True, max_length=64, return_tensors="pt")).logits
+        assert row["probability"] == pytest.approx(float(logits.softmax(-1)[0, 0]), abs=1e-5)
+        assert row["prediction"] == (row["probability"] >= 0.5)
+        assert (row["0"], row["1"]) == (a, b)
+
+
+ROWS: dict[str, list[dict[str, Any]]] = {
+    "classification": [{"text": text, "text_pair": text[::-1]} for text in sentences(15)],
+    "multilabel": [{"text": text} for text in sentences(15)],
+    "regression": [{"text": text} for text in sentences(15)],
+    "token_classification": [{"words": [*text.split(), "😀"]} for text in sentences(15)],
+    "question_answering": [
+        {"id": f"q{n}", "question": f"the cat {text[:9]}", "context": f" {text} {'long ' * n}"}
+        for n, text in enumerate(sentences(15))
+    ],
+    "multiple_choice": [{"text": text, "choices": [text[::-1], "the mat", "a"]} for text in sentences(15)],
+}
+DATA = {
+    "classification": ["task.data.text=text", "task.data.text_pair=text_pair"],
+    "multilabel": ["task.data.text=text"],
+    "regression": ["task.data.text=text"],
+    "multiple_choice": ["task.data.text=text", "task.data.choices=choices"],
+    "question_answering": ["task.features.max_question_length=29"],
+}
+
+
+@pytest.mark.parametrize("task", HEADS)
+def test_a_task_is_predicted_as_by_finetune(
+    task: str,
+    run: Run,
+    fine_tuned: dict[str, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfdbinary: pytest.CaptureFixture[bytes],
+) -> None:
+    model = f"model={fine_tuned[task]}"
+    (tmp_path / "new.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS[task]), encoding="utf-8")
+    words = ["stage=predict", f"task={task}", model, "task.data.test=new.jsonl", "task.max_length=64", "run=x"]
+    monkeypatch.setattr(sys, "argv", ["finetune.py", *words, *DATA.get(task, []), "hardware.threads=1"])
+    assert finetune.main() == 0
+    capfdbinary.readouterr()
+    expected = lines(tmp_path / "runs/x/predictions/test.jsonl")
+    monkeypatch.setattr(prediction, "ROWS_AT_ONCE", 4)
+    run(model, "input=new.jsonl", "output=said.jsonl")
+    said = lines(tmp_path / "said.jsonl")
+    assert len(said) == len(expected) == 15
+    for ours, theirs in zip(said, expected, strict=True):
+        for key, value in theirs.items():
+            assert flat(ours[key]) == pytest.approx(flat(value), abs=1e-5), key
+    run(model, "input=new.jsonl", "output=said.parquet")
+    table = pq.read_table(tmp_path / "said.parquet").to_pylist()
+    assert [flat(row) for row in table] == [flat(row) for row in said]
+
+
+def flat(value: object) -> dict[str, Any]:
+    """Every number and text of nested containers by its path; maps are lists of pairs in Parquet."""
+    if isinstance(value, list) and value and all(isinstance(item, tuple) for item in value):
+        value = dict(value)
+    if isinstance(value, dict):
+        items = [(str(key), item) for key, item in value.items()]
+    elif isinstance(value, list):
+        items = [(str(key), item) for key, item in enumerate(value)]
+    else:
+        return {"": value}
+    return {f"{key}.{path}": leaf for key, item in items for path, leaf in flat(item).items()}
+
+
+def test_choices_of_different_numbers_and_from_the_command_line(
+    run: Run, fine_tuned: dict[str, Path], tmp_path: Path
+) -> None:
+    texts = [("the cat", ["a", "b", "c"]), ("sat", ["on", "the"]), ("mat", ["c", "the cat", "d"])]
+    table = [{"text": text, "choices": choices} for text, choices in texts]
+    (tmp_path / "c.jsonl").write_text("".join(json.dumps(row) + "\n" for row in table), encoding="utf-8")
+    said = run(f"model={fine_tuned['multiple_choice']}", "input=c.jsonl")
+    for (text, choices), row in zip(texts, said, strict=True):
+        (alone,) = run(f"model={fine_tuned['multiple_choice']}", f"text={text}", *(f"text_pair={c}" for c in choices))
+        assert row["probabilities"] == pytest.approx(alone["probabilities"], abs=1e-5)
+
+
+def test_the_inputs_cells_are_kept_and_those_of_the_same_name_renamed(
+    run: Run, fine_tuned: dict[str, Path], tmp_path: Path
+) -> None:
+    (tmp_path / "a.csv").write_text("number,review,prediction\n7,the cat,old\n8,,\n9,mat,x\n", encoding="utf-8")
+    words = [f"model={fine_tuned['classification']}", "columns.text=review", "columns.id=number", "on_bad_row=skip"]
+    said = run(*words, "input=a.csv")
+    assert [list(row) for row in said] == 2 * [
+        ["id", "number", "review", "input_prediction", "prediction", "probability", "probabilities"]
+    ]
+    assert [(row["id"], row["review"], row["input_prediction"]) for row in said] == [
+        ("7", "the cat", "old"), ("9", "mat", "x")
+    ]  # fmt: skip
+    said = run(*words, "input=a.csv", "keep=false")
+    assert list(said[0]) == ["id", "text", "prediction", "probability", "probabilities"]
+
+
+def test_words_from_standard_input(run: Run, fine_tuned: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"the cat\n\nsat\n")))
+    said = run(f"model={fine_tuned['token_classification']}", "format=words")
+    assert [row["words"] for row in said] == [["the", "cat"], ["sat"]]
+    assert [len(row["prediction"]) for row in said] == [2, 1]
+
+
+def test_a_run_that_is_stopped_goes_on(
+    run: Run, pretrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = sentences(40)
+    texts[5] = texts[30] = "no gap"
+    (tmp_path / "a.txt").write_text("\n".join(texts), encoding="utf-8")
+    monkeypatch.setattr(prediction, "ROWS_AT_ONCE", 6)
+    words = [f"model={pretrained}", "input=a.txt", "on_bad_row=skip"]
+    run(*words, "output=whole.jsonl")
+    predict, calls = rows.RowPredictor.predict, []
+
+    def stopping(self: rows.RowPredictor, *given: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return predict(self, *given)
+
+    monkeypatch.setattr(rows.RowPredictor, "predict", stopping)
+    (said,) = run(*words, "output=a.jsonl", status=130)
+    assert "the same command goes on" in said["error"]
+    assert len(lines(tmp_path / "a.jsonl.partial")) == 17
+    (said,) = run(*words, "output=a.jsonl", "top_k=3", status=2)
+    assert "a.jsonl.partial: was begun with another top_k" in said["error"]
+    run(*words, "output=a.jsonl", "hardware.micro_batch_tokens=100")
+    assert len(calls) == 4 + 4
+    ours, undisturbed = lines(tmp_path / "a.jsonl"), lines(tmp_path / "whole.jsonl")
+    assert [row["text"] for row in ours] == [text for text in texts if text != "no gap"]
+    assert [flat(row) for row in ours] == [pytest.approx(flat(row), abs=1e-6) for row in undisturbed]
+
+
+def test_a_killed_run_goes_on_and_a_reader_may_leave(run: Run, pretrained: Path, tmp_path: Path) -> None:
+    """The real command: SIGKILL in the middle of its work, and a pipe that is closed."""
+    (tmp_path / "a.txt").write_text("\n".join(sentences(2000)), encoding="utf-8")
+    words = [f"model={pretrained}", "input=a.txt", "top_k=1", "keep=false", "hardware.threads=1"]
+    small_chunks = "from cloze.launch import prediction; prediction.ROWS_AT_ONCE = 50"
+    start = f"import sys; {small_chunks}; from cloze.cli.predict import main; sys.exit(main())"
+    command = [sys.executable, "-c", start, *words]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen([*command, "output=a.jsonl"], env=environment) as process:
+        while not (tmp_path / "a.jsonl.partial.json").exists():
+            assert process.poll() is None
+            time.sleep(0.02)
+        process.send_signal(signal.SIGKILL)
+    assert not (tmp_path / "a.jsonl").exists()
+    begun = (tmp_path / "a.jsonl.partial").read_bytes()
+    run(*words, "output=a.jsonl")
+    whole = (tmp_path / "a.jsonl").read_bytes()
+    assert len(begun) < len(whole)
+    assert whole.startswith(begun[: begun.rindex(b"\n") + 1])
+    assert [row["id"] for row in lines(tmp_path / "a.jsonl")] == [str(number) for number in range(2000)]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert json.loads(process.stdout.readline())["id"] == "0"
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("model", "words", "message"),
+    [
+        ("pretrained", ["task=fil-mask", "text=a"], "task is 'fil-mask', but must be one of fill-mask, next-sentence"),
+        ("pretrained", ["task=task", "text=a"], "holds a BertForPreTraining, which is fine-tuned on no task"),
+        ("classification", ["task=fill-mask", "text=a"], "needs its masked_lm_head: give the folder of a pre-trained"),
+        ("classification", ["task=next-sentence", "text=a"], "needs its next_sentence_head"),
+        ("classification", ["threshold=0.3", "text=a"], "threshold is for several labels"),
+        (
+            "pretrained",
+            ["text=a cat"],
+            "error: text='a cat': has no [MASK]; write it where a word is to be filled in\n",
+        ),
+        ("pretrained", ["task=next-sentence", "text=a"], "has no 'text_pair'"),
+        ("pretrained", ["text=a", "text_pair=b", "text_pair=c"], "text_pair: given 2 times, but text 1 times"),
+        ("pretrained", ["text=[MASK]", "input=a.txt"], "text and input: both are given"),
+        ("pretrained", ["text=[MASK]", "top_k=0"], "top_k=0: must be at least 1"),
+        ("pretrained", ["text=[MASK]", "max_length=65"], "max_length=65: must be from 8 to 64"),
+        ("pretrained", ["text=[MASK]", "output=a.txt"], "output=a.txt: its suffix must be .jsonl or .parquet"),
+        ("pretrained", ["input=none.txt"], "input=none.txt: there is no such file"),
+        ("pretrained", ["input=."], "input=.: is a folder"),
+        ("pretrained", ["input=none.txt", "columns.txt=a"], "unknown key 'columns.txt'; did you mean 'columns.text'?"),
+        ("pretrained", ["text=[MASK]", "hardware=ddp"], "prediction works on one device"),
+        ("pretrained", ["text=[MASK]", "model.weights=random"], "prediction needs a trained one"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_cannot_be_predicted(
+    run: Run, pretrained: Path, fine_tuned: dict[str, Path], model: str, words: list[str], message: str
+) -> None:
+    if words[-1] == "hardware=ddp":
+        words = ["text=[MASK]", "hardware.devices=2"]
+    folder = {"pretrained": pretrained, **fine_tuned}[model]
+    (said,) = run(f"model={folder}", *words, status=2)
+    assert message in said["error"]
+    assert "Traceback" not in said["error"]
+
+
+def test_words_that_hydra_does_not_see() -> None:
+    words = own_words(["task=fill-mask", "text=[MASK], {a}=b", "++text_pair=x", "model=m", "columns.text=t", "task="])
+    assert words == ("fill-mask", ["[MASK], {a}=b"], ["x"], ["model=m", "columns.text=t"])
+
+
+def test_help_has_an_example_of_each(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["cloze-predict", "--help"])
+    assert main() == 0
+    page = capsys.readouterr().out
+    for word in ("[MASK]", "task=fill-mask", "task=next-sentence", "output=stars.jsonl", "output=pairs.parquet", "| "):
+        assert word in page
