@@ -7,7 +7,7 @@
 The same weights (MiniLM, 6 layers, 384 wide), the same texts, fp32, no text longer than 512 tokens. Two sets: sentences
 of SST-2 and paragraphs of WikiText-2. Two tasks: every piece of the last layer, against the pipeline with its best
 batch size (tensors asked for, not lists; its tokenizer cuts at 512); and the mean of each text, against ``encode`` with
-its best batch size. Ours is the engine behind ``cloze-features`` from texts in memory to arrays in memory, tokenisation and
+its best batch size. Ours is the engine behind ``cloze-features``, from texts to arrays in memory, tokenisation and
 pooling included, as theirs is. Each side runs in a process of its own; the sides take turns, round by round, and the
 medians of real tokens/s are compared. The best batch size of a peer is found on a sample of the texts first.
 """

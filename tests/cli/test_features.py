@@ -188,6 +188,6 @@ def test_memory_does_not_grow_with_the_output(here: Path, model: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    size = (here / "a.npy").stat().st_size
-    assert size > 70_000_000
-    assert int(done.stdout) * 1024 < size
+    assert (here / "a.npy").stat().st_size > 70_000_000
+    # kB: some 155 MB are imports, the model and one batch; a copy of the output would come on top.
+    assert int(done.stdout) < 200_000
