@@ -37,7 +37,7 @@ def run(
     try:
         conf = conf_folder()
         if {"-h", "--help"} & set(sys.argv[1:]):
-            print(help_text(conf, name))
+            _print_page(help_text(conf, name))
             return 0
         sys.argv[1:] = forced(sys.argv[1:], groups(conf))
         return _compose_and_run(task, name, schema, conf, after_sweep)
@@ -49,6 +49,14 @@ def run(
     except KeyboardInterrupt:
         _tell("interrupted; the same command goes on where it stopped")
         return SIGNALLED + signal.SIGINT
+
+
+def _print_page(page: str) -> None:
+    """To a reader that may leave before its end, as `head`."""
+    try:
+        print(page, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would complain at its end
 
 
 def _compose_and_run(

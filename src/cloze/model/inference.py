@@ -1,7 +1,7 @@
 """An encoder that only reads: weights laid out once for the CPU's matrix product, GELU in the product that feeds it.
 
-For fp32 and bf16 on x86 with oneDNN. On one core of an AMD EPYC (Zen 4) a packed product of MiniLM's width took 0.7 of
-the time of MKL's, at nine tenths of the processor's peak; no other backend has much left to win there.
+For fp32 and bf16 on x86 with oneDNN. On one core of an AMD EPYC (Zen 4) a packed product of MiniLM's width (2,048
+tokens, 384 to 1,536) took 0.68 of the time of MKL's, the product back 0.84.
 """
 
 import platform

@@ -33,6 +33,11 @@ class Unfinished:
         """Whether all parts are whole."""
         return (self.folder / END).exists()
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether there is anything to go on from."""
+        return self.at_end or self._record(0).exists()
+
     def begin(self, plan: Mapping[str, Any]) -> None:
         """Starts an output, or goes on with one that was stopped.
 
@@ -40,7 +45,7 @@ class Unfinished:
             InputError: the one that was stopped was of something else; names what differs.
         """
         file = self.folder / PLAN
-        if not file.exists():
+        if not file.exists() or not self.has_begun:
             write_atomically(file, json.dumps(plan, indent=1, ensure_ascii=False).encode())
             return
         before = json.loads(file.read_text(encoding="utf-8"))
@@ -101,8 +106,8 @@ def unfinished(output: Path) -> Iterator[Unfinished]:
         try:
             yield found
         finally:
-            if not any(found.folder.glob("*.json")) and found.folder.exists():
-                found.remove()  # nothing has begun
+            if not found.has_begun:
+                found.remove()
 
 
 def write_beside(path: Path) -> Path:

@@ -2,8 +2,8 @@
 
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -112,15 +112,16 @@ def stream_rows(
     name = "standard input" if path == STANDARD_INPUT else path
     form = layout.of(path)
     unit = "row" if form == "parquet" else "line"
-    found = _parquet(path, skip) if form == "parquet" else islice(_lines(path, form, layout), skip, None)
-    for number, row in enumerate(found, start=skip):
-        where = f"{name}, {unit} {row.place}"
-        if not isinstance(row.cells, BadRowError):
-            yield StreamRow(number, where, row.cells)
-        elif on_bad_row == "stop":
-            raise InputError(f"{where}: {row.cells}; mend it, or on_bad_row=skip leaves such rows out")
-        elif counts is not None:
-            counts[row.cells.kind] += 1
+    with closing(_parquet(path, skip) if form == "parquet" else _lines(path, form, layout)) as found:
+        following = found if form == "parquet" else islice(found, skip, None)
+        for number, row in enumerate(following, start=skip):
+            where = f"{name}, {unit} {row.place}"
+            if not isinstance(row.cells, BadRowError):
+                yield StreamRow(number, where, row.cells)
+            elif on_bad_row == "stop":
+                raise InputError(f"{where}: {row.cells}; mend it, or on_bad_row=skip leaves such rows out")
+            elif counts is not None:
+                counts[row.cells.kind] += 1
 
 
 @contextmanager
@@ -132,7 +133,7 @@ def _opened(path: str) -> Iterator[BinaryIO]:
     yield sys.stdin.buffer
 
 
-def _lines(path: str, form: Format, layout: StreamFormat) -> Iterator[_Found]:
+def _lines(path: str, form: Format, layout: StreamFormat) -> Generator[_Found]:
     with _opened(path) as stream:
         lines = map(_decoded, raw_lines(stream, 0, LONGEST_LINE))
         if form in ("csv", "tsv"):
@@ -193,7 +194,7 @@ def _header(path: str, rows: Iterator[Row]) -> list[str]:
     return columns
 
 
-def _parquet(path: str, skip: int) -> Iterator[_Found]:
+def _parquet(path: str, skip: int) -> Generator[_Found]:
     if path == STANDARD_INPUT:
         raise InputError("standard input: Parquet cannot be read from a pipe; give input=FILE")
     try:
