@@ -82,6 +82,10 @@ def test_told_to_stop(
 ) -> None:
     words = [*small_corpus, *LONG, *hardware, "run=told"]
     process = started(tmp_path, *words)
+    if number == signal.SIGINT:
+        second = train(*words)
+        assert second.returncode == 2
+        assert re.search(rf"runs/told: process {process.pid} on \S+ is training there", second.stderr)
     os.killpg(process.pid, number)
     output = process.communicate(timeout=60)[0]
     assert process.returncode == 128 + number, output

@@ -45,7 +45,7 @@ def test_one_command_from_text_to_a_model_folder(train: Command, small_corpus: l
     folder = tmp_path / "runs" / "story"
 
     assert {path.name for path in folder.iterdir()} == {
-        "config.yaml", "metrics.csv", "model", "checkpoints", "samples.txt"
+        "config.yaml", "metrics.csv", "model", "checkpoints", "samples.txt", ".lock"
     }  # fmt: skip
     assert {path.name for path in (folder / "checkpoints").iterdir()} == {
         "index.json", "step-00000010.ckpt", "step-00000020.ckpt"

@@ -132,7 +132,11 @@ class Checkpoints(Checkpoint):
         self._signal = self._signal or number
 
     def _minutes_over(self) -> bool:
-        return self.every_minutes is not None and time.monotonic() - self._saved_time >= 60 * self.every_minutes
+        """Whether it is time, said once: with several processes the checkpoint comes a step later."""
+        if self.every_minutes is None or time.monotonic() - self._saved_time < 60 * self.every_minutes:
+            return False
+        self._saved_time = time.monotonic()
+        return True
 
     def _save(self, trainer: pl.Trainer) -> None:
         if self._saved_step != trainer.global_step:
