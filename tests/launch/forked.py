@@ -35,16 +35,22 @@ def end(child: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
+def is_over(child: int) -> bool:
+    """Whether a fork has ended, without taking its status."""
+    return os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+
 def undisturbed(script: str, words: list[str]) -> float:
     """Run to the end; returns the seconds until the first checkpoint."""
     began, first = time.monotonic(), None
     child = start(script, [*words, "run=whole"])
     index = Path("runs/whole/checkpoints/index.json")
-    while first is None:
+    while first is None and not is_over(child):
         if index.exists():
             first = time.monotonic() - began
         time.sleep(0.01)
-    if status := end(child):
+    status = end(child)
+    if status or first is None:
         sys.exit(f"the undisturbed run ended with {status}")
     return first
 
