@@ -19,7 +19,8 @@ class MetricsFile(Logger):
 
     Args:
         file: the CSV file. A column is added when its metric appears for the first time.
-        resume_step: rows after this optimizer step are dropped: the resumed run writes them again.
+        resume_step: rows after this optimizer step are dropped: the resumed run writes them again. The row of the step
+            itself may still be added to.
     """
 
     def __init__(self, file: Path, *, resume_step: int = 0) -> None:
@@ -30,7 +31,9 @@ class MetricsFile(Logger):
         self.begin = 0  # where that row begins in the file, bytes
         if rows := _read(file):
             self.columns = list(rows[0])
-            self._write([row for row in rows if int(row["step"]) <= resume_step])
+            self._write([row for row in rows if int(row["step"]) < resume_step])
+            self.row = next((_filled(row) for row in rows if int(row["step"]) == resume_step), {})
+            self.save()
 
     @property
     def name(self) -> str:
@@ -81,6 +84,10 @@ class MetricsFile(Logger):
             writer.writerows(rows)
             self.begin = file.tell()
         beside.rename(self.file)
+
+
+def _filled(row: dict[str, str]) -> dict[str, str]:
+    return {name: value for name, value in row.items() if value}
 
 
 def _read(file: Path) -> list[dict[str, str]]:

@@ -1,24 +1,59 @@
 """The folder of a run: its configuration, what it was made with, and whether a command may begin or go on there."""
 
+import fcntl
+import itertools
+import os
 import platform
 import shlex
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import yaml
+from lightning.pytorch.utilities import rank_zero_only
 
+from cloze.checkpoint.saves import Saves
 from cloze.errors import InputError
+from cloze.text.atomic import write_atomically
 from cloze.text.manifest import differences
 
 CONFIG = "config.yaml"
-LAST = Path("checkpoints") / "last.ckpt"
+CHECKPOINTS = "checkpoints"
 MODEL = "model"
-FREE = ("hardware", "logger", "callbacks")
+LOCK = ".lock"
+_CLAIMED: dict[str, TextIO] = {}
+"""Locks stay open: the system gives them back when the process ends."""
+FREE = ("hardware", "logger", "callbacks", "checkpoint", "resume")
 """Sections that may differ when a run goes on: they change neither what is learned nor from what."""
+
+
+def claim(folder: Path) -> None:
+    """Make the run ours until this process ends, in whatever way; rank zero does it for all of them.
+
+    Raises:
+        InputError: another process is training there, or the folder cannot be written.
+    """
+    if getattr(rank_zero_only, "rank", 0) != 0 or str(folder) in _CLAIMED:
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / LOCK).open("a+", encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written ({error.strerror}); choose another folder=") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        lock.seek(0)
+        holder = lock.read().strip() or "another process"
+        raise InputError(f"{folder}: {holder} is training there; wait for it, or choose another run=NAME") from error
+    lock.truncate(0)
+    lock.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+    lock.flush()
+    _CLAIMED[str(folder)] = lock
 
 
 def checkpoint_to_resume(folder: Path, config: Mapping[str, Any], policy: str, *, finished: str = MODEL) -> Path | None:
@@ -27,22 +62,39 @@ def checkpoint_to_resume(folder: Path, config: Mapping[str, Any], policy: str, *
     Args:
         folder: of the run.
         config: the resolved configuration.
-        policy: `trainer.resume`, `auto` or `never`.
+        policy: `resume`: `auto`, `never`, or a checkpoint.
         finished: what lies in the folder of a run that has come to its end.
 
     Raises:
-        InputError: the folder holds another run, or a finished one; nothing there is touched.
+        InputError: the folder holds another run, a finished one, or one that another process is training.
     """
+    given = None if policy in ("auto", "never") else Path(policy)
+    if given is not None and not given.is_file():
+        raise InputError(f"resume={policy}: there is no such file; give auto, never or a checkpoint")
     if not (folder / CONFIG).exists():
-        return None
+        return given
     advice = "choose another run=NAME, or delete the folder"
     if policy == "never":
-        raise InputError(f"{folder} holds a run already and trainer.resume is never: {advice}")
+        raise InputError(f"{folder} holds a run already and resume is never: {advice}")
     if (folder / finished).exists():
         raise InputError(f"{folder} holds a finished run: {advice}")
     if changed := differences_of_run(folder, config):
         raise InputError(f"{folder} holds a run with another configuration ({'; '.join(changed[:3])}): {advice}")
-    return folder / LAST if (folder / LAST).exists() else None
+    claim(folder)
+    newest = Saves(folder / CHECKPOINTS).newest_good(_warn)
+    if given is not None and newest is not None and not given.samefile(newest):
+        raise InputError(f"resume={policy}: {folder} has newer checkpoints; go on from this one under another run=NAME")
+    return given or newest
+
+
+def free_folder(folder: Path) -> Path:
+    """The folder, or `FOLDER-2`, `FOLDER-3`, ... where it holds a run already."""
+    names = (folder.with_name(f"{folder.name}-{number}") for number in itertools.count(2))
+    return next(name for name in itertools.chain([folder], names) if not (name / CONFIG).exists())
+
+
+def _warn(sentence: str) -> None:
+    print(f"warning: {sentence}", file=sys.stderr)
 
 
 def differences_of_run(folder: Path, config: Mapping[str, Any]) -> list[str]:
@@ -52,11 +104,15 @@ def differences_of_run(folder: Path, config: Mapping[str, Any]) -> list[str]:
 
 
 def write_config(folder: Path, config: Mapping[str, Any]) -> None:
-    """Write the resolved configuration, with the versions, the revision and the command as comments above it."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write the resolved configuration, with the versions, the revision and the command as comments above it.
+
+    Raises:
+        InputError: another process is training there, or the folder cannot be written.
+    """
+    claim(folder)
     head = "".join(f"# {line}\n" for line in provenance())
     text = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
-    (folder / CONFIG).write_text(head + text, encoding="utf-8")
+    write_atomically(folder / CONFIG, (head + text).encode())
 
 
 def provenance() -> list[str]:
@@ -72,9 +128,7 @@ def provenance() -> list[str]:
 
 
 def _science(config: Mapping[str, Any]) -> dict[str, Any]:
-    science = {key: value for key, value in config.items() if key not in FREE}
-    science["trainer"] = {key: value for key, value in config["trainer"].items() if key != "resume"}
-    return science
+    return {key: value for key, value in config.items() if key not in FREE}
 
 
 def _version(package: str) -> str:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -9,9 +10,10 @@ from typing import Any
 
 from cloze.cli.help import help_text
 from cloze.config.arguments import conf_folder, forced, groups
-from cloze.errors import InputError
+from cloze.errors import InputError, Stopped
 
 BAD_INPUT = 2
+SIGNALLED = 128  # and the number of the signal, as shells have it
 
 
 def run(
@@ -41,6 +43,12 @@ def run(
         return _compose_and_run(task, name, schema, conf, after_sweep)
     except InputError as error:
         return _report(error)
+    except Stopped as stop:
+        _tell(str(stop))
+        return SIGNALLED + stop.number
+    except KeyboardInterrupt:
+        _tell("interrupted; the same command goes on where it stopped")
+        return SIGNALLED + signal.SIGINT
 
 
 def _print_page(page: str) -> None:
@@ -67,9 +75,10 @@ def _compose_and_run(
 
     failures = 0
     sweep: Path | None = None
+    stopped: Stopped | None = None
 
     def job(config: DictConfig) -> None:
-        nonlocal failures, sweep
+        nonlocal failures, sweep, stopped
         settings = HydraConfig.get()
         sweep = Path(settings.sweep.dir) if settings.mode == RunMode.MULTIRUN else None
         try:
@@ -77,12 +86,18 @@ def _compose_and_run(
         except InputError as error:  # the other jobs of a sweep still run
             failures += 1
             _report(error)
+        except Stopped as stop:
+            stopped = stop  # Hydra would call it an error
+            if sweep is not None:
+                raise  # the other jobs, too
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # let exceptions through: ours to report, or a bug that keeps its traceback
     try:
         hydra.main(version_base="1.3", config_path=str(conf), config_name=name)(job)()
     except (HydraException, OmegaConfBaseException) as error:
         raise InputError(_sentence(error)) from error
+    if stopped is not None:
+        raise stopped
     if sweep is not None and after_sweep is not None:
         after_sweep(sweep)
     return BAD_INPUT if failures else 0
@@ -101,6 +116,14 @@ def _checked(config: Any, schema: type) -> dict[str, Any]:
         config.folder = os.path.relpath(settings.runtime.output_dir)
         # Further ranks are started with this process' arguments: they shall run this job, not the sweep.
         sys.argv[1:] = [*settings.overrides.task, f"++folder={config.folder}"]
+    if config.get("resume") == "never" and os.environ.get("LOCAL_RANK", "0") == "0":
+        from cloze.run_folder import free_folder
+
+        free = free_folder(Path(config.folder))
+        if free != Path(config.folder):
+            _tell(f"note: {config.folder} holds a run already; this one is {free}")
+            config.folder = str(free)
+            sys.argv[1:] = [*sys.argv[1:], f"++folder={free}"]
     try:
         plain = OmegaConf.to_container(config, resolve=True)
     except OmegaConfBaseException as error:
@@ -132,6 +155,10 @@ def _sentence(error: Exception) -> str:
 
 
 def _report(error: InputError) -> int:
-    if os.environ.get("LOCAL_RANK", "0") == "0":  # every rank meets the same error; one line is enough
-        print(f"error: {error}", file=sys.stderr)
+    _tell(f"error: {error}")
     return BAD_INPUT
+
+
+def _tell(line: str) -> None:
+    if os.environ.get("LOCAL_RANK", "0") == "0":  # every rank has the same to say; one line is enough
+        print(line, file=sys.stderr)

@@ -27,8 +27,6 @@ class Training:
         gradient_clip: largest norm of all gradients together, as BERT's 1.0; null does not clip.
         validate_every: optimizer steps between two evaluations on the held-out split.
         log_every: optimizer steps between two rows of `metrics.csv`.
-        resume: `auto` goes on from `checkpoints/last.ckpt` when the run exists with the same configuration;
-            `never` refuses any run that exists.
     """
 
     max_steps: int | None = None
@@ -38,7 +36,6 @@ class Training:
     gradient_clip: float | None = 1.0
     validate_every: int = 1000
     log_every: int = 50
-    resume: Literal["auto", "never"] = "auto"
 
     def __post_init__(self) -> None:
         lengths = ("max_steps", "max_tokens", "max_epochs", "max_time")
@@ -91,6 +88,29 @@ class TaskTraining(Training):
             raise InputError(f"trainer.patience is {self.patience}, but must be at least 1")
         if not 0.0 < self.layer_decay <= 1.0:
             raise InputError(f"trainer.layer_decay is {self.layer_decay}, but must be above 0 and at most 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpointing:
+    """The section `checkpoint`: how often the state of a run is saved. Besides: before each evaluation and at the end.
+
+    Attributes:
+        every_steps: optimizer steps between two checkpoints, or null.
+        every_minutes: minutes between two checkpoints, or null.
+        keep_last: how many of the newest ones stay, besides the best.
+        asynchronous: write in the background; training goes on after a copy in memory.
+    """
+
+    every_steps: int | None = None
+    every_minutes: float | None = 10.0
+    keep_last: int = 2
+    asynchronous: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("every_steps", "every_minutes", "keep_last"):
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise InputError(f"checkpoint.{name} is {value}, but must be above zero")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,15 +220,19 @@ class Pretraining:
     """The root of `conf/train.yaml`. The light nodes come first: their mistakes are told before torch is imported.
 
     Attributes:
+        resume: `auto` goes on from the newest checkpoint when the run exists with the same configuration; `never`
+            starts anew under another name; else the checkpoint to go on from.
         init: a model folder to go on from, with its shape, its weights and its tokenizer; null begins anew.
     """
 
     run: str
     folder: str
     seed: int
+    resume: str
     init: str | None = None
     grow: Growth = field(default_factory=Growth)
     trainer: Training
+    checkpoint: Checkpointing
     hardware: Hardware
     model: Node
     corpus: Corpus
@@ -257,14 +281,17 @@ class FineTuning:
     Attributes:
         stage: `train`, with evaluation and prediction at the end; `evaluate` or `predict` with a fine-tuned model.
         datasets: the folder of the benchmarks' files, as `datasets/glue/SST-2/train.tsv`.
+        resume: as in pre-training.
     """
 
     run: str
     folder: str
     seed: int
+    resume: str
     stage: Literal["train", "evaluate", "predict"]
     datasets: str
     trainer: TaskTraining
+    checkpoint: Checkpointing
     hardware: Hardware
     task: Task
     adaptation: Adaptation

@@ -7,9 +7,10 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.utilities import rank_zero_only
 
+from cloze.callbacks.checkpoints import Checkpoints
 from cloze.callbacks.length import Length
 from cloze.checkpoint.pretrained import save_task_model
 from cloze.config.construct import build
@@ -17,11 +18,11 @@ from cloze.config.schema import TaskTraining
 from cloze.errors import InputError
 from cloze.hardware import check_hardware, set_up
 from cloze.launch.task import Job, TaskSetup, set_up_task
-from cloze.launch.trainer import accumulate, make_trainer, steps_in
+from cloze.launch.trainer import accumulate, lasting, make_trainer, steps_in
 from cloze.loggers import MetricsFile
 from cloze.report.results import RESULTS, Results, read_results, write_results
 from cloze.report.split import write_report
-from cloze.run_folder import MODEL, checkpoint_to_resume, differences_of_run, write_config
+from cloze.run_folder import CHECKPOINTS, MODEL, checkpoint_to_resume, differences_of_run, write_config
 from cloze.summary import task_summary
 from cloze.tasks.finetuning import FineTuning, prefix
 
@@ -57,7 +58,7 @@ def _has_weights(job: Job) -> bool:
 def _from_random_weights(job: Job) -> Job:
     folder = job.folder / BASELINE
     model = {**job.config["model"], "weights": "random"}
-    config = {**job.config, "folder": str(folder), "model": model}
+    config = {**job.config, "folder": str(folder), "model": model, "resume": "auto"}
     return Job.of(config)
 
 
@@ -65,7 +66,7 @@ def _train(job: Job) -> Results:
     """Train, keep what was best on dev, evaluate and predict with it; a run that is finished just tells its results."""
     if (job.folder / RESULTS).exists() and not differences_of_run(job.folder, job.config):
         return read_results(job.folder)
-    checkpoint = checkpoint_to_resume(job.folder, job.config, job.training.resume, finished=RESULTS)
+    checkpoint = checkpoint_to_resume(job.folder, job.config, job.config["resume"], finished=RESULTS)
     pl.seed_everything(job.config["seed"], workers=True, verbose=False)
     setup = set_up_task(job)
     trainer = _trainer(job, setup, resume_step=steps_in(checkpoint))
@@ -86,7 +87,7 @@ def _train(job: Job) -> Results:
     results = _evaluate(job, setup, trainer)
     if trainer.is_global_zero:
         write_results(results, job.folder)
-        shutil.rmtree(job.folder / "checkpoints", ignore_errors=True)  # the model folder holds the best of them
+        shutil.rmtree(job.folder / CHECKPOINTS, ignore_errors=True)  # the model folder holds the best of them
     return results
 
 
@@ -109,17 +110,7 @@ def _trainer(job: Job, setup: TaskSetup, *, resume_step: int) -> pl.Trainer:
     training, config = job.training, job.config
     callbacks: list[pl.Callback] = [setup.length, *(build(config["callbacks"], name) for name in config["callbacks"])]
     best = f"{prefix(setup.data.dev_splits[0])}/{setup.module.main_metric}" if setup.data.dev_splits else None
-    callbacks.append(
-        ModelCheckpoint(
-            dirpath=job.folder / "checkpoints",
-            filename="best",
-            monitor=best,
-            mode="max",
-            save_last=True,
-            auto_insert_metric_name=False,
-            enable_version_counter=False,
-        )
-    )
+    callbacks += lasting(config, monitor=best, higher_is_better=True)
     if training.patience is not None:
         if best is None:
             raise InputError("trainer.patience needs a dev set to look at: give task.data.dev=FILE")
@@ -145,8 +136,10 @@ def _logged_at_least_once(training: TaskTraining, length: Length) -> TaskTrainin
 def _take_best(module: FineTuning[Any], trainer: pl.Trainer) -> None:
     """Load the weights that did best on dev; without a dev set the last ones stay."""
     checkpoints = trainer.checkpoint_callback
-    if isinstance(checkpoints, ModelCheckpoint) and checkpoints.monitor and checkpoints.best_model_path:
-        state = torch.load(checkpoints.best_model_path, map_location="cpu", mmap=True, weights_only=True)
+    assert isinstance(checkpoints, Checkpoints)
+    trainer.strategy.barrier()  # until rank zero has written it
+    if (best := checkpoints.saves.best()) is not None:
+        state = torch.load(best, map_location="cpu", mmap=True, weights_only=True)
         module.load_state_dict(state["state_dict"])
 
 

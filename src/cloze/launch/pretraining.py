@@ -18,7 +18,7 @@ from cloze.data.pretraining import PretrainingData
 from cloze.errors import InputError
 from cloze.hardware import check_attention_dropout, check_hardware, set_up
 from cloze.launch.continuation import Beginning, beginning
-from cloze.launch.trainer import accumulate, make_trainer, steps_in, weight_decay
+from cloze.launch.trainer import accumulate, lasting, make_trainer, steps_in, weight_decay
 from cloze.loggers import MetricsFile
 from cloze.model.heads import BertForPreTraining
 from cloze.optim.schedules import Schedule
@@ -41,7 +41,7 @@ def pretrain(config: Mapping[str, Any]) -> None:
     training, hardware = Training(**config["trainer"]), Hardware(**config["hardware"])
     folder = Path(config["folder"])
     check_hardware(hardware)
-    checkpoint = checkpoint_to_resume(folder, config, training.resume)
+    checkpoint = checkpoint_to_resume(folder, config, config["resume"])
     start = beginning(config, folder, resumed=checkpoint is not None)
     schedule = build(config, "schedule")
     set_up(hardware)
@@ -58,7 +58,12 @@ def pretrain(config: Mapping[str, Any]) -> None:
     trainer = make_trainer(
         training,
         hardware,
-        callbacks=[length, Before(), *(build(config["callbacks"], name) for name in config["callbacks"])],
+        callbacks=[
+            length,
+            Before(),
+            *lasting(config, monitor="val/masked_lm_loss"),
+            *(build(config["callbacks"], name) for name in config["callbacks"]),
+        ],
         loggers=[metrics, *(build(config["logger"], name) for name in config["logger"])],
     )
     accumulate(trainer, data, hardware.micro_batch_tokens, training.validate_every)

@@ -10,11 +10,14 @@ from typing import Any, Protocol
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import Logger
 
-from cloze.config.schema import Hardware, Training
+from cloze.callbacks.checkpoints import Checkpoints
+from cloze.callbacks.step_seed import StepSeed
+from cloze.checkpoint.saves import Saves
+from cloze.config.schema import Checkpointing, Hardware, Training
 from cloze.config.validation import locate
+from cloze.run_folder import CHECKPOINTS
 
 
 class Cuttable(Protocol):
@@ -49,12 +52,35 @@ def make_trainer(
         num_sanity_val_steps=0,
         log_every_n_steps=training.log_every,
         callbacks=list(callbacks),
+        plugins=[callback.io for callback in callbacks if isinstance(callback, Checkpoints)],
         logger=list(loggers),
-        enable_checkpointing=any(isinstance(callback, ModelCheckpoint) for callback in callbacks),
+        enable_checkpointing=any(isinstance(callback, Checkpoints) for callback in callbacks),
         enable_progress_bar=False,
         enable_model_summary=False,
         use_distributed_sampler=False,
     )
+
+
+def lasting(
+    config: Mapping[str, Any], *, monitor: str | None, higher_is_better: bool = False
+) -> tuple[Checkpoints, StepSeed]:
+    """What lets a run stop at any moment and go on as if it had not.
+
+    Args:
+        config: the root, with `folder`, `seed` and the section `checkpoint`.
+        monitor: the metric by which the best checkpoint is kept.
+        higher_is_better: of that metric.
+    """
+    section = Checkpointing(**config["checkpoint"])
+    saves = Saves(Path(config["folder"]) / CHECKPOINTS, keep_last=section.keep_last, higher_is_better=higher_is_better)
+    checkpoints = Checkpoints(
+        saves,
+        every_steps=section.every_steps,
+        every_minutes=section.every_minutes,
+        monitor=monitor,
+        asynchronous=section.asynchronous,
+    )
+    return checkpoints, StepSeed(config["seed"])
 
 
 def accumulate(trainer: pl.Trainer, data: Cuttable, micro_batch_tokens: int, validate_every: int) -> None:

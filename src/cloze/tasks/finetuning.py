@@ -22,6 +22,7 @@ from cloze.model.task_heads import TaskModel
 from cloze.optim.clipping import clip_gradients
 from cloze.optim.groups import parameter_groups
 from cloze.optim.schedules import Schedule
+from cloze.tasks.since_last_row import SinceLastRow, log_past
 
 E = TypeVar("E", bound=Example)
 Prediction = dict[str, Any]
@@ -82,9 +83,7 @@ class FineTuning(LightningModule, ABC, Generic[E]):
         self.model = model
         self.labels = list(labels)
         self.recipe = recipe
-        self.optimizer_state: dict[str, Tensor | float] = {}
-        self.logged_step = 0
-        self._loss: Tensor | None = None  # (2,) float64, summed losses and labels since the last row
+        self.since_last_row = SinceLastRow(recipe.log_every)  # (2,) float64, summed losses and labels
         self._outputs: dict[int, dict[int, np.ndarray]] = {}  # of each dev split, by the number of the item
 
     @abstractmethod
@@ -124,21 +123,34 @@ class FineTuning(LightningModule, ABC, Generic[E]):
     def training_step(self, batch: TaskBatch, _: int) -> Tensor:
         """This micro-batch's part of the global loss."""
         loss, _outputs = self.step(batch)
-        sums = torch.stack([loss.detach().double(), loss.new_tensor(batch.global_labels, dtype=torch.float64)])
-        self._loss = sums if self._loss is None else self._loss + sums
+        parts = self.trainer.accumulate_grad_batches * self.trainer.world_size
+        # Every micro-batch carries the count of its whole global batch.
+        labels = torch.tensor(batch.global_labels / parts, dtype=torch.float64, device=loss.device)
+        self.since_last_row.add(torch.stack([loss.detach().double(), labels]))
         # Lightning divides by the micro-batches it accumulates and averages over the ranks; the count has done both.
-        return loss / batch.global_labels * self.trainer.accumulate_grad_batches * self.trainer.world_size
+        return loss / batch.global_labels * parts
+
+    def on_train_start(self) -> None:
+        """The row of the step that a resumed run goes on from."""
+        if row := self._row():
+            log_past(self.trainer, row)
 
     def on_train_batch_end(self, *_: Any) -> None:
         """After every ``recipe.log_every``-th optimizer step: the mean loss since the last time."""
-        step = self.trainer.global_step
-        if step % self.recipe.log_every == 0 and step != self.logged_step and self._loss is not None:
-            self.logged_step = step
-            loss, labels = self.trainer.strategy.reduce(self._loss, reduce_op="sum").tolist()
-            # Every micro-batch carries the count of its whole global batch.
-            labels /= self.trainer.accumulate_grad_batches * self.trainer.world_size
-            self._loss = None
-            self.log_dict({"train/loss": loss / max(1.0, labels), **self.optimizer_state}, batch_size=1)
+        if row := self._row():
+            self.log_dict(row, batch_size=1)
+
+    def _row(self) -> dict[str, float | Tensor]:
+        sums = self.since_last_row.take(self.trainer)
+        return {} if sums is None else {"train/loss": sums[0] / max(1.0, sums[1]), **self.since_last_row.optimizer}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """The next row of a resumed run shall be the same."""
+        checkpoint["since_last_row"] = self.since_last_row.state(self.trainer)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on with the sums."""
+        self.since_last_row.load(checkpoint["since_last_row"], self.trainer)
 
     def configure_gradient_clipping(
         self,
@@ -147,7 +159,7 @@ class FineTuning(LightningModule, ABC, Generic[E]):
         gradient_clip_algorithm: str | None = None,
     ) -> None:
         """Clip the global norm, and keep what there is to log of it."""
-        self.optimizer_state = clip_gradients(optimizer, gradient_clip_val)
+        self.since_last_row.optimizer = clip_gradients(optimizer, gradient_clip_val)
 
     def validation_step(self, batch: TaskBatch, _: int, dataloader_idx: int = 0) -> None:
         """Keep the outputs until the split is complete."""

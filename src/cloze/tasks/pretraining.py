@@ -15,6 +15,7 @@ from cloze.model.heads import BertForPreTraining
 from cloze.optim.clipping import clip_gradients
 from cloze.optim.groups import parameter_groups
 from cloze.optim.schedules import Schedule
+from cloze.tasks.since_last_row import SinceLastRow, log_past
 
 
 class Pretraining(LightningModule):
@@ -52,10 +53,8 @@ class Pretraining(LightningModule):
         self.length = length
         self.position = position or float
         self.weight_decay = weight_decay
-        self.log_every = log_every
-        self.sums: dict[str, Tensor] = {}
-        self.optimizer_state: dict[str, Tensor | float] = {}
-        self.logged_step = 0
+        self.since_last_row = SinceLastRow(log_every)
+        self._heldout: Tensor | None = None  # sums over the held-out split
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """The optimizer over decaying and other parameters, and the schedule as a function of the step."""
@@ -65,7 +64,8 @@ class Pretraining(LightningModule):
 
     def training_step(self, batch: PretrainingBatch, _: int) -> Tensor:
         """This micro-batch's part of the global loss."""
-        masked_lm, next_sentence = self._step(batch, "train")
+        masked_lm, next_sentence, sums = self._step(batch)
+        self.since_last_row.add(sums)
         loss = masked_lm / max(1, batch.global_masked) + next_sentence / max(1, batch.global_pairs)
         # Lightning divides by the micro-batches it accumulates and averages over the ranks; the counts above have
         # done both already.
@@ -73,10 +73,11 @@ class Pretraining(LightningModule):
 
     def validation_step(self, batch: PretrainingBatch, _: int) -> None:
         """Add to the sums over the held-out split."""
-        self._step(batch, "val")
+        *_losses, sums = self._step(batch)
+        self._heldout = sums if self._heldout is None else self._heldout + sums
 
-    def _step(self, batch: PretrainingBatch, stage: str) -> tuple[Tensor, Tensor]:
-        """Both summed losses; what the metrics need is added up on the device, without waiting for it."""
+    def _step(self, batch: PretrainingBatch) -> tuple[Tensor, Tensor, Tensor]:
+        """Both summed losses, and (7,) float64 that the metrics need, on the device."""
         losses = self.model.losses(batch)
         sums = torch.stack(
             [
@@ -89,15 +90,29 @@ class Pretraining(LightningModule):
                 (batch.next_sentence_labels == 1).sum().float(),
             ]
         ).double()
-        self.sums[stage] = self.sums[stage] + sums if stage in self.sums else sums
-        return losses.masked_lm.loss, losses.next_sentence.loss
+        return losses.masked_lm.loss, losses.next_sentence.loss, sums
+
+    def on_train_start(self) -> None:
+        """The row of the step that a resumed run goes on from."""
+        if row := self._row():
+            log_past(self.trainer, row)
 
     def on_train_batch_end(self, *_: Any) -> None:
         """After every ``log_every``-th optimizer step: the means since the last time."""
-        step = self.trainer.global_step
-        if step % self.log_every == 0 and step != self.logged_step:
-            self.logged_step = step
-            self.log_dict({**self._means("train"), **self.optimizer_state})
+        if row := self._row():
+            self.log_dict(row)
+
+    def _row(self) -> dict[str, float | Tensor]:
+        sums = self.since_last_row.take(self.trainer)
+        return {} if sums is None else {**_means(sums, "train"), **self.since_last_row.optimizer}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """The next row of a resumed run shall be the same."""
+        checkpoint["since_last_row"] = self.since_last_row.state(self.trainer)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on with the sums."""
+        self.since_last_row.load(checkpoint["since_last_row"], self.trainer)
 
     def configure_gradient_clipping(
         self,
@@ -106,25 +121,28 @@ class Pretraining(LightningModule):
         gradient_clip_algorithm: str | None = None,
     ) -> None:
         """Clip the global norm, and keep what there is to log of it."""
-        self.optimizer_state = clip_gradients(optimizer, gradient_clip_val)
+        self.since_last_row.optimizer = clip_gradients(optimizer, gradient_clip_val)
 
     def on_validation_epoch_end(self) -> None:
         """The means over the held-out split."""
-        self.log_dict(self._means("val"))
+        assert self._heldout is not None
+        sums = self.trainer.strategy.reduce(self._heldout, reduce_op="sum").tolist()
+        self._heldout = None
+        self.log_dict(_means(sums, "val"))
 
-    def _means(self, stage: str) -> dict[str, float | Tensor]:
-        sums = self.trainer.strategy.reduce(self.sums.pop(stage), reduce_op="sum").tolist()
-        lm_loss, lm_correct, masked, ns_loss, ns_correct, pairs, ones = sums
-        means = {
-            "masked_lm_loss": lm_loss / max(1, masked),
-            "masked_lm_accuracy": lm_correct / max(1, masked),
-        }
-        means["masked_lm_perplexity"] = min(torch.tensor(means["masked_lm_loss"]).exp().item(), 1e9)
-        means["loss"] = means["masked_lm_loss"]
-        if pairs:
-            means["next_sentence_loss"] = ns_loss / pairs
-            means["next_sentence_accuracy"] = ns_correct / pairs
-            # What the commoner label, said every time, would reach: chunks of one sentence make it over a half.
-            means["next_sentence_majority"] = max(ones, pairs - ones) / pairs
-            means["loss"] += means["next_sentence_loss"]
-        return {f"{stage}/{name}": value for name, value in means.items()}
+
+def _means(sums: list[float], stage: str) -> dict[str, float | Tensor]:
+    lm_loss, lm_correct, masked, ns_loss, ns_correct, pairs, ones = sums
+    means = {
+        "masked_lm_loss": lm_loss / max(1, masked),
+        "masked_lm_accuracy": lm_correct / max(1, masked),
+    }
+    means["masked_lm_perplexity"] = min(torch.tensor(means["masked_lm_loss"]).exp().item(), 1e9)
+    means["loss"] = means["masked_lm_loss"]
+    if pairs:
+        means["next_sentence_loss"] = ns_loss / pairs
+        means["next_sentence_accuracy"] = ns_correct / pairs
+        # What the commoner label, said every time, would reach: chunks of one sentence make it over a half.
+        means["next_sentence_majority"] = max(ones, pairs - ones) / pairs
+        means["loss"] += means["next_sentence_loss"]
+    return {f"{stage}/{name}": value for name, value in means.items()}

@@ -1,0 +1,171 @@
+"""The checkpoints of a run on disk: each whole and with a checksum, the last few and the best one kept.
+
+``checkpoints/step-00001500.ckpt`` and an index of those that are complete. A checkpoint is written beside its place,
+reaches the disk, is renamed, and only then enters the index, which is itself replaced by a rename: a process killed at
+any moment leaves at most a file that no index names, and the next save removes it.
+"""
+
+import dataclasses
+import hashlib
+import json
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from cloze.errors import InputError
+
+INDEX = "index.json"
+FILE = re.compile(r"\.?step-\d+\.ckpt(\.\d+)?")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Save:
+    """One complete checkpoint.
+
+    Attributes:
+        step: optimizer steps behind it.
+        file: its name in the folder.
+        bytes: its size.
+        sha256: of its content.
+        score: what it reached in evaluation, None before that.
+    """
+
+    step: int
+    file: str
+    bytes: int
+    sha256: str
+    score: float | None = None
+
+
+class Saves:
+    """The checkpoints in one folder.
+
+    Args:
+        folder: made when the first one is written.
+        keep_last: how many of the newest ones stay, besides the best.
+        higher_is_better: of the score.
+    """
+
+    def __init__(self, folder: Path, *, keep_last: int = 2, higher_is_better: bool = False) -> None:
+        self.folder = folder
+        self.keep_last = keep_last
+        self.higher_is_better = higher_is_better
+
+    def complete(self) -> list[Save]:
+        """All of the index, the oldest first.
+
+        Raises:
+            InputError: the index cannot be read.
+        """
+        file = self.folder / INDEX
+        if not file.exists():
+            return []
+        try:
+            return [Save(**entry) for entry in json.loads(file.read_text(encoding="utf-8"))]
+        except (ValueError, TypeError) as error:
+            raise InputError(
+                f"{file} is damaged ({error}): give the checkpoint to go on from, as resume={self.folder}/step-*.ckpt"
+            ) from error
+
+    def best(self) -> Path | None:
+        """The checkpoint with the best score, if any has one."""
+        scored = self._scored(self.complete())
+        return self.folder / scored.file if scored is not None else None
+
+    def newest_good(self, tell: Callable[[str], None]) -> Path | None:
+        """The newest checkpoint that is as it was written.
+
+        Args:
+            tell: is given a sentence for each damaged one.
+
+        Raises:
+            InputError: all of them are damaged.
+        """
+        saves = self.complete()
+        for save in reversed(saves):
+            file = self.folder / save.file
+            if (damage := _damage(file, save)) is None:
+                return file
+            tell(f"{file} is damaged ({damage}); the one before it is used")
+        if saves:
+            raise InputError(f"{self.folder}: every checkpoint is damaged; delete the folder of the run to begin anew")
+        return None
+
+    def write(self, state: Mapping[str, Any], step: int) -> Path:
+        """Save the state after `step` optimizer steps; then remove what is no longer kept.
+
+        Raises:
+            InputError: there is no room for it, or the folder cannot be written; earlier checkpoints are untouched.
+        """
+        file = self.folder / f"step-{step:08d}.ckpt"
+        beside = self.folder / f".{file.name}.{os.getpid()}"
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with beside.open("wb") as stream:
+                torch.save(dict(state), stream)
+                stream.flush()
+                os.fsync(stream.fileno())
+            save = Save(step=step, file=file.name, bytes=beside.stat().st_size, sha256=_sha256(beside))
+            beside.replace(file)
+            self._write_index([*(other for other in self.complete() if other.step != step), save])
+        except (OSError, RuntimeError) as error:
+            beside.unlink(missing_ok=True)
+            raise InputError(f"{file} cannot be written ({_reason(error)}); {self._last_good()}") from error
+        return file
+
+    def score(self, step: int, score: float) -> None:
+        """Note what the checkpoint of a step reached; the best one is kept."""
+        self._write_index(
+            [dataclasses.replace(save, score=score) if save.step == step else save for save in self.complete()]
+        )
+
+    def _write_index(self, saves: list[Save]) -> None:
+        saves = sorted(saves, key=lambda save: save.step)
+        kept = {save.step for save in saves[-self.keep_last :]}
+        if (best := self._scored(saves)) is not None:
+            kept.add(best.step)
+        saves = [save for save in saves if save.step in kept]
+        beside = self.folder / f".{INDEX}.{os.getpid()}"
+        with beside.open("w", encoding="utf-8") as stream:
+            json.dump([dataclasses.asdict(save) for save in saves], stream, indent=1)
+            stream.flush()
+            os.fsync(stream.fileno())
+        beside.replace(self.folder / INDEX)
+        names = {save.file for save in saves}
+        for file in self.folder.iterdir():  # after the index: it never names what is gone
+            if FILE.fullmatch(file.name) and file.name not in names:
+                file.unlink()
+
+    def _scored(self, saves: list[Save]) -> Save | None:
+        sign = 1 if self.higher_is_better else -1
+        scored = [(sign * save.score, -save.step, save) for save in saves if save.score is not None]
+        return max(scored)[2] if scored else None
+
+    def _last_good(self) -> str:
+        saves = self.complete()
+        return f"the last good checkpoint is {self.folder / saves[-1].file}" if saves else "there is no checkpoint yet"
+
+
+def _damage(file: Path, save: Save) -> str | None:
+    """What is wrong with a file, if anything."""
+    try:
+        size = file.stat().st_size
+        if size != save.bytes:
+            return f"it has {size:,} bytes instead of {save.bytes:,}"
+        return None if _sha256(file) == save.sha256 else "its checksum is another"
+    except OSError as error:
+        return str(error.strerror)
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _reason(error: Exception) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error).strip().partition("\n")[0]
