@@ -11,7 +11,7 @@ import sys
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import yaml
 from lightning.pytorch.utilities import rank_zero_only
@@ -25,8 +25,8 @@ CONFIG = "config.yaml"
 CHECKPOINTS = "checkpoints"
 MODEL = "model"
 LOCK = ".lock"
-_CLAIMED: dict[str, TextIO] = {}
-"""Locks stay open: the system gives them back when the process ends."""
+_CLAIMED: dict[Path, int] = {}
+"""Descriptors of locks, which stay open: the system gives them back when the process ends."""
 FREE = ("hardware", "logger", "callbacks", "checkpoint", "resume")
 """Sections that may differ when a run goes on: they change neither what is learned nor from what."""
 
@@ -37,23 +37,23 @@ def claim(folder: Path) -> None:
     Raises:
         InputError: another process is training there, or the folder cannot be written.
     """
-    if getattr(rank_zero_only, "rank", 0) != 0 or str(folder) in _CLAIMED:
+    key = folder.resolve()
+    if getattr(rank_zero_only, "rank", 0) != 0 or key in _CLAIMED:
         return
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / LOCK).open("a+", encoding="utf-8")
+        lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT)
     except OSError as error:
         raise InputError(f"{folder}: cannot be written ({error.strerror}); choose another folder=") from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        lock.seek(0)
-        holder = lock.read().strip() or "another process"
+        holder = (folder / LOCK).read_text(encoding="utf-8").strip() or "another process"
+        os.close(lock)
         raise InputError(f"{folder}: {holder} is training there; wait for it, or choose another run=NAME") from error
-    lock.truncate(0)
-    lock.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-    lock.flush()
-    _CLAIMED[str(folder)] = lock
+    os.ftruncate(lock, 0)
+    os.write(lock, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
+    _CLAIMED[key] = lock
 
 
 def checkpoint_to_resume(folder: Path, config: Mapping[str, Any], policy: str, *, finished: str = MODEL) -> Path | None:

@@ -68,7 +68,7 @@ def test_from_a_table_to_a_model_that_transformers_takes(
     assert done.returncode == 0, done.stderr
     folder = tmp_path / "runs" / "stars"
     assert {path.name for path in folder.iterdir()} == {
-        "config.yaml", "metrics.csv", "results.json", "model", "predictions"
+        "config.yaml", "metrics.csv", "results.json", "model", "predictions", ".lock"
     }  # fmt: skip
     assert {path.name for path in tmp_path.iterdir()} == {"runs"}
     assert set(results(folder)) == {"dev"}

@@ -115,6 +115,9 @@ class Checkpoints(Checkpoint):
         if not self._evaluation_due or trainer.sanity_checking:
             return
         self._evaluation_due = False
+        if _found(pl_module):  # by the evaluation, as a threshold: it belongs to these weights
+            self._saved_step = -1
+            self._save(trainer)
         score = trainer.callback_metrics.get(self.monitor or "")
         if score is not None and trainer.is_global_zero:
             self.io.score(trainer.global_step, float(score))
@@ -238,6 +241,11 @@ class Consensus:
         work.wait()
         number, flag = answer.tolist()
         return number, bool(flag)
+
+
+def _found(module: pl.LightningModule) -> bool:
+    """Whether a module has state beside its parameters."""
+    return type(module).get_extra_state is not torch.nn.Module.get_extra_state and bool(module.get_extra_state())
 
 
 def _on_cpu(tensor: Tensor) -> Tensor:
