@@ -10,6 +10,7 @@ import yaml
 from safetensors.torch import load_file
 
 from tests.command import Command
+from tests.launch.test_killed import learned
 
 SHORT = ["trainer.max_steps=20", "trainer.log_every=5", "trainer.validate_every=10", "data.batch_tokens=1024"]
 
@@ -32,11 +33,6 @@ class StopAfter(pl.Callback):
 def rows(folder: Path) -> list[dict[str, str]]:
     with (folder / "metrics.csv").open(newline="", encoding="utf-8") as lines:
         return list(csv.DictReader(lines))
-
-
-def learned(folder: Path) -> list[dict[str, str]]:
-    """The metrics without those of the clock."""
-    return [{name: value for name, value in row.items() if not name.startswith("speed/")} for row in rows(folder)]
 
 
 def test_one_command_from_text_to_a_model_folder(train: Command, small_corpus: list[str], tmp_path: Path) -> None:

@@ -1,7 +1,5 @@
 """From any BERT to the folder of another format: ``transformers``', Google's TensorFlow, ONNX."""
 
-import os
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -15,6 +13,7 @@ from cloze.checkpoint.names import DECODER, is_known
 from cloze.checkpoint.onnx import TOLERANCE, check_packages, difference, padded_model, write_onnx
 from cloze.checkpoint.pretrained import DESCRIPTION, HEAD, Pretrained, pretrained_of
 from cloze.errors import InputError
+from cloze.text.atomic import whole_folder
 
 Format = Literal["hf", "google", "onnx"]
 CLASSES = {
@@ -108,17 +107,12 @@ def _write_google(
 def _write_onnx(pretrained: Pretrained, settings: Mapping[str, Any], to: Path) -> str:
     """Write the graph, the configuration and the tokenizer; say how far onnxruntime is from our model."""
     model = padded_model(pretrained)
-    beside = to.with_name(f".{to.name}.{os.getpid()}")
-    try:
+    with whole_folder(to) as beside:
         write_folder(beside, pretrained.tokenizer, pretrained.config, {}, settings)
         write_onnx(model, beside)
         apart = difference(model, beside)
         if not apart <= TOLERANCE:
             raise RuntimeError(f"onnxruntime is {apart:.1e} away from the packed model, more than {TOLERANCE:.0e}")
-        beside.rename(to)
-    except BaseException:
-        shutil.rmtree(beside, ignore_errors=True)
-        raise
     return f": {', '.join(model.outputs)}; onnxruntime is at most {apart:.0e} away from the packed model"
 
 

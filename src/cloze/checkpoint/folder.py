@@ -5,8 +5,6 @@
 
 import dataclasses
 import json
-import os
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,6 +21,7 @@ from cloze.checkpoint.weights import CONFIG, WEIGHTS, read_json, read_weights
 from cloze.errors import InputError
 from cloze.model.config import BertConfig
 from cloze.model.heads import BertForPreTraining
+from cloze.text.atomic import whole_folder
 from cloze.text.tokenizer import save_tokenizer
 
 GOOGLE_CONFIG = "bert_config.json"
@@ -91,21 +90,13 @@ def write_folder(
         "dtype": "float32",
         **settings,
     }
-    beside = folder.with_name(f".{folder.name}.{os.getpid()}")
-    beside.mkdir(parents=True)
-    try:
+    with whole_folder(folder) as beside:
         if theirs:
             save_file(theirs, beside / WEIGHTS, metadata={"format": "pt"})
         (beside / CONFIG).write_text(json.dumps(whole, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         save_tokenizer(tokenizer, beside)
         for name, content in (files or {}).items():
             (beside / name).write_bytes(content)
-        if folder.exists():
-            shutil.rmtree(folder)
-        beside.rename(folder)
-    except BaseException:
-        shutil.rmtree(beside, ignore_errors=True)
-        raise
 
 
 class Contents(NamedTuple):

@@ -22,6 +22,7 @@ def run(
     name: str,
     schema: type,
     after_sweep: Callable[[Path], None] | None = None,
+    interrupted: str = "the same command goes on where it stopped",
 ) -> int:
     """Compose `conf/NAME.yaml` with the words of the command line, check it, and give it to `task` as plain containers.
 
@@ -30,9 +31,11 @@ def run(
         name: the root configuration.
         schema: a dataclass with the fields of that root.
         after_sweep: called at the end of a sweep with its folder.
+        interrupted: what is told after Ctrl-C.
 
     Returns:
-        The exit status: 0, or 2 when the input was bad; then one line on stderr says what and where.
+        The exit status: 0; 128 and the number of the signal that ended it; or 2 when the input was bad, and then
+        one line on stderr says what and where.
     """
     try:
         conf = conf_folder()
@@ -47,7 +50,7 @@ def run(
         _tell(str(stop))
         return SIGNALLED + stop.number
     except KeyboardInterrupt:
-        _tell("interrupted; the same command goes on where it stopped")
+        _tell(f"interrupted; {interrupted}")
         return SIGNALLED + signal.SIGINT
 
 

@@ -7,8 +7,6 @@ from typing import Any, Literal
 
 from cloze.cli import command
 
-INTERRUPTED = 130  # 128 + SIGINT, as shells have it
-
 
 @dataclass(frozen=True, kw_only=True)
 class Converting:
@@ -27,11 +25,7 @@ class Converting:
 
 def main() -> int:
     """Converts as the command line says; returns the exit status."""
-    try:
-        return command.run(_convert, name="convert", schema=Converting)
-    except KeyboardInterrupt:
-        print("interrupted; nothing was written", file=sys.stderr)
-        return INTERRUPTED
+    return command.run(_convert, name="convert", schema=Converting, interrupted="nothing was written")
 
 
 def _convert(config: dict[str, Any]) -> None:

@@ -8,8 +8,6 @@ from cloze.cli import command
 from cloze.config.schema import Hardware, Node
 from cloze.data.stream.options import Columns, Level, LongTexts, VectorType
 
-INTERRUPTED = 130  # 128 + SIGINT, as shells have it
-
 
 @dataclass(frozen=True, kw_only=True)
 class Features:
@@ -38,11 +36,7 @@ class Features:
 
 def main() -> int:
     """Extract as the command line says; returns the exit status."""
-    try:
-        return command.run(_extract, name="features", schema=Features)
-    except KeyboardInterrupt:
-        print("interrupted; the same command goes on where it stopped", file=sys.stderr)
-        return INTERRUPTED
+    return command.run(_extract, name="features", schema=Features)
 
 
 def _extract(config: dict[str, Any]) -> None:

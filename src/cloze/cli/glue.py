@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 from cloze.cli import command
 from cloze.errors import InputError
 
-INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 FROM_MNLI = {"rte", "mrpc", "stsb"}
 """The small tasks that gain from a model of MNLI (Phang et al. 2018, Liu et al. 2019)."""
 
@@ -48,11 +47,7 @@ def main() -> int:
     def glue(config: dict[str, Any]) -> None:
         _glue(Glue(**config), passed)
 
-    try:
-        return command.run(glue, name="glue", schema=Glue)
-    except KeyboardInterrupt:
-        print("interrupted; the same command goes on where it stopped", file=sys.stderr)
-        return INTERRUPTED
+    return command.run(glue, name="glue", schema=Glue)
 
 
 def _glue(config: Glue, passed: Sequence[str]) -> None:

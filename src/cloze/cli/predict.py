@@ -10,8 +10,6 @@ from cloze.cli import command
 from cloze.config.schema import Hardware, Node
 from cloze.data.stream.columns import Columns
 
-INTERRUPTED = 130  # 128 + SIGINT, as shells have it
-
 
 @dataclass(frozen=True, kw_only=True)
 class Predicting:
@@ -68,11 +66,8 @@ def main() -> int:
         except BrokenPipeError:  # the next program, as `head`, has seen enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
-    try:
-        return command.run(predict, name="predict", schema=Predicting)
-    except KeyboardInterrupt:
-        print("interrupted; with an output=FILE.jsonl the same command goes on where it stopped", file=sys.stderr)
-        return INTERRUPTED
+    goes_on = "with an output=FILE.jsonl the same command goes on where it stopped"
+    return command.run(predict, name="predict", schema=Predicting, interrupted=goes_on)
 
 
 def own_words(words: Sequence[str]) -> Words:

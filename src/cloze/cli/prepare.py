@@ -9,8 +9,6 @@ from typing import Any
 from cloze.cli import command
 from cloze.config.schema import Corpus, Node
 
-INTERRUPTED = 130  # 128 + SIGINT, as shells have it
-
 
 @dataclass(frozen=True, kw_only=True)
 class Preparing:
@@ -29,11 +27,7 @@ def main() -> int:
     def prepare(config: dict[str, Any]) -> None:
         _prepare(config, words)
 
-    try:
-        return command.run(prepare, name="prepare", schema=Preparing)
-    except KeyboardInterrupt:
-        print("interrupted; the same command goes on where it stopped", file=sys.stderr)
-        return INTERRUPTED
+    return command.run(prepare, name="prepare", schema=Preparing)
 
 
 def _prepare(config: dict[str, Any], words: list[str]) -> None:

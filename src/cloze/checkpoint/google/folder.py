@@ -1,9 +1,7 @@
 """The folder of a BERT as Google released it: ``bert_config.json``, ``bert_model.ckpt.*``, ``vocab.txt``."""
 
 import json
-import os
 import re
-import shutil
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -20,6 +18,7 @@ from cloze.checkpoint.weights import FORMATS, damaged, read_json
 from cloze.errors import InputError
 from cloze.model.config import BertConfig
 from cloze.model.heads import BertForPreTraining
+from cloze.text.atomic import whole_folder
 from cloze.text.tokenizer import load_tokenizer
 
 GOOGLE_CONFIG, PREFIX, VOCABULARY, STATE = "bert_config.json", "bert_model.ckpt", "vocab.txt", "checkpoint"
@@ -119,20 +118,12 @@ def write_google(
     shape = asdict(_config(settings, folder / GOOGLE_CONFIG))
     whole = {"hidden_act": "gelu", **shape}
     whole = {**dict(sorted(whole.items())), **{key: value for key, value in settings.items() if key not in whole}}
-    beside = folder.with_name(f".{folder.name}.{os.getpid()}")
-    beside.mkdir(parents=True)
-    try:
+    with whole_folder(folder) as beside:
         (beside / GOOGLE_CONFIG).write_text(json.dumps(whole, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         (beside / VOCABULARY).write_text("".join(f"{piece}\n" for piece in vocabulary), encoding="utf-8")
         if lowercase is not None and load_tokenizer(beside).normalizer.lowercase != lowercase:
             (beside / "tokenizer_config.json").write_text(json.dumps({"do_lower_case": lowercase}), encoding="utf-8")
         write_bundle(beside, PREFIX, turned)
-        if folder.exists():
-            shutil.rmtree(folder)
-        beside.rename(folder)
-    except BaseException:
-        shutil.rmtree(beside, ignore_errors=True)
-        raise
 
 
 def _index(folder: Path) -> Path:
