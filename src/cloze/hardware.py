@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from cloze.allocator import keep_large_buffers
-from cloze.config.schema import Hardware
+from cloze.config.sections import Hardware
 from cloze.errors import InputError
 
 

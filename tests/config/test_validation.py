@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloze.config.schema import Hardware, Node, Training
+from cloze.config.sections import Hardware, Node, Training
 from cloze.config.validation import check
 from cloze.errors import InputError
 

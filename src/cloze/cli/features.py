@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from cloze.cli import command
-from cloze.config.schema import Hardware, Node
+from cloze.config.sections import Hardware, Node
 from cloze.data.stream.options import Columns, Level, LongTexts, VectorType
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from cloze.cli import command
-from cloze.config.schema import Hardware, Node
+from cloze.config.sections import Hardware, Node
 from cloze.data.stream.columns import Columns
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cloze.cli import command
-from cloze.config.schema import Corpus, Node
+from cloze.config.sections import Corpus, Node
 
 
 @dataclass(frozen=True, kw_only=True)

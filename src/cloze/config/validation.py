@@ -16,7 +16,7 @@ from collections import abc
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, Union, get_args, get_origin
 
-from cloze.config.schema import Node
+from cloze.config.sections import Node
 from cloze.errors import InputError
 
 HYDRA_KEYS = frozenset({"_target_", "_partial_", "_convert_", "_recursive_"})

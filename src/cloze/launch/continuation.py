@@ -15,7 +15,7 @@ from torch import Tensor
 from cloze.checkpoint.growth import grow_positions, grow_vocabulary
 from cloze.checkpoint.pretrained import read_pretrained
 from cloze.config.construct import build
-from cloze.config.schema import ContinuedShape, Growth, ModelFolder
+from cloze.config.sections import ContinuedShape, Growth, ModelFolder
 from cloze.config.validation import HYDRA_KEYS, locate
 from cloze.data.pretraining import PretrainingData
 from cloze.errors import InputError

@@ -14,7 +14,7 @@ from cloze.callbacks.checkpoints import Checkpoints
 from cloze.callbacks.length import Length
 from cloze.checkpoint.pretrained import save_task_model
 from cloze.config.construct import build
-from cloze.config.schema import TaskTraining
+from cloze.config.sections import TaskTraining
 from cloze.errors import InputError
 from cloze.hardware import check_hardware, set_up
 from cloze.launch.task import Job, TaskSetup, set_up_task

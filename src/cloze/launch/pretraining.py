@@ -13,7 +13,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from cloze.callbacks.before import Before
 from cloze.callbacks.length import Length
 from cloze.config.construct import build
-from cloze.config.schema import Hardware, Training
+from cloze.config.sections import Hardware, Training
 from cloze.data.pretraining import PretrainingData
 from cloze.errors import InputError
 from cloze.hardware import check_attention_dropout, check_hardware, set_up

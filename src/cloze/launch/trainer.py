@@ -15,8 +15,9 @@ from lightning.pytorch.loggers import Logger
 from cloze.callbacks.checkpoints import Checkpoints
 from cloze.callbacks.step_seed import StepSeed
 from cloze.checkpoint.saves import Saves
-from cloze.config.schema import Checkpointing, Hardware, Training
+from cloze.config.sections import Checkpointing, Hardware, Training
 from cloze.config.validation import locate
+from cloze.launch.strategy import make_strategy
 from cloze.run_folder import CHECKPOINTS
 
 
@@ -44,7 +45,7 @@ def make_trainer(
         accelerator=hardware.accelerator,
         devices=hardware.devices,
         num_nodes=hardware.num_nodes,
-        strategy=hardware.strategy,
+        strategy=make_strategy(hardware),
         precision=hardware.precision,
         max_epochs=-1,  # the end is the callback's, with a last evaluation
         gradient_clip_val=training.gradient_clip,

@@ -1,0 +1,262 @@
+"""The sections of a configuration that belong to no constructor: their keys, defaults and what they refuse."""
+
+import re
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from cloze.errors import InputError
+from cloze.model.config import BertConfig
+
+Precision = Literal["32-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true", "64-true"]
+
+
+class Node(dict[str, Any]):
+    """A mapping with `_target_`, which is checked against the signature of the constructor that it names."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """The section `trainer`: how long to train and how often to look. Part of the science: same on any hardware.
+
+    Attributes:
+        max_steps: length in optimizer steps. Exactly one of the four lengths is given; the schedule follows it.
+        max_tokens: length in tokens, rounded up to whole global batches.
+        max_epochs: length in passes over the corpus.
+        max_time: length on the wall clock, as `90s`, `45m`, `8h` or `HH:MM:SS`; the schedule then counts seconds.
+        gradient_clip: largest norm of all gradients together, as BERT's 1.0; null does not clip.
+        validate_every: optimizer steps between two evaluations on the held-out split.
+        log_every: optimizer steps between two rows of `metrics.csv`.
+    """
+
+    max_steps: int | None = None
+    max_tokens: int | None = None
+    max_epochs: int | None = None
+    max_time: str | None = None
+    gradient_clip: float | None = 1.0
+    validate_every: int = 1000
+    log_every: int = 50
+
+    def __post_init__(self) -> None:
+        lengths = ("max_steps", "max_tokens", "max_epochs", "max_time")
+        given = [name for name in lengths if getattr(self, name) is not None]
+        if not given:
+            raise InputError("the length of training is missing: give one of " + _keys(lengths))
+        if len(given) > 1:
+            raise InputError(f"exactly one length of training, but {_keys(given)} are given: set the others to null")
+        for name in ("max_steps", "max_tokens", "max_epochs", "gradient_clip", "validate_every", "log_every"):
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise InputError(f"trainer.{name} is {value}, but must be above zero")
+        if self.max_time is not None:
+            self.seconds()
+
+    def seconds(self) -> float | None:
+        """`max_time` in seconds.
+
+        Raises:
+            InputError: when it is not a time.
+        """
+        if self.max_time is None:
+            return None
+        if match := re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", self.max_time):
+            return float(match[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]]
+        if match := re.fullmatch(r"(\d+):(\d\d):(\d\d)", self.max_time):
+            return 3600.0 * int(match[1]) + 60 * int(match[2]) + int(match[3])
+        raise InputError(f"trainer.max_time is {self.max_time!r}, but must be a time as 90s, 45m, 8h, 2d or 08:00:00")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskTraining(Training):
+    """The section `trainer` of fine-tuning. `max_epochs` is the task's unless another length is given.
+
+    Attributes:
+        validate_every: optimizer steps between two evaluations on the dev set; null for one an epoch.
+        patience: stop when so many evaluations in a row have not been better than the best; null never stops early.
+        layer_decay: the learning rate of each layer as a share of that of the layer above; 1 for the same everywhere.
+    """
+
+    validate_every: int | None = None  # type: ignore[assignment]
+    patience: int | None = None
+    layer_decay: float = 1.0
+
+    def __post_init__(self) -> None:
+        if any(length is not None for length in (self.max_steps, self.max_tokens, self.max_time)):
+            object.__setattr__(self, "max_epochs", None)
+        super().__post_init__()
+        if self.patience is not None and self.patience < 1:
+            raise InputError(f"trainer.patience is {self.patience}, but must be at least 1")
+        if not 0.0 < self.layer_decay <= 1.0:
+            raise InputError(f"trainer.layer_decay is {self.layer_decay}, but must be above 0 and at most 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpointing:
+    """The section `checkpoint`: how often the state of a run is saved. Besides: before each evaluation and at the end.
+
+    Attributes:
+        every_steps: optimizer steps between two checkpoints, or null.
+        every_minutes: minutes between two checkpoints, or null.
+        keep_last: how many of the newest ones stay, besides the best.
+        asynchronous: write in the background; training goes on after a copy in memory.
+    """
+
+    every_steps: int | None = None
+    every_minutes: float | None = 10.0
+    keep_last: int = 2
+    asynchronous: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("every_steps", "every_minutes", "keep_last"):
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise InputError(f"checkpoint.{name} is {value}, but must be above zero")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hardware:
+    """The section `hardware`: may change the speed, never the learning curve.
+
+    Attributes:
+        accelerator: `cpu`, `gpu`, or another that Lightning knows.
+        devices: processes on each machine, one a device.
+        num_nodes: machines.
+        strategy: how the processes work together, by Lightning's name: `auto`, `ddp`, ...
+        precision: Lightning's name; parameters stay in fp32 for all but the `-true` ones.
+        micro_batch_tokens: at most so many tokens at once in one process. How often gradients are accumulated follows.
+        compile: compile the encoder with `torch.compile`.
+        static_shapes: pad every micro-batch to the same sizes (under 2 % of the tokens), as compiled code wants.
+        gradient_checkpointing: compute each layer's activations again in the backward pass, for less memory.
+        workers: processes that make batches beside each training process; 0 makes them in it.
+        threads: torch threads of each process; null leaves torch's choice.
+        collective_timeout: seconds that a process waits for the others before it gives up.
+    """
+
+    accelerator: str = "cpu"
+    devices: int = 1
+    num_nodes: int = 1
+    strategy: str = "auto"
+    precision: Precision = "32-true"
+    micro_batch_tokens: int = 4096
+    compile: bool = False
+    static_shapes: bool = False
+    gradient_checkpointing: bool = False
+    workers: int = 0
+    threads: int | None = None
+    collective_timeout: float = 600.0
+
+    def __post_init__(self) -> None:
+        for name in ("devices", "num_nodes", "micro_batch_tokens", "threads"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise InputError(f"hardware.{name} is {value}, but must be at least 1")
+        if self.workers < 0:
+            raise InputError(f"hardware.workers is {self.workers}, but cannot be below zero")
+        if self.collective_timeout <= 0:
+            raise InputError(f"hardware.collective_timeout is {self.collective_timeout}, but must be above zero")
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether torch's CUDA devices are meant."""
+        return self.accelerator in ("gpu", "cuda")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Corpus:
+    """The section `corpus`.
+
+    Attributes:
+        name: what the prepared folder is called.
+        prepared: the folder of the prepared corpus; made by the first run or by `cloze-prepare`.
+        source: where the documents come from.
+        vocab_size: pieces of the vocabulary that is trained on it, by default BERT's number.
+        duplicates: `count` exact duplicates, or `remove` every line that occurred before.
+        heldout_fraction: share of the documents that training never sees.
+        fill_in: sentences with `[MASK]` to be filled in at each evaluation; none takes some of the held-out text.
+        files: short for `source.files`, where the source has files.
+        dataset: short for `source.dataset`, where the source has one.
+    """
+
+    name: str
+    prepared: str
+    source: Node
+    vocab_size: int = 30522
+    duplicates: Literal["count", "remove"] = "count"
+    heldout_fraction: float = 0.01
+    fill_in: list[str] | None = None
+    files: str | list[str] | None = None
+    dataset: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContinuedShape(BertConfig):
+    """The section `model` with `init=FOLDER`: the shape is the folder's, and what is stated here must agree with it.
+
+    Only the dropout rates, the `initializer_range` of what is drawn, and more positions may differ.
+    """
+
+    def __post_init__(self) -> None:
+        raise InputError("model=continued takes its shape from init=FOLDER of train.py: give that, or a size as model=")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Growth:
+    """The section `grow`: what the model of `init` shall have more of. Old rows and old ids never change.
+
+    Attributes:
+        positions: how new positions begin, where `model.max_position_embeddings` is above the folder's: `repeat`
+            copies the learned ones block by block, `random` draws them.
+        vocab: a file with more word pieces, one a line.
+        vocab_size: or the size to which the vocabulary shall grow by the pieces most useful for the corpus.
+    """
+
+    positions: Literal["repeat", "random"] = "repeat"
+    vocab: str | None = None
+    vocab_size: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.vocab is not None and self.vocab_size is not None:
+            raise InputError("grow.vocab and grow.vocab_size are both given: set one of them to null")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """The section `task`.
+
+    Attributes:
+        name: what the run is called by default.
+        data: where the examples come from.
+        features: from examples to what the model sees.
+        module: the LightningModule of its shape.
+        max_length: tokens of the longest sequence.
+        batch_size: items of an optimizer step.
+        epochs: passes over the training split.
+        lr: the peak learning rate.
+        compare_random: train the same encoder from random weights, too, so that the report shows what pre-training did.
+    """
+
+    name: str
+    data: Node
+    features: Node
+    module: Node
+    max_length: int
+    batch_size: int
+    epochs: int
+    lr: float
+    compare_random: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelFolder:
+    """`model=FOLDER`.
+
+    Attributes:
+        folder: in Hugging Face's BERT layout.
+        weights: `random` takes the shape and the tokenizer alone.
+    """
+
+    folder: str
+    weights: Literal["pretrained", "random"] = "pretrained"
+
+
+def _keys(names: tuple[str, ...] | list[str]) -> str:
+    return ", ".join(f"trainer.{name}" for name in names)
