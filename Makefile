@@ -1,6 +1,7 @@
 # On a fresh machine each of these does all the set-up it needs; nothing is installed twice.
 #   make pretrain   pre-train a small BERT on the documentation installed with Python    ARGS='model=mini run=mini'
 #   make test       lint, types, floors, tests                                           ARGS='-k packing'
+#   make test-long  the tests that take minutes each: hours of stopping, killing, scaling
 #   make bench      the speed figures of benchmarks/RESULTS.md
 #   make bench-features   vectors a second beside transformers and sentence-transformers, half an hour
 #   make bench-finetune   scores and seconds beside a plain loop of transformers, some hours; stopped, it goes on
@@ -11,13 +12,16 @@ BIN := $(VENV)/bin
 ARGS ?=
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: pretrain test bench bench-features bench-finetune lint format lock clean
+.PHONY: pretrain test test-long bench bench-features bench-finetune lint format lock clean
 
 pretrain: $(VENV)/.runtime
 	$(BIN)/python train.py experiment=pydocs $(ARGS)
 
 test: lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 $(ARGS)
+
+test-long: $(VENV)/.dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m long $(ARGS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
