@@ -22,10 +22,10 @@ RowSource = Callable[[int, Counter[str]], Iterator[StreamRow]]
 Tells = Callable[[int, int], None]
 """Told of texts and tokens that are written."""
 
-PART_BYTES = 128 << 20
+PART_BYTES = 64 << 20
 """Of the vectors that are computed and written together."""
 
-LONGEST_BYTES = 512 << 20
+LONGEST_BYTES = 192 << 20
 """Of the vectors of one text, which stand in one row."""
 
 
