@@ -1,11 +1,8 @@
 """The folder of a run: its configuration, what it was made with, and whether a command may begin or go on there."""
 
-import fcntl
 import itertools
-import os
 import platform
 import shlex
-import socket
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -19,6 +16,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from cloze.checkpoint.saves import Saves
 from cloze.errors import InputError
 from cloze.text.atomic import write_atomically
+from cloze.text.lock import lock_file
 from cloze.text.manifest import differences
 
 CONFIG = "config.yaml"
@@ -42,18 +40,10 @@ def claim(folder: Path) -> None:
         return
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT)
+        held = "is training there; wait for it, or choose another run=NAME"
+        _CLAIMED[key] = lock_file(folder / LOCK, lambda holder: InputError(f"{folder}: {holder} {held}"))
     except OSError as error:
         raise InputError(f"{folder}: cannot be written ({error.strerror}); choose another folder=") from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        holder = (folder / LOCK).read_text(encoding="utf-8").strip() or "another process"
-        os.close(lock)
-        raise InputError(f"{folder}: {holder} is training there; wait for it, or choose another run=NAME") from error
-    os.ftruncate(lock, 0)
-    os.write(lock, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
-    _CLAIMED[key] = lock
 
 
 def checkpoint_to_resume(folder: Path, config: Mapping[str, Any], policy: str, *, finished: str = MODEL) -> Path | None:

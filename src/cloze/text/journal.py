@@ -1,11 +1,9 @@
 """The folder of a preparation: whose it is, what is already done in it, and who works in it now."""
 
-import fcntl
 import hashlib
 import json
 import os
 import shutil
-import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import fields, is_dataclass
@@ -14,9 +12,11 @@ from typing import Any
 
 from cloze.errors import InputError
 from cloze.text.atomic import write_atomically
+from cloze.text.lock import lock_file
 from cloze.text.manifest import MANIFEST, differences
 from cloze.text.shards import FORMAT
 
+HELD = "is preparing a corpus here; wait for it, or choose another folder"
 UNFINISHED = "unfinished"
 """Subfolder of all that only an unfinished preparation needs; it goes once the manifest stands."""
 
@@ -110,25 +110,12 @@ def open_journal(folder: Path) -> Iterator[Journal]:
         raise InputError(f"{folder}: is not empty and not a prepared corpus; choose an empty or a new folder")
     try:
         journal.work.mkdir(parents=True, exist_ok=True)
-        lock = (journal.work / "lock").open("a+")
+        lock = lock_file(journal.work / "lock", lambda holder: InputError(f"{folder}: {holder} {HELD}"))
     except OSError as error:
         raise InputError(f"{folder}: cannot be written ({error.strerror}); choose another folder") from error
-    with lock:
-        _lock(lock.fileno(), journal)
+    try:
         yield journal
         if journal.finished:
             journal.end()
-
-
-def _lock(descriptor: int, journal: Journal) -> None:
-    """Takes the lock, which the system gives back when this process ends in whatever way."""
-    path = journal.work / "lock"
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        holder = path.read_text(encoding="utf-8").strip() or "another process"
-        raise InputError(
-            f"{journal.folder}: {holder} is preparing a corpus here; wait for it, or choose another folder"
-        ) from error
-    os.ftruncate(descriptor, 0)
-    os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
+    finally:
+        os.close(lock)

@@ -1,6 +1,5 @@
 """The folder of an output that is not finished yet: whose it is, and which parts of it are whole."""
 
-import fcntl
 import json
 import os
 import shutil
@@ -11,6 +10,7 @@ from typing import Any
 
 from cloze.errors import InputError
 from cloze.text.atomic import write_atomically
+from cloze.text.lock import lock_file
 from cloze.text.manifest import differences
 
 PLAN, END, LOCK = "plan.json", "end.json", "lock"
@@ -93,21 +93,20 @@ def unfinished(output: Path) -> Iterator[Unfinished]:
     found = Unfinished(output)
     if output.exists() and not found.at_end:
         raise InputError(f"{output}: exists already; delete it, or choose another output")
-    found.folder.mkdir(parents=True, exist_ok=True)
-    with (found.folder / LOCK).open("a+") as lock:
-        try:
-            fcntl.flock(lock.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise InputError(
-                f"{output}: another process is writing it; wait for it, or choose another output"
-            ) from error
+    held = "is writing it; wait for it, or choose another output"
+    try:
+        found.folder.mkdir(parents=True, exist_ok=True)
+        lock = lock_file(found.folder / LOCK, lambda holder: InputError(f"{output}: {holder} {held}"))
+    except OSError as error:
+        raise InputError(f"{output}: cannot be written ({error.strerror}); choose another output") from error
+    try:
         for leftover in found.folder.glob(".*"):  # killed while writing
             leftover.unlink(missing_ok=True)
-        try:
-            yield found
-        finally:
-            if not found.has_begun:
-                found.remove()
+        yield found
+    finally:
+        if not found.has_begun:
+            found.remove()
+        os.close(lock)
 
 
 def write_beside(path: Path) -> Path:

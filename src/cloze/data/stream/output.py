@@ -1,6 +1,5 @@
 """Where predictions go: JSON lines or Parquet, written beside and renamed when they are whole, or standard output."""
 
-import fcntl
 import json
 import math
 import os
@@ -17,6 +16,7 @@ import pyarrow.parquet as pq
 from cloze.data.downstream.table_files import JSON_SUFFIXES
 from cloze.errors import InputError
 from cloze.text.atomic import write_atomically
+from cloze.text.lock import try_lock
 
 Rows = Sequence[Mapping[str, Any]]
 ADVICE = "make room and give the same command again"
@@ -126,10 +126,8 @@ class JsonLines:
         return self
 
     def _begin(self) -> None:
-        try:
-            fcntl.flock(self.stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise InputError(f"{self.partial}: another run is writing it; wait, or choose another output") from error
+        if not try_lock(self.stream.fileno()):
+            raise InputError(f"{self.partial}: another run is writing it; wait, or choose another output")
         if self.journal.exists():
             self._go_on({"input": "-"} if self.command is None else self.command)
         self.stream.truncate(self.bytes)
