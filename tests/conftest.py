@@ -4,12 +4,14 @@ import os
 import random
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
 from tests.command import Command
+from tests.store import Store
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -80,3 +82,20 @@ def small_corpus(small_text: Path) -> list[str]:
         "preparation.workers=0",
         "callbacks.samples.sentences=['the quick [MASK] returns']",
     ]
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """An object store; the environment of this process leads to it from now on."""
+    running = Store(tmp_path_factory.mktemp("store") / "data")
+    os.environ.update(running.environment)
+    yield running
+    running.end()
+
+
+@pytest.fixture
+def own_store(store: Store) -> Iterator[Store]:
+    """The store of all tests, for one that ends it or makes it fall silent: it is well again afterwards."""
+    yield store
+    store.end()
+    store.start()

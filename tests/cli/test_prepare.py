@@ -171,7 +171,11 @@ def test_killed_at_any_moment_it_goes_on_where_it_was(words: list[str], start: o
         )
         before = now
         refused = subprocess.run(
-            [sys.executable, "-c", f"from cloze.text.manifest import *; Manifest.load(Path({str(folder)!r}))"],
+            [
+                sys.executable,
+                "-c",
+                f"from pathlib import Path; from cloze.text.manifest import *; Manifest.load(Path({str(folder)!r}))",
+            ],
             capture_output=True,
             text=True,
             check=False,

@@ -16,6 +16,7 @@ from cloze.data.dataset import MicroBatches, Order
 from cloze.data.loader import ENDLESS, HeldoutLoader, Position, TrainingLoader
 from cloze.data.objective import Objective
 from cloze.data.plan import BatchSize
+from cloze.text.remote import Location
 from tests.data.corpora import prose, vocabulary, write_shards
 
 Sequence = tuple[tuple[int, ...], ...]
@@ -23,8 +24,10 @@ GlobalBatch = tuple[list[Sequence], int, int]
 """Its sequences in sorted order, and its two counts."""
 
 
-def order_of(folder: Path, *, objective: Objective | None = None, **changes: object) -> Order:
-    paths = tuple(sorted(folder.glob("*.arrow"))) or write_shards(folder, prose(40, 1), prose(30, 2), prose(50, 3))
+def order_of(folder: Location, *, objective: Objective | None = None, **changes: object) -> Order:
+    paths = tuple(sorted(folder.glob("*.arrow"))) or write_shards(
+        Path(str(folder)), prose(40, 1), prose(30, 2), prose(50, 3)
+    )
     settings_: dict[str, object] = {
         "shards": paths,
         "vocabulary": vocabulary(),

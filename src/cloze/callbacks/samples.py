@@ -10,6 +10,7 @@ import torch
 from tokenizers import Tokenizer
 
 from cloze.batch import Packed
+from cloze.text.remote import Location
 from cloze.text.shards import read_shard
 from cloze.text.tokenizer import CLS, MASK, PREFIX, SEP, load_tokenizer
 
@@ -81,7 +82,7 @@ class SampleFillings(pl.Callback):
         ]
 
 
-def heldout_gaps(shards: list[Path], tokenizer: Tokenizer, count: int) -> Iterator[tuple[str, list[int]]]:
+def heldout_gaps(shards: list[Location], tokenizer: Tokenizer, count: int) -> Iterator[tuple[str, list[int]]]:
     """Sentences spread over the first held-out shard, the longest word of each masked; the word stands behind them."""
     special = tokenizer.get_vocab()
     for path in shards[:1]:

@@ -3,7 +3,6 @@
 import shlex
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from cloze.cli import command
@@ -18,6 +17,7 @@ class Preparing:
     sentences: Node
     tokenizer: Node
     preparation: Node
+    engine: Node
 
 
 def main() -> int:
@@ -35,12 +35,13 @@ def _prepare(config: dict[str, Any], words: list[str]) -> None:
 
     from cloze.config.construct import build
     from cloze.text.progress import ConsoleProgress
+    from cloze.text.remote import location
     from cloze.text.report import load_report, render_report
 
-    folder = Path(config["corpus"]["prepared"])
+    folder = location(config["corpus"]["prepared"])
     preparation = build(config, "preparation")
     with ConsoleProgress() as progress:
-        preparation.run(folder, progress)
+        preparation.run(folder, progress, build(config, "engine"))
     console = Console()
     console.print(render_report(load_report(folder)))
     console.print(f"\nThe corpus is in {folder}. Train on it with", highlight=False, soft_wrap=True)

@@ -1,13 +1,13 @@
 """Micro-batches by name: which corpus, which objective, and a pure function from an index to a ``PretrainingBatch``."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from torch.utils.data import Dataset
 
 from cloze.batch import IGNORED_LABEL, PretrainingBatch
+from cloze.data.cache import Lease, ShardCache
 from cloze.data.masking import Masking, Vocabulary
 from cloze.data.objective import Objective
 from cloze.data.packing import StaticShape, count_masked, cut, pack
@@ -15,6 +15,8 @@ from cloze.data.pairs import LABEL, IntArray
 from cloze.data.plan import BatchSize, Plan, make_plan
 from cloze.data.random import key_of, permutation, stream
 from cloze.errors import InputError
+from cloze.text.manifest import ShardInfo
+from cloze.text.remote import Location
 from cloze.text.shards import Shard, read_shard
 
 
@@ -42,7 +44,7 @@ class Order:
         keep_remainder: see ``make_plan``.
     """
 
-    shards: tuple[Path, ...]
+    shards: tuple[Location, ...]
     vocabulary: Vocabulary
     objectives: tuple[Objective, ...]
     size: BatchSize
@@ -74,14 +76,26 @@ class CutBatch(NamedTuple):
 class MicroBatches(Dataset[PretrainingBatch]):
     """A map from ``Index`` to micro-batch. Each process keeps the plan in use and the global batch in use, no more."""
 
-    def __init__(self, order: Order, *, micro_batches: int, static_shapes: bool = False) -> None:
+    def __init__(
+        self,
+        order: Order,
+        *,
+        micro_batches: int,
+        static_shapes: bool = False,
+        cache: ShardCache | None = None,
+        infos: tuple[ShardInfo, ...] = (),
+    ) -> None:
         """Cut the global batches of an order.
 
         Args:
             order: the global batches.
             micro_batches: into how many each is cut, ranks times accumulation steps.
             static_shapes: fill every micro-batch up to the same numbers of tokens, sequences and predictions.
+            cache: reads the shards through it, by what the manifest says of them; None reads them where they lie.
+            infos: that.
         """
+        self._cache, self._infos = cache, infos
+        self._lease: Lease | None = None
         self.order = order
         self.micro_batches = micro_batches
         self.shapes = [
@@ -103,7 +117,11 @@ class MicroBatches(Dataset[PretrainingBatch]):
         name = (phase, epoch, shard)
         if self._plan is None or self._plan[0] != name:
             order = self.order
-            content = _read(order.shards[shard])
+            path = order.shards[shard]
+            if self._cache is not None:
+                self._lease = self._cache.lease(self._infos[shard])
+                path = self._lease.path
+            content = _read(path)
             plan = make_plan(
                 content,
                 order.objectives[phase],
@@ -115,6 +133,11 @@ class MicroBatches(Dataset[PretrainingBatch]):
             )
             self._plan = name, content, plan
         return self._plan[1:]
+
+    def fetch_ahead(self, shard: int) -> None:
+        """Say which shard comes next."""
+        if self._cache is not None:
+            self._cache.fetch_ahead(self._infos[shard])
 
     def num_batches(self, phase: int, epoch: int, shard: int) -> int:
         """Global batches of a shard."""
@@ -152,7 +175,7 @@ def cut_batch(
     return CutBatch(chosen, max(masked, 1), max(pairs, 1))
 
 
-def _read(path: Path) -> Shard:
+def _read(path: Location) -> Shard:
     shard = read_shard(path)
     if (np.diff(shard.sentence_offsets) < 1).any() or (np.diff(shard.document_offsets) < 1).any():
         raise InputError(f"{path}: holds an empty sentence or document; prepare the corpus again")

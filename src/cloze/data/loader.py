@@ -4,16 +4,19 @@ Nothing but a place in that order is state, so a run goes on exactly where it st
 workers.
 """
 
+import re
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from cloze.batch import PretrainingBatch
 from cloze.data.dataset import Index, MicroBatches
+from cloze.errors import InputError
 
 ENDLESS = 2**40
 """The length of a loader for a run of unknown length. It must have one: Lightning reads a batch ahead of a loader
@@ -115,9 +118,12 @@ class TrainingLoader:
         while True:
             phase = self._phase(done)
             batches = 0
-            for place, shard in enumerate(self.data.order.shard_order(epoch)[start:], start):
+            shards = self.data.order.shard_order(epoch)
+            for place, shard in enumerate(shards[start:], start):
                 number = self.data.num_batches(phase, epoch, shard)
                 batches += number
+                following = shards[place + 1] if place + 1 < len(shards) else self.data.order.shard_order(epoch + 1)[0]
+                self.data.fetch_ahead(following)
                 while batch < number and self._phase(done) == phase and not self._ended(done):
                     yield done, phase, Position(epoch, place, batch), shard
                     batch, done = batch + 1, done + 1
@@ -209,7 +215,7 @@ def _load(
     data: MicroBatches, indices: Iterable[Index], num_workers: int, pin_memory: bool
 ) -> Iterator[PretrainingBatch]:
     loader = DataLoader(
-        data,
+        _Told(data),
         batch_size=None,
         sampler=indices,
         collate_fn=_unchanged,
@@ -217,7 +223,42 @@ def _load(
         pin_memory=pin_memory,
         generator=torch.Generator(),  # the workers' base seed must not draw from the global one
     )
-    return iter(loader)
+    for batch in loader:
+        if isinstance(batch, InputError):
+            raise batch
+        yield batch
+
+
+class _Told(Dataset[PretrainingBatch | InputError]):
+    """Hands an error over as a value: raised in a worker, torch would wrap its traceback around the sentence."""
+
+    def __init__(self, data: MicroBatches) -> None:
+        self.data = data
+
+    def __getitem__(self, index: Index) -> PretrainingBatch | InputError:
+        try:
+            return self.data[index]
+        except InputError as error:
+            return error
+
+
+@contextmanager
+def telling_of_dead_workers() -> Iterator[None]:
+    """One sentence where a worker process of a loader died; torch raises its error wherever training stands.
+
+    Raises:
+        InputError: a worker was killed.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if match := re.match(r"DataLoader worker \(pid\(?s?\)? ?([\d, ]+)\) (.*)", str(error)):
+            raise InputError(
+                f"process {match[1]}, which made batches, has died ({match[2].splitlines()[0].strip(' .')}), most "
+                "often because memory ran out; take fewer hardware.workers, and the same command goes on from the last "
+                "checkpoint"
+            ) from error
+        raise
 
 
 def _unchanged(batch: Any) -> Any:

@@ -9,6 +9,7 @@ from lightning import LightningDataModule
 from tokenizers import Tokenizer
 
 from cloze.batch import PretrainingBatch
+from cloze.data.cache import ShardCache
 from cloze.data.dataset import MicroBatches, Order
 from cloze.data.loader import HeldoutLoader, TrainingLoader
 from cloze.data.masking import Vocabulary
@@ -18,9 +19,13 @@ from cloze.data.resume import recount_micro_batches
 from cloze.errors import InputError
 from cloze.text.manifest import Manifest, ShardInfo
 from cloze.text.prepare import Preparation
+from cloze.text.remote import Location, RemotePath, location
 from cloze.text.tokenizer import continuation_pieces, load_tokenizer, vocabulary
 
 _log = logging.getLogger(__name__)
+
+DEFAULT_CACHE = Path("data/cache")
+"""Where shards of a store are kept, from the working folder."""
 
 HELDOUT_SEED = 0
 """Held-out pairs and masks are the same whatever the seed of the run, so that runs can be compared."""
@@ -52,11 +57,13 @@ class PretrainingData(LightningDataModule):
         num_workers: int = 0,
         static_shapes: bool = False,
         pin_memory: bool = False,
+        cache: str | Path | None = None,
+        cache_gigabytes: float = 20.0,
     ) -> None:
         """Describe the data; nothing is read before ``setup``.
 
         Args:
-            folder: the prepared corpus.
+            folder: the prepared corpus; also ``s3://bucket/folder``.
             objective: pairs and masks.
             preparation: makes the corpus when nothing lies in the folder; None takes what lies there.
             seed: of the order, the pairs and the masks.
@@ -70,12 +77,18 @@ class PretrainingData(LightningDataModule):
             num_workers: processes that make batches; 0 for the training process.
             static_shapes: fill micro-batches up to constant shapes, for compiled steps.
             pin_memory: put batches into page-locked memory, for copies to a GPU.
+            cache: a folder of this machine for copies of the shards; None reads them where they lie, those of a store
+                through ``data/cache``.
+            cache_gigabytes: what the copies may take; those in use stay.
 
         Raises:
             InputError: for values that exclude each other or lie outside their range.
         """
         super().__init__()
-        self.folder = Path(folder)
+        self.folder = location(folder)
+        if cache is None and isinstance(self.folder, RemotePath):
+            cache = DEFAULT_CACHE
+        self.cache = None if cache is None else ShardCache(self.folder, Path(cache).absolute(), cache_gigabytes)
         self.objective = objective
         self.preparation = preparation
         self.seed = seed
@@ -122,6 +135,8 @@ class PretrainingData(LightningDataModule):
             InputError: the folder is not a prepared corpus, or its parts do not belong together.
         """
         self.manifest = Manifest.load(self.folder)
+        if self.cache is not None:
+            self.cache.check((*self.manifest.train, *self.manifest.heldout))
         self.tokenizer = load_tokenizer(self.folder / "tokenizer")
         self.manifest.check_tokenizer(self.tokenizer, name=str(self.folder / "tokenizer"), folder=self.folder)
         if self.objective.pairs == "next_sentence" and all(info.documents < 2 for info in self.manifest.train):
@@ -141,7 +156,7 @@ class PretrainingData(LightningDataModule):
 
     def batches_in_epoch(self, epoch: int, phase: int = 0) -> int:
         """Global batches of an epoch, by planning every shard (some seconds for 10^9 tokens)."""
-        data = MicroBatches(self._training_order(), micro_batches=1)
+        data = self._micro_batches(self._training_order(), self.manifest.train, 1)
         return sum(data.num_batches(phase, epoch, shard) for shard in range(len(self.manifest.train)))
 
     def train_dataloader(self) -> TrainingLoader:
@@ -164,7 +179,7 @@ class PretrainingData(LightningDataModule):
             done += share
             ends.append(round(done * (self.training_batches or 0)))
         return TrainingLoader(
-            MicroBatches(self._training_order(), micro_batches=ranks * accumulation, static_shapes=self.static_shapes),
+            self._micro_batches(self._training_order(), self.manifest.train, ranks * accumulation),
             rank=rank,
             ranks=ranks,
             training_batches=self.training_batches,
@@ -190,13 +205,16 @@ class PretrainingData(LightningDataModule):
             keep_remainder=True,
         )
         return HeldoutLoader(
-            MicroBatches(order, micro_batches=ranks * accumulation, static_shapes=self.static_shapes),
+            self._micro_batches(order, self.manifest.heldout, ranks * accumulation),
             rank=rank,
             ranks=ranks,
             max_tokens=self.heldout_tokens,
             num_workers=self.num_workers,
             pin_memory=self.pin_memory,
         )
+
+    def _micro_batches(self, order: Order, infos: tuple[ShardInfo, ...], count: int) -> MicroBatches:
+        return MicroBatches(order, micro_batches=count, static_shapes=self.static_shapes, cache=self.cache, infos=infos)
 
     def _training_order(self) -> Order:
         return Order(
@@ -207,7 +225,7 @@ class PretrainingData(LightningDataModule):
             seed=self.seed,
         )
 
-    def _paths(self, shards: Sequence[ShardInfo]) -> tuple[Path, ...]:
+    def _paths(self, shards: Sequence[ShardInfo]) -> tuple[Location, ...]:
         return tuple(self.folder / info.file for info in shards)
 
     def _place(self) -> tuple[int, int, int]:

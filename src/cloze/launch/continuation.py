@@ -28,6 +28,7 @@ from cloze.text.manifest import MANIFEST, Manifest, differences
 from cloze.text.new_pieces import read_new_pieces, sample_lines, useful_pieces
 from cloze.text.prepare import Preparation
 from cloze.text.progress import ReportsProgress
+from cloze.text.remote import Location
 from cloze.text.tokenizer import (
     WordPiece,
     load_tokenizer,
@@ -93,7 +94,7 @@ class Beginning:
         progress("choosing new pieces", 1, 1)
         return [*known, *new]
 
-    def check(self, tokenizer: Tokenizer, folder: Path) -> None:
+    def check(self, tokenizer: Tokenizer, folder: Location) -> None:
         """Refuse a corpus that another tokenizer has prepared.
 
         Raises:
@@ -204,7 +205,7 @@ def _from_folder(config: Mapping[str, Any], growth: Growth, words: WordPiece) ->
     )
 
 
-def _check_preparation(preparation: Preparation, folder: Path) -> None:
+def _check_preparation(preparation: Preparation, folder: Location) -> None:
     """Refuse a corpus that was prepared otherwise; where its vocabulary came from does not matter."""
     before, now = ({**config, "tokenizer": None} for config in (Manifest.load(folder).config, preparation.config()))
     if changed := differences(before, now):

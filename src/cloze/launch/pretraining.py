@@ -14,6 +14,7 @@ from cloze.callbacks.before import Before
 from cloze.callbacks.length import Length
 from cloze.config.construct import build
 from cloze.config.sections import Hardware, Training
+from cloze.data.loader import telling_of_dead_workers
 from cloze.data.pretraining import PretrainingData
 from cloze.errors import InputError
 from cloze.hardware import check_attention_dropout, check_hardware, set_up
@@ -73,7 +74,8 @@ def pretrain(config: Mapping[str, Any]) -> None:
             start.save(folder, data.tokenizer, model.config)
     if start is not None and checkpoint is None:
         trainer.num_sanity_val_steps = float("inf")  # all held-out batches, for what the model knows before
-    trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+    with telling_of_dead_workers():
+        trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     if trainer.is_global_zero:
         print(summary(trainer, data.manifest, folder), flush=True)
 

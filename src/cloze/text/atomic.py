@@ -8,9 +8,14 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from cloze.text.remote import Location, RemotePath
 
-def write_atomically(path: Path, data: bytes | pa.Buffer) -> None:
+
+def write_atomically(path: Location, data: bytes | pa.Buffer) -> None:
     """Writes `data` beside `path` and renames: a reader, or a process killed on the way, never sees half a file."""
+    if isinstance(path, RemotePath):  # an object appears whole
+        path.write(data)
+        return
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with partial.open("wb") as stream:

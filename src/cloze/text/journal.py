@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import fields, is_dataclass
@@ -14,6 +13,7 @@ from cloze.errors import InputError
 from cloze.text.atomic import write_atomically
 from cloze.text.lock import lock_file
 from cloze.text.manifest import MANIFEST, differences
+from cloze.text.remote import Location, RemotePath, remove_folder
 from cloze.text.shards import FORMAT
 
 HELD = "is preparing a corpus here; wait for it, or choose another folder"
@@ -44,7 +44,7 @@ def sha256(content: Mapping[str, Any]) -> str:
 class Journal:
     """The record of a preparation's finished steps, in ``unfinished/`` of its folder."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Location) -> None:
         self.folder = folder
         self.work = folder / UNFINISHED
 
@@ -77,40 +77,52 @@ class Journal:
                 f"{self.folder}: holds an unfinished preparation of something else ({'; '.join(changed[:5])}); "
                 "undo that change, delete the folder, or choose another with corpus.prepared="
             )
+        if isinstance(self.folder, RemotePath):
+            return True
         for leftover in [*self.folder.glob(".*.[0-9]*"), *self.work.glob(".*.[0-9]*")]:  # killed while writing
             leftover.unlink(missing_ok=True)
         return True
 
     def end(self) -> None:
         """Removes the record; the manifest stands."""
-        shutil.rmtree(self.work, ignore_errors=True)
+        remove_folder(self.work)
 
     def discard(self) -> None:
         """Removes all that an unfinished preparation wrote, and its folder if nothing else is in it."""
         for path in [*self.folder.glob("train-*.arrow"), *self.folder.glob("heldout-*.arrow")]:
             path.unlink()
-        shutil.rmtree(self.folder / "tokenizer", ignore_errors=True)
+        remove_folder(self.folder / "tokenizer")
         self.end()
-        with suppress(OSError):
-            self.folder.rmdir()
+        if isinstance(self.folder, Path):
+            with suppress(OSError):
+                self.folder.rmdir()
 
 
 @contextmanager
-def open_journal(folder: Path) -> Iterator[Journal]:
+def open_journal(folder: Location) -> Iterator[Journal]:
     """Makes `folder` ours for the time of a preparation.
 
     Raises:
         InputError: the folder is a file, holds something else, cannot be written, or another preparation works in it.
+            A store knows no lock: there, two at once are not told of each other.
     """
     journal = Journal(folder)
+    if isinstance(folder, RemotePath):
+        if not (journal.finished or journal.work.is_dir()) and any(folder.glob("**/*")):
+            raise InputError(f"{folder}: is not empty and not a prepared corpus; choose an empty or a new folder")
+        yield journal
+        if journal.finished:
+            journal.end()
+        return
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder}: is a file, expected a folder for the prepared corpus; choose another")
     ours = journal.finished or journal.work.is_dir()
     if folder.is_dir() and not ours and any(folder.iterdir()):
         raise InputError(f"{folder}: is not empty and not a prepared corpus; choose an empty or a new folder")
     try:
-        journal.work.mkdir(parents=True, exist_ok=True)
-        lock = lock_file(journal.work / "lock", lambda holder: InputError(f"{folder}: {holder} {HELD}"))
+        work = folder / UNFINISHED
+        work.mkdir(parents=True, exist_ok=True)
+        lock = lock_file(work / "lock", lambda holder: InputError(f"{folder}: {holder} {HELD}"))
     except OSError as error:
         raise InputError(f"{folder}: cannot be written ({error.strerror}); choose another folder") from error
     try:

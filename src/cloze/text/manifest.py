@@ -3,13 +3,13 @@
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, Self
 
 from tokenizers import Tokenizer
 
 from cloze.errors import InputError
 from cloze.text.atomic import write_atomically
+from cloze.text.remote import Location
 from cloze.text.shards import FORMAT
 from cloze.text.tokenizer import load_tokenizer, tokenizer_sha256, vocabulary
 
@@ -18,12 +18,17 @@ MANIFEST = "manifest.json"
 
 @dataclass(frozen=True, kw_only=True)
 class ShardInfo:
-    """A shard of the folder and its counts."""
+    """A shard of the folder, its counts, and what tells whether a copy of it is whole.
+
+    Manifests of earlier versions lack the size and the checksum; their folders are read where they lie.
+    """
 
     file: str
     documents: int
     sentences: int
     tokens: int
+    bytes: int | None = None
+    sha256: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +46,7 @@ class Manifest:
     """Entropy of the training tokens' frequencies, in nats: the loss of a model that knows only those."""
 
     @classmethod
-    def load(cls, folder: Path) -> Self:
+    def load(cls, folder: Location) -> Self:
         """Reads the manifest of `folder`.
 
         Raises:
@@ -63,12 +68,12 @@ class Manifest:
         except (TypeError, KeyError) as error:
             raise InputError(f"{path}: not a valid manifest ({error}); prepare the corpus again") from error
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: Location) -> None:
         """Writes the manifest into `folder`, beside and by rename."""
         content = json.dumps({"format": FORMAT, **asdict(self)}, indent=1, ensure_ascii=False)
         write_atomically(folder / MANIFEST, content.encode())
 
-    def check_tokenizer(self, tokenizer: Tokenizer, *, name: str, folder: Path) -> None:
+    def check_tokenizer(self, tokenizer: Tokenizer, *, name: str, folder: Location) -> None:
         """Refuses a tokenizer that would give other ids than the one that prepared `folder`.
 
         Raises:
@@ -81,7 +86,7 @@ class Manifest:
             f"use {folder / 'tokenizer'}, or prepare the corpus with this tokenizer into another folder"
         )
 
-    def _difference(self, tokenizer: Tokenizer, folder: Path) -> str:
+    def _difference(self, tokenizer: Tokenizer, folder: Location) -> str:
         size = tokenizer.get_vocab_size()
         if size != self.vocab_size:
             return f"{self.vocab_size} pieces there, {size} here"

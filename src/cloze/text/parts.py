@@ -5,7 +5,6 @@ and the number of sentences it gave, and for each document its hash.
 """
 
 from hashlib import blake2b
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +12,7 @@ import pyarrow as pa
 
 from cloze.text.documents import Document, SentenceSplitter
 from cloze.text.encoding import WordEncoder
+from cloze.text.remote import Location
 from cloze.text.shards import Shard, flatten, list_column, read_table, shard_of, write_table
 
 
@@ -68,7 +68,7 @@ class PartBuilder:
         self.num_tokens += len(self._tokens[-1])
         self.num_lines += len(counts)
 
-    def write(self, path: Path, vocab_size: int) -> None:
+    def write(self, path: Location, vocab_size: int) -> None:
         columns = {
             "tokens": list_column(self._tokens, self._encoder.dtype),
             "sentence_lengths": list_column(self._lengths, np.dtype(np.int32)),
@@ -79,7 +79,7 @@ class PartBuilder:
         write_table(path, columns, vocab_size)
 
 
-def read_part(path: Path) -> Part:
+def read_part(path: Location) -> Part:
     """Maps a part into memory."""
     batch = read_table(path)
     line_hashes, line_offsets = flatten(batch.column("line_hashes"))
@@ -88,9 +88,9 @@ def read_part(path: Path) -> Part:
     return Part(shard_of(batch, path), line_hashes, line_sentences, line_offsets, document_hashes)
 
 
-def read_hashes(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def read_hashes(path: Location) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The hashes of a part's lines, the offsets of its documents' lines, and the hashes of its documents."""
-    batch = read_table(path)
+    batch = read_table(path, columns=(2, 4))  # of a store nothing else is read
     return *flatten(batch.column("line_hashes")), batch.column("document_hash").to_numpy(zero_copy_only=True)
 
 

@@ -11,12 +11,13 @@ what is missing. Memory is bounded by the sizes of tasks, parts and shards, what
 
 import math
 import os
-import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -27,8 +28,9 @@ from cloze.text.duplicates import duplicated_positions, find_duplicates
 from cloze.text.journal import Journal, sha256
 from cloze.text.manifest import Manifest
 from cloze.text.parts import read_hashes
-from cloze.text.pool import WorkerKilledError, WorkerPool
+from cloze.text.pool import Engine, Pool, WorkerKilledError, WorkerPool
 from cloze.text.progress import ReportsProgress
+from cloze.text.remote import Location, RemotePath, remove_folder
 from cloze.text.report import corpus_statistics, save_report
 from cloze.text.sample import SampleTask, Sampling, read_sample, train_on_samples
 from cloze.text.shards import read_shard
@@ -39,6 +41,7 @@ from cloze.text.steps import (
     EncodingTask,
     MergingTask,
     PlacedPart,
+    ShardMeasure,
     cut_shard,
     encode_units,
     even_groups,
@@ -76,8 +79,9 @@ class Pipeline:
         config: dict[str, Any],
         fingerprint: dict[str, Any],
         progress: ReportsProgress,
+        engine: Engine,
     ) -> None:
-        self.preparation, self.journal, self.progress = preparation, journal, progress
+        self.preparation, self.journal, self.progress, self.engine = preparation, journal, progress, engine
         self.config, self.fingerprint = config, fingerprint
         self.folder, self.work = journal.folder, journal.work
         self.workers = default_workers() if preparation.workers is None else preparation.workers
@@ -99,7 +103,7 @@ class Pipeline:
         groups = even_groups([unit.bytes for unit in units], math.ceil(self.preparation.task_megabytes * 1e6))
         tasks = [EncodingTask(index, units[group.start : group.stop]) for index, group in enumerate(groups)]
         tokenizer = self._tokenizer(tasks)
-        with WorkerPool(self.workers) as self.pool:
+        with self.engine.pool(self.workers, self.folder) as self.pool:
             records = self._encode(tasks, tokenizer)
             summary = self._find_duplicates(records)
             cutting = Cutting(
@@ -112,7 +116,7 @@ class Pipeline:
             return self._finish(records, summary, tokenizer)
 
     def _map(
-        self, step: str, function: Callable[[Task], Result], tasks: list[Task], pool: WorkerPool | None = None
+        self, step: str, function: Callable[[Task], Result], tasks: list[Task], pool: Pool | None = None
     ) -> Iterator[Result]:
         self.progress(step, 0, len(tasks))
         for done, result in enumerate((pool or self.pool).map(function, tasks), start=1):
@@ -121,13 +125,28 @@ class Pipeline:
 
     def _tokenizer(self, tasks: list[EncodingTask]) -> Tokenizer:
         """The tokenizer of the folder; made from the given vocabulary, or trained, if it is not there yet."""
-        if (self.folder / "tokenizer").exists():
-            return load_tokenizer(self.folder / "tokenizer")
+        folder = self.folder / "tokenizer"
+        if (folder / "tokenizer.json").exists():
+            return load_tokenizer(folder)
         config = self.preparation.tokenizer
         vocab = self._train_vocabulary(tasks) if config.vocab is None else read_vocabulary(config.vocab)
-        save_tokenizer(config.build(vocab), self.work / "tokenizer")
-        (self.work / "tokenizer").rename(self.folder / "tokenizer")
-        return load_tokenizer(self.folder / "tokenizer")
+        with self._scratch() as scratch:
+            save_tokenizer(config.build(vocab), scratch / "tokenizer")
+            if isinstance(folder, RemotePath):
+                for name in ("vocab.txt", "tokenizer_config.json", "tokenizer.json"):  # the last says that all stand
+                    (folder / name).write((scratch / "tokenizer" / name).read_bytes())
+            else:
+                (scratch / "tokenizer").rename(folder)
+        return load_tokenizer(folder)
+
+    @contextmanager
+    def _scratch(self) -> Iterator[Path]:
+        """A folder of this machine for files that are searched, or renamed as one."""
+        if isinstance(self.work, Path):
+            yield self.work
+        else:
+            with TemporaryDirectory(prefix="cloze-") as folder:
+                yield Path(folder)
 
     def _train_vocabulary(self, tasks: list[EncodingTask]) -> list[str]:
         """Trains on the beginnings of evenly spaced pieces of the corpus, in order."""
@@ -138,9 +157,9 @@ class Pipeline:
         chosen = [tasks[index * len(tasks) // count] for index in range(count)]
         most = budget if share == 1 else budget // count  # where all fits, nothing is cut short
         samples = [SampleTask(task.number, task.units, most) for task in chosen]
-        with WorkerPool(self.workers) as pool:
+        with self.engine.pool(self.workers, self.folder) as pool:
             read = partial(read_sample, Sampling(source=self.preparation.source, work=self.work))
-            paths = list(self._map("reading for the vocabulary", read, samples, pool))
+            paths = sorted(self._map("reading for the vocabulary", read, samples, pool), key=str)
         with WorkerPool(min(self.workers, 1)) as pool:  # a process of its own, whose memory ends with it
             train = partial(train_on_samples, self.preparation.tokenizer)
             (vocab,) = self._map("training the vocabulary", train, [paths], pool)
@@ -172,39 +191,43 @@ class Pipeline:
         paths = [self.work / part["file"] for part in parts]
         lines, documents = (sum(part[key] for part in parts) for key in ("lines", "documents"))
         for name in ("lines", "documents"):
-            shutil.rmtree(self.work / name, ignore_errors=True)
+            remove_folder(self.work / name)
         self.progress("finding duplicates", 0, 2)
-        found_lines = find_duplicates((read_hashes(path)[0] for path in paths), lines, self.work / "lines")
-        self.progress("finding duplicates", 1, 2)
-        found_documents = find_duplicates((read_hashes(path)[2] for path in paths), documents, self.work / "documents")
-        summary = {
-            "removed": self.preparation.duplicates == "remove",
-            "documents": found_documents,
-            "of_documents": documents,
-            "lines": found_lines,
-            "of_lines": lines,
-            "heldout_below": self._heldout_below(paths),
-        }
+        with self._scratch() as scratch:
+            found_lines = find_duplicates((read_hashes(path)[0] for path in paths), lines, scratch / "lines")
+            self.progress("finding duplicates", 1, 2)
+            found = find_duplicates((read_hashes(path)[2] for path in paths), documents, scratch / "documents")
+            summary = {
+                "removed": self.preparation.duplicates == "remove",
+                "documents": found,
+                "of_documents": documents,
+                "lines": found_lines,
+                "of_lines": lines,
+                "heldout_below": self._heldout_below(paths, scratch / "lines"),
+            }
+            if isinstance(self.work, RemotePath) and summary["removed"]:
+                for file in sorted((scratch / "lines").iterdir()):
+                    (self.work / "lines" / file.name).write(file.read_bytes())
         self.journal.record("duplicates", summary)
         self.progress("finding duplicates", 2, 2)
         return summary
 
-    def _heldout_below(self, paths: list[Path]) -> int:
+    def _heldout_below(self, paths: list[Location], lines: Path) -> int:
         """The bound of the held-out documents' hashes; moved where it would leave either side without a document."""
         fraction = self.preparation.heldout_fraction
-        extremes = [found for found in self._surviving_hashes(paths) if len(found)]
+        extremes = [found for found in self._surviving_hashes(paths, lines) if len(found)]
         smallest, largest = int(min(map(np.min, extremes))), int(max(map(np.max, extremes)))
         if fraction == 0 or smallest == largest:
             return 0
         return min(max(int(fraction * 2.0**64), smallest + 1), largest)
 
-    def _surviving_hashes(self, paths: list[Path]) -> Iterator[np.ndarray]:
+    def _surviving_hashes(self, paths: list[Location], duplicated: Path) -> Iterator[np.ndarray]:
         """For each part, the hashes of the documents of which something will be left."""
         position = 0
         for path in paths:
             lines, offsets, documents = read_hashes(path)
             if self.preparation.duplicates == "remove":
-                kept = ~duplicated_positions(self.work / "lines", position, position + len(lines))
+                kept = ~duplicated_positions(duplicated, position, position + len(lines))
                 documents = documents[np.logical_or.reduceat(kept, offsets[:-1])]
             position += len(lines)
             yield documents
@@ -227,10 +250,14 @@ class Pipeline:
 
     def _finish(self, records: list[dict[str, Any]], summary: dict[str, Any], tokenizer: Tokenizer) -> Manifest:
         """Measures the shards, then writes the report and, last of all, the manifest."""
-        train_files, heldout_files = (sorted(self.folder.glob(f"{part}-*.arrow")) for part in ("train", "heldout"))
-        measure = partial(measure_shard, tokenizer.get_vocab_size())
-        measured = list(self._map("measuring shards", measure, train_files + heldout_files))
-        train, heldout = measured[: len(train_files)], measured[len(train_files) :]
+        train_files: list[Location] = sorted(self.folder.glob("train-*.arrow"), key=str)
+        heldout_files: list[Location] = sorted(self.folder.glob("heldout-*.arrow"), key=str)
+        measure: Callable[[Any], ShardMeasure] = partial(measure_shard, tokenizer.get_vocab_size())
+        measured: dict[str, ShardMeasure] = {}
+        for found in self._map("measuring shards", measure, train_files + heldout_files):
+            measured[found.info.file] = found
+        train = [measured[path.name] for path in train_files]
+        heldout = [measured[path.name] for path in heldout_files]
         vocab = vocabulary(tokenizer)
         statistics = corpus_statistics(train, heldout, continuation_pieces(vocab), vocab.index(UNK))
         seconds = time.monotonic() - self.begun

@@ -7,22 +7,52 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Protocol, Self, TypeVar
 
 import pyarrow as pa
 
 from cloze.errors import InputError
+from cloze.text.remote import Location
 
 
 class WorkerKilledError(InputError):
-    """A worker died; what was finished is good, and another call goes on with it."""
+    """Workers died or cannot be reached; what was finished is good, and another call goes on with it."""
 
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
+
+
+class Pool(Protocol):
+    """Workers for the time of a ``with`` block."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None: ...
+
+    def map(self, function: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Result]:
+        """Results of the tasks, in whatever order; a bounded number of tasks is under way."""
+
+
+class Engine(Protocol):
+    """Where the work of a preparation is done. Never changes what is written."""
+
+    def pool(self, workers: int, folder: Location) -> Pool:
+        """Workers that leave their files in `folder`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocalEngine:
+    """`engine=local`: processes of this machine."""
+
+    def pool(self, workers: int, folder: Location) -> "WorkerPool":
+        return WorkerPool(workers)
 
 
 class WorkerPool:

@@ -1,7 +1,6 @@
 """Raw text to a prepared corpus: what ``cloze-prepare`` does, and training when nothing is prepared yet."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 from cloze.errors import InputError
@@ -9,7 +8,9 @@ from cloze.text.documents import SentenceSplitter, Source
 from cloze.text.journal import Journal, describe, open_journal, sha256
 from cloze.text.manifest import Manifest, differences
 from cloze.text.pipeline import Pipeline
+from cloze.text.pool import Engine, LocalEngine
 from cloze.text.progress import ReportsProgress, silent
+from cloze.text.remote import Location
 from cloze.text.tokenizer import WordPiece, read_vocabulary
 
 
@@ -51,12 +52,13 @@ class Preparation:
         if self.workers is not None and self.workers < 0:
             raise InputError(f"preparation.workers={self.workers}: expected 0 or more, or null for one a core")
 
-    def run(self, folder: Path, progress: ReportsProgress = silent) -> Manifest:
+    def run(self, folder: Location, progress: ReportsProgress = silent, engine: Engine | None = None) -> Manifest:
         """Prepares the corpus in `folder`; goes on with what was stopped there, and accepts what is finished.
 
         Args:
             folder: becomes the prepared corpus; must be absent, empty, or the work of the same preparation.
             progress: is told of each step.
+            engine: does the work; by default processes of this machine.
 
         Returns:
             The manifest, which then lies in the folder.
@@ -72,14 +74,14 @@ class Preparation:
             with open_journal(folder) as journal:
                 if journal.finished:
                     return _finished(folder, config, fingerprint)
-                return Pipeline(self, journal, config, fingerprint, progress).run()
+                return Pipeline(self, journal, config, fingerprint, progress, engine or LocalEngine()).run()
         except OSError as error:
             raise InputError(
                 f"{error.filename or folder}: {error.strerror or error}; mend that and run the same command again, "
                 "finished work is kept"
             ) from error
 
-    def ensure(self, folder: Path, progress: ReportsProgress = silent) -> Manifest:
+    def ensure(self, folder: Location, progress: ReportsProgress = silent) -> Manifest:
         """What training needs: accepts a finished corpus of this configuration without its input, else prepares it.
 
         Raises:
@@ -102,7 +104,7 @@ class Preparation:
         return config
 
 
-def _finished(folder: Path, config: dict[str, Any], fingerprint: dict[str, Any] | None) -> Manifest:
+def _finished(folder: Location, config: dict[str, Any], fingerprint: dict[str, Any] | None) -> Manifest:
     """The manifest of a finished corpus, if it was prepared with this configuration from this input."""
     manifest = Manifest.load(folder)
     changed = differences(manifest.config, config)

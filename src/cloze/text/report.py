@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cloze.text.atomic import write_atomically
+from cloze.text.remote import Location
 from cloze.text.steps import LENGTH_BINS, ShardMeasure
 
 REPORT = "report.json"
@@ -68,11 +68,11 @@ def _totals(measures: Sequence[ShardMeasure]) -> dict[str, int]:
     return {"shards": len(measures), **totals}
 
 
-def save_report(report: Mapping[str, Any], folder: Path) -> None:
+def save_report(report: Mapping[str, Any], folder: Location) -> None:
     write_atomically(folder / REPORT, json.dumps(report, indent=1, ensure_ascii=False).encode())
 
 
-def load_report(folder: Path) -> dict[str, Any]:
+def load_report(folder: Location) -> dict[str, Any]:
     content: dict[str, Any] = json.loads((folder / REPORT).read_text(encoding="utf-8"))
     return content
 

@@ -10,13 +10,14 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
-from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow as pa
 
 from cloze.text.atomic import write_atomically
 from cloze.text.documents import Document, Source, Unit
+from cloze.text.remote import Location
+from cloze.text.shards import open_arrow
 from cloze.text.tokenizer import WordPiece
 from cloze.text.wordpiece import train_vocabulary
 
@@ -28,7 +29,7 @@ class Sampling:
     """What all tasks of the sampling step have in common."""
 
     source: Source
-    work: Path
+    work: Location
 
 
 class SampleTask(NamedTuple):
@@ -37,11 +38,11 @@ class SampleTask(NamedTuple):
     bytes: int  # of text, after which to stop
 
 
-def sample_file(work: Path, number: int) -> Path:
+def sample_file(work: Location, number: int) -> Location:
     return work / f"sample-{number:05d}.arrow"
 
 
-def read_sample(common: Sampling, task: SampleTask) -> Path:
+def read_sample(common: Sampling, task: SampleTask) -> Location:
     """Reads the first documents of some units into a file; returns its path."""
     path = sample_file(common.work, task.number)
     if path.exists():
@@ -64,22 +65,22 @@ def read_sample(common: Sampling, task: SampleTask) -> Path:
     return path
 
 
-def sampled_lines(path: Path) -> Iterator[str]:
+def sampled_lines(path: Location) -> Iterator[str]:
     """The lines of a sample."""
     for document in _read(path).to_pylist():
         yield from document["lines"]
 
 
-def train_on_samples(config: WordPiece, paths: list[Path]) -> list[str]:
+def train_on_samples(config: WordPiece, paths: list[Location]) -> list[str]:
     """The vocabulary of some samples."""
     os.environ["TOKENIZERS_PARALLELISM"] = "true"  # nothing else runs meanwhile
     return train_vocabulary(chain.from_iterable(map(sampled_lines, paths)), config)
 
 
-def documents_of(source: Source, units: list[Unit], sample: Path, counts: Counter[str]) -> Iterator[Document]:
+def documents_of(source: Source, units: list[Unit], sample: Location, counts: Counter[str]) -> Iterator[Document]:
     """All documents of some units: from the sample if that has all of them, else from the source."""
     table = _read(sample) if sample.exists() else None
-    metadata = (table.schema.metadata if table else None) or {}
+    metadata = (None if table is None else table.schema.metadata) or {}  # an empty table is false
     if table is None or not json.loads(metadata[b"whole"]):
         yield from _documents(source, units, counts)
         return
@@ -93,5 +94,5 @@ def _documents(source: Source, units: list[Unit], counts: Counter[str]) -> Itera
         yield from source.documents(unit, counts)
 
 
-def _read(path: Path) -> pa.RecordBatch:
-    return pa.ipc.open_file(pa.memory_map(str(path))).get_batch(0)
+def _read(path: Location) -> pa.RecordBatch:
+    return open_arrow(path).get_batch(0)

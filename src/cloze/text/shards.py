@@ -5,7 +5,6 @@ tokens) and ``sentence_lengths: list<int32>``. pandas, Polars, DuckDB and ``data
 """
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +12,7 @@ import pyarrow as pa
 
 from cloze.errors import InputError
 from cloze.text.atomic import write_atomically
+from cloze.text.remote import Location, RemotePath
 
 FORMAT = 1
 """Version of the layout; files of another version are refused."""
@@ -31,7 +31,7 @@ def token_dtype(vocab_size: int) -> np.dtype:
     return np.dtype(np.uint16 if vocab_size <= 1 << 16 else np.uint32)
 
 
-def write_shard(path: Path, documents: Sequence[tuple[np.ndarray, np.ndarray]], vocab_size: int) -> None:
+def write_shard(path: Location, documents: Sequence[tuple[np.ndarray, np.ndarray]], vocab_size: int) -> None:
     """Writes one shard, beside and by rename.
 
     Args:
@@ -44,13 +44,13 @@ def write_shard(path: Path, documents: Sequence[tuple[np.ndarray, np.ndarray]], 
     write_table(path, {"tokens": tokens, "sentence_lengths": lengths}, vocab_size)
 
 
-def read_shard(path: Path) -> Shard:
-    """Maps a shard into memory; tokens are not copied.
+def read_shard(path: Location, content: pa.Buffer | None = None) -> Shard:
+    """Maps a shard into memory; tokens are not copied. Of a store it is read as a whole, if `content` is not that.
 
     Raises:
         InputError: the file is missing, truncated, corrupt, not a shard, or of another version.
     """
-    return shard_of(read_table(path), path)
+    return shard_of(read_table(path, content=content), path)
 
 
 def list_column(values: Sequence[np.ndarray], dtype: np.dtype) -> "pa.ListArray[Any]":
@@ -67,7 +67,7 @@ def flatten(column: "pa.Array[Any]") -> tuple[np.ndarray, np.ndarray]:
     return column.values.to_numpy(zero_copy_only=True), column.offsets.to_numpy(zero_copy_only=True)
 
 
-def write_table(path: Path, columns: "Mapping[str, pa.Array[Any]]", vocab_size: int) -> None:
+def write_table(path: Location, columns: "Mapping[str, pa.Array[Any]]", vocab_size: int) -> None:
     """Writes columns as an Arrow IPC file of one record batch."""
     schema = pa.schema(
         [pa.field(name, column.type) for name, column in columns.items()],
@@ -79,10 +79,22 @@ def write_table(path: Path, columns: "Mapping[str, pa.Array[Any]]", vocab_size: 
     write_atomically(path, sink.getvalue())
 
 
-def read_table(path: Path) -> pa.RecordBatch:
+def open_arrow(
+    path: Location, columns: Sequence[int] = (), content: pa.Buffer | None = None
+) -> pa.RecordBatchFileReader:
+    """Opens an Arrow IPC file: mapped into memory; of a store, read by need, or only the columns of these numbers."""
+    if content is not None:
+        return pa.ipc.open_file(pa.BufferReader(content))
+    if isinstance(path, RemotePath):
+        options = pa.ipc.IpcReadOptions(included_fields=list(columns))
+        return pa.ipc.open_file(path.open(), options=options)
+    return pa.ipc.open_file(pa.memory_map(str(path)))
+
+
+def read_table(path: Location, columns: Sequence[int] = (), content: pa.Buffer | None = None) -> pa.RecordBatch:
     """Maps an Arrow IPC file of one record batch and checks that it is one of ours, and whole."""
     try:
-        reader = pa.ipc.open_file(pa.memory_map(str(path)))
+        reader = open_arrow(path, columns, content)
         version = (reader.schema.metadata or {}).get(b"cloze.format", b"").decode()
         batch = reader.get_batch(0) if reader.num_record_batches == 1 else None
         if batch is not None:
@@ -100,7 +112,7 @@ def read_table(path: Path) -> pa.RecordBatch:
     return batch
 
 
-def shard_of(batch: pa.RecordBatch, path: Path) -> Shard:
+def shard_of(batch: pa.RecordBatch, path: Location) -> Shard:
     """The flat arrays of a table that has a shard's columns; `path` is for messages."""
     try:
         tokens, token_offsets = flatten(batch.column("tokens"))

@@ -1,14 +1,19 @@
 """The steps of a preparation that workers do; each leaves whole files, and says so only when they stand."""
 
+import atexit
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
+from shutil import rmtree
+from tempfile import mkdtemp
 from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 
 from cloze.text.documents import SentenceSplitter, Source, Unit
 from cloze.text.duplicates import duplicated_positions
@@ -16,6 +21,7 @@ from cloze.text.encoding import WordEncoder
 from cloze.text.journal import Journal
 from cloze.text.manifest import ShardInfo
 from cloze.text.parts import PartBuilder, kept_documents, read_part
+from cloze.text.remote import Location, RemotePath, fetch_folder
 from cloze.text.sample import documents_of, sample_file
 from cloze.text.shards import read_shard, write_shard
 from cloze.text.tokenizer import load_tokenizer
@@ -43,7 +49,7 @@ class Encoding:
 
     source: Source
     sentences: SentenceSplitter
-    folder: Path
+    folder: Location
     tokenizer_sha256: str
 
 
@@ -57,7 +63,7 @@ class EncodingTask(NamedTuple):
 
 
 @lru_cache(maxsize=1)
-def _encoder(tokenizer_folder: Path, sha256: str) -> WordEncoder:  # noqa: ARG001 - another tokeniser, another entry
+def _encoder(tokenizer_folder: Location, sha256: str) -> WordEncoder:  # noqa: ARG001 - another tokeniser, another entry
     return WordEncoder(load_tokenizer(tokenizer_folder))
 
 
@@ -96,7 +102,7 @@ def encode_units(common: Encoding, task: EncodingTask) -> dict[str, Any]:
 class Cutting:
     """What all tasks of the cutting step have in common."""
 
-    folder: Path
+    folder: Location
     vocab_size: int
     remove_duplicates: bool
     heldout_below: int  # documents whose hash lies below are held out
@@ -124,7 +130,7 @@ def cut_shard(common: Cutting, task: CuttingTask) -> None:
         part = read_part(work / file)
         kept = np.ones(len(part.line_hashes), bool)
         if common.remove_duplicates:
-            kept = ~duplicated_positions(work / "lines", first_line, first_line + len(kept))
+            kept = ~duplicated_positions(_lines(work), first_line, first_line + len(kept))
         held = part.document_hashes < np.uint64(common.heldout_below)
         train += kept_documents(part, kept, ~held)
         heldout += kept_documents(part, kept, held)
@@ -134,13 +140,26 @@ def cut_shard(common: Cutting, task: CuttingTask) -> None:
     write_shard(piece, heldout, common.vocab_size)  # last: its presence says that this task is done
 
 
-def heldout_piece(folder: Path, number: int) -> Path:
+def _lines(work: Location) -> Path:
+    """The folder that tells which lines are duplicates, on this machine."""
+    return _copy(work / "lines") if isinstance(work, RemotePath) else work / "lines"
+
+
+@lru_cache(maxsize=1)
+def _copy(folder: RemotePath) -> Path:
+    """A copy of the files of a folder until this process ends: 8 bytes a duplicate line."""
+    copy = Path(mkdtemp(prefix="cloze-"))
+    atexit.register(rmtree, copy, ignore_errors=True)
+    return fetch_folder(folder, copy)
+
+
+def heldout_piece(folder: Location, number: int) -> Location:
     return Journal(folder).work / f"heldout-{number:05d}.arrow"
 
 
 class MergingTask(NamedTuple):
     number: int
-    pieces: list[Path]
+    pieces: list[Location]
 
 
 def merge_heldout(common: Cutting, task: MergingTask) -> None:
@@ -163,9 +182,19 @@ class ShardMeasure(NamedTuple):
     sentence_lengths: np.ndarray  # (len(LENGTH_BINS) - 1,) int64
 
 
-def measure_shard(vocab_size: int, path: Path) -> ShardMeasure:
+def measure_shard(vocab_size: int, path: Location) -> ShardMeasure:
     """Counts what a shard holds."""
-    tokens, sentences, documents = read_shard(path)
-    info = ShardInfo(file=path.name, documents=len(documents) - 1, sentences=len(sentences) - 1, tokens=len(tokens))
+    content = (
+        pa.py_buffer(path.read_bytes()) if isinstance(path, RemotePath) else pa.memory_map(str(path)).read_buffer()
+    )
+    tokens, sentences, documents = read_shard(path, content)
+    info = ShardInfo(
+        file=path.name,
+        documents=len(documents) - 1,
+        sentences=len(sentences) - 1,
+        tokens=len(tokens),
+        bytes=content.size,
+        sha256=sha256(content).hexdigest(),
+    )
     histogram, _ = np.histogram(np.diff(sentences), bins=LENGTH_BINS)
     return ShardMeasure(info, np.bincount(tokens, minlength=vocab_size), histogram)

@@ -5,11 +5,13 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
 from cloze.errors import InputError
+from cloze.text.remote import RemotePath, fetch_folder
 
 PAD, UNK, CLS, SEP, MASK = SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 PREFIX = "##"  # of pieces that continue a word
@@ -163,7 +165,7 @@ def save_tokenizer(tokenizer: Tokenizer, folder: str | Path) -> None:
     (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
-def load_tokenizer(folder: str | Path) -> Tokenizer:
+def load_tokenizer(folder: str | Path | RemotePath) -> Tokenizer:
     """The tokenizer of a folder in Hugging Face's layout: ``tokenizer.json``, or ``vocab.txt`` as Google published it.
 
     Beside a ``vocab.txt`` without ``tokenizer_config.json``, whose ``do_lower_case`` says it, the vocabulary tells
@@ -172,6 +174,9 @@ def load_tokenizer(folder: str | Path) -> Tokenizer:
     Raises:
         InputError: neither file is there, or they are not those of a WordPiece tokenizer.
     """
+    if isinstance(folder, RemotePath):
+        with TemporaryDirectory() as copy:
+            return load_tokenizer(fetch_folder(folder, Path(copy) / folder.name))
     folder = Path(folder)
     whole, config = folder / "tokenizer.json", folder / "tokenizer_config.json"
     if whole.is_file():

@@ -10,6 +10,7 @@ from typing import Literal, get_args
 
 from cloze.errors import InputError
 from cloze.text.documents import Document, Unit
+from cloze.text.remote import RemotePath, is_remote, location, matches, size_of
 from cloze.text.sources import jsonl, markdown, parquet, plain
 from cloze.text.sources.lines import COMPRESSIONS, LineDecoder, open_text, raw_lines
 
@@ -35,7 +36,7 @@ class TextFiles:
     begins in.
 
     Attributes:
-        files: paths and patterns (``*``, ``?``, ``[...]``, ``**`` for folders in folders).
+        files: paths and patterns (``*``, ``?``, ``[...]``, ``**`` for folders in folders), also ``s3://bucket/...``.
         format: how to read the files; None goes by each file's suffix, after ``.gz``, ``.xz`` or ``.zst``.
         field: the JSON lines' key or the Parquet column that holds the text.
         document_boundary: what ends a document of a ``.txt`` file: a blank line, each line, or the end of the file.
@@ -82,8 +83,7 @@ class TextFiles:
         return [unit for path in self.paths() for unit in self._cut(path)]
 
     def fingerprint(self) -> dict[str, object]:
-        stats = [(path, Path(path).stat()) for path in self.paths()]
-        return {"files": [{"path": path, "bytes": stat.st_size, "mtime": int(stat.st_mtime)} for path, stat in stats]}
+        return {"files": [{"path": path, **_stamp(path)} for path in self.paths()]}
 
     def documents(self, unit: Unit, counts: Counter[str]) -> Iterator[Document]:
         skip = self.on_bad_line == "skip"
@@ -106,7 +106,7 @@ class TextFiles:
     def paths(self) -> list[str]:
         """The files in the order of reading: patterns in the order given, the matches of each sorted, nothing twice."""
         patterns = [self.files] if isinstance(self.files, str) else list(self.files)
-        found = dict.fromkeys(path for pattern in patterns for path in _matches(str(Path(pattern).expanduser())))
+        found = dict.fromkeys(path for pattern in patterns for path in _matches(pattern))
         if not found:
             raise InputError(
                 "corpus.files: names no file; give paths or patterns, for example corpus.files='texts/*.txt'"
@@ -128,7 +128,7 @@ class TextFiles:
         return FORMATS[suffix]
 
     def _cut(self, path: str) -> list[Unit]:
-        kind, size = self._format(path), Path(path).stat().st_size
+        kind, size = self._format(path), size_of(location(path))
         if kind == "parquet":
             return parquet.units(path, self.field)
         if Path(path).suffix in COMPRESSIONS:
@@ -144,6 +144,12 @@ class TextFiles:
 
 def _matches(pattern: str) -> list[str]:
     """Files that `pattern` names, sorted."""
+    if is_remote(pattern):
+        objects = matches(pattern)
+        if not objects:
+            raise InputError(f"corpus.files: no object of the store matches {pattern!r}")
+        return objects
+    pattern = str(Path(pattern).expanduser())
     if glob.has_magic(pattern):
         found = glob.glob(pattern, recursive=True)  # noqa: PTH207, since patterns may be absolute
         files = sorted(path for path in found if Path(path).is_file())
@@ -157,6 +163,15 @@ def _matches(pattern: str) -> list[str]:
     if not Path(pattern).exists():
         raise InputError(f"corpus.files: {pattern!r} does not exist (in {Path.cwd()})")
     return [pattern]
+
+
+def _stamp(path: str) -> dict[str, int]:
+    """By which it is seen that a file is another now."""
+    place = location(path)
+    if isinstance(place, RemotePath):
+        return {"bytes": place.size(), "mtime": place.modified()}
+    stat = place.stat()
+    return {"bytes": stat.st_size, "mtime": int(stat.st_mtime)}
 
 
 def _check_choice(key: str, value: object, choices: Sequence[object]) -> None:

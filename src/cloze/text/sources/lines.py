@@ -14,6 +14,7 @@ from typing import BinaryIO, NamedTuple, cast
 import pyarrow as pa
 
 from cloze.errors import InputError
+from cloze.text.remote import RemotePath, location
 
 COMPRESSIONS = (".gz", ".xz", ".zst")
 BUFFER_BYTES = 1 << 20
@@ -51,6 +52,9 @@ def open_text(path: str) -> Iterator[BinaryIO]:
 
 
 def _decompressed(path: str, suffix: str) -> BinaryIO:
+    place = location(path)
+    if isinstance(place, RemotePath):
+        return _decompressed_object(place, suffix)
     if suffix == ".gz":
         return cast(BinaryIO, gzip.open(path))
     if suffix == ".xz":
@@ -58,6 +62,17 @@ def _decompressed(path: str, suffix: str) -> BinaryIO:
     if suffix == ".zst":
         return io.BufferedReader(pa.input_stream(path, compression="zstd"), BUFFER_BYTES)
     return Path(path).open("rb", buffering=BUFFER_BYTES)
+
+
+def _decompressed_object(place: RemotePath, suffix: str) -> BinaryIO:
+    raw = cast(BinaryIO, io.BufferedReader(place.open(), BUFFER_BYTES))
+    if suffix == ".gz":
+        return cast(BinaryIO, gzip.open(raw))
+    if suffix == ".xz":
+        return cast(BinaryIO, lzma.open(raw))
+    if suffix == ".zst":
+        return io.BufferedReader(pa.CompressedInputStream(place.open_stream(), "zstd"), BUFFER_BYTES)
+    return raw
 
 
 def raw_lines(stream: BinaryIO, start: int, max_line_bytes: int) -> Iterator[RawLine]:

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 
 from cloze.errors import InputError
 from cloze.text.documents import Document, Unit
+from cloze.text.remote import RemotePath, location
 
 BATCH_ROWS = 256  # rows decoded at once: what bounds memory when row groups are large
 
@@ -71,7 +72,9 @@ def _column_bytes(group: pq.RowGroupMetaData, field: str) -> int:
 @contextmanager
 def _opened(path: str) -> Iterator[pq.ParquetFile]:
     try:
-        with pq.ParquetFile(path, pre_buffer=False) as file:
+        place = location(path)
+        opened = place.open() if isinstance(place, RemotePath) else path
+        with pq.ParquetFile(opened, pre_buffer=False) as file:
             yield file
     except (pa.ArrowException, OSError) as error:
         raise InputError(
