@@ -1,5 +1,6 @@
 """The machine: what it can do of what was asked, and how torch is set up for it."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -9,13 +10,20 @@ from cloze.allocator import keep_large_buffers
 from cloze.config.sections import Hardware
 from cloze.errors import InputError
 
+MOST_A_PROCESSOR = 64
+"""Threads, or worker processes: with more a machine comes to a stand."""
+
 
 def check_hardware(hardware: Hardware) -> None:
     """Compare what was asked with what is there.
 
     Raises:
-        InputError: there is no GPU, or not so many.
+        InputError: there is no GPU, or not so many; or more threads than any machine bears.
     """
+    processors = os.cpu_count() or 1
+    for name, value in (("threads", hardware.threads or 0), ("workers", hardware.workers)):
+        if value > MOST_A_PROCESSOR * processors:
+            raise InputError(f"hardware.{name} is {value:,}, but this machine has {processors} processors: take fewer")
     if hardware.on_gpu:
         there = torch.cuda.device_count()
         if there == 0:

@@ -93,8 +93,10 @@ def _filled(row: dict[str, str]) -> dict[str, str]:
 def _read(file: Path) -> list[dict[str, str]]:
     if not file.exists():
         return []
-    with file.open(newline="", encoding="utf-8") as lines:
-        return list(csv.DictReader(lines))
+    lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
+    if lines and not lines[-1].endswith("\n"):  # killed, or the disk was full, while the last row was written
+        lines.pop()
+    return list(csv.DictReader(lines))
 
 
 def wandb_logger(

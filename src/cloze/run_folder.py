@@ -1,11 +1,15 @@
 """The folder of a run: its configuration, what it was made with, and whether a command may begin or go on there."""
 
+import errno
 import itertools
+import os
 import platform
+import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -13,7 +17,8 @@ from typing import Any
 import yaml
 from lightning.pytorch.utilities import rank_zero_only
 
-from cloze.checkpoint.saves import Saves
+from cloze.checkpoint.saves import INDEX, Saves, check_whole
+from cloze.confidential import masked, masked_text
 from cloze.errors import InputError
 from cloze.text.atomic import write_atomically
 from cloze.text.lock import lock_file
@@ -25,6 +30,9 @@ MODEL = "model"
 LOCK = ".lock"
 _CLAIMED: dict[Path, int] = {}
 """Descriptors of locks, which stay open: the system gives them back when the process ends."""
+REFUSED = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO)
+NO_MEMORY = re.compile(r"[Tt]ried to allocate [\d.]+ ?\w+")
+NONE_YET = "there is no checkpoint yet"
 FREE = ("hardware", "logger", "callbacks", "checkpoint", "resume")
 """Sections that may differ when a run goes on: they change neither what is learned nor from what."""
 
@@ -58,10 +66,13 @@ def checkpoint_to_resume(folder: Path, config: Mapping[str, Any], policy: str, *
     Raises:
         InputError: the folder holds another run, a finished one, or one that another process is training.
     """
+    _check_root(config)
     given = None if policy in ("auto", "never") else Path(policy)
-    if given is not None and not given.is_file():
-        raise InputError(f"resume={policy}: there is no such file; give auto, never or a checkpoint")
-    if not (folder / CONFIG).exists():
+    if given is not None:
+        if not given.is_file():
+            raise InputError(f"resume={policy}: there is no such file; give auto, never or a checkpoint")
+        check_whole(given)
+    if not holds_run(folder):
         return given
     advice = "choose another run=NAME, or delete the folder"
     if policy == "never":
@@ -80,7 +91,23 @@ def checkpoint_to_resume(folder: Path, config: Mapping[str, Any], policy: str, *
 def free_folder(folder: Path) -> Path:
     """The folder, or `FOLDER-2`, `FOLDER-3`, ... where it holds a run already."""
     names = (folder.with_name(f"{folder.name}-{number}") for number in itertools.count(2))
-    return next(name for name in itertools.chain([folder], names) if not (name / CONFIG).exists())
+    return next(name for name in itertools.chain([folder], names) if not holds_run(name))
+
+
+def holds_run(folder: Path) -> bool:
+    """Whether there is a run that would be lost; one that was refused or killed before its first row is none."""
+    results = (f"{CHECKPOINTS}/{INDEX}", "metrics.csv", "results.json", "predictions", MODEL)
+    return (folder / CONFIG).exists() and any((folder / name).exists() for name in results)
+
+
+def _check_root(config: Mapping[str, Any]) -> None:
+    name, folder = str(config.get("run", "-")), str(config.get("folder", "-"))
+    if not name.strip() or not folder.strip():
+        raise InputError("the run has no name: give run=NAME, or leave run= and folder= out")
+    if ".." in Path(name).parts or name.startswith("/"):
+        raise InputError(f"run={name} leads out of the folder of runs: give a name, or another place as folder=")
+    if not 0 <= config.get("seed", 0) < 1 << 32:
+        raise InputError(f"seed is {config['seed']}, but must be from 0 to 4294967295")
 
 
 def _warn(sentence: str) -> None:
@@ -89,19 +116,58 @@ def _warn(sentence: str) -> None:
 
 def differences_of_run(folder: Path, config: Mapping[str, Any]) -> list[str]:
     """Where a configuration differs from that of the run in the folder, in what decides the result."""
-    before = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))
-    return differences(_science(before), _science(config))
+    file = folder / CONFIG
+    try:
+        before = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (ValueError, yaml.YAMLError) as error:
+        raise InputError(f"{file} cannot be read ({_first(error)}): choose another run=NAME") from error
+    if not isinstance(before, dict):
+        raise InputError(f"{file} holds no configuration: choose another run=NAME")
+    return differences(_science(before), _science(masked(config)))
+
+
+@contextmanager
+def telling_what_lacks(folder: Path) -> Iterator[None]:
+    """What the machine refuses to a run - room on the disk, a folder that can be written, memory - as one sentence.
+
+    Raises:
+        InputError: with the file, the reason and the last good checkpoint.
+    """
+    try:
+        yield
+    except Exception as error:
+        if bytes_asked := NO_MEMORY.search(str(error)):
+            raise InputError(
+                f"there is no memory ({bytes_asked[0]}): take a smaller model= or less hardware.micro_batch_tokens"
+            ) from error
+        number = error.errno if isinstance(error, OSError) else _system_error(str(error))
+        if number not in REFUSED:
+            raise
+        where = getattr(error, "filename", None) or folder
+        saves = Saves(folder / CHECKPOINTS).complete()
+        last = f"the last good checkpoint is {folder / CHECKPOINTS / saves[-1].file}" if saves else NONE_YET
+        raise InputError(
+            f"{where}: {os.strerror(number)}; {last}; mend that and give the same command again"
+        ) from error
+
+
+def _system_error(text: str) -> int | None:
+    """The number of the system's error in another library's words."""
+    found = re.search(r"(?:os error|[Ee]rrno) (\d+)", text)
+    return int(found[1]) if found else None
 
 
 def write_config(folder: Path, config: Mapping[str, Any]) -> None:
     """Write the resolved configuration, with the versions, the revision and the command as comments above it.
+
+    Secrets in it are masked.
 
     Raises:
         InputError: another process is training there, or the folder cannot be written.
     """
     claim(folder)
     head = "".join(f"# {line}\n" for line in provenance())
-    text = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
+    text = yaml.safe_dump(masked(config), sort_keys=False, allow_unicode=True)
     write_atomically(folder / CONFIG, (head + text).encode())
 
 
@@ -111,10 +177,14 @@ def provenance() -> list[str]:
     versions = ", ".join(f"{name} {_version(name)}" for name in packages)
     words = [word.removeprefix("++") for word in sys.argv]
     return [
-        f"command: {shlex.join(['python', *words])}",
+        f"command: {masked_text(shlex.join(['python', *words]))}",
         f"revision: {_revision()}",
         f"versions: Python {platform.python_version()}, {versions}",
     ]
+
+
+def _first(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]
 
 
 def _science(config: Mapping[str, Any]) -> dict[str, Any]:

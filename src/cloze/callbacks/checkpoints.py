@@ -14,7 +14,7 @@ from lightning.pytorch.callbacks import Checkpoint
 from torch import Tensor
 from torch.utils._pytree import tree_map_only
 
-from cloze.checkpoint.saves import Saves
+from cloze.checkpoint.saves import Saves, read_checkpoint
 from cloze.errors import Stopped
 
 STOPS = (signal.SIGTERM, signal.SIGINT)
@@ -194,10 +194,7 @@ class BackgroundIO(CheckpointIO):
             last.result()
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
-        loaded: dict[str, Any] = torch.load(
-            Path(path), map_location=map_location or "cpu", mmap=True, weights_only=True
-        )
-        return loaded
+        return read_checkpoint(Path(path))
 
     def remove_checkpoint(self, path: Any) -> None:
         """Lightning never does: `Saves` keeps house."""

@@ -35,6 +35,8 @@ class Length(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._began = time.monotonic() - self.elapsed
+        if self.position(trainer.global_step) >= self.total:
+            trainer.should_stop = True  # stopped after its last step: only its end is to come
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int

@@ -17,10 +17,14 @@ from typing import Any
 
 import torch
 
+from cloze.checkpoint.weights import runs_code
 from cloze.errors import InputError
 
 INDEX = "index.json"
 FILE = re.compile(r"\.?step-\d+\.ckpt(\.\d+)?")
+ADVICE = "give a step-*.ckpt of a run"
+PARTS = {"global_step": int, "state_dict": dict, "optimizer_states": list, "loops": dict}
+"""What every checkpoint of a run holds, besides other things."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,10 +123,10 @@ class Saves:
         return file
 
     def score(self, step: int, score: float) -> None:
-        """Note what the checkpoint of a step reached; the best one is kept."""
-        self._write_index(
-            [dataclasses.replace(save, score=score) if save.step == step else save for save in self.complete()]
-        )
+        """Note what the checkpoint of a step reached, if that is one of these; the best one is kept."""
+        saves = self.complete()
+        if any(save.step == step for save in saves):  # a run that goes on from another run's has none at first
+            self._write_index([dataclasses.replace(save, score=score) if save.step == step else save for save in saves])
 
     def _write_index(self, saves: list[Save]) -> None:
         saves = sorted(saves, key=lambda save: save.step)
@@ -151,6 +155,51 @@ class Saves:
         return f"the last good checkpoint is {self.folder / saves[-1].file}" if saves else "there is no checkpoint yet"
 
 
+def read_checkpoint(file: Path) -> dict[str, Any]:
+    """The state of training in a checkpoint, mapped into memory. No code in it is ever run.
+
+    Raises:
+        InputError: it cannot be read, or is no checkpoint of a run.
+    """
+    try:
+        content = torch.load(file, map_location="cpu", mmap=True, weights_only=True)
+    except Exception as error:  # damage makes torch raise nearly anything
+        if code := runs_code(error):
+            raise InputError(f"{file} would run code when it is read ({code}), so it is refused") from error
+        raise InputError(f"{file} is no checkpoint of a run, or a damaged one: {ADVICE}") from error
+    if not isinstance(content, dict) or not all(isinstance(content.get(key), kind) for key, kind in PARTS.items()):
+        raise InputError(f"{file} holds no state of training: {ADVICE}")
+    return content
+
+
+def check_whole(file: Path) -> None:
+    """Compare a checkpoint with the checksum in the index beside it, where there is one.
+
+    Raises:
+        InputError: it is not as it was written.
+    """
+    for save in Saves(file.parent).complete():
+        if save.file == file.name and (damage := _damage(file, save)) is not None:
+            raise InputError(f"{file} is damaged ({damage}): give another checkpoint as resume=")
+
+
+def check_model(file: Path, there: Mapping[str, Any], here: Mapping[str, Any]) -> None:
+    """Compare the parameters of a checkpoint with those of the model that shall go on from it, by name and shape.
+
+    Raises:
+        InputError: they are of another model.
+    """
+    for name in sorted({*there, *here}):
+        shapes = [tuple(getattr(state.get(name), "shape", ())) for state in (there, here)]
+        if name not in there or name not in here:
+            why = f"{name} is only {'here' if name in here else 'there'}"
+        elif shapes[0] != shapes[1]:
+            why = f"{name} has shape {shapes[0]} there, {shapes[1]} here"
+        else:
+            continue
+        raise InputError(f"{file} is of another model ({why}): {ADVICE} with this model")
+
+
 def _damage(file: Path, save: Save) -> str | None:
     """What is wrong with a file, if anything."""
     try:
@@ -167,5 +216,11 @@ def _sha256(file: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _reason(error: Exception) -> str:
-    return (error.strerror if isinstance(error, OSError) else None) or str(error).strip().partition("\n")[0]
+def _reason(error: BaseException) -> str:
+    """What the system said: torch tells of it only in its own words, about the file that it could not end."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror
+        cause = cause.__cause__ or cause.__context__
+    return str(error).strip().partition("\n")[0]

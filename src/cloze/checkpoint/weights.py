@@ -30,7 +30,9 @@ def read_weights(folder: Path) -> tuple[dict[str, Tensor], Path]:
     """
     for name in FORMATS:
         if (file := folder / name).is_file():
-            return (_read_shards(file) if file.suffix == ".json" else read_tensors(file)), file
+            tensors = _read_shards(file) if file.suffix == ".json" else read_tensors(file)
+            _check_finite(tensors, file)
+            return tensors, file
     for name in FOREIGN:
         if (folder / name).is_file():
             raise InputError(f"{folder} holds {name}, which is not read: put {WEIGHTS} or {PICKLED_WEIGHTS} there")
@@ -99,9 +101,22 @@ def _read_shards(index: Path) -> dict[str, Tensor]:
     return tensors
 
 
+def _check_finite(tensors: dict[str, Tensor], file: Path) -> None:
+    """Weights with NaN would show only later, as a loss that is no number."""
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            raise InputError(f"{file}: {name} holds NaN or infinite values; take weights from before that happened")
+
+
 def damaged(file: Path, why: object) -> InputError:
     """The error about a file that cannot be read."""
     return InputError(f"{file} is damaged ({why}); copy the model folder again")
+
+
+def runs_code(error: Exception) -> str | None:
+    """What a pickle would have called, by the error with which torch has refused it; None for another error."""
+    found = re.search(r"[Uu]nsupported (?:global: GLOBAL|GLOBAL|class) ([\w.]+)", str(error))
+    return found[1] if found else None
 
 
 def _missing(file: Path) -> InputError:
@@ -113,9 +128,9 @@ def _missing(file: Path) -> InputError:
 
 def _refusal(file: Path, error: Exception) -> InputError:
     """About a pickle that holds more than tensors, or nothing that can be read."""
-    if code := re.search(r"[Uu]nsupported (?:global: GLOBAL|GLOBAL|class) ([\w.]+)", str(error)):
+    if code := runs_code(error):
         return InputError(
-            f"{file} would run code when it is read ({code[1]}), so it is refused: get this model's {WEIGHTS}"
+            f"{file} would run code when it is read ({code}), so it is refused: get this model's {WEIGHTS}"
         )
     if isinstance(error, pickle.UnpicklingError):
         return damaged(file, "no tensors that PyTorch has saved")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cloze.cli.help import help_text
+from cloze.confidential import masked_text
 from cloze.config.arguments import conf_folder, forced, groups
 from cloze.errors import InputError, Stopped
 
@@ -164,4 +165,4 @@ def _report(error: InputError) -> int:
 
 def _tell(line: str) -> None:
     if os.environ.get("LOCAL_RANK", "0") == "0":  # every rank has the same to say; one line is enough
-        print(line, file=sys.stderr)
+        print(masked_text(line), file=sys.stderr)

@@ -15,8 +15,10 @@ def main() -> int:
 
 def _finetune(config: dict[str, Any]) -> None:
     from cloze.launch.finetuning import finetune  # late: this imports torch and lightning
+    from cloze.run_folder import telling_what_lacks
 
-    finetune(config)
+    with telling_what_lacks(Path(config["folder"])):
+        finetune(config)
 
 
 def _summarise(folder: Path) -> None:

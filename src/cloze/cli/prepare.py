@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cloze.cli import command
+from cloze.confidential import masked_text
 from cloze.config.sections import Corpus, Node
 
 
@@ -45,7 +46,8 @@ def _prepare(config: dict[str, Any], words: list[str]) -> None:
     console = Console()
     console.print(render_report(load_report(folder)))
     console.print(f"\nThe corpus is in {folder}. Train on it with", highlight=False, soft_wrap=True)
-    console.print(f"  python train.py {shlex.join(words)}".rstrip(), highlight=False, soft_wrap=True, markup=False)
+    command = masked_text(shlex.join(["python", "train.py", *words]))
+    console.print(f"  {command}", highlight=False, soft_wrap=True, markup=False)
 
 
 if __name__ == "__main__":

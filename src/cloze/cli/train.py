@@ -1,5 +1,6 @@
 """`python train.py`, `cloze-train`: from raw text to a pre-trained BERT."""
 
+from pathlib import Path
 from typing import Any
 
 from cloze.cli import command
@@ -13,5 +14,7 @@ def main() -> int:
 
 def _pretrain(config: dict[str, Any]) -> None:
     from cloze.launch.pretraining import pretrain  # late: this imports torch and lightning
+    from cloze.run_folder import telling_what_lacks
 
-    pretrain(config)
+    with telling_what_lacks(Path(config["folder"])):
+        pretrain(config)

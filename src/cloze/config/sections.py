@@ -47,8 +47,8 @@ class Training:
             value = getattr(self, name)
             if value is not None and value <= 0:
                 raise InputError(f"trainer.{name} is {value}, but must be above zero")
-        if self.max_time is not None:
-            self.seconds()
+        if self.max_time is not None and not self.seconds():
+            raise InputError(f"trainer.max_time is {self.max_time!r}, but must be above zero")
 
     def seconds(self) -> float | None:
         """`max_time` in seconds.

@@ -9,6 +9,7 @@ import difflib
 import importlib
 import inspect
 import keyword
+import math
 import pathlib
 import types
 import typing
@@ -21,6 +22,7 @@ from cloze.errors import InputError
 
 HYDRA_KEYS = frozenset({"_target_", "_partial_", "_convert_", "_recursive_"})
 MISSING = "???"
+LARGEST = 2**63 - 1
 NAMES: dict[Any, str] = {
     int: "a whole number",
     float: "a number",
@@ -99,6 +101,8 @@ def _check_arguments(
 def _check_value(value: Any, hint: Any, key: str, known: list[str]) -> Any:
     if value == MISSING:
         raise InputError(f"the key '{key}' has no value: add {key}=...")
+    if isinstance(value, int) and abs(value) > LARGEST:
+        raise InputError(f"{key} is {value}, but must be a whole number of at most 63 bits")
     alternatives = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
     if isinstance(value, Mapping) and "_target_" in value:
         return _check_arguments(value, locate(value["_target_"], key), key, known)
@@ -158,7 +162,7 @@ def _match_scalar(value: Any, kind: type) -> tuple[bool, Any]:
     if kind is int:
         return number and float(value).is_integer(), _whole(value)
     if kind is float:
-        return number, value
+        return number and math.isfinite(value), value
     if kind is str:
         return isinstance(value, str) or number, str(value)  # run=2024 is a name too
     if issubclass(kind, pathlib.PurePath):

@@ -69,7 +69,7 @@ def _train(job: Job) -> Results:
     checkpoint = checkpoint_to_resume(job.folder, job.config, job.config["resume"], finished=RESULTS)
     pl.seed_everything(job.config["seed"], workers=True, verbose=False)
     setup = set_up_task(job)
-    trainer = _trainer(job, setup, resume_step=steps_in(checkpoint))
+    trainer = _trainer(job, setup, resume_step=steps_in(checkpoint, setup.module, job.config))
     if trainer.is_global_zero:
         write_config(job.folder, job.config)
     trainer.fit(setup.module, datamodule=setup.data, ckpt_path=checkpoint, weights_only=True)

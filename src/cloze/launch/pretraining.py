@@ -19,7 +19,7 @@ from cloze.data.pretraining import PretrainingData
 from cloze.errors import InputError
 from cloze.hardware import check_attention_dropout, check_hardware, set_up
 from cloze.launch.continuation import Beginning, beginning
-from cloze.launch.trainer import accumulate, lasting, make_trainer, steps_in, weight_decay
+from cloze.launch.trainer import accumulate, lasting, make_optimizer, make_trainer, steps_in, weight_decay
 from cloze.loggers import MetricsFile
 from cloze.model.heads import BertForPreTraining
 from cloze.optim.schedules import Schedule
@@ -55,7 +55,7 @@ def pretrain(config: Mapping[str, Any]) -> None:
         training = replace(training, log_every=min(training.log_every, length.steps))
     model = _model(config, hardware, data, start)
     module = _module(config, training, model, length, schedule)
-    metrics = MetricsFile(folder / "metrics.csv", resume_step=steps_in(checkpoint))
+    metrics = MetricsFile(folder / "metrics.csv", resume_step=steps_in(checkpoint, module, config))
     trainer = make_trainer(
         training,
         hardware,
@@ -140,7 +140,7 @@ def _module(
 ) -> Pretraining:
     return Pretraining(
         model=model,
-        optimizer=build(config, "optimizer"),
+        optimizer=make_optimizer(config),
         schedule=schedule,
         length=length.total,
         position=length.position,

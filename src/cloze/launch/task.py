@@ -21,7 +21,7 @@ from cloze.data.downstream.module import TaskData
 from cloze.data.loader import ENDLESS
 from cloze.errors import InputError
 from cloze.hardware import check_attention_dropout
-from cloze.launch.trainer import weight_decay
+from cloze.launch.trainer import make_optimizer, weight_decay
 from cloze.model.adaptation import Adaptation
 from cloze.model.config import BertConfig
 from cloze.model.task_heads import TaskModel
@@ -205,7 +205,7 @@ def _module(job: Job, pretrained: Pretrained, labels: Sequence[str], length: Len
         model=model,
         labels=labels,
         recipe=Recipe(
-            optimizer=build(config, "optimizer"),
+            optimizer=make_optimizer(config),
             schedule=build(config, "schedule"),
             length=length.total,
             position=length.position,

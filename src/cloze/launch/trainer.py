@@ -4,19 +4,24 @@ import inspect
 import logging
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import lightning.pytorch as pl
 import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.loggers import Logger
+from torch.nn import Parameter
+from torch.optim import Optimizer
 
 from cloze.callbacks.checkpoints import Checkpoints
 from cloze.callbacks.step_seed import StepSeed
-from cloze.checkpoint.saves import Saves
+from cloze.checkpoint.saves import Saves, check_model, read_checkpoint
+from cloze.config.construct import build
 from cloze.config.sections import Checkpointing, Hardware, Training
 from cloze.config.validation import locate
+from cloze.errors import InputError
 from cloze.launch.strategy import make_strategy
 from cloze.run_folder import CHECKPOINTS
 
@@ -41,25 +46,28 @@ def make_trainer(
     warnings.filterwarnings("ignore", message=".*sync_dist=True.*")  # the module has reduced its metrics itself
     warnings.filterwarnings("ignore", message=".*in eval mode.*")  # frozen parts are, on purpose
     warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated")  # lightning 2.6 with torch 2.13
-    return pl.Trainer(
-        accelerator=hardware.accelerator,
-        devices=hardware.devices,
-        num_nodes=hardware.num_nodes,
-        strategy=make_strategy(hardware),
-        precision=hardware.precision,
-        max_epochs=-1,  # the end is the callback's, with a last evaluation
-        gradient_clip_val=training.gradient_clip,
-        check_val_every_n_epoch=None,
-        num_sanity_val_steps=0,
-        log_every_n_steps=training.log_every,
-        callbacks=list(callbacks),
-        plugins=[callback.io for callback in callbacks if isinstance(callback, Checkpoints)],
-        logger=list(loggers),
-        enable_checkpointing=any(isinstance(callback, Checkpoints) for callback in callbacks),
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        use_distributed_sampler=False,
-    )
+    try:
+        return pl.Trainer(
+            accelerator=hardware.accelerator,
+            devices=hardware.devices,
+            num_nodes=hardware.num_nodes,
+            strategy=make_strategy(hardware),
+            precision=hardware.precision,
+            max_epochs=-1,  # the end is the callback's, with a last evaluation
+            gradient_clip_val=training.gradient_clip,
+            check_val_every_n_epoch=None,
+            num_sanity_val_steps=0,
+            log_every_n_steps=training.log_every,
+            callbacks=list(callbacks),
+            plugins=[callback.io for callback in callbacks if isinstance(callback, Checkpoints)],
+            logger=list(loggers),
+            enable_checkpointing=any(isinstance(callback, Checkpoints) for callback in callbacks),
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            use_distributed_sampler=False,
+        )
+    except (ValueError, ModuleNotFoundError, MisconfigurationException) as error:  # an accelerator, a strategy, ...
+        raise InputError(f"hardware: {str(error).partition('. It must')[0].partition(chr(10))[0]}") from error
 
 
 def lasting(
@@ -91,15 +99,54 @@ def accumulate(trainer: pl.Trainer, data: Cuttable, micro_batch_tokens: int, val
     trainer.val_check_interval = validate_every * accumulation  # Lightning counts micro-batches
 
 
+def make_optimizer(config: Mapping[str, Any]) -> Callable[[Iterable[dict[str, Any]]], Optimizer]:
+    """From groups of parameters to the optimizer of the configuration; tried once, before anything is written.
+
+    Raises:
+        InputError: it refuses a value, as a learning rate below zero.
+    """
+    optimizer: Callable[[Iterable[dict[str, Any]]], Optimizer] = build(config, "optimizer")
+    try:
+        optimizer(_small_groups())
+    except Exception as error:
+        if not isinstance(error, ValueError) and not type(error).__module__.startswith("pytorch_optimizer"):
+            raise
+        raise InputError(f"optimizer: {error}") from error
+    return optimizer
+
+
+def _small_groups() -> list[dict[str, Any]]:
+    return [{"params": [Parameter(torch.zeros(2, 2))], "hidden": hidden} for hidden in (True, False)]
+
+
 def weight_decay(optimizer: Mapping[str, Any]) -> float:
     """What the optimizer's node says, else its constructor's default: the parameter groups say it for each group."""
     default = inspect.signature(locate(optimizer["_target_"], "optimizer")).parameters["weight_decay"].default
     return float(optimizer.get("weight_decay", default))
 
 
-def steps_in(checkpoint: Path | None) -> int:
-    """Optimizer steps behind a checkpoint; none without one."""
+def steps_in(checkpoint: Path | None, module: pl.LightningModule, config: Mapping[str, Any]) -> int:
+    """Optimizer steps behind a checkpoint; none without one.
+
+    Raises:
+        InputError: it cannot be read, or is of another model or optimizer.
+    """
     if checkpoint is None:
         return 0
+    state = read_checkpoint(checkpoint)
+    check_model(checkpoint, state["state_dict"], module.state_dict())
+    there, here = state["optimizer_states"][0], make_optimizer(config)(_small_groups()).state_dict()
+    if _settings(there) != _settings(here):
+        raise InputError(
+            f"{checkpoint} is of another optimizer: take that one, or begin anew with init=FOLDER of its model"
+        )
     print(f"going on from {checkpoint}", file=sys.stderr)
-    return int(torch.load(checkpoint, map_location="cpu", mmap=True, weights_only=True)["global_step"])
+    return int(state["global_step"])
+
+
+def _settings(state: Any) -> set[str]:
+    """The names of an optimizer's settings, by which its state is known."""
+    if not isinstance(state, dict):
+        return set()
+    groups = [group for part in state.get("parts", [state]) for group in part.get("param_groups", [])]
+    return {name for group in groups for name in group if name not in ("initial_lr", "lr_scale", "hidden")}

@@ -9,6 +9,7 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
+from cloze.confidential import masked
 from cloze.errors import InputError
 from cloze.text.atomic import write_atomically
 from cloze.text.lock import lock_file
@@ -22,12 +23,12 @@ UNFINISHED = "unfinished"
 
 
 def describe(value: object) -> Any:
-    """A configured object as JSON: the name of its class and its fields, recursively."""
+    """A configured object as JSON: the name of its class and its fields, recursively; secrets are masked."""
     if is_dataclass(value):
         content = {field.name: describe(getattr(value, field.name)) for field in fields(value)}
-        return {"class": f"{type(value).__module__}.{type(value).__qualname__}", **content}
+        return masked({"class": f"{type(value).__module__}.{type(value).__qualname__}", **content})
     if isinstance(value, Mapping):
-        return {str(key): describe(item) for key, item in value.items()}
+        return masked({str(key): describe(item) for key, item in value.items()})
     if isinstance(value, list | tuple):
         return [describe(item) for item in value]
     if value is None or isinstance(value, bool | int | float | str):

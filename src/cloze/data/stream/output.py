@@ -6,6 +6,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -247,7 +248,8 @@ class ParquetFile:
             if kind is None:
                 raise InputError(f"{self.partial}: cannot be written ({full}); {ADVICE}") from full
         finally:
-            self.partial.unlink(missing_ok=True)
+            with suppress(OSError):  # a folder that cannot be written has nothing of ours
+                self.partial.unlink()
 
 
 def json_lines(rows: Rows) -> bytes:
