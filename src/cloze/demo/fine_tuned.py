@@ -1,0 +1,192 @@
+"""The tab of the task that a model was fine-tuned on, in the shape of that task."""
+
+import hashlib
+from collections.abc import Iterator
+from typing import Any
+
+from nicegui import ui
+
+from cloze.demo.parts import Cells, IncompleteError, Live, bars, field, heading, hint, notes
+from cloze.demo.reader import Answer, Reader
+from cloze.demo.words import words_of
+from cloze.launch.predictors import FINE_TUNED
+
+TITLES = {"text": "Classify", "words": "Entities", "question": "Questions", "choice": "Choices"}
+CLASSES_SHOWN = ANSWERS_SHOWN = 10
+TEXT = "A warm and funny film, though it could have been shorter."
+TAGGED = "Angela Merkel met the president of France in Berlin, near the offices of Siemens."
+QUESTION = "When was the tower finished?"
+PASSAGE = (
+    "The Eiffel Tower is a wrought-iron lattice tower on the Champ de Mars in Paris. It is named after the engineer "
+    "Gustave Eiffel, whose company built it from 1887 and finished it in 1889."
+)
+START, CHOICES = "She poured the tea and", "carried the cups to the table.\nflew to the moon.\nread the number seven."
+HUES = (212, 152, 28, 280, 340, 190, 96, 52)
+"""Of the colours of entities, in degrees."""
+
+TaskLive = Live[Cells, Answer]
+
+
+def task_tab(reader: Reader) -> TaskLive:
+    """The tab for the task of the folder."""
+    return {"text": _text_tab, "words": _words_tab, "question": _question_tab, "choice": _choice_tab}[
+        reader.kind or ""
+    ](reader)
+
+
+def _live(reader: Reader, read: Any, draw: Any) -> TaskLive:
+    return Live(read, lambda cells: reader.predict(FINE_TUNED, cells), draw)
+
+
+def _needed(box: ui.textarea, what: str) -> str:
+    text = box.value or ""
+    if not text.strip():
+        raise IncompleteError(f"Write {what}.")
+    return text
+
+
+def _text_tab(reader: Reader) -> TaskLive:
+    """Classes, several labels or a score."""
+    ui.label("What the model says of a text. A model of pairs needs the second text, too.").classes("lead")
+    box = field("Text", TEXT, lambda: live.refresh())
+    pair = field("Second text (only for models of pairs)", "", lambda: live.refresh(), rows=1)
+
+    def read() -> Cells:
+        second = {"text_pair": pair.value} if (pair.value or "").strip() else {}
+        return {"text": _needed(box, "a text"), **second}
+
+    def draw(answer: Answer) -> None:
+        said = answer.prediction
+        notes((*reader.unknown(said["text"], said.get("text_pair", "")), *answer.notes))
+        if "probabilities" not in said:
+            heading("Score")
+            ui.label(f"{said['prediction']:.3f}").classes("big")
+            return
+        ranked = sorted(said["probabilities"].items(), key=lambda row: -row[1])
+        several = isinstance(said["prediction"], list)
+        chosen = said["prediction"] if several else [said["prediction"]]
+        heading("Labels, each by itself" if several else "Classes")
+        bars(ranked[:CLASSES_SHOWN], best=[n for n, (label, _) in enumerate(ranked) if label in chosen])
+        if len(ranked) > CLASSES_SHOWN:
+            hint(f"Of {len(ranked)} classes the first {CLASSES_SHOWN} are shown.")
+
+    live = _live(reader, read, draw)
+    return live
+
+
+def _words_tab(reader: Reader) -> TaskLive:
+    """Entities, highlighted where they stand."""
+    ui.label("The names that the model finds in a text.").classes("lead")
+    box = field("Text", TAGGED, lambda: live.refresh())
+
+    def read() -> Cells:
+        text = _needed(box, "a text")
+        return {"text": text, "words": [text[start:end] for start, end in words_of(text)]}
+
+    def compute(cells: Cells) -> tuple[str, Answer]:
+        return cells["text"], reader.predict(FINE_TUNED, {"words": cells["words"]})
+
+    def draw(found: tuple[str, Answer]) -> None:
+        text, answer = found
+        notes((*reader.unknown(text), *answer.notes))
+        said, places = answer.prediction["entities"], words_of(text)
+        with ui.element("div").classes("running"):
+            for start, end, entity in _spans(said, places, len(text)):
+                if entity is None:
+                    ui.label(text[start:end])
+                    continue
+                with ui.element("span").classes("entity").style(f"--tint: {_tint(entity['type'])}"):
+                    ui.label(text[start:end]).style("display: inline")
+                    ui.label(entity["type"]).classes("entity-type").style("display: inline")
+        if not said:
+            hint("The model finds no entity here.")
+            return
+        heading("Entities, and how sure the model is of each")
+        rows = [
+            (f"{text[places[e['start']][0] : places[e['end'] - 1][1]]} · {e['type']}", e["probability"]) for e in said
+        ]
+        bars(rows[:50], best=(), wide=True)
+
+    live: Live[Cells, tuple[str, Answer]] = Live(read, compute, draw)
+    return live  # type: ignore[return-value]
+
+
+def _spans(
+    entities: list[dict[str, Any]], places: list[tuple[int, int]], length: int
+) -> Iterator[tuple[int, int, dict[str, Any] | None]]:
+    """The characters of a text in their order, by the entity that they belong to."""
+    done = 0
+    for entity in entities:
+        start, end = places[entity["start"]][0], places[entity["end"] - 1][1]
+        if start > done:
+            yield done, start, None
+        yield start, end, entity
+        done = end
+    if done < length:
+        yield done, length, None
+
+
+def _tint(kind: str) -> str:
+    """A colour that a type of entities always has."""
+    known = {"PER": 0, "LOC": 1, "ORG": 2, "MISC": 3}
+    number = known.get(kind.upper(), hashlib.blake2b(kind.encode(), digest_size=1).digest()[0])
+    return f"hsl({HUES[number % len(HUES)]} 70% 50%)"
+
+
+def _question_tab(reader: Reader) -> TaskLive:
+    """An answer, marked in its passage."""
+    ui.label("The answer to a question, marked in the passage that holds it.").classes("lead")
+    question = field("Question", QUESTION, lambda: live.refresh(), rows=1)
+    box = field("Passage", PASSAGE, lambda: live.refresh(), rows=4)
+
+    def read() -> Cells:
+        return {"text": _needed(question, "a question"), "text_pair": _needed(box, "a passage")}
+
+    def compute(cells: Cells) -> tuple[str, Answer]:
+        return cells["text_pair"], reader.predict(FINE_TUNED, cells)
+
+    def draw(found: tuple[str, Answer]) -> None:
+        passage, answer = found
+        said = answer.prediction
+        notes((*reader.unknown(said["question"], passage), *answer.notes))
+        start, end = said["start"], said["end"]
+        if start is None:
+            hint("The model says that the passage does not answer this.")
+            start = end = 0
+        with ui.element("div").classes("running"):
+            ui.label(passage[:start])
+            if end > start:
+                ui.label(passage[start:end]).classes("mark")
+            ui.label(passage[end:])
+        heading("Answers")
+        rows = [(best["text"], best["probability"]) for best in said["n_best"][:ANSWERS_SHOWN]]
+        if "no_answer_probability" in said:
+            rows.append(("no answer", said["no_answer_probability"]))
+        bars(
+            rows, best=[n for n, (text, _) in enumerate(rows) if text == (said["prediction"] or "no answer")], wide=True
+        )
+
+    live: Live[Cells, tuple[str, Answer]] = Live(read, compute, draw)
+    return live  # type: ignore[return-value]
+
+
+def _choice_tab(reader: Reader) -> TaskLive:
+    """How well each choice goes on."""
+    ui.label("Which of several endings fits a beginning best.").classes("lead")
+    box = field("Beginning", START, lambda: live.refresh())
+    choices = field("Choices, one a line", CHOICES, lambda: live.refresh(), rows=3)
+
+    def read() -> Cells:
+        endings = [line.strip() for line in (choices.value or "").splitlines() if line.strip()]
+        if len(endings) < 2:
+            raise IncompleteError("Write two choices at least, one a line.")
+        return {"text": _needed(box, "a beginning"), "choices": endings}
+
+    def draw(answer: Answer) -> None:
+        said = answer.prediction
+        notes((*reader.unknown(said["text"], *said["choices"]), *answer.notes))
+        rows = [(choice, said["probabilities"][str(number)]) for number, choice in enumerate(said["choices"])]
+        bars(rows, best=(said["prediction"],), wide=True)
+
+    live = _live(reader, read, draw)
+    return live

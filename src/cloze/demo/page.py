@@ -1,0 +1,87 @@
+"""The page: what the model is, and a tab for each thing that it can do; the others say why they are off."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from nicegui import ui
+
+from cloze.demo.attention import AttentionTab
+from cloze.demo.fine_tuned import TITLES, task_tab
+from cloze.demo.neighbours import neighbours_tab
+from cloze.demo.parts import Live, hint
+from cloze.demo.pretrained import fill_tab, pair_tab
+from cloze.demo.reader import Reader
+from cloze.launch.predictors import FILL_MASK, FINE_TUNED, NEXT_SENTENCE
+
+STYLE = Path(__file__).with_name("page.css")
+DARK = {None: "brightness_auto", False: "light_mode", True: "dark_mode"}
+
+
+def build(reader: Reader, sentences: Sequence[str] = (), source: str | None = None) -> None:
+    """Draw the page for one visitor.
+
+    Args:
+        reader: the model.
+        sentences: to look for neighbours among.
+        source: the name of their file.
+    """
+    ui.add_css(STYLE)
+    ui.colors(primary="#1f6feb")
+    tabs: dict[str, Callable[[], Live]] = {
+        "Fill in": lambda: fill_tab(reader),
+        "Next sentence": lambda: pair_tab(reader),
+        TITLES.get(reader.kind or "", "Task"): lambda: task_tab(reader),
+        "Attention": lambda: AttentionTab(reader).live,
+        "Neighbours": lambda: neighbours_tab(reader, sentences, source),
+    }
+    tasks = (FILL_MASK, NEXT_SENTENCE, FINE_TUNED, None, None)
+    off = {name: reader.off[task] for name, task in zip(tabs, tasks, strict=True) if task in reader.off}
+    first = TITLES.get(reader.kind or "") or next(name for name in tabs if name not in off)
+    with ui.column().classes("page"):
+        _top(reader)
+        with ui.tabs().props("no-caps align=left outside-arrows mobile-arrows inline-label") as bar:
+            for name in tabs:
+                ui.tab(name, icon="block" if name in off else None).classes("off" if name in off else "")
+        lives: dict[str, Live] = {}
+        with ui.tab_panels(bar, value=first, animated=False, keep_alive=True):
+            for name, draw in tabs.items():
+                with ui.tab_panel(name), ui.column().classes("card"):
+                    if name in off:
+                        ui.label("This model cannot do that").classes("heading")
+                        hint(f"{off[name]}.")
+                    else:
+                        lives[name] = draw()
+
+    async def shown() -> None:
+        """Answer the example of a tab when it is first seen."""
+        if (live := lives.pop(str(bar.value), None)) is not None:
+            await live.refresh()
+
+    bar.on_value_change(shown)
+    ui.timer(0.05, shown, once=True)
+
+
+def _top(reader: Reader) -> None:
+    """Which model this is, and the switch of light and dark."""
+    config = reader.config
+    parameters = sum(tensor.numel() for tensor in reader.pretrained.state.values())
+    facts = (
+        f"{config.num_hidden_layers} layers",
+        f"{config.hidden_size} wide",
+        f"{config.num_attention_heads} heads",
+        f"{config.vocab_size:,} pieces",
+        f"{config.max_position_embeddings} positions",
+        f"{parameters / 1e6:.1f} M parameters",
+    )
+    with ui.row().classes("top"):
+        with ui.column().classes("names"):
+            ui.label(str(reader.pretrained.folder)).classes("title")
+            ui.label(" · ".join((reader.pretrained.architecture or "BERT", *facts))).classes("told")
+        dark = ui.dark_mode(value=None)
+        order = [None, False, True]
+
+        def turn() -> None:
+            dark.value = order[(order.index(dark.value) + 1) % 3]
+            button.props(f"icon={DARK[dark.value]}")
+
+        button = ui.button(icon=DARK[None], on_click=turn).props("flat round aria-label='Light or dark'")

@@ -1,0 +1,214 @@
+"""The model of the demo, for any number of people at once."""
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer
+
+from cloze.batch import Packed
+from cloze.checkpoint.pretrained import Pretrained
+from cloze.data.downstream.pieces import kept
+from cloze.data.stream.columns import Columns
+from cloze.data.stream.examples import ExampleMaker
+from cloze.data.stream.options import Sizes
+from cloze.data.stream.pieces import RowText, TextEncoder
+from cloze.data.stream.records import StreamRow
+from cloze.data.stream.vectors import Extractor
+from cloze.errors import InputError
+from cloze.launch.predictors import FINE_TUNED, TASKS, Chosen, Options, make_predictor
+from cloze.model.attention_maps import attention_maps
+from cloze.model.encoder import Encoder
+from cloze.model.pooling import LayerChoice
+from cloze.tasks.inference import Inference, Prediction
+from cloze.text.tokenizer import CLS, SEP, SPECIAL_TOKENS, UNK
+
+MOST_DRAWN = 96
+"""Pieces of a text whose attention is drawn: more columns could not be read."""
+
+AT_ONCE = 64
+"""Sentences that are read while others wait."""
+
+MOST_REMEMBERED = 50_000
+"""Vectors of sentences that are kept, some 150 MB at the width of BERT-base."""
+
+
+class Answer(NamedTuple):
+    """What a predictor says of one example, and notes on what had to be done to it."""
+
+    prediction: Prediction
+    notes: tuple[str, ...]
+
+
+class Attention(NamedTuple):
+    """Of one text: its T pieces, the segment of each, (T, T) for every head of every layer, and notes."""
+
+    pieces: list[str]
+    segments: list[int]
+    maps: list[np.ndarray]
+    notes: tuple[str, ...]
+
+
+class Reader:
+    """A model with everything it can do; a lock lets one thread at a time use it.
+
+    Args:
+        pretrained: the folder that was read.
+        inference: how it is applied.
+        top_k: pieces told for each gap.
+
+    Attributes:
+        chosen: by the name of a task what predicts it, for the tasks that this folder can do.
+        off: by the name of a task why this folder cannot do it.
+    """
+
+    def __init__(self, pretrained: Pretrained, inference: Inference, *, top_k: int) -> None:
+        self.pretrained = pretrained
+        self.config = pretrained.config
+        self.chosen: dict[str, Chosen] = {}
+        self.off: dict[str, str] = {}
+        for task in TASKS:
+            try:
+                self.chosen[task] = make_predictor(task, pretrained, inference, Options(top_k=top_k))
+            except InputError as error:
+                self.off[task] = str(error).partition(", or choose task=")[0]  # which is of the prompt
+        self._maker = ExampleMaker(Columns())
+        self._lock = threading.Lock()
+        self._device = torch.device(inference.device)
+        self._encoder = _encoder(pretrained).to(self._device)
+        # Predictors switch on and off whether "[MASK]" in a text is text: here it is always the mask.
+        self._tokenizer = Tokenizer.from_str(pretrained.tokenizer.to_str())
+        self._vectors: dict[str, np.ndarray] = {}
+        sizes = Sizes(max_length=self.config.max_position_embeddings)
+        # A tokenizer of its own: in sentences that are compared, "[MASK]" is text.
+        self._texts = TextEncoder(tokenizer=Tokenizer.from_str(self._tokenizer.to_str()), sizes=sizes)
+        self._extractor = Extractor(
+            encoder=self._encoder,
+            pooler=None,
+            plan=LayerChoice().plan(self.config.num_hidden_layers, self.config.hidden_size),
+            level="mean",
+            sizes=sizes,
+            dtype=np.dtype(np.float32),
+            batch_tokens=inference.max_tokens,
+            device=self._device,
+        )
+
+    @property
+    def kind(self) -> str | None:
+        """The shape of the examples of the fine-tuned task, where there is one."""
+        return self.chosen[FINE_TUNED].shape if FINE_TUNED in self.chosen else None
+
+    def predict(self, task: str, cells: Mapping[str, Any]) -> Answer:
+        """What the model says of one example.
+
+        Args:
+            task: one of ``chosen``.
+            cells: as a row of an input would have them: ``text``, ``text_pair``, ``words``, ``choices``.
+
+        Raises:
+            BadRowError: the example is not as the task needs it; the message goes on after its name.
+        """
+        predictor, shape = self.chosen[task]
+        with self._lock:
+            predictor.counts.clear()
+            example = getattr(self._maker, shape)(StreamRow(0, "the text", dict(cells)))
+            (said,) = predictor.predict([example])
+            if isinstance(said, Exception):
+                raise said
+            return Answer(said, tuple(_sentence(note) for note in predictor.counts))
+
+    def attention(self, text: str, text_pair: str | None = None) -> Attention:
+        """Who looks at whom in a text or a pair of texts; of a longer one, among its first ``MOST_DRAWN`` pieces.
+
+        The whole of the text is read, up to the positions of the model: only the picture is cut.
+        """
+        longest = self.config.max_position_embeddings
+        with self._lock:
+            packed, whole = self._pack(text, text_pair, longest)
+            pieces = [self._tokenizer.id_to_token(number) or "" for number in packed.input_ids[:MOST_DRAWN].tolist()]
+            moved = [part.to(self._device) for part in packed[:4]]
+            on_device = Packed(moved[0], moved[1], moved[2], moved[3], packed.max_seqlen)
+            with torch.inference_mode():
+                maps = [m[:, :MOST_DRAWN, :MOST_DRAWN].cpu().numpy() for m in attention_maps(self._encoder, on_device)]
+        notes = [f"The text has {whole:,} pieces; the model reads the first {longest:,}."] if whole > longest else []
+        if packed.max_seqlen > MOST_DRAWN:
+            notes.append(f"The picture shows the first {MOST_DRAWN} of {packed.max_seqlen:,} pieces.")
+        return Attention(pieces, packed.token_type_ids[:MOST_DRAWN].tolist(), maps, tuple(notes))
+
+    def vectors(self, texts: Sequence[str], tell: Callable[[int, int], None] | None = None) -> np.ndarray:
+        """One vector of length 1 for each text, (texts, D): the mean of those of its pieces in the last layer.
+
+        A longer text is read in windows.
+
+        Args:
+            texts: none of them empty.
+            tell: how many are done, of how many.
+        """
+        found = {text: vector for text in texts if (vector := self._vectors.get(text)) is not None}
+        new = [text for text in dict.fromkeys(texts) if text not in found]
+        for start in range(0, len(new), AT_ONCE):
+            part = new[start : start + AT_ONCE]
+            with self._lock:  # given back in between: others shall not wait for a long list
+                tokens = self._texts.encode([RowText(text, None, None, None) for text in part])
+                (rows,) = self._extractor.extract(tokens).values()
+                rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9)
+                if len(self._vectors) + len(part) > MOST_REMEMBERED:
+                    self._vectors = {}
+                self._vectors |= zip(part, rows, strict=True)
+            found |= zip(part, rows, strict=True)
+            if tell is not None:
+                tell(start + len(part), len(new))
+        return np.stack([found[text] for text in texts])
+
+    def unknown(self, *texts: str) -> tuple[str, ...]:
+        """A note where the vocabulary lacks what stands in the texts."""
+        unknown = self._tokenizer.token_to_id(UNK)
+        lost: list[str] = []
+        for text in texts:
+            encoding = self._tokenizer.encode(text[:10_000], add_special_tokens=False)
+            lost += [text[a:b] for n, (a, b) in zip(encoding.ids, encoding.offsets, strict=True) if n == unknown]
+        lost = [piece for piece in dict.fromkeys(lost) if piece not in SPECIAL_TOKENS]
+        if not lost:
+            return ()
+        more = f" and {len(lost) - 8} more" if len(lost) > 8 else ""
+        return (f"Not in the vocabulary, and read as {UNK}: {' '.join(lost[:8])}{more}",)
+
+    def knows(self, text: str) -> bool:
+        """Whether every piece of a text is in the vocabulary."""
+        unknown = self._tokenizer.token_to_id(UNK)
+        return unknown not in self._tokenizer.encode(text, add_special_tokens=False).ids
+
+    def _pack(self, text: str, text_pair: str | None, longest: int) -> tuple[Packed, int]:
+        """[CLS] A [SEP] or [CLS] A [SEP] B [SEP], cut to what the model reaches; and how long it was."""
+        parts = [text] if text_pair is None else [text, text_pair]
+        ids = [self._tokenizer.encode(part, add_special_tokens=False).ids for part in parts]
+        room = longest - 1 - len(ids)
+        whole = sum(map(len, ids)) + 1 + len(ids)
+        lengths = kept(len(ids[0]), len(ids[1]), room) if len(ids) == 2 else (min(len(ids[0]), room),)
+        cls, sep = (int(self._tokenizer.token_to_id(token) or 0) for token in (CLS, SEP))
+        sequence, segments = [cls], [0]
+        for segment, (numbers, length) in enumerate(zip(ids, lengths, strict=True)):
+            sequence += [*numbers[:length], sep]
+            segments += [segment] * (length + 1)
+        size = len(sequence)
+        bounds = torch.tensor([0, size], dtype=torch.int32)
+        return Packed(torch.tensor(sequence), torch.tensor(segments), torch.arange(size), bounds, size), whole
+
+
+def _encoder(pretrained: Pretrained) -> Encoder:
+    """The encoder on the very tensors that were read."""
+    own = {name.removeprefix("encoder."): x for name, x in pretrained.state.items() if name.startswith("encoder.")}
+    with torch.device("meta"):  # nothing is drawn only to be replaced
+        encoder = Encoder(pretrained.config)
+    encoder.load_state_dict(own, assign=True)
+    return encoder.eval().requires_grad_(False)
+
+
+def _sentence(note: str) -> str:
+    """'texts cut at 512 pieces' -> 'Longer than the model reads at once: the text is cut at 512 pieces.'"""
+    what, _, rest = note.partition(" ")
+    if rest.startswith("cut"):
+        return f"Longer than the model reads at once: the {what.removesuffix('s')} is {rest}."
+    return "Longer than the model reads at once: read in several windows."

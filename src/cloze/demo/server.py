@@ -1,0 +1,166 @@
+"""The page on this machine's own address, and nowhere else unless a host is given."""
+
+import contextlib
+import socket
+import sys
+import webbrowser
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from cloze.checkpoint.pretrained import read_pretrained
+from cloze.config.sections import Hardware
+from cloze.errors import InputError
+from cloze.hardware import check_hardware, set_up
+from cloze.tasks.inference import Inference
+
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+MOST_SENTENCES = 20_000
+
+POLICY = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data: blob:; font-src 'self' data:; worker-src 'self' blob:; connect-src 'self'; "
+    "object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
+)
+"""The browser itself refuses every address but this one; the library compiles its templates in the page."""
+
+
+def serve(config: Mapping[str, Any]) -> None:
+    """Serve the page until Ctrl-C.
+
+    Args:
+        config: the root of `conf/demo.yaml`, resolved and checked.
+
+    Raises:
+        InputError: for what only the model, the machine, the port or the file of sentences can show to be wrong.
+    """
+    hardware = Hardware(**config["hardware"])
+    _check(config, hardware)
+    sentences = read_sentences(config["sentences"])
+    with _listening(config["host"], config["port"]) as listener:
+        set_up(hardware)
+        pretrained = read_pretrained(Path(config["model"]["folder"]))
+        device = "cuda" if hardware.on_gpu else "cpu"
+        inference = Inference(device=device, precision=hardware.precision, max_tokens=hardware.micro_batch_tokens)
+        from cloze.demo.reader import Reader  # late: a folder that cannot be read is told sooner
+
+        reader = Reader(pretrained, inference, top_k=config["top_k"])
+        for task, reason in reader.off.items():
+            print(f"note: the tab for {task} is off: {reason}", file=sys.stderr)
+        if sentences:
+            from cloze.text.progress import ConsoleProgress
+
+            with ConsoleProgress() as progress:
+                reader.vectors(sentences, lambda done, total: progress("reading sentences", done, total))
+        from cloze.demo.page import build
+
+        _run(listener, lambda: build(reader, sentences, config["sentences"]), config)
+
+
+def _check(config: Mapping[str, Any], hardware: Hardware) -> None:
+    """What can be told before anything is read."""
+    if find_spec("nicegui") is None:
+        raise InputError("cloze-demo needs the package nicegui, which is not installed: pip install 'cloze[demo]'")
+    check_hardware(hardware)
+    if hardware.devices > 1 or hardware.num_nodes > 1:
+        raise InputError("hardware: the demo works on one device; set hardware.devices=1")
+    if hardware.precision != "32-true" and not hardware.precision.endswith("-mixed"):
+        raise InputError(f"hardware.precision={hardware.precision}: the demo knows 32-true, bf16-mixed and 16-mixed")
+    if config["model"].get("weights", "pretrained") != "pretrained" or "folder" not in config["model"]:
+        raise InputError("model: the demo needs a trained one; give model=FOLDER")
+    if config["top_k"] < 1:
+        raise InputError(f"top_k={config['top_k']}: must be at least 1")
+    if not 0 <= config["port"] <= 65535:
+        raise InputError(f"port={config['port']}: must be from 0, for any free one, to 65535")
+
+
+def read_sentences(path: str | None) -> list[str]:
+    """The lines of a file, without blank ones and what is said twice.
+
+    Raises:
+        InputError: it cannot be read, is empty, or has more than ``MOST_SENTENCES`` lines.
+    """
+    if path is None:
+        return []
+    try:
+        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise InputError(
+            f"sentences={path}: cannot be read ({reason}); give a text file, one sentence a line"
+        ) from error
+    found = list(dict.fromkeys(line.strip() for line in lines if line.strip()))
+    if not found:
+        raise InputError(f"sentences={path}: is empty; give a text file, one sentence a line")
+    if len(found) > MOST_SENTENCES:
+        raise InputError(
+            f"sentences={path}: has {len(found):,} sentences, but the page takes {MOST_SENTENCES:,}; take fewer "
+            "(cloze-features writes the vectors of any number)"
+        )
+    return found
+
+
+@contextlib.contextmanager
+def _listening(host: str, port: int) -> Iterator[socket.socket]:
+    """The port, taken before the model is read.
+
+    Raises:
+        InputError: another program has it, or there is no such host here.
+    """
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind)
+    except OSError as error:
+        raise InputError(f"host={host}: is no address of this machine ({error.strerror}); leave it out") from error
+    with listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # else a port stays taken after the end
+        try:
+            listener.bind(address)
+            listener.listen()
+        except OSError as error:
+            raise InputError(
+                f"port={port}: cannot be taken on {host} ({error.strerror}); give another one, or port=0 for any that "
+                "is free"
+            ) from error
+        yield listener
+
+
+def _run(listener: socket.socket, build: Callable[[], None], config: Mapping[str, Any]) -> None:
+    import uvicorn
+    from fastapi import FastAPI
+    from nicegui import ui
+
+    host, port = listener.getsockname()[:2]
+    shown = config["host"] if ":" not in config["host"] else f"[{config['host']}]"
+    url = f"http://{shown}:{port}"
+
+    @contextlib.asynccontextmanager
+    async def ready(_: FastAPI) -> Any:
+        print(f"The demo is at {url} (Ctrl-C ends it)", file=sys.stderr, flush=True)
+        if config["open"]:
+            webbrowser.open(url)
+        yield
+
+    app = FastAPI(lifespan=ready, docs_url=None, redoc_url=None, openapi_url=None)
+    guard(app, strict=host in LOOPBACK)
+    ui.page("/")(build)
+    ui.run_with(app, title="cloze demo", favicon="🧩", dark=None, tailwind=False, show_welcome_message=False)
+    settings = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2)
+    uvicorn.Server(settings).run(sockets=[listener])
+
+
+def guard(app: Any, *, strict: bool) -> None:
+    """Let the browser talk to this address alone; and, when `strict`, let nobody in who came by another name."""
+    from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+    if strict:  # a page of the web may give its own name this address ("DNS rebinding")
+        app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", "[::1]", "::1"])
+
+    @app.middleware("http")
+    async def with_policy(request: Any, call_next: Callable[[Any], Awaitable[Any]]) -> Any:
+        response = await call_next(request)
+        response.headers["Content-Security-Policy"] = POLICY
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        response.headers["Referrer-Policy"] = "no-referrer"
+        return response
