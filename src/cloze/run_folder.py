@@ -119,7 +119,7 @@ def differences_of_run(folder: Path, config: Mapping[str, Any]) -> list[str]:
     file = folder / CONFIG
     try:
         before = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (ValueError, yaml.YAMLError) as error:
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
         raise InputError(f"{file} cannot be read ({_first(error)}): choose another run=NAME") from error
     if not isinstance(before, dict):
         raise InputError(f"{file} holds no configuration: choose another run=NAME")

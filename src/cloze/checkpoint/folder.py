@@ -210,6 +210,9 @@ def _shape(settings: Mapping[str, Any], file: Path) -> BertConfig:
     fields = {field.name for field in dataclasses.fields(BertConfig)}
     if "vocab_size" not in settings:
         raise InputError(f"{file} describes no encoder: it has no vocab_size; put the config.json of a BERT there")
+    for name in fields & settings.keys():
+        if isinstance(settings[name], bool) or not isinstance(settings[name], int | float):
+            raise InputError(f"{file} describes no encoder: {name} is {settings[name]!r}, but must be a number")
     try:
         return BertConfig(**{name: value for name, value in settings.items() if name in fields})
     except (TypeError, ValueError) as error:

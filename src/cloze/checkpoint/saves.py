@@ -71,7 +71,7 @@ class Saves:
             return []
         try:
             return [Save(**entry) for entry in json.loads(file.read_text(encoding="utf-8"))]
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             raise InputError(
                 f"{file} is damaged ({error}): give the checkpoint to go on from, as resume={self.folder}/step-*.ckpt"
             ) from error

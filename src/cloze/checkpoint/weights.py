@@ -71,7 +71,7 @@ def read_json(file: Path) -> dict[str, Any]:
         raise _missing(file)
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise damaged(file, error) from error
     if not isinstance(content, dict):
         raise damaged(file, "no JSON object")

@@ -67,7 +67,7 @@ def make_trainer(
             use_distributed_sampler=False,
         )
     except (ValueError, ModuleNotFoundError, MisconfigurationException) as error:  # an accelerator, a strategy, ...
-        raise InputError(f"hardware: {str(error).partition('. It must')[0].partition(chr(10))[0]}") from error
+        raise InputError(f"hardware: {str(error).partition('. ')[0]}") from error
 
 
 def lasting(

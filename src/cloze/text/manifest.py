@@ -57,7 +57,7 @@ class Manifest:
             content = json.loads(path.read_text(encoding="utf-8"))
         except (FileNotFoundError, NotADirectoryError) as error:
             raise InputError(f"{folder}: not a prepared corpus (no {MANIFEST}); run cloze-prepare first") from error
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise InputError(f"{path}: cannot be read ({error}); prepare the corpus again") from error
         version = content.pop("format", None) if isinstance(content, dict) else None
         if version != FORMAT:

@@ -193,7 +193,7 @@ def load_tokenizer(folder: str | Path | RemotePath) -> Tokenizer:
         )
     try:
         settings = json.loads(config.read_text(encoding="utf-8")) if config.is_file() else {}
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{config} is damaged ({error}); copy the folder again") from error
     pieces = read_vocabulary(folder)
     return build_tokenizer(

@@ -16,6 +16,8 @@ MAGIC = (0xDB4775248B80FB57).to_bytes(8, "little")
 FOOTER, TRAILER = 48, 5  # bytes
 BLOCK_SIZE, RESTART_INTERVAL = 262_144, 16  # bytes, entries; TensorFlow's (core/lib/io/table_options.h)
 PLAIN, SNAPPY = 0, 1
+MOST_TIMES = 64
+"""All keys together as a multiple of the file."""
 
 
 class _Handle(NamedTuple):
@@ -42,7 +44,7 @@ def read_table(file: Path) -> dict[bytes, bytes]:
         _, at = _read_handle(footer, 0)  # of the block about blocks, which nobody fills
         index, _ = _read_handle(footer, at)
         entries: dict[bytes, bytes] = {}
-        last: bytes | None = None
+        last, held = None, 0
         for _, value in _entries(_block(data, index, file)):
             handle, _ = _read_handle(value, 0)
             for key, content in _entries(_block(data, handle, file)):
@@ -50,6 +52,8 @@ def read_table(file: Path) -> dict[bytes, bytes]:
                     raise ValueError(f"{_printable(key)} is out of order")
                 entries[key] = content
                 last = key
+                if (held := held + len(key)) > MOST_TIMES * len(data):  # keys share beginnings, but not so much
+                    raise ValueError("its keys are longer than any of a model")
     except ValueError as error:
         raise damaged(file, error) from error
     return entries

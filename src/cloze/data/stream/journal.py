@@ -13,6 +13,7 @@ from cloze.text.atomic import write_atomically
 from cloze.text.lock import lock_file
 from cloze.text.manifest import differences
 
+ANEW = "delete that folder, and the same command begins anew"
 PLAN, END, LOCK = "plan.json", "end.json", "lock"
 
 
@@ -48,7 +49,7 @@ class Unfinished:
         if not file.exists() or not self.has_begun:
             write_atomically(file, json.dumps(plan, indent=1, ensure_ascii=False).encode())
             return
-        before = json.loads(file.read_text(encoding="utf-8"))
+        before = _read(file, {})
         if changed := differences(before, json.loads(json.dumps(plan))):
             raise InputError(
                 f"{self.folder}: holds unfinished output of something else ({'; '.join(changed[:5])}); undo that "
@@ -59,7 +60,7 @@ class Unfinished:
         """The records of the parts that are whole, in their order."""
         found: list[dict[str, Any]] = []
         while (file := self._record(len(found))).exists():
-            found.append(json.loads(file.read_text(encoding="utf-8")))
+            found.append(_read(file, {}))
         return found
 
     def add(self, number: int, record: Mapping[str, Any]) -> None:
@@ -72,7 +73,7 @@ class Unfinished:
 
     def left_out(self) -> dict[str, int]:
         """Rows that were left out, once all parts are whole."""
-        found: dict[str, int] = json.loads((self.folder / END).read_text(encoding="utf-8"))["left_out"]
+        found: dict[str, int] = _read(self.folder / END, {"left_out": dict})["left_out"]
         return found
 
     def remove(self) -> None:
@@ -81,6 +82,21 @@ class Unfinished:
 
     def _record(self, number: int) -> Path:
         return self.folder / f"part-{number:05d}.json"
+
+
+def _read(file: Path, kinds: Mapping[str, type]) -> dict[str, Any]:
+    """A record.
+
+    Raises:
+        InputError: it is damaged.
+    """
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{file} is damaged ({error}); {ANEW}") from error
+    if not isinstance(found, dict) or not all(isinstance(found.get(key), kind) for key, kind in kinds.items()):
+        raise InputError(f"{file} is damaged; {ANEW}")
+    return found
 
 
 @contextmanager

@@ -134,15 +134,22 @@ class JsonLines:
         self.stream.truncate(self.bytes)
 
     def _go_on(self, command: dict[str, Any]) -> None:
-        written = json.loads(self.journal.read_bytes())
-        changed = [key for key, value in command.items() if written["command"].get(key) != value]
+        try:
+            written = json.loads(self.journal.read_bytes())
+            before, done, size = dict(written["command"]), int(written["rows"]), int(written["bytes"])
+            counts = Counter({str(name): int(count) for name, count in written["counts"].items()})
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
+            raise InputError(
+                f"{self.journal} is damaged; delete it and {self.partial.name}, and the same command begins anew"
+            ) from error
+        changed = [key for key, value in command.items() if before.get(key) != value]
         if changed:
             raise InputError(
                 f"{self.partial}: was begun with another {' and '.join(changed)}; give that command again to go on, or "
                 "delete the file and its .json to begin anew"
             )
-        if self.stream.tell() >= written["bytes"]:
-            self.done, self.bytes, self.counts = written["rows"], written["bytes"], Counter(written["counts"])
+        if 0 <= size <= self.stream.tell():
+            self.done, self.bytes, self.counts = done, size, counts
 
     def write(self, rows: Rows, done: int) -> None:
         """Add the lines, then say so in the journal.
