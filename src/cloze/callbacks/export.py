@@ -5,6 +5,7 @@ from pathlib import Path
 import lightning.pytorch as pl
 
 from cloze.checkpoint.folder import save_pretrained
+from cloze.model.sharding import whole
 from cloze.text.tokenizer import load_tokenizer
 
 
@@ -21,5 +22,6 @@ class ModelFolder(pl.Callback):
         self.tokenizer = Path(tokenizer)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        state = whole(pl_module.model.state_dict(), keep=trainer.is_global_zero)  # type: ignore[union-attr]
         if trainer.is_global_zero:
-            save_pretrained(pl_module.model, load_tokenizer(self.tokenizer), self.folder)  # type: ignore[arg-type]
+            save_pretrained(pl_module.model, load_tokenizer(self.tokenizer), self.folder, state)  # type: ignore[arg-type]

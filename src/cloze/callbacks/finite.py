@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from cloze.errors import InputError
+from cloze.model.sharding import local
 
 
 class FiniteLoss(pl.Callback):
@@ -42,7 +43,8 @@ class FiniteLoss(pl.Callback):
     ) -> None:
         self._stop_if_bad(trainer)
         # A finite loss may still have had an infinite gradient, which the next loss would show.
-        if not all(bool(parameter.isfinite().all()) for parameter in pl_module.parameters()):
+        finite = torch.stack([local(parameter).isfinite().all() for parameter in pl_module.parameters()]).all()
+        if not trainer.strategy.reduce(finite.int(), reduce_op="min"):  # each rank may hold a part of the model
             self._stop(trainer, trainer.global_step)
 
     def _stop_if_bad(self, trainer: pl.Trainer) -> None:

@@ -48,9 +48,13 @@ class SampleFillings(pl.Callback):
             self._samples = list(heldout_gaps(shards, tokenizer, self.heldout))
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if trainer.sanity_checking or not trainer.is_global_zero or not self._samples:
+        if trainer.sanity_checking or not self._samples:
             return
-        lines = [f"step {trainer.global_step}", *self.fillings(pl_module)]
+        with trainer.precision_plugin.forward_context():
+            fillings = self.fillings(pl_module)  # by all ranks: each may hold a part of the model
+        if not trainer.is_global_zero:
+            return
+        lines = [f"step {trainer.global_step}", *fillings]
         print("\n".join(lines), flush=True)
         self.file.parent.mkdir(parents=True, exist_ok=True)
         with self.file.open("a", encoding="utf-8") as file:

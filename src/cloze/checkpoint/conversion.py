@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal, NamedTuple
 
 from safetensors import SafetensorError
@@ -12,6 +13,7 @@ from cloze.checkpoint.google import write_google
 from cloze.checkpoint.names import DECODER, is_known
 from cloze.checkpoint.onnx import TOLERANCE, check_packages, difference, padded_model, write_onnx
 from cloze.checkpoint.pretrained import DESCRIPTION, HEAD, Pretrained, pretrained_of
+from cloze.checkpoint.training import write_model_folder
 from cloze.errors import InputError
 from cloze.text.atomic import whole_folder
 
@@ -38,7 +40,7 @@ def convert(source: Path | str, to: Path, target: Format = "hf") -> Conversion:
     """Write a model in another format, all of it or nothing.
 
     Args:
-        source: any that ``read_folder`` takes.
+        source: any that ``read_folder`` takes, or a checkpoint of a training, whatever it ran on.
         to: a folder that does not exist yet.
         target: its format. Parameters are written in fp32, which loses nothing.
 
@@ -49,6 +51,12 @@ def convert(source: Path | str, to: Path, target: Format = "hf") -> Conversion:
         raise InputError(f"to={to} exists already: give another folder, or remove it")
     if target == "onnx":
         check_packages("onnx", "onnxscript", "onnxruntime")
+    if Path(source).suffix == ".ckpt" and Path(source).is_file():
+        with TemporaryDirectory() as beside:
+            folder = Path(beside) / "model"
+            write_model_folder(Path(source), folder)
+            done = convert(folder, to, target)
+        return Conversion(done.read.replace(str(folder), str(source)), done.written)
     contents = read_folder(source)
     pretrained = pretrained_of(contents)
     kept = {name: tensor.float() for name, tensor in contents.theirs.items() if is_known(name)}

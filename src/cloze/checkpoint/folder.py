@@ -35,15 +35,18 @@ SUPPORTED = {
 """Settings of Hugging Face's BERT with the one value that this encoder knows; all but the first may be left out."""
 
 
-def save_pretrained(model: BertForPreTraining, tokenizer: Tokenizer, folder: Path) -> None:
+def save_pretrained(
+    model: BertForPreTraining, tokenizer: Tokenizer, folder: Path, state: Mapping[str, Tensor] | None = None
+) -> None:
     """Write the model folder of an encoder with both pre-training heads.
 
     Args:
         model: saved in fp32.
         tokenizer: saved with it.
         folder: replaced if it exists.
+        state: the parameters, where the model itself holds only a rank's part of them.
     """
-    theirs = to_hugging_face(portable(model.state_dict()))
+    theirs = to_hugging_face(portable(model.state_dict() if state is None else state))
     write_folder(folder, tokenizer, model.config, theirs, {"architectures": ["BertForPreTraining"]})
 
 

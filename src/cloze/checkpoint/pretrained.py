@@ -280,6 +280,7 @@ def save_task_model(
     labels: Sequence[str],
     problem_type: str | None = None,
     task_state: Mapping[str, float] | None = None,
+    state: Mapping[str, Tensor] | None = None,
 ) -> None:
     """Write the folder of a fine-tuned model, for ``AutoModelFor...``, ``pipeline`` and ``read_pretrained``.
 
@@ -294,8 +295,9 @@ def save_task_model(
         labels: the classes in the order of the outputs; none for a score, for answers and for choices.
         problem_type: Hugging Face's name of the kind of classification.
         task_state: what else the task has found.
+        state: the parameters, where the model itself holds only a rank's part of them.
     """
-    state = portable(model.state_dict())
+    state = portable(model.state_dict() if state is None else state)
     settings: dict[str, Any] = {"classifier_dropout": model.adaptation.classifier_dropout}
     if task_state:
         settings[TASK_STATE] = dict(task_state)

@@ -17,9 +17,12 @@ from cloze.config.construct import build
 from cloze.config.sections import TaskTraining
 from cloze.errors import InputError
 from cloze.hardware import check_hardware, set_up
+from cloze.launch.ranks import begin_ranks
+from cloze.launch.strategy import check_optimizer
 from cloze.launch.task import Job, TaskSetup, set_up_task
 from cloze.launch.trainer import accumulate, lasting, make_trainer, steps_in
 from cloze.loggers import MetricsFile
+from cloze.model.sharding import load_whole, whole
 from cloze.report.results import RESULTS, Results, read_results, write_results
 from cloze.report.split import write_report
 from cloze.run_folder import CHECKPOINTS, MODEL, checkpoint_to_resume, differences_of_run, write_config
@@ -41,6 +44,8 @@ def finetune(config: Mapping[str, Any]) -> None:
     """
     job = Job.of(config)
     check_hardware(job.hardware)
+    check_optimizer(config["optimizer"], job.hardware)
+    begin_ranks(job.hardware)
     set_up(job.hardware)
     if job.stage != "train":
         results, baseline = _apply(job), None
@@ -74,6 +79,7 @@ def _train(job: Job) -> Results:
         write_config(job.folder, job.config)
     trainer.fit(setup.module, datamodule=setup.data, ckpt_path=checkpoint, weights_only=True)
     _take_best(setup.module, trainer)
+    state = whole(setup.module.model.state_dict(), keep=trainer.is_global_zero)
     if trainer.is_global_zero:
         save_task_model(
             setup.module.model,
@@ -83,6 +89,7 @@ def _train(job: Job) -> Results:
             labels=setup.labels,
             problem_type=setup.module.problem_type,
             task_state=setup.module.get_extra_state(),
+            state=state,
         )
     results = _evaluate(job, setup, trainer)
     if trainer.is_global_zero:
@@ -140,7 +147,7 @@ def _take_best(module: FineTuning[Any], trainer: pl.Trainer) -> None:
     trainer.strategy.barrier()  # until rank zero has written it
     if (best := checkpoints.saves.best()) is not None:
         state = torch.load(best, map_location="cpu", mmap=True, weights_only=True)
-        module.load_state_dict(state["state_dict"])
+        load_whole(module, state["state_dict"])
 
 
 def _evaluate(job: Job, setup: TaskSetup, trainer: pl.Trainer) -> Results:

@@ -19,6 +19,8 @@ from cloze.data.pretraining import PretrainingData
 from cloze.errors import InputError
 from cloze.hardware import check_attention_dropout, check_hardware, set_up
 from cloze.launch.continuation import Beginning, beginning
+from cloze.launch.ranks import begin_ranks
+from cloze.launch.strategy import check_optimizer, compile_encoder
 from cloze.launch.trainer import accumulate, lasting, make_optimizer, make_trainer, steps_in, weight_decay
 from cloze.loggers import MetricsFile
 from cloze.model.heads import BertForPreTraining
@@ -42,6 +44,8 @@ def pretrain(config: Mapping[str, Any]) -> None:
     training, hardware = Training(**config["trainer"]), Hardware(**config["hardware"])
     folder = Path(config["folder"])
     check_hardware(hardware)
+    check_optimizer(config["optimizer"], hardware)
+    begin_ranks(hardware)
     checkpoint = checkpoint_to_resume(folder, config, config["resume"])
     start = beginning(config, folder, resumed=checkpoint is not None)
     schedule = build(config, "schedule")
@@ -130,8 +134,7 @@ def _model(
     model = start.model(data) if start is not None else BertForPreTraining(shape)
     model.encoder.gradient_checkpointing = hardware.gradient_checkpointing
     if hardware.compile:
-        # In place: the names in the state stay as they are.
-        model.encoder.compile(dynamic=not hardware.static_shapes)
+        compile_encoder(model.encoder, hardware, dynamic=not hardware.static_shapes)
     return model
 
 

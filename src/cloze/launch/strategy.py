@@ -1,14 +1,125 @@
 """How the processes of a run work together, as a strategy of Lightning."""
 
+from collections.abc import Mapping
 from datetime import timedelta
+from typing import Any
 
-from lightning.pytorch.strategies import DDPStrategy, Strategy
+import torch
+from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy, ParallelStrategy, Strategy
+from torch.optim import Optimizer
 
 from cloze.config.sections import Hardware
+from cloze.errors import InputError
+from cloze.model.encoder import Encoder
+from cloze.model.sharding import cut_like, load_whole, whole
+
+WHOLE_PARAMETERS = ("Lamb", "StableAdamW")
+"""Optimizers whose implementation cannot work on parameters that are cut."""
 
 
 def make_strategy(hardware: Hardware) -> str | Strategy:
     """The strategy; with a limit to how long a process waits for the others."""
+    timeout = timedelta(seconds=hardware.collective_timeout)
     if hardware.strategy == "ddp":
-        return DDPStrategy(timeout=timedelta(seconds=hardware.collective_timeout))
+        return DDPStrategy(timeout=timeout)
+    if hardware.strategy == "fsdp":
+        return FullySharded(timeout=timeout)
     return hardware.strategy
+
+
+def check_optimizer(optimizer: Mapping[str, Any], hardware: Hardware) -> None:
+    """Compare the node of an optimizer with the strategy.
+
+    Raises:
+        InputError: it looks at whole parameters, of which each rank has only a part.
+    """
+    name = optimizer["_target_"].rpartition(".")[2]
+    if hardware.strategy == "fsdp" and name in WHOLE_PARAMETERS:
+        raise InputError(
+            f"{name} scales each step by the norm of a whole parameter, but hardware.strategy=fsdp leaves each rank a "
+            "part of it: take hardware=ddp, or optimizer=adamw or muon"
+        )
+
+
+def compile_encoder(encoder: Encoder, hardware: Hardware, *, dynamic: bool) -> None:
+    """Compile an encoder in place, so that the names in its state stay as they are.
+
+    Args:
+        encoder: before its parameters are cut.
+        hardware: under FSDP each block is compiled by itself, since its parameters come and go around it.
+        dynamic: whether shapes change.
+    """
+    if hardware.strategy != "fsdp":
+        encoder.compile(dynamic=dynamic)
+        return
+    for block in encoder.blocks:  # the method alone: what gathers and cuts parameters stays outside
+        block.forward = torch.compile(block.forward, dynamic=dynamic)
+
+
+class FullySharded(ModelParallelStrategy):
+    """FSDP2 over all ranks, with the checkpoints of any other strategy.
+
+    The modules cut themselves in ``configure_model``. A checkpoint holds whole tensors, and the state of the optimizer
+    as its own ``state_dict`` has it: so it is the same file as under DDP or in one process, any of which goes on from
+    it. Lightning's own way assembles by the names of parameters, reads the file past our plug-in, and knows no
+    optimizer made of two.
+    """
+
+    def __init__(self, *, timeout: timedelta) -> None:
+        super().__init__(tensor_parallel_size=1, save_distributed_checkpoint=False, timeout=timeout)
+
+    def setup_environment(self) -> None:
+        """The processes meet; all of them share the parameters."""
+        self._data_parallel_size = self.num_nodes * self.num_processes
+        super().setup_environment()
+
+    @property
+    def restore_checkpoint_after_setup(self) -> bool:
+        """As under DDP: callbacks have their state before training is set up."""
+        return False
+
+    @property
+    def lightning_restore_optimizer(self) -> bool:
+        """By ``load_optimizer_state_dict``."""
+        return True
+
+    def lightning_module_state_dict(self) -> dict[str, Any]:
+        """The whole module on rank zero, nothing on the others."""
+        assert self.lightning_module is not None
+        return whole(self.lightning_module.state_dict(), keep=self.is_global_zero)  # type: ignore[no-any-return]
+
+    def optimizer_state(self, optimizer: Optimizer) -> dict[str, Any]:
+        """The whole state on rank zero, nothing on the others."""
+        return whole(optimizer.state_dict(), keep=self.is_global_zero)  # type: ignore[no-any-return]
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], filepath: Any, storage_options: Any = None) -> None:
+        """Rank zero writes."""
+        ParallelStrategy.save_checkpoint(self, checkpoint, filepath, storage_options)
+
+    def load_checkpoint(self, checkpoint_path: Any, weights_only: bool | None = None) -> dict[str, Any]:
+        """Every rank maps the file into its memory, and will read of it what it needs."""
+        return ParallelStrategy.load_checkpoint(self, checkpoint_path, weights_only)
+
+    def load_model_state_dict(self, checkpoint: Mapping[str, Any], strict: bool = True) -> None:
+        """Each rank its part."""
+        assert self.lightning_module is not None
+        load_whole(self.lightning_module, checkpoint["state_dict"])
+
+    def load_optimizer_state_dict(self, checkpoint: Mapping[str, Any]) -> None:
+        """Each rank its part."""
+        for optimizer, state in zip(self.optimizers, checkpoint["optimizer_states"], strict=True):
+            optimizer.load_state_dict(_cut(state, optimizer))
+
+
+def _cut(state: dict[str, Any], optimizer: Any) -> dict[str, Any]:
+    """The state of an optimizer over parameters that are cut, from that over whole ones."""
+    if "parts" in state:  # of an optimizer made of several
+        return {"parts": [_cut(part, own) for part, own in zip(state["parts"], optimizer.parts, strict=True)]}
+    numbers = (number for group in state["param_groups"] for number in group["params"])
+    parameters = (parameter for group in optimizer.param_groups for parameter in group["params"])
+    by_number = dict(zip(numbers, parameters, strict=True))
+    cut = {
+        number: {name: cut_like(value, by_number[number]) for name, value in values.items()}
+        for number, values in state["state"].items()
+    }
+    return {**state, "state": cut}

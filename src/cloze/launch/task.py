@@ -21,6 +21,7 @@ from cloze.data.downstream.module import TaskData
 from cloze.data.loader import ENDLESS
 from cloze.errors import InputError
 from cloze.hardware import check_attention_dropout
+from cloze.launch.strategy import compile_encoder
 from cloze.launch.trainer import make_optimizer, weight_decay
 from cloze.model.adaptation import Adaptation
 from cloze.model.config import BertConfig
@@ -198,7 +199,7 @@ def _module(job: Job, pretrained: Pretrained, labels: Sequence[str], length: Len
     model = task_model(target.architecture, pretrained, labels=labels, adaptation=adaptation, problem_type=problem_type)
     model.encoder.gradient_checkpointing = job.hardware.gradient_checkpointing
     if job.hardware.compile:
-        model.encoder.compile(dynamic=True)  # in place: the names in the state stay as they are
+        compile_encoder(model.encoder, job.hardware, dynamic=True)
     module: FineTuning[Any] = build(
         config["task"],
         "module",

@@ -14,6 +14,7 @@ from cloze.batch import IGNORED_LABEL, Packed, PretrainingBatch
 from cloze.model.config import BertConfig
 from cloze.model.encoder import Encoder
 from cloze.model.loss import CrossEntropy, linear_cross_entropy
+from cloze.model.norm import LayerNorm
 
 
 class MaskedLMHead(nn.Module):
@@ -22,7 +23,7 @@ class MaskedLMHead(nn.Module):
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
         self.dense = nn.Linear(config.hidden_size, config.hidden_size)
-        self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.norm = LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.decoder_bias = nn.Parameter(torch.zeros(config.vocab_size))
 
     def forward(self, hidden: Tensor) -> Tensor:

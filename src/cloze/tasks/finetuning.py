@@ -15,9 +15,11 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from cloze.batch import TaskBatch
+from cloze.checkpoint import training
 from cloze.data.downstream.examples import Example
 from cloze.data.downstream.items import Item
 from cloze.data.downstream.module import Split, TaskData
+from cloze.model.sharding import shard
 from cloze.model.task_heads import TaskModel
 from cloze.optim.clipping import clip_gradients
 from cloze.optim.groups import parameter_groups
@@ -107,6 +109,11 @@ class FineTuning(LightningModule, ABC, Generic[E]):
     def set_extra_state(self, state: dict[str, float]) -> None:
         """Take over what `get_extra_state` has told."""
 
+    def configure_model(self) -> None:
+        """Under FSDP2, which alone has a mesh of devices: cut the parameters."""
+        if self.device_mesh is not None:
+            shard(self.model, self.device_mesh["data_parallel"], bf16=self.trainer.precision == "bf16-mixed")
+
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """The optimizer over groups of parameters, and the schedule as a function of the step."""
         recipe = self.recipe
@@ -145,8 +152,15 @@ class FineTuning(LightningModule, ABC, Generic[E]):
         return {} if sums is None else {"train/loss": sums[0] / max(1.0, sums[1]), **self.since_last_row.optimizer}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """The next row of a resumed run shall be the same."""
+        """The next row of a resumed run shall be the same; and what makes a model folder of a checkpoint."""
         checkpoint["since_last_row"] = self.since_last_row.state(self.trainer)
+        checkpoint[training.KEY] = training.description(
+            self.model,
+            self.trainer.datamodule.tokenizer,  # type: ignore[attr-defined]
+            architecture=self.architecture,
+            labels=self.labels,
+            problem_type=self.problem_type,
+        )
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on with the sums."""

@@ -11,7 +11,9 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from cloze.batch import IGNORED_LABEL, PretrainingBatch
+from cloze.checkpoint import training
 from cloze.model.heads import BertForPreTraining
+from cloze.model.sharding import shard
 from cloze.optim.clipping import clip_gradients
 from cloze.optim.groups import parameter_groups
 from cloze.optim.schedules import Schedule
@@ -55,6 +57,11 @@ class Pretraining(LightningModule):
         self.weight_decay = weight_decay
         self.since_last_row = SinceLastRow(log_every)
         self._heldout: Tensor | None = None  # sums over the held-out split
+
+    def configure_model(self) -> None:
+        """Under FSDP2, which alone has a mesh of devices: cut the parameters."""
+        if self.device_mesh is not None:
+            shard(self.model, self.device_mesh["data_parallel"], bf16=self.trainer.precision == "bf16-mixed")
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """The optimizer over decaying and other parameters, and the schedule as a function of the step."""
@@ -107,8 +114,10 @@ class Pretraining(LightningModule):
         return {} if sums is None else {**_means(sums, "train"), **self.since_last_row.optimizer}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """The next row of a resumed run shall be the same."""
+        """The next row of a resumed run shall be the same; and what makes a model folder of a checkpoint."""
         checkpoint["since_last_row"] = self.since_last_row.state(self.trainer)
+        tokenizer = self.trainer.datamodule.tokenizer  # type: ignore[attr-defined]
+        checkpoint[training.KEY] = training.description(self.model, tokenizer, architecture="BertForPreTraining")
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on with the sums."""

@@ -79,7 +79,10 @@ class TaskLoader:
 
 
 class EvaluationLoader:
-    """Every item of a split once, longest first; each rank has every so many batches of them."""
+    """Every item of a split, longest first; each rank has every so many batches of them.
+
+    All ranks have as many, since under FSDP each needs the others to compute one: the last may be a filler.
+    """
 
     def __init__(
         self, items: Sequence[Item], *, max_tokens: int, rank: int = 0, ranks: int = 1, frozen: FrozenRows | None = None
@@ -88,6 +91,8 @@ class EvaluationLoader:
         self.frozen = frozen
         batches = evaluation_batches(np.array([item.num_tokens for item in items]), max_tokens)
         self.batches = batches[rank::ranks]
+        if rank >= len(batches) % ranks > 0:
+            self.batches = [*self.batches, np.empty(0, np.int64)]
 
     def __len__(self) -> int:
         return len(self.batches)

@@ -44,6 +44,7 @@ class TaskData(LightningDataModule, Generic[E]):
     Attributes:
         examples: of each split that has been read.
         splits: of each split that has been encoded.
+        tokenizer: that the splits were encoded with.
         frozen: for each split, where the vectors of a frozen encoder come from; none trains through the encoder.
     """
 
@@ -82,6 +83,7 @@ class TaskData(LightningDataModule, Generic[E]):
         self.training_batches = 1
         self.examples: dict[str, Sequence[E]] = {}
         self.splits: dict[str, Split[E]] = {}
+        self.tokenizer: Tokenizer | None = None
         self.frozen: Mapping[str, FrozenRows] = {}
 
     def read(self, splits: Sequence[str]) -> None:
@@ -103,6 +105,7 @@ class TaskData(LightningDataModule, Generic[E]):
         Raises:
             InputError: a label that is not among `labels`, or an example that cannot be shown to the model.
         """
+        self.tokenizer = tokenizer
         for split, examples in self.examples.items():
             items = self.features.items(examples, tokenizer, labels)
             if not items:

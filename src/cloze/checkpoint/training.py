@@ -1,0 +1,101 @@
+"""From a checkpoint of training, of any number of ranks, to a model folder.
+
+A checkpoint holds, beside the state of training, what the model folder says beyond the weights: so it becomes one
+wherever it lies, with nothing of its run beside it.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer
+
+from cloze.checkpoint.folder import save_pretrained
+from cloze.checkpoint.pretrained import FIXED_OUTPUTS, save_task_model
+from cloze.errors import InputError
+from cloze.model.adaptation import Adaptation
+from cloze.model.config import BertConfig
+from cloze.model.heads import BertForPreTraining
+from cloze.model.task_heads import ARCHITECTURES, TaskModel
+
+KEY = "model_folder"
+"""In a checkpoint, of the description."""
+PREFIX = "model."
+"""Of the model's parameters, in the state of a LightningModule."""
+
+
+def description(
+    model: BertForPreTraining | TaskModel,
+    tokenizer: Tokenizer,
+    *,
+    architecture: str,
+    labels: Sequence[str] = (),
+    problem_type: str | None = None,
+) -> dict[str, Any]:
+    """What a checkpoint has to say of its model: strings, numbers, and containers of them.
+
+    Args:
+        model: its shape, and for a task its adaptation.
+        tokenizer: that it is trained with.
+        architecture: Hugging Face's class.
+        labels: of a task, in the order of the outputs.
+        problem_type: Hugging Face's name of the kind of classification.
+    """
+    adaptation = dataclasses.asdict(model.adaptation) if isinstance(model, TaskModel) else None
+    return {
+        "architecture": architecture,
+        "config": dataclasses.asdict(model.config),
+        "tokenizer": tokenizer.to_str(),
+        "labels": list(labels),
+        "problem_type": problem_type,
+        "adaptation": adaptation,
+    }
+
+
+def write_model_folder(checkpoint: Path, folder: Path) -> None:
+    """Write the model folder of a checkpoint, as the end of training would.
+
+    Args:
+        checkpoint: a file ``step-*.ckpt``; no code in it is run.
+        folder: replaced if it exists.
+
+    Raises:
+        InputError: it is damaged, or no checkpoint of a training.
+    """
+    try:
+        content = torch.load(checkpoint, map_location="cpu", mmap=True, weights_only=True)
+    except Exception as error:  # damage makes torch's reader of pickles raise nearly anything
+        reason = str(error).strip().partition("\n")[0]
+        raise InputError(f"{checkpoint} cannot be read ({reason}): give another checkpoint of the run") from error
+    if not isinstance(content, dict) or not {KEY, "state_dict"} <= {*content}:
+        raise InputError(f"{checkpoint} is no checkpoint that train.py or finetune.py has saved: it describes no model")
+    try:
+        _write(content[KEY], content["state_dict"], folder)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise InputError(f"{checkpoint}: its model is not the one that it describes ({reason})") from error
+
+
+def _write(described: Mapping[str, Any], state: Mapping[str, Any], folder: Path) -> None:
+    config, tokenizer = BertConfig(**described["config"]), Tokenizer.from_str(described["tokenizer"])
+    own = {name.removeprefix(PREFIX): tensor for name, tensor in state.items() if name.startswith(PREFIX)}
+    if described["adaptation"] is None:
+        model = BertForPreTraining(config)
+        model.load_state_dict(own)
+        save_pretrained(model, tokenizer, folder)
+        return
+    architecture, labels = described["architecture"], described["labels"]
+    outputs = FIXED_OUTPUTS.get(architecture, max(1, len(labels)))
+    task = ARCHITECTURES[architecture](config, outputs, Adaptation(**described["adaptation"]))
+    task.load_state_dict(own)
+    save_task_model(
+        task,
+        tokenizer,
+        folder,
+        architecture=architecture,
+        labels=labels,
+        problem_type=described["problem_type"],
+        task_state=state.get("_extra_state"),
+    )
