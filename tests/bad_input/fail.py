@@ -28,9 +28,9 @@ class Fail(pl.Callback):
         if self.when == "samples":
             self._limit(trainer, 10)
 
-    def on_train_end(self, trainer: pl.Trainer, *_: Any) -> None:
+    def on_validation_end(self, trainer: pl.Trainer, *_: Any) -> None:
         if self.when == "model":
-            self._limit(trainer, 1000)
+            self._limit(trainer, 5000)
 
     def _limit(self, trainer: pl.Trainer, size: int) -> None:
         assert trainer.checkpoint_callback is not None

@@ -7,7 +7,6 @@ A process of its own, so that memory can be bounded for all that allocates, Arro
 
 import faulthandler
 import json
-import resource
 import shutil
 import sys
 import tempfile
@@ -22,7 +21,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 from hypothesis import HealthCheck, Phase, given, settings
-from hypothesis import strategies as st
 
 from cloze.checkpoint.folder import read_folder, save_pretrained
 from cloze.checkpoint.google import write_google
@@ -37,6 +35,7 @@ from cloze.model.heads import BertForPreTraining
 from cloze.text.manifest import Manifest
 from cloze.text.shards import read_shard, write_shard
 from cloze.text.tokenizer import SPECIAL_TOKENS, build_tokenizer, load_tokenizer, save_tokenizer, vocabulary
+from tests.fuzz.damage import bound_memory, damages, unbound_memory
 
 SECONDS = 10
 """Of an example, on a machine that does other things, too."""
@@ -246,47 +245,11 @@ READERS = {
     "csv": Reader(_input(".csv"), _use_input(".csv")),
 }
 
-EXTREMES = [
-    b"[" * 2000,
-    b"\xff" * 8,
-    b"\x00" * 8,
-    b"\x7f" + b"\xff" * 7,
-    b"\xff\xff\xff\x7f",
-    b"9" * 400,
-    b'{"a":',
-    b"\n",
-]
-
-
-@st.composite
-def damages(draw: st.DrawFn, content: bytes) -> bytes:
-    """The content cut off, with bytes changed, with others in between, or with a stretch of it elsewhere."""
-    data = bytearray(content)
-    for _ in range(draw(st.integers(1, 3))):
-        at = draw(st.integers(0, max(0, len(data) - 1)))
-        kind = draw(st.sampled_from(["flip", "flip", "cut", "overwrite", "splice", "move", "drop"]))
-        if kind == "flip" and data:
-            data[at] ^= draw(st.integers(1, 255))
-        elif kind == "cut":
-            del data[at:]
-        elif kind == "overwrite":
-            new = draw(st.sampled_from(EXTREMES))
-            data[at : at + len(new)] = new
-        elif kind == "splice":
-            data[at:at] = draw(st.one_of(st.binary(max_size=40), st.sampled_from(EXTREMES)))
-        else:
-            stretch = data[at : at + draw(st.integers(1, 200))]
-            del data[at : at + len(stretch)]
-            if kind == "move":
-                place = draw(st.integers(0, len(data)))
-                data[place:place] = stretch
-    return bytes(data)
-
 
 def fuzz(reader: Reader, examples: int) -> dict[str, int]:
     """Read damaged files; returns how many were read and how many refused."""
     counts = {"read": 0, "refused": 0}
-    _unbound_memory()
+    unbound_memory()
     with tempfile.TemporaryDirectory() as home:
         good = Path(home, "good")
         good.mkdir()
@@ -296,7 +259,7 @@ def fuzz(reader: Reader, examples: int) -> dict[str, int]:
         shutil.rmtree(good)
         good.mkdir()
         reader.make(good)
-        _bound_memory()
+        bound_memory(FLOOR)
 
         @settings(max_examples=examples, deadline=None, database=None, derandomize=True, phases=[Phase.generate],
                   suppress_health_check=list(HealthCheck))  # fmt: skip
@@ -323,25 +286,13 @@ def fuzz(reader: Reader, examples: int) -> dict[str, int]:
     return counts
 
 
-def _bound_memory() -> None:
-    """All that the process may map: what it has now, and a little more."""
-    pages = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[0])
-    limit = pages * resource.getpagesize() + FLOOR
-    resource.setrlimit(resource.RLIMIT_AS, (limit, resource.getrlimit(resource.RLIMIT_AS)[1]))
-
-
-def _unbound_memory() -> None:
-    most = resource.getrlimit(resource.RLIMIT_AS)[1]
-    resource.setrlimit(resource.RLIMIT_AS, (most, most))
-
-
 def main(names: list[str], examples: int) -> None:
     """A line for each reader, with what went wrong if anything did."""
     for name in names:
         try:
             found: dict[str, Any] = dict(fuzz(READERS[name], examples))
         except Exception:
-            _unbound_memory()
+            unbound_memory()
             found = {"failed": traceback.format_exc()}
         print(json.dumps({"reader": name, **found}), flush=True)
 
