@@ -203,7 +203,8 @@ def _revision() -> str:
     repository = Path(__file__).resolve().parents[2]
     if not (repository / ".git").exists():
         return "installed"
-    command = ["git", "-C", str(repository), "describe", "--always", "--dirty", "--abbrev=12"]
+    # Without its optional locks: killed while it refreshes the index, git would leave a lock behind.
+    command = ["git", "--no-optional-locks", "-C", str(repository), "describe", "--always", "--dirty", "--abbrev=12"]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
