@@ -1,6 +1,7 @@
 """`cloze-demo`: a model in the browser."""
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,13 +24,26 @@ class Demo:
 
 def main() -> int:
     """Serve as the command line says, until Ctrl-C; returns the exit status."""
-    return command.run(_serve, name="demo", schema=Demo, interrupted="the demo has ended")
+    sentences, sys.argv[1:] = own_words(sys.argv[1:])
+
+    def serve(config: dict[str, Any]) -> None:
+        from cloze.demo import server  # late: this imports torch
+
+        server.serve({**config, "sentences": sentences or config["sentences"]})
+
+    return command.run(serve, name="demo", schema=Demo, interrupted="the demo has ended")
 
 
-def _serve(config: dict[str, Any]) -> None:
-    from cloze.demo.server import serve  # late: this imports torch
-
-    serve(config)
+def own_words(words: Sequence[str]) -> tuple[str | None, list[str]]:
+    """The last value of `sentences`, which Hydra would take for a group of `conf/`; and the other words."""
+    values, others = [], []
+    for word in words:
+        key, sign, value = word.lstrip("+").partition("=")
+        if sign and key == "sentences":
+            values.append(value)
+        else:
+            others.append(word)
+    return (values[-1] if values and values[-1] not in ("", "null") else None), others
 
 
 if __name__ == "__main__":

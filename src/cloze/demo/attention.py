@@ -69,7 +69,7 @@ class AttentionTab:
 
     def draw(self) -> None:
         """Draw another layer or head of the same text."""
-        if self.found is None:
+        if self.found is None or self.chart.is_deleted:  # nothing to draw yet, or a hint in its place
             return
         options = _options(self.found.pieces, self._weights())
         self.chart.options["series"] = options["series"]

@@ -4,7 +4,7 @@ import contextlib
 import socket
 import sys
 import webbrowser
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -128,39 +128,51 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
 
 def _run(listener: socket.socket, build: Callable[[], None], config: Mapping[str, Any]) -> None:
     import uvicorn
-    from fastapi import FastAPI
-    from nicegui import ui
 
     host, port = listener.getsockname()[:2]
     shown = config["host"] if ":" not in config["host"] else f"[{config['host']}]"
     url = f"http://{shown}:{port}"
 
-    @contextlib.asynccontextmanager
-    async def ready(_: FastAPI) -> Any:
+    def ready() -> None:
         print(f"The demo is at {url} (Ctrl-C ends it)", file=sys.stderr, flush=True)
         if config["open"]:
             webbrowser.open(url)
-        yield
 
-    app = FastAPI(lifespan=ready, docs_url=None, redoc_url=None, openapi_url=None)
-    guard(app, strict=host in LOOPBACK)
-    ui.page("/")(build)
-    ui.run_with(app, title="cloze demo", favicon="🧩", dark=None, tailwind=False, show_welcome_message=False)
+    app = application({"/": build}, ready, is_private=host in LOOPBACK)
     settings = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2)
     uvicorn.Server(settings).run(sockets=[listener])
 
 
-def guard(app: Any, *, strict: bool) -> None:
-    """Let the browser talk to this address alone; and, when `strict`, let nobody in who came by another name."""
+def application(pages: Mapping[str, Callable[[], None]], ready: Callable[[], None], *, is_private: bool) -> Any:
+    """What uvicorn serves; once in a process, for the library keeps its pages there.
+
+    Args:
+        pages: by their paths what draws them.
+        ready: called when they can be visited.
+        is_private: nobody is let in who came by another name than this machine's own.
+    """
+    from fastapi import FastAPI
+    from nicegui import ui
     from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-    if strict:  # a page of the web may give its own name this address ("DNS rebinding")
-        app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", "[::1]", "::1"])
+    @contextlib.asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        ready()
+        yield
+
+    app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
 
     @app.middleware("http")
-    async def with_policy(request: Any, call_next: Callable[[Any], Awaitable[Any]]) -> Any:
+    async def guarded(request: Any, call_next: Callable[[Any], Awaitable[Any]]) -> Any:
         response = await call_next(request)
         response.headers["Content-Security-Policy"] = POLICY
         response.headers["X-Content-Type-Options"] = "nosniff"
         response.headers["Referrer-Policy"] = "no-referrer"
         return response
+
+    if is_private:  # a page of the web may give its own name this address ("DNS rebinding")
+        app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", "[::1]"])
+    for path, build in pages.items():
+        ui.page(path)(build)
+    ui.run_with(app, title="cloze demo", favicon="🧩", dark=None, tailwind=False, show_welcome_message=False)
+    return app
