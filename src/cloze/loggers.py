@@ -2,6 +2,7 @@
 
 import csv
 import os
+import sys
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 
+from cloze.confidential import masked_text
 from cloze.errors import InputError
 
 
@@ -127,6 +129,8 @@ def wandb_logger(
         offline = not _has_wandb_key()
     identity = "-".join(Path(folder).parts[1:] or [name])
     try:
+        import wandb
+
         return WandbLogger(
             name=name,
             id=identity,
@@ -136,9 +140,16 @@ def wandb_logger(
             entity=entity,
             group=group,
             tags=tags,
+            # Their record of the machine holds the command, word by word.
+            settings=wandb.Settings(x_disable_meta=True) if _command_has_secrets() else None,
         )
     except ModuleNotFoundError as error:
         raise InputError("logger=wandb needs the package wandb: pip install wandb, or take logger=csv") from error
+
+
+def _command_has_secrets() -> bool:
+    words = sys.argv[1:]
+    return [masked_text(word) for word in words] != words
 
 
 def _has_wandb_key() -> bool:

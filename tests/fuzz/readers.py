@@ -259,7 +259,6 @@ def fuzz(reader: Reader, examples: int) -> dict[str, int]:
         shutil.rmtree(good)
         good.mkdir()
         reader.make(good)
-        bound_memory(FLOOR)
 
         @settings(max_examples=examples, deadline=None, database=None, derandomize=True, phases=[Phase.generate],
                   suppress_health_check=list(HealthCheck))  # fmt: skip
@@ -270,12 +269,14 @@ def fuzz(reader: Reader, examples: int) -> dict[str, int]:
             shutil.copytree(good, folder)
             (folder / damaged).write_bytes(data)
             tracemalloc.start()
+            bound_memory(FLOOR)
             try:
                 reader.read(folder)
                 counts["read"] += 1
             except InputError:
                 counts["refused"] += 1
             finally:
+                unbound_memory()
                 peak = tracemalloc.get_traced_memory()[1]
                 tracemalloc.stop()
                 faulthandler.cancel_dump_traceback_later()
