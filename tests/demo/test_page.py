@@ -58,7 +58,7 @@ def test_a_pretrained_model(visitor: Visitor, model: Path, tmp_path: Path) -> No
     with subprocess.Popen(command, cwd=tmp_path, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True) as process:
         try:
             assert process.stderr is not None
-            told = []
+            told: list[str] = []
             while "The demo is at " not in (line := process.stderr.readline()):
                 assert line, told
                 told.append(line)
@@ -91,7 +91,7 @@ def fill_in(visitor: Visitor, reader: Reader) -> None:
     visitor.until(visitor.bars)
     for text in ("the cat [MASK] on the [MASK].", f"{INJECTION} [MASK]", "北京 [MASK] 😀", f"{LONG}[MASK] {LONG}"):
         visitor.write(0, text)
-        visitor.until(lambda text=text: visitor.bars() == says(text))
+        visitor.until(lambda text: visitor.bars() == says(text), text)
         shown = visitor.text(".running")
         assert "".join(text.split("[MASK]")[0].split()) in "".join(shown.split())
     assert "the text is cut at 64 pieces" in visitor.text(".note")
@@ -220,7 +220,7 @@ def classes(visitor: Visitor, kind: str) -> None:
     for number, text in ((0, f"{INJECTION} 北京 😀"), (0, LONG), (1, "the dog")):
         before = visitor.bars()
         visitor.write(number, text)
-        visitor.until(lambda before=before: visitor.bars() not in ([], before))
+        visitor.until(lambda before: visitor.bars() not in ([], before), before)
     assert "cut at 64 pieces" in visitor.text(".note")
     visitor.write(0, "")
     visitor.until(lambda: visitor.texts(".hint") == ["Write a text."])
@@ -231,7 +231,7 @@ def entities(visitor: Visitor, kind: str) -> None:
     visitor.until(lambda: visitor.texts(".running"))
     for text in (f"the cat {INJECTION} ran.", "北京 😀  cat\nsat", LONG):
         visitor.write(0, text)
-        visitor.until(lambda text=text: visitor.driver.execute_script(WITHOUT_TYPES) == text)
+        visitor.until(lambda text: visitor.driver.execute_script(WITHOUT_TYPES) == text, text)
     assert visitor.texts(".entity")
     assert set(visitor.texts(".entity-type")) == {"PER"}
     assert "read in several windows" in visitor.text(".note")
@@ -243,7 +243,7 @@ def questions(visitor: Visitor, kind: str) -> None:
     visitor.until(lambda: visitor.texts(".mark"))
     for passage in (f"the {INJECTION} cat", "北京是 😀 the cat", LONG):
         visitor.write(1, passage)
-        visitor.until(lambda passage=passage: visitor.text(".running") == passage)
+        visitor.until(lambda passage: visitor.text(".running") == passage, passage)
         assert visitor.text(".mark") in passage
         assert visitor.bars()[0][0] == visitor.text(".mark")
     visitor.write(0, "")

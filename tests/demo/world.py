@@ -94,9 +94,9 @@ class Visitor:
     def text(self, selector: str) -> str:
         return " ".join(self.texts(selector))
 
-    def until(self, condition: Callable[[], Any]) -> Any:
-        """The first value of ``condition`` that is true."""
-        return WebDriverWait(self.driver, 20, 0.05, [Exception]).until(lambda _: condition())
+    def until(self, condition: Callable[..., Any], *values: Any) -> Any:
+        """The first result of ``condition`` for these values that is true."""
+        return WebDriverWait(self.driver, 30, 0.1, [Exception]).until(lambda _: condition(*values))
 
     def open_tab(self, name: str) -> None:
         tabs = self.driver.find_elements(By.CSS_SELECTOR, ".q-tab")  # on a phone some are scrolled out of sight
@@ -125,11 +125,11 @@ class Visitor:
 
     def complaints(self) -> list[str]:
         """What the console says."""
-        return [entry["message"] for entry in self.driver.get_log("browser")]
+        return [entry["message"] for entry in self.driver.get_log("browser")]  # type: ignore[no-untyped-call]
 
     def requested(self) -> list[str]:
         """Every address that the page has asked for."""
-        for entry in self.driver.get_log("performance"):
+        for entry in self.driver.get_log("performance"):  # type: ignore[no-untyped-call]
             message = json.loads(entry["message"])["message"]
             if message["method"] == "Network.requestWillBeSent":
                 self.requests.append(message["params"]["request"]["url"])

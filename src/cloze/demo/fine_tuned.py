@@ -11,7 +11,7 @@ from cloze.demo.reader import Answer, Reader
 from cloze.demo.words import words_of
 from cloze.launch.predictors import FINE_TUNED
 
-TITLES = {"text": "Classify", "words": "Entities", "question": "Questions", "choice": "Choices"}
+TITLES = {"text": "Classify", "words": "Tags", "question": "Questions", "choice": "Choices"}
 CLASSES_SHOWN = ANSWERS_SHOWN = 10
 TEXT = "A warm and funny film, though it could have been shorter."
 TAGGED = "Angela Merkel met the president of France in Berlin, near the offices of Siemens."
@@ -76,7 +76,7 @@ def _text_tab(reader: Reader) -> TaskLive:
 
 def _words_tab(reader: Reader) -> TaskLive:
     """Entities, highlighted where they stand."""
-    ui.label("The names that the model finds in a text.").classes("lead")
+    ui.label("The words and names that the model marks in a text.").classes("lead")
     box = field("Text", TAGGED, lambda: live.refresh())
 
     def read() -> Cells:
@@ -99,9 +99,9 @@ def _words_tab(reader: Reader) -> TaskLive:
                     ui.label(text[start:end]).style("display: inline")
                     ui.label(entity["type"]).classes("entity-type").style("display: inline")
         if not said:
-            hint("The model finds no entity here.")
+            hint("The model marks nothing here.")
             return
-        heading("Entities, and how sure the model is of each")
+        heading("What is marked, and how sure the model is of it")
         rows = [
             (f"{text[places[e['start']][0] : places[e['end'] - 1][1]]} · {e['type']}", e["probability"]) for e in said
         ]
