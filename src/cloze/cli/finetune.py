@@ -10,7 +10,7 @@ from cloze.config.schema import FineTuning
 
 def main() -> int:
     """Fine-tune as the command line says; returns the exit status."""
-    return command.run(_finetune, name="finetune", schema=FineTuning, after_sweep=_summarise)
+    return command.run(_finetune, name="finetune", schema=FineTuning)
 
 
 def _finetune(config: dict[str, Any]) -> None:
@@ -19,12 +19,6 @@ def _finetune(config: dict[str, Any]) -> None:
 
     with telling_what_lacks(Path(config["folder"])):
         finetune(config)
-
-
-def _summarise(folder: Path) -> None:
-    from cloze.report.seeds import summarise_sweep
-
-    print(summarise_sweep(folder), flush=True)
 
 
 if __name__ == "__main__":

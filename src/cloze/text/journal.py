@@ -42,6 +42,10 @@ def sha256(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
+class HeldError(InputError):
+    """Another process is preparing the corpus."""
+
+
 class Journal:
     """The record of a preparation's finished steps, in ``unfinished/`` of its folder."""
 
@@ -123,7 +127,7 @@ def open_journal(folder: Location) -> Iterator[Journal]:
     try:
         work = folder / UNFINISHED
         work.mkdir(parents=True, exist_ok=True)
-        lock = lock_file(work / "lock", lambda holder: InputError(f"{folder}: {holder} {HELD}"))
+        lock = lock_file(work / "lock", lambda holder: HeldError(f"{folder}: {holder} {HELD}"))
     except OSError as error:
         raise InputError(f"{folder}: cannot be written ({error.strerror}); choose another folder") from error
     try:

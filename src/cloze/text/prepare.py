@@ -1,11 +1,13 @@
 """Raw text to a prepared corpus: what ``cloze-prepare`` does, and training when nothing is prepared yet."""
 
+import sys
+import time
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from cloze.errors import InputError
 from cloze.text.documents import SentenceSplitter, Source
-from cloze.text.journal import Journal, describe, open_journal, sha256
+from cloze.text.journal import HeldError, Journal, describe, open_journal, sha256
 from cloze.text.manifest import Manifest, differences
 from cloze.text.pipeline import Pipeline
 from cloze.text.pool import Engine, LocalEngine
@@ -84,13 +86,22 @@ class Preparation:
     def ensure(self, folder: Location, progress: ReportsProgress = silent) -> Manifest:
         """What training needs: accepts a finished corpus of this configuration without its input, else prepares it.
 
+        While another process prepares it, as the first job of a sweep whose jobs run side by side, this one waits.
+
         Raises:
             InputError: as `run`; a finished corpus is refused for its configuration only, since the text it was made
                 from may have stayed on another machine.
         """
-        if Journal(folder).finished:
-            return _finished(folder, self.config(), None)
-        return self.run(folder, progress)
+        told = False
+        while not Journal(folder).finished:
+            try:
+                return self.run(folder, progress)
+            except HeldError as held:
+                if not told:
+                    print(f"note: {str(held).partition(';')[0]}; waiting for it", file=sys.stderr)
+                told = True
+                time.sleep(1.0)
+        return _finished(folder, self.config(), None)
 
     def config(self) -> dict[str, Any]:
         """All that decides what is written, as JSON. A given vocabulary counts by its content, not by its path."""

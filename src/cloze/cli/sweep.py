@@ -1,0 +1,16 @@
+"""What Hydra does at the end of a sweep, whichever launcher ran its jobs."""
+
+from pathlib import Path
+from typing import Any
+
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig
+
+from cloze.report.seeds import summarise_sweep
+
+
+class SeedsSummary(Callback):
+    """Prints the table of a sweep's runs, and writes it into the folder of the sweep."""
+
+    def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
+        print(summarise_sweep(Path(config.hydra.sweep.dir)), flush=True)
