@@ -27,7 +27,9 @@ class SinceLastRow:
     def take(self, trainer: pl.Trainer) -> list[float] | None:
         """The sums over all ranks where a row is due; they begin anew."""
         step = trainer.global_step
-        if step % self.log_every or step == self._logged_step or self._sums is None:
+        # Lightning writes a row at the end, too; without its own sums it would repeat those of the row before.
+        due = step % self.log_every == 0 or trainer.should_stop
+        if not due or step == self._logged_step or self._sums is None:
             return None
         self._logged_step = step
         sums: list[float] = trainer.strategy.reduce(self._sums, reduce_op="sum").tolist()
