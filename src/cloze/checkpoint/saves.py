@@ -70,7 +70,10 @@ class Saves:
         if not file.exists():
             return []
         try:
-            return [Save(**entry) for entry in json.loads(file.read_text(encoding="utf-8"))]
+            saves = [Save(**entry) for entry in json.loads(file.read_text(encoding="utf-8"))]
+            if wrong := [save.file for save in saves if not FILE.fullmatch(str(save.file))]:
+                raise ValueError(f"{wrong[0]!r} is no checkpoint's name")
+            return saves
         except (ValueError, TypeError, RecursionError) as error:
             raise InputError(
                 f"{file} is damaged ({error}): give the checkpoint to go on from, as resume={self.folder}/step-*.ckpt"

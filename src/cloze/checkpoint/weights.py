@@ -89,7 +89,7 @@ def _read_shards(index: Path) -> dict[str, Tensor]:
         raise damaged(index, "no weight_map")
     tensors: dict[str, Tensor] = {}
     for shard in sorted({str(place) for place in places.values()}):
-        if Path(shard).name != shard:  # an index must not make us read elsewhere
+        if Path(shard).name != shard or len(shard.encode(errors="replace")) > 255:  # it must not make us read elsewhere
             raise damaged(index, f"{shard!r} is no file of this folder")
         file = index.with_name(shard)
         if not file.is_file():
