@@ -35,6 +35,12 @@ def visitor() -> Iterator[Visitor]:
         yield one
 
 
+@pytest.fixture(autouse=True)
+def afresh(visitor: Visitor) -> Iterator[None]:
+    yield
+    visitor.leave()
+
+
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return pretrained_folder(tmp_path_factory.mktemp("demo") / "model")
@@ -62,7 +68,8 @@ def test_a_pretrained_model(visitor: Visitor, model: Path, tmp_path: Path) -> No
             while "The demo is at " not in (line := process.stderr.readline()):
                 assert line, told
                 told.append(line)
-            assert "note: the tab for task is off: " in "".join(told)
+            assert told[0].startswith("note: the tab for task is off: ")
+            assert set(told[1:]) <= {"reading sentences: 3 of 3\n"}
             url = line.split()[4]
             visitor.visit(url)
             fill_in(visitor, Reader(read_pretrained(model), Inference(), top_k=8))

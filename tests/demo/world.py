@@ -81,6 +81,13 @@ class Visitor:
         self.driver.get(url)
         self.until(lambda: self.all(".q-tab"))
 
+    def leave(self) -> None:
+        """Close the page, which would go on looking for its server, and forget what was said and asked."""
+        self.driver.get("about:blank")
+        self.complaints()
+        self.requested()
+        self.requests.clear()
+
     def all(self, selector: str) -> list[WebElement]:
         """Those that can be seen."""
         return [found for found in self.driver.find_elements(By.CSS_SELECTOR, selector) if found.is_displayed()]

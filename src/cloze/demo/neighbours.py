@@ -48,7 +48,7 @@ def neighbours_tab(reader: Reader, given: Sequence[str], source: str | None) -> 
     ).classes("lead")
     query = field("Sentence", given[0] if given else QUERY, lambda: live.refresh(), rows=1)
     more = f"More sentences beside the {len(given):,} of {source}, one a line" if given else "Sentences, one a line"
-    box = field(more, "" if given else SENTENCES, lambda: live.refresh(), rows=5, longest=LONGEST_LIST)
+    box = field(more, "" if given else SENTENCES, lambda: live.refresh(), rows=8, longest=LONGEST_LIST)
 
     def read() -> tuple[str, list[str]]:
         asked = (query.value or "").strip()

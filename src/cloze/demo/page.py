@@ -71,7 +71,7 @@ def _top(reader: Reader) -> None:
         f"{config.num_attention_heads} heads",
         f"{config.vocab_size:,} pieces",
         f"{config.max_position_embeddings} positions",
-        f"{parameters / 1e6:.1f} M parameters",
+        f"{parameters / 1e6:.1f} M parameters" if parameters >= 1e5 else f"{parameters:,} parameters",
     )
     with ui.row().classes("top"):
         with ui.column().classes("names"):

@@ -81,10 +81,9 @@ def field(
     label: str, value: str, live: Callable[[], Any], *, rows: int = 2, longest: int = LONGEST_INPUT
 ) -> ui.textarea:
     """A field that is read while one types."""
+    grows = "autogrow " if longest == LONGEST_INPUT else ""  # which is slow with thousands of lines
     box = ui.textarea(label, value=value, on_change=live)
-    return box.props(f"outlined autogrow debounce={WAIT} maxlength={longest} rows={rows} spellcheck=false").classes(
-        "box"
-    )
+    return box.props(f"outlined {grows}debounce={WAIT} maxlength={longest} rows={rows} spellcheck=false").classes("box")
 
 
 def hint(text: str) -> None:

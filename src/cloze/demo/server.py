@@ -3,6 +3,7 @@
 import contextlib
 import socket
 import sys
+import warnings
 import webbrowser
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from importlib.util import find_spec
@@ -172,7 +173,17 @@ def application(pages: Mapping[str, Callable[[], None]], ready: Callable[[], Non
 
     if is_private:  # a page of the web may give its own name this address ("DNS rebinding")
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", "[::1]"])
+    # At its start the library looks at every object there is, and torch's old names complain of being looked at.
+    warnings.filterwarnings("ignore", message="`torch.distributed.reduce_op` is deprecated", category=FutureWarning)
     for path, build in pages.items():
         ui.page(path)(build)
-    ui.run_with(app, title="cloze demo", favicon="🧩", dark=None, tailwind=False, show_welcome_message=False)
+    ui.run_with(
+        app,
+        title="cloze demo",
+        favicon="🧩",
+        dark=None,
+        tailwind=False,
+        reconnect_timeout=60,
+        show_welcome_message=False,
+    )
     return app
