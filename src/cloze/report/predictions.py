@@ -58,13 +58,18 @@ def write_csv(columns: Sequence[str], rows: Iterable[Sequence[object]], file: Pa
 
 def readable(record: Prediction) -> dict[str, str]:
     """A record as the Markdown cells of one row: words and choices resolved, long texts cut."""
+    return {key: plain(text) for key, text in legible(record).items()}
+
+
+def legible(record: Prediction) -> dict[str, str]:
+    """What a person reads of a record, as plain texts: words and choices resolved."""
     shown = {key: value for key, value in record.items() if key not in NOT_FOR_THE_EYE}
     if "words" in record:
         shown |= _differing_tags(record)
     if "choices" in record:
         del shown["choices"]
         shown |= {key: _choice(record["choices"], shown[key]) for key in ("prediction", "label") if key in shown}
-    return {key: plain(_text(value)) for key, value in shown.items()}
+    return {key: _text(value) for key, value in shown.items()}
 
 
 def _columns(records: Iterable[Prediction]) -> list[str]:

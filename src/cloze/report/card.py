@@ -1,0 +1,211 @@
+"""The model card: what the model is, in Hugging Face's format (https://huggingface.co/docs/hub/model-cards)."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from cloze.report.markdown import plain, table
+from cloze.report.page.corpus import Corpus, read_corpus
+from cloze.report.page.figures import OF_ONE_TYPE, key_figures, title
+from cloze.report.page.run import MODEL, TASK, Run, read_run, section
+from cloze.text.atomic import write_atomically
+
+CARD = "README.md"
+ENGLISH = {"pydocs", "pydocs_library", "wikitext", "squad", "squad_v2", "conll2003", "wnut17", "swag", "codah"}
+CHINESE = {"afqmc", "chnsenticorp", "cmrc2018", "msra"}
+SENTENCES = {"cloze.text.sentences.Chinese": "zh"}
+
+
+class Use(NamedTuple):
+    """What a head is for.
+
+    Attributes:
+        pipeline: the tag of the Hugging Face hub, which names `pipeline(...)` of transformers, too, where it has one.
+        what: in words.
+        example: the argument of the pipeline; none where transformers has no such pipeline.
+    """
+
+    pipeline: str
+    what: str
+    example: str
+
+
+FILL_MASK = Use("fill-mask", "fills in words that are masked", '"The function returns a [MASK]."')
+USES = {  # by the class of `task.module`
+    "Classification": Use("text-classification", "gives a text, or a pair of texts, one of its classes", '"A text."'),
+    "MultiLabel": Use("text-classification", "gives a text each of its labels that fits", '"A text.", top_k=None'),
+    "Regression": Use(
+        "text-classification", "gives a text, or a pair of texts, a score", '"A text.", function_to_apply="none"'
+    ),
+    "TokenClassification": Use("token-classification", "gives each word of a text a tag", '"A text."'),
+    "QuestionAnswering": Use(
+        "question-answering", "marks the answer to a question in a passage", 'question="Who?", context="A passage."'
+    ),
+    "MultipleChoice": Use("multiple-choice", "takes one of several choices", ""),
+}
+
+
+def write_card(folder: Path) -> None:
+    """Write `README.md` into the model folder of a run; nothing where it has none.
+
+    Raises:
+        InputError: a file of the run is broken.
+    """
+    if (folder / MODEL / "config.json").exists():
+        run = read_run(folder, folder.resolve().name)
+        write_atomically(folder / MODEL / CARD, card(run, read_corpus(run)).encode())
+
+
+def card(run: Run, corpus: Corpus | None) -> str:
+    """The card as Markdown with a YAML head. The license is for the owner of the model to choose."""
+    use = _use(run)
+    head = yaml.safe_dump(_head(run, use), sort_keys=False, allow_unicode=True)
+    lines = [
+        "---",
+        "# license: to be chosen by you, as apache-2.0",
+        head.rstrip(),
+        "---",
+        "",
+        f"# {plain(_name(run))}",
+        "",
+    ]
+    kind = f"A BERT that {use.what}" + (f", fine-tuned on {plain(_task_name(run))}." if run.kind == TASK else ".")
+    lines += [kind, "", "## Intended use", "", *_intended(run, use), "", "## Figures", "", *_figures(run), ""]
+    lines += ["## Data", "", *_data(run, corpus), "", "## Training", "", *_training(run)]
+    return "\n".join(lines) + "\n"
+
+
+def _name(run: Run) -> str:
+    """The run's; a run of a sweep is called after the sweep, too."""
+    return f"{run.folder.resolve().parent.name}-{run.name}" if run.name.isdigit() else run.name
+
+
+def _use(run: Run) -> Use:
+    module = str(section(run.task, "module").get("_target_", "")).rpartition(".")[2]
+    return USES.get(module, FILL_MASK)
+
+
+def _head(run: Run, use: Use) -> dict[str, Any]:
+    own_head = (run.folder / MODEL / "head.safetensors").exists()  # a head that transformers does not have
+    head: dict[str, Any] = {"library_name": "cloze" if own_head else "transformers"}
+    if language := _language(run):
+        head["language"] = language
+    head |= {"pipeline_tag": use.pipeline, "tags": ["bert", "cloze", use.pipeline]}
+    results = _results(run, use)
+    if results:
+        head["metrics"] = list(dict.fromkeys(metric["type"] for result in results for metric in result["metrics"]))
+        head["model-index"] = [{"name": _name(run), "results": results}]
+    return head
+
+
+def _results(run: Run, use: Use) -> list[dict[str, Any]]:
+    """In the words of the hub: a task, a data set with its split, metrics."""
+    if run.kind != TASK:
+        return []
+    name = _task_name(run)
+    return [
+        {
+            "task": {"type": use.pipeline},
+            "dataset": {"name": name, "type": name.replace("/", "-"), "split": split},
+            "metrics": [
+                {"type": metric, "name": title(metric), "value": value}
+                for metric, value in scores.items()
+                if not metric.startswith(OF_ONE_TYPE)
+            ],
+        }
+        for split, scores in run.results.items()
+        if scores
+    ]
+
+
+def _language(run: Run) -> str | None:
+    """Where data sets or rules of sentences say it; text of one's own may be in any."""
+    name = str(section(run.config, "corpus").get("name") or run.task.get("name") or "")
+    if name in ENGLISH or name.startswith("glue/"):
+        return "en"
+    rules = str(section(run.config, "sentences").get("_target_", ""))
+    return "zh" if name in CHINESE else SENTENCES.get(rules)
+
+
+def _task_name(run: Run) -> str:
+    return str(run.task.get("name") or "a task")
+
+
+def _intended(run: Run, use: Use) -> Sequence[str]:
+    if run.kind != TASK:
+        text = "To fill in masked words, as a source of vectors, and above all for fine-tuning in the same language."
+    else:
+        text = "For texts like those that it was trained on; other kinds of text need a measurement first."
+    limits = (
+        "It repeats what its data says, prejudices and errors included, and should not decide about people on its own."
+    )
+    if (run.folder / MODEL / "head.safetensors").exists() or not use.example:
+        code = ["```", "cloze-predict model=FOLDER input=FILE", "```"]
+    else:
+        code = [
+            "```python",
+            "from transformers import pipeline",
+            f'pipeline("{use.pipeline}", "FOLDER")({use.example})',
+            "```",
+        ]
+    return [text, limits, "", *code]
+
+
+def _figures(run: Run) -> Sequence[str]:
+    rows = [
+        [split, plain(title(name)), f"{value:.4f}"]
+        for split, scores in run.results.items()
+        for name, value in scores.items()
+    ]
+    if rows:
+        return [table(["split", "metric", "value"], rows)]
+    figures = [[figure.name, figure.value, figure.note] for figure in key_figures(run)]
+    return [table(["figure", "value", ""], figures)] if figures else ["None were logged."]
+
+
+def _data(run: Run, corpus: Corpus | None) -> Sequence[str]:
+    if run.kind == TASK:
+        data = section(run.task, "data")
+        files = [f"- {split}: {plain(_file(data[split]))}" for split in ("train", "dev", "test") if data.get(split)]
+        page = [f"- described at <{data['homepage']}>"] if _is_address(data.get("homepage")) else []
+        return [f"The task is `{_code(_task_name(run))}`.", *([""] if files or page else []), *files, *page]
+    if corpus is None:
+        return ["Not known."]
+    name = section(run.config, "corpus").get("name")
+    intro = f"The corpus is `{_code(str(name or corpus.folder))}`."
+    if not corpus.counts:
+        return [intro]
+    counts = [[what, f"{train:,}", f"{heldout:,}"] for what, train, heldout in corpus.counts]
+    facts = [f"- {plain(what)}: {plain(value)}" for what, value in corpus.facts]
+    return [intro, "", table(["", "training", "held out"], counts), "", *facts]
+
+
+def _training(run: Run) -> Sequence[str]:
+    start = section(run.config, "model").get("folder") or run.config.get("init")
+    began = [f"- began with the weights of `{_code(_file(start))}`"] if start else []
+    origin = [f"- {key}: `{_code(value)}`" for key, value in run.origin.items() if key != "command"]
+    optimizer = section(run.config, "optimizer")
+    method = [f"- optimiser: {plain(_values(optimizer))}"] if optimizer else []
+    return [*began, f"- {run.metrics.last_step:,} optimiser steps", *method, *origin]
+
+
+def _values(node: Mapping[str, Any]) -> str:
+    name = str(node.get("_target_", "")).rpartition(".")[2]
+    return ", ".join([name, *(f"{key} {value}" for key, value in node.items() if not key.startswith("_"))])
+
+
+def _file(path: object) -> str:
+    """The end of a path: a card is made to be given away, and where its owner keeps files is nobody's concern."""
+    parts = Path(str(path)).parts
+    return "/".join(parts[-2:]) if len(parts) <= 2 or parts[-1] == MODEL else parts[-1]
+
+
+def _code(text: str) -> str:
+    """Within backquotes nothing is Markdown but a backquote."""
+    return " ".join(text.replace("`", "'").split())
+
+
+def _is_address(value: object) -> bool:
+    return isinstance(value, str) and value.startswith("https://") and not set(value) & set("<> \n")

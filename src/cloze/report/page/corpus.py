@@ -1,0 +1,100 @@
+"""What a pre-trained model has read: the report of the preparation, where the corpus is at hand."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from cloze.report.page.run import Run, beside_run, section
+
+REPORT, MANIFEST = "report.json", "manifest.json"  # cloze.text.report and cloze.text.manifest write them
+
+
+class Corpus(NamedTuple):
+    """For the page and the card.
+
+    Attributes:
+        folder: as the configuration has it.
+        counts: rows of (what, in train, held out).
+        facts: rows of (what, value).
+        lengths: rows of (tokens a sentence, sentences).
+        unigram_entropy: in nats, the loss of a model that knows only frequencies; None where it is not known.
+    """
+
+    folder: str
+    counts: Sequence[tuple[str, int, int]] = ()
+    facts: Sequence[tuple[str, str]] = ()
+    lengths: Sequence[tuple[str, int]] = ()
+    unigram_entropy: float | None = None
+
+    @property
+    def largest(self) -> int:
+        """The highest bar of the lengths."""
+        return max((count for _, count in self.lengths), default=1)
+
+
+def read_corpus(run: Run) -> Corpus | None:
+    """Of a pre-training run; without counts where the folder is elsewhere, None where the run has no corpus."""
+    named = section(run.config, "data").get("folder")
+    if not isinstance(named, str):
+        return None
+    folder = beside_run(run, named)
+    if folder is None:
+        return Corpus(named)
+    report, manifest = _read(folder / REPORT), _read(folder / MANIFEST)
+    train, heldout = (_totals(report, manifest, part) for part in ("train", "heldout"))
+    names = [name for name in ("documents", "sentences", "tokens") if name in train and name in heldout]
+    entropy = report.get("unigram_entropy", manifest.get("unigram_entropy"))
+    return Corpus(
+        named,
+        counts=[(name, train[name], heldout[name]) for name in names],
+        facts=_facts(report, manifest, entropy),
+        lengths=[(_range(entry), entry["sentences"]) for entry in report.get("sentence_lengths", [])],
+        unigram_entropy=entropy,
+    )
+
+
+def _read(file: Path) -> dict[str, Any]:
+    """Nothing for a file that is missing or of another making: a report does not stop for its data's."""
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _totals(report: Mapping[str, Any], manifest: Mapping[str, Any], part: str) -> dict[str, int]:
+    if isinstance(report.get(part), dict):
+        return dict(report[part])
+    totals: dict[str, int] = {}
+    for shard in manifest.get(part, []):
+        for name in ("documents", "sentences", "tokens"):
+            totals[name] = totals.get(name, 0) + shard[name]
+    return totals
+
+
+def _facts(report: Mapping[str, Any], manifest: Mapping[str, Any], entropy: float | None) -> list[tuple[str, str]]:
+    facts = []
+    if size := report.get("vocab_size", manifest.get("vocab_size")):
+        unused = f", {report['unused_pieces']:,} never used" if "unused_pieces" in report else ""
+        facts.append(("vocabulary", f"{size:,} pieces{unused}"))
+    if "tokens_per_word" in report:
+        facts.append(("tokens a word", f"{report['tokens_per_word']:.3f}"))
+    if "unknown_rate" in report:
+        facts.append(("[UNK] among tokens", f"{report['unknown_rate']:.4%}"))
+    if entropy is not None:
+        facts.append(("entropy of single tokens", f"{entropy:.3f} nats: the loss of knowing only how frequent each is"))
+    if duplicates := report.get("duplicates"):
+        handled = "removed" if duplicates["removed"] else "kept"
+        facts += [
+            (f"duplicate {what}, {handled}", f"{duplicates[what]:,} of {duplicates[f'of_{what}']:,}")
+            for what in ("documents", "lines")
+        ]
+    facts += [(str(name).replace("_", " "), f"{count:,}") for name, count in report.get("skipped", {}).items()]
+    if "text_megabytes" in report:
+        facts.append(("text", f"{report['text_megabytes']:,.1f} MB"))
+    return facts
+
+
+def _range(entry: Mapping[str, Any]) -> str:
+    return f"{entry['from']:,} and more" if entry["to"] is None else f"{entry['from']:,} to {entry['to']:,}"

@@ -1,0 +1,66 @@
+"""`samples.txt` as tables: of each sentence, what stood in its gap at each evaluation."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+STEP = re.compile(r"step (\d+)")
+PIECE = re.compile(r"(\S+) ([01]\.\d\d)(?:, |$)")  # a piece may be a comma
+
+
+class Filling(NamedTuple):
+    """A piece and its probability."""
+
+    piece: str
+    probability: float
+
+    @property
+    def tenth(self) -> int:
+        """0 to 10, for the shade."""
+        return min(10, round(10 * self.probability))
+
+
+class Sentence(NamedTuple):
+    """A gap over training.
+
+    Attributes:
+        text: with `[MASK]`, and in brackets behind it the word that stood there, if it is known.
+        rows: an evaluation each: the step, and the likeliest pieces.
+        left_out: evaluations that are not among them.
+    """
+
+    text: str
+    rows: Sequence[tuple[int, Sequence[Filling]]]
+    left_out: int
+
+
+def read_fillings(file: Path, *, most: int) -> list[Sentence]:
+    """The sentences in their order; lines that are no fillings are passed over.
+
+    Args:
+        file: that `SampleFillings` writes. A resumed run repeats a step: its last evaluation counts.
+        most: evaluations shown of each sentence, evenly chosen, the first and the last among them.
+    """
+    if not file.is_file():
+        return []
+    found: dict[tuple[str, int], dict[int, list[Filling]]] = {}
+    step, seen = 0, dict[str, int]()
+    for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
+        if match := STEP.fullmatch(line.strip()):
+            step, seen = int(match[1]), {}
+            continue
+        text, blanks, pieces = line.strip().rpartition("  ")
+        fillings = [Filling(piece, float(share)) for piece, share in PIECE.findall(pieces)]
+        if fillings and blanks:
+            seen[text] = seen.get(text, 0) + 1  # a sentence with two gaps has two lines
+            found.setdefault((text, seen[text]), {})[step] = fillings
+    return [_sentence(text, steps, most) for (text, _), steps in found.items()]
+
+
+def _sentence(text: str, steps: dict[int, list[Filling]], most: int) -> Sentence:
+    rows = sorted(steps.items())
+    if len(rows) <= most:
+        return Sentence(text, rows, 0)
+    chosen = sorted({round(number * (len(rows) - 1) / (most - 1)) for number in range(most)})
+    return Sentence(text, [rows[index] for index in chosen], len(rows) - len(chosen))

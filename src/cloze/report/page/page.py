@@ -1,0 +1,170 @@
+"""The page itself: one HTML file in which everything lies, script and styles too."""
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jinja2
+import yaml
+
+from cloze.errors import InputError
+from cloze.report.page.charts import chart_data
+from cloze.report.page.corpus import Corpus, read_corpus
+from cloze.report.page.differences import differences
+from cloze.report.page.evaluation import Split, read_splits
+from cloze.report.page.figures import key_figures, score_table, table_of_figures
+from cloze.report.page.fillings import Sentence, read_fillings
+from cloze.report.page.folders import is_run
+from cloze.report.page.run import BASELINE, Run, read_run
+from cloze.text.atomic import write_atomically
+
+REPORT = "report.html"
+COMPARISON = "comparison.html"
+LARGEST = 1_900_000  # bytes; the page shall be below 2 MB
+MOST_RUNS = 40  # in the charts of a page
+IN_DETAIL = 6  # runs of a page whose fillings, classes and errors are shown, too
+EVALUATIONS = 10  # of each filling
+ERRORS = 40  # of each split
+SCALES = (1.0, 0.5, 0.2, 0.05)
+"""Of points, evaluations and errors: the first with which the page is small enough."""
+
+
+class Detail(NamedTuple):
+    """What is shown of a run besides curves and figures."""
+
+    run: Run
+    corpus: Corpus | None
+    fillings: Sequence[Sentence]
+    splits: Sequence[Split]
+
+
+def write_page(folders: Sequence[Path], output: Path) -> int:
+    """Write the page of one run, or of several over each other; returns its size in bytes.
+
+    The page of a fine-tuning that was compared with random weights has both curves.
+
+    Raises:
+        InputError: a file of a run is broken, there are too many runs, or the page cannot be written.
+    """
+    if len(folders) > MOST_RUNS:
+        raise InputError(f"{len(folders)} runs are too many for one page: give at most {MOST_RUNS}")
+    page = render(folders).encode()
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(output, page)
+    except OSError as error:
+        raise InputError(f"{output}: cannot be written ({error.strerror}); choose another output=FILE") from error
+    return len(page)
+
+
+def render(folders: Sequence[Path]) -> str:
+    """The page as text, with as much detail as `LARGEST` bytes allow."""
+    names = [folder.resolve().name for folder in folders] if len(folders) == 1 else _names(folders)
+    runs = [read_run(folder, name) for folder, name in zip(folders, names, strict=True)]
+    shown = list(runs)
+    if len(runs) == 1 and is_run(runs[0].folder / BASELINE):
+        shown.append(read_run(runs[0].folder / BASELINE, "random weights"))
+    corpora = [read_corpus(run) for run in shown]
+    for scale in SCALES:
+        text = _render(runs, shown, corpora, scale)
+        if len(text.encode()) <= LARGEST:
+            break
+    return text
+
+
+def _names(folders: Sequence[Path]) -> list[str]:
+    """The last parts of the paths, as many as tell them apart."""
+    parts = [folder.resolve().parts for folder in folders]
+    for count in range(1, max(map(len, parts)) + 1):
+        names = ["/".join(part[-count:]) for part in parts]
+        if len(set(names)) == len(names):
+            break
+    return names
+
+
+def _render(runs: Sequence[Run], shown: Sequence[Run], corpora: Sequence[Corpus | None], scale: float) -> str:
+    errors = max(3, int(scale * ERRORS / len(runs)))
+    evaluations = max(2, int(scale * EVALUATIONS))
+    details = [
+        Detail(run, corpus, read_fillings(run.folder / "samples.txt", most=evaluations), read_splits(run, most=errors))
+        for run, corpus in zip(runs[:IN_DETAIL], corpora, strict=False)
+    ]
+    names, rows = table_of_figures(runs)
+    styles, library, script = (_asset(name) for name in ("uPlot.min.css", "uPlot.iife.min.js", "page.js"))
+    styles = f"{styles}\n{_asset('page.css')}"
+    return (
+        _environment()
+        .get_template("page.html")
+        .render(
+            title=runs[0].name if len(runs) == 1 else f"{len(runs)} runs",
+            runs=runs,
+            shown=shown,
+            kinds=list(dict.fromkeys(run.kind or "unknown" for run in runs)),
+            details=details,
+            figures=key_figures(runs[0]) if len(runs) == 1 else [],
+            figure_names=names,
+            figure_rows=rows,
+            scores=score_table(shown),
+            differences=differences(runs) if len(runs) > 1 else [],
+            configuration=_yaml(runs[0]) if len(runs) == 1 else "",
+            data=chart_data(shown, corpora, scale=scale),
+            policy=_policy([styles], [library, script]),
+            styles=styles,
+            library=library,
+            script=script,
+            version=_version(),
+            today=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+        )
+    )
+
+
+def _yaml(run: Run) -> str:
+    return yaml.safe_dump(dict(run.config), sort_keys=False, allow_unicode=True) if run.config else ""
+
+
+def _policy(styles: Sequence[str], scripts: Sequence[str]) -> str:
+    """A Content-Security-Policy that lets run what is written here, by its hash, and nothing be fetched or sent."""
+    hashes = {name: " ".join(map(_hash, texts)) for name, texts in (("style", styles), ("script", scripts))}
+    own = f"style-src {hashes['style']}; script-src {hashes['script']}"
+    return f"default-src 'none'; {own}; img-src data:; base-uri 'none'; form-action 'none'"
+
+
+def _hash(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def _version() -> str:
+    try:
+        return version("cloze")
+    except PackageNotFoundError:
+        return "from source"
+
+
+@cache
+def _asset(name: str) -> str:
+    return (files("cloze.report.page") / "assets" / name).read_text(encoding="utf-8").strip()
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    """Everything that a template prints is escaped: texts of corpora are anybody's."""
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(_asset),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "separators": (",", ":"), "allow_nan": False}
+    environment.filters["thousands"] = _thousands
+    return environment
+
+
+def _thousands(value: Any) -> str:
+    return f"{value:,}"
