@@ -79,7 +79,7 @@ def table_of_figures(runs: Sequence[Run]) -> tuple[list[str], list[list[str]]]:
 
 
 class ScoreTable(NamedTuple):
-    """Split and metric as rows, a column a run; the best of a row is marked where there are several runs."""
+    """Split and metric as rows, a column a run; the best of a row is marked where several runs had the same task."""
 
     columns: Sequence[str]
     rows: Sequence[tuple[str, str, Sequence[tuple[str, bool]]]]
@@ -91,11 +91,12 @@ def score_table(runs: Sequence[Run]) -> ScoreTable:
     keys = list(
         dict.fromkeys((split, name) for run in scored for split, found in run.results.items() for name in found)
     )
+    one_task = len({run.task.get("name") for run in scored}) == 1
     rows = []
     for split, name in keys:
         values = [run.results.get(split, {}).get(name) for run in scored]
         known = [value for value in values if value is not None]
-        best = max(known) if len(known) > 1 and "loss" not in name else None
+        best = max(known) if one_task and len(known) > 1 else None
         cells = [("" if value is None else f"{value:.4f}", value is not None and value == best) for value in values]
         rows.append((split, title(name), cells))
     return ScoreTable([run.name for run in scored], rows)

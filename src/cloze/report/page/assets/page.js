@@ -65,14 +65,15 @@
     });
   };
 
-  // --- how a curve looks: a run has a colour; in a single run the splits have them
+  // --- how a curve looks: of several runs each has a colour; in a single one the splits have, else every curve
   const look = (chart, series, number) => {
     const labels = [...new Set(chart.series.map((other) => other.label))];
-    const dash = DASHES[(several ? labels.indexOf(series.label) : 0) % DASHES.length];
-    const both = new Set(chart.series.map((other) => other.split)).size > 1;
-    const colour = several ? series.run : number;
+    const splits = [...new Set(chart.series.map((other) => other.split))];
+    const both = splits.length > 1;
+    const colour = several ? series.run : both ? splits.indexOf(series.split) : number;
+    const dash = several || both ? labels.indexOf(series.label) : Math.floor(number / COLOURS);
     const quiet = both && several && series.split === "train";
-    return { colour: colour % COLOURS, dash, width: quiet ? 1 : 1.8, alpha: quiet ? 0.6 : 1 };
+    return { colour: colour % COLOURS, dash: DASHES[dash % DASHES.length], width: quiet ? 1 : 1.8, alpha: quiet ? 0.6 : 1 };
   };
   const name = (chart, series) => {
     const splits = { train: "training", val: "held out", test: "test" };
