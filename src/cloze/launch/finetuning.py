@@ -18,6 +18,7 @@ from cloze.config.sections import TaskTraining
 from cloze.errors import InputError
 from cloze.hardware import check_hardware, set_up
 from cloze.launch.ranks import begin_ranks
+from cloze.launch.reporting import leave_report
 from cloze.launch.strategy import check_optimizer
 from cloze.launch.task import Job, TaskSetup, set_up_task
 from cloze.launch.trainer import accumulate, lasting, make_trainer, steps_in
@@ -54,6 +55,7 @@ def finetune(config: Mapping[str, Any]) -> None:
         baseline = _train(_from_random_weights(job)) if compare else None
         results = _train(job)
     rank_zero_only(print)(task_summary(job.folder, results, baseline), flush=True)
+    leave_report(job.folder)
 
 
 def _has_weights(job: Job) -> bool:

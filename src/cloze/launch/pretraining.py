@@ -20,6 +20,7 @@ from cloze.errors import InputError
 from cloze.hardware import check_attention_dropout, check_hardware, set_up
 from cloze.launch.continuation import Beginning, beginning
 from cloze.launch.ranks import begin_ranks
+from cloze.launch.reporting import leave_report
 from cloze.launch.strategy import check_optimizer, compile_encoder
 from cloze.launch.trainer import accumulate, lasting, make_optimizer, make_trainer, steps_in, weight_decay
 from cloze.loggers import MetricsFile
@@ -82,6 +83,7 @@ def pretrain(config: Mapping[str, Any]) -> None:
         trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     if trainer.is_global_zero:
         print(summary(trainer, data.manifest, folder), flush=True)
+        leave_report(folder)
 
 
 def _data(config: Mapping[str, Any], hardware: Hardware, start: Beginning | None) -> PretrainingData:
