@@ -6,6 +6,7 @@ from typing import Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
+from cloze.launch.reporting import leave_comparison
 from cloze.report.seeds import summarise_sweep
 
 
@@ -14,3 +15,10 @@ class SeedsSummary(Callback):
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         print(summarise_sweep(Path(config.hydra.sweep.dir)), flush=True)
+
+
+class Comparison(Callback):
+    """Writes the page on which the sweep's runs lie over each other."""
+
+    def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
+        leave_comparison(Path(config.hydra.sweep.dir))
