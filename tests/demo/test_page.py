@@ -96,11 +96,16 @@ def fill_in(visitor: Visitor, reader: Reader) -> None:
         return [(c["token"], f"{100 * c['probability']:.1f} %") for gap in masks for c in gap["candidates"]]
 
     visitor.until(visitor.bars)
-    for text in ("the cat [MASK] on the [MASK].", f"{INJECTION} [MASK]", "北京 [MASK] 😀", f"{LONG}[MASK] {LONG}"):
+    for text in (
+        "the cat [MASK] on the [MASK].",
+        f"{INJECTION} [MASK] {INJECTION}",
+        "北京 [MASK] 😀",
+        f"{LONG}[MASK] {LONG}",
+    ):
         visitor.write(0, text)
         visitor.until(lambda text: visitor.bars() == says(text), text)
         shown = visitor.text(".running")
-        assert "".join(text.split("[MASK]")[0].split()) in "".join(shown.split())
+        assert all("".join(part.split()) in "".join(shown.split()) for part in text.split("[MASK]"))
     assert "the text is cut at 64 pieces" in visitor.text(".note")
     visitor.write(0, "北京 [MASK] 😀")
     visitor.until(lambda: "Not in the vocabulary, and read as [UNK]: 😀" in visitor.text(".note"))
