@@ -23,6 +23,8 @@ class Length(pl.Callback):
         self.seconds = seconds
         self.elapsed = 0.0
         self._began = time.monotonic()
+        self._process_began = self._began
+        self._share_before = 0.0  # of training that was over when this process began
 
     @property
     def total(self) -> float:
@@ -33,8 +35,21 @@ class Length(pl.Callback):
         """Where training stands after `step` optimizer steps, in the unit of `total`."""
         return float(step) if self.steps is not None else self.elapsed
 
+    def share(self, step: int) -> float:
+        """How much of training is over, from 0 to 1."""
+        return min(1.0, self.position(step) / self.total)
+
+    def seconds_left(self, step: int) -> float | None:
+        """At the pace of this process so far, evaluations and checkpoints among it; None before its first step."""
+        done = self.share(step) - self._share_before
+        if done <= 0.0:
+            return None
+        return (time.monotonic() - self._process_began) * (1.0 - self.share(step)) / done
+
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._began = time.monotonic() - self.elapsed
+        self._process_began = time.monotonic()
+        self._share_before = self.share(trainer.global_step)
         if self.position(trainer.global_step) >= self.total:
             trainer.should_stop = True  # stopped after its last step: only its end is to come
 

@@ -1,6 +1,6 @@
 """What the model would write into gaps: the quickest look at what it has learned."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +10,20 @@ import torch
 from tokenizers import Tokenizer
 
 from cloze.batch import Packed
+from cloze.dashboard import Table, dashboards
 from cloze.text.remote import Location
 from cloze.text.shards import read_shard
 from cloze.text.tokenizer import CLS, MASK, PREFIX, SEP, load_tokenizer
 
+MOST_EVALUATIONS = 50
+"""Of which a table tells: it is logged again at each of them."""
 SHORTEST, LONGEST = 8, 24  # pieces of a held-out sentence that makes a good sample
 
 
 class SampleFillings(pl.Callback):
     """At every evaluation, the likeliest pieces for each `[MASK]` of fixed sentences: printed, and kept in a file.
+
+    Dashboards get them as the table `val/fillings`, with the evaluations so far as its rows.
 
     Args:
         sentences: each with at least one `[MASK]`; None takes some held-out sentences and masks a word of each.
@@ -37,6 +42,13 @@ class SampleFillings(pl.Callback):
         self.top = top
         self.heldout = heldout
         self._samples: list[tuple[str, list[int]]] = []  # what is shown, and its ids
+        self._rows: list[list[str | int]] = []  # of the table: step, sentence, likeliest pieces
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"rows": self._rows}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._rows = state_dict["rows"]
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         tokenizer = load_tokenizer(self.tokenizer)
@@ -59,6 +71,11 @@ class SampleFillings(pl.Callback):
         self.file.parent.mkdir(parents=True, exist_ok=True)
         with self.file.open("a", encoding="utf-8") as file:
             file.write("\n".join(lines) + "\n\n")
+        self._rows += [[trainer.global_step, *line.strip().rsplit("  ", 1)] for line in lines[1:]]
+        self._rows = _thinned(self._rows)
+        for dashboard in dashboards(trainer.loggers):
+            table = Table(("step", "sentence", "likeliest pieces"), self._rows)
+            dashboard.log_table("val/fillings", table, trainer.global_step)
 
     @torch.no_grad()
     def fillings(self, pl_module: pl.LightningModule) -> list[str]:
@@ -67,16 +84,9 @@ class SampleFillings(pl.Callback):
         rows = [ids for _, ids in self._samples]
         ids = torch.tensor([token for row in rows for token in row])
         gaps = torch.nonzero(ids == tokenizer.get_vocab()[MASK]).squeeze(1)
-        ends = np.cumsum([0, *map(len, rows)])
-        device = pl_module.device
-        packed = Packed(
-            input_ids=ids.to(device),
-            token_type_ids=torch.zeros_like(ids, device=device),
-            position_ids=torch.cat([torch.arange(len(row), device=device) for row in rows]),
-            cu_seqlens=torch.tensor(ends, dtype=torch.int32, device=device),
-            max_seqlen=max(map(len, rows)),
-        )
-        logits = pl_module.model(packed, gaps.to(device)).masked_lm  # type: ignore[operator]
+        packed = pack(rows, pl_module.device)
+        ends = packed.cu_seqlens.cpu().numpy()
+        logits = pl_module.model(packed, gaps.to(pl_module.device)).masked_lm  # type: ignore[operator]
         probabilities, pieces = logits.float().softmax(-1).topk(self.top)
         owners = np.searchsorted(ends, gaps.numpy(), side="right") - 1
         return [
@@ -84,6 +94,37 @@ class SampleFillings(pl.Callback):
             + ", ".join(f"{tokenizer.id_to_token(i)} {p:.2f}" for i, p in zip(best, shares, strict=True))
             for owner, best, shares in zip(owners, pieces.tolist(), probabilities.tolist(), strict=True)
         ]
+
+
+def pack(rows: Sequence[Sequence[int]], device: torch.device, types: Sequence[Sequence[int]] | None = None) -> Packed:
+    """Sequences of ids one after the other.
+
+    Args:
+        rows: ids with the special tokens.
+        device: where to.
+        types: of each token its segment; None: all are in the first.
+    """
+    ends = np.cumsum([0, *map(len, rows)])
+    ids = torch.tensor([token for row in rows for token in row], device=device)
+    kinds = (
+        torch.zeros_like(ids) if types is None else torch.tensor([kind for row in types for kind in row], device=device)
+    )
+    return Packed(
+        input_ids=ids,
+        token_type_ids=kinds,
+        position_ids=torch.cat([torch.arange(len(row), device=device) for row in rows]),
+        cu_seqlens=torch.tensor(ends, dtype=torch.int32, device=device),
+        max_seqlen=max(map(len, rows)),
+    )
+
+
+def _thinned(rows: list[list[str | int]]) -> list[list[str | int]]:
+    """Every second evaluation, and the last, where there are more than a table should have."""
+    steps = sorted({int(row[0]) for row in rows})
+    if len(steps) <= MOST_EVALUATIONS:
+        return rows
+    kept = {*steps[::2], steps[-1]}
+    return [row for row in rows if row[0] in kept]
 
 
 def heldout_gaps(shards: list[Location], tokenizer: Tokenizer, count: int) -> Iterator[tuple[str, list[int]]]:

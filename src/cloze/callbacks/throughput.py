@@ -1,6 +1,9 @@
 """Real tokens a second, and the share of the hardware's peak that they use."""
 
+import resource
 import time
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
@@ -8,8 +11,10 @@ import torch
 from torch import Tensor
 
 from cloze.batch import IGNORED_LABEL, PretrainingBatch, TaskBatch
+from cloze.callbacks.length import Length
 from cloze.model.flops import training_flops
 
+GIB = 2**30
 DENSE_PEAKS = {  # FLOP/s without sparsity, by NVIDIA's data sheets: 16-bit, TF32, fp32
     "H200": (989e12, 495e12, 67e12),
     "H100 PCIe": (756e12, 378e12, 51e12),
@@ -21,7 +26,8 @@ DENSE_PEAKS = {  # FLOP/s without sparsity, by NVIDIA's data sheets: 16-bit, TF3
 
 
 class Throughput(pl.Callback):
-    """Logs `speed/...` at every row of the metrics: real tokens and sequences a second, MFU, share of waiting for data.
+    """Logs `speed/...` at every row of the metrics: real tokens and sequences a second, MFU, share of waiting for data,
+    memory, the time of training so far and what is left.
 
     Evaluation and checkpoints are outside the measured time. Padding to constant shapes is no work done. All sizes are
     summed on the device and read only when they are logged.
@@ -33,7 +39,20 @@ class Throughput(pl.Callback):
         self._tokens = 0
         self._seconds = self._waiting = 0.0
         self._begin = self._end = time.perf_counter()
+        self._evaluated = False  # since the last step
         self._step = 0
+        self._trained = 0.0  # seconds on the clock before this process
+        self._started = self._begin
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"trained": self._clock()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._trained = state_dict["trained"]
+
+    def _clock(self) -> float:
+        """Seconds since training began, over all processes that went on with it."""
+        return self._trained + time.perf_counter() - self._started
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         peak = peak_flops(pl_module.device, str(trainer.precision))
@@ -41,12 +60,14 @@ class Throughput(pl.Callback):
         whole = all(parameter.requires_grad for parameter in pl_module.parameters())
         self._peak = peak * trainer.world_size if peak and whole else None
         self._totals = torch.zeros(3, dtype=torch.float64, device=pl_module.device)
-        self._end = time.perf_counter()
+        self._started = self._end = time.perf_counter()
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: PretrainingBatch | TaskBatch, batch_idx: int
     ) -> None:
         self._begin = time.perf_counter()
+        if self._evaluated:  # what other callbacks did at its end was no waiting
+            self._evaluated, self._end = False, self._begin
         self._waiting += self._begin - self._end
         self._seconds += self._begin - self._end
 
@@ -75,7 +96,7 @@ class Throughput(pl.Callback):
             self._totals.zero_()
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._end = time.perf_counter()
+        self._evaluated = True
 
     def _measures(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, float]:
         assert self._totals is not None
@@ -88,7 +109,12 @@ class Throughput(pl.Callback):
             "speed/tokens_per_second": rate * self._tokens,
             "speed/sequences_per_second": rate * sequences,
             "speed/data_wait_share": self._waiting / self._seconds,
+            "speed/seconds": self._clock(),
+            **memory_in_gib(pl_module.device),
         }
+        length = next((found for found in trainer.callbacks if isinstance(found, Length)), None)  # type: ignore[attr-defined]
+        if length is not None and (left := length.seconds_left(trainer.global_step)) is not None:
+            measures["speed/seconds_left"] = left
         if self._peak:
             config = pl_module.model.config  # type: ignore[union-attr]
             flops = training_flops(
@@ -100,6 +126,19 @@ class Throughput(pl.Callback):
             )
             measures["speed/mfu"] = rate * flops / self._peak
         return measures
+
+
+def memory_in_gib(device: torch.device) -> dict[str, float]:
+    """What this process holds in memory now, where the system tells; of its GPU the most since the last time."""
+    found: dict[str, float] = {}
+    with suppress(OSError):  # no Linux
+        resident = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+        found["speed/memory_gib"] = resident * resource.getpagesize() / GIB
+    if device.type == "cuda":
+        found["speed/cuda_memory_gib"] = torch.cuda.max_memory_allocated(device) / GIB
+        found["speed/cuda_reserved_gib"] = torch.cuda.max_memory_reserved(device) / GIB
+        torch.cuda.reset_peak_memory_stats(device)
+    return found
 
 
 def peak_flops(device: torch.device, precision: str) -> float | None:

@@ -13,12 +13,12 @@ def main() -> int:
     return command.run(_finetune, name="finetune", schema=FineTuning)
 
 
-def _finetune(config: dict[str, Any]) -> None:
+def _finetune(config: dict[str, Any]) -> float | None:
     from cloze.launch.finetuning import finetune  # late: this imports torch and lightning
     from cloze.run_folder import telling_what_lacks
 
     with telling_what_lacks(Path(config["folder"])):
-        finetune(config)
+        return finetune(config)
 
 
 if __name__ == "__main__":

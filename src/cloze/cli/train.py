@@ -12,9 +12,9 @@ def main() -> int:
     return command.run(_pretrain, name="train", schema=Pretraining)
 
 
-def _pretrain(config: dict[str, Any]) -> None:
+def _pretrain(config: dict[str, Any]) -> float | None:
     from cloze.launch.pretraining import pretrain  # late: this imports torch and lightning
     from cloze.run_folder import telling_what_lacks
 
     with telling_what_lacks(Path(config["folder"])):
-        pretrain(config)
+        return pretrain(config)

@@ -119,6 +119,12 @@ class PretrainingData(LightningDataModule):
         """Tokens of the longest sequence of any phase."""
         return max(length for _, length in self.phases)
 
+    @property
+    def tokens_in_epoch(self) -> float:
+        """About so many: those of the text, with [CLS] and [SEP] in sequences that are full."""
+        length = self.objective.max_length
+        return sum(info.tokens for info in self.manifest.train) * length / (length - self.objective.special_tokens)
+
     def accumulation(self, micro_batch_tokens: int, ranks: int) -> int:
         """Accumulation steps with which micro-batches have at most about so many tokens."""
         return self.size.accumulation(self.max_length, micro_batch_tokens, ranks)

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
@@ -15,12 +16,14 @@ from cloze.callbacks.length import Length
 from cloze.checkpoint.pretrained import save_task_model
 from cloze.config.construct import build
 from cloze.config.sections import TaskTraining
+from cloze.config.validation import locate
 from cloze.errors import InputError
 from cloze.hardware import check_hardware, set_up
 from cloze.launch.ranks import begin_ranks
 from cloze.launch.reporting import leave_report
 from cloze.launch.strategy import check_optimizer
 from cloze.launch.task import Job, TaskSetup, set_up_task
+from cloze.launch.tracking import log_evaluation, tracked
 from cloze.launch.trainer import accumulate, lasting, make_trainer, steps_in
 from cloze.loggers import MetricsFile
 from cloze.model.sharding import load_whole, whole
@@ -34,11 +37,14 @@ BASELINE = "random_initialisation"
 """The folder, in that of the run, of the same encoder trained from random weights."""
 
 
-def finetune(config: Mapping[str, Any]) -> None:
+def finetune(config: Mapping[str, Any]) -> float | None:
     """Train, evaluate or predict as `stage` says, and write `runs/NAME/`.
 
     Args:
         config: the root of `conf/finetune.yaml`, resolved and checked.
+
+    Returns:
+        The main score on the first dev set, which a search makes large; None without one.
 
     Raises:
         InputError: for what only the data, the model, the machine or the run's folder can show to be wrong.
@@ -56,6 +62,14 @@ def finetune(config: Mapping[str, Any]) -> None:
         results = _train(job)
     rank_zero_only(print)(task_summary(job.folder, results, baseline), flush=True)
     leave_report(job.folder)
+    return _objective(job, results)
+
+
+def _objective(job: Job, results: Results) -> float | None:
+    """The score on the first dev set by which checkpoints are chosen."""
+    scores = next((scores for split, scores in results.items() if split.startswith("dev")), {})
+    main = getattr(locate(job.task.module["_target_"], "task.module"), "main_metric", None)
+    return scores.get(main) if main is not None else next(iter(scores.values()), None)
 
 
 def _has_weights(job: Job) -> bool:
@@ -65,7 +79,8 @@ def _has_weights(job: Job) -> bool:
 def _from_random_weights(job: Job) -> Job:
     folder = job.folder / BASELINE
     model = {**job.config["model"], "weights": "random"}
-    config = {**job.config, "folder": str(folder), "model": model, "resume": "auto"}
+    loggers = {name: {**node, "folder": str(folder)} for name, node in job.config["logger"].items()}
+    config = {**job.config, "folder": str(folder), "model": model, "resume": "auto", "logger": loggers}
     return Job.of(config)
 
 
@@ -76,12 +91,18 @@ def _train(job: Job) -> Results:
     checkpoint = checkpoint_to_resume(job.folder, job.config, job.config["resume"], finished=RESULTS)
     pl.seed_everything(job.config["seed"], workers=True, verbose=False)
     setup = set_up_task(job)
-    trainer = _trainer(job, setup, resume_step=steps_in(checkpoint, setup.module, job.config))
+    resume_step = steps_in(checkpoint, setup.module, job.config)
+    trainer = _trainer(job, setup, resume_step=resume_step)
     if trainer.is_global_zero:
         write_config(job.folder, job.config)
     trainer.fit(setup.module, datamodule=setup.data, ckpt_path=checkpoint, weights_only=True)
     _take_best(setup.module, trainer)
     state = whole(setup.module.model.state_dict(), keep=trainer.is_global_zero)
+    with tracked(trainer, job.config, setup.data.counts, resume_step=resume_step):
+        return _trained(job, setup, trainer, checkpoint)
+
+
+def _trained(job: Job, setup: TaskSetup, trainer: pl.Trainer, checkpoint: Path | None) -> Results:
     if trainer.is_global_zero:
         save_task_model(
             setup.module.model,
@@ -167,3 +188,4 @@ def _evaluate(job: Job, setup: TaskSetup, trainer: pl.Trainer) -> Results:
         if trainer.is_global_zero:
             write_report(predictions, job.folder / "predictions", name, labels=setup.labels, metrics=scores)
     return results
+            log_evaluation(trainer, predictions, name, labels=setup.labels, metrics=scores)

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from cloze.launch.continuation import Beginning, beginning
 from cloze.launch.ranks import begin_ranks
 from cloze.launch.reporting import leave_report
 from cloze.launch.strategy import check_optimizer, compile_encoder
+from cloze.launch.tracking import tracked
 from cloze.launch.trainer import accumulate, lasting, make_optimizer, make_trainer, steps_in, weight_decay
 from cloze.loggers import MetricsFile
 from cloze.model.heads import BertForPreTraining
@@ -33,11 +34,14 @@ from cloze.text.manifest import MANIFEST
 from cloze.text.progress import ConsoleProgress
 
 
-def pretrain(config: Mapping[str, Any]) -> None:
+def pretrain(config: Mapping[str, Any]) -> float | None:
     """Prepare the corpus if that has not been done, train, and write `runs/NAME/`.
 
     Args:
         config: the root of `conf/train.yaml`, resolved and checked.
+
+    Returns:
+        The masked-token loss on held-out text, which a search makes small; None without held-out text.
 
     Raises:
         InputError: for what only the data, the machine or the run's folder can show to be wrong.
@@ -60,7 +64,8 @@ def pretrain(config: Mapping[str, Any]) -> None:
         training = replace(training, log_every=min(training.log_every, length.steps))
     model = _model(config, hardware, data, start)
     module = _module(config, training, model, length, schedule)
-    metrics = MetricsFile(folder / "metrics.csv", resume_step=steps_in(checkpoint, module, config))
+    resume_step = steps_in(checkpoint, module, config)
+    metrics = MetricsFile(folder / "metrics.csv", resume_step=resume_step)
     trainer = make_trainer(
         training,
         hardware,
@@ -79,11 +84,13 @@ def pretrain(config: Mapping[str, Any]) -> None:
             start.save(folder, data.tokenizer, model.config)
     if start is not None and checkpoint is None:
         trainer.num_sanity_val_steps = float("inf")  # all held-out batches, for what the model knows before
-    with telling_of_dead_workers():
+    with telling_of_dead_workers(), tracked(trainer, config, asdict(data.manifest), resume_step=resume_step):
         trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     if trainer.is_global_zero:
         print(summary(trainer, data.manifest, folder), flush=True)
         leave_report(folder)
+    loss = trainer.callback_metrics.get("val/masked_lm_loss")
+    return None if loss is None else float(loss)
 
 
 def _data(config: Mapping[str, Any], hardware: Hardware, start: Beginning | None) -> PretrainingData:

@@ -24,6 +24,7 @@ from cloze.model.task_heads import TaskModel
 from cloze.optim.clipping import clip_gradients
 from cloze.optim.groups import parameter_groups
 from cloze.optim.schedules import Schedule
+from cloze.optim.updates import copied_parameters, update_ratios
 from cloze.tasks.since_last_row import SinceLastRow, log_past
 
 E = TypeVar("E", bound=Example)
@@ -133,7 +134,7 @@ class FineTuning(LightningModule, ABC, Generic[E]):
         parts = self.trainer.accumulate_grad_batches * self.trainer.world_size
         # Every micro-batch carries the count of its whole global batch.
         labels = torch.tensor(batch.global_labels / parts, dtype=torch.float64, device=loss.device)
-        self.since_last_row.add(torch.stack([loss.detach().double(), labels]))
+        self.since_last_row.add(torch.stack([loss.detach().double(), labels]), batch.num_tokens)
         # Lightning divides by the micro-batches it accumulates and averages over the ranks; the count has done both.
         return loss / batch.global_labels * parts
 
@@ -149,7 +150,10 @@ class FineTuning(LightningModule, ABC, Generic[E]):
 
     def _row(self) -> dict[str, float | Tensor]:
         sums = self.since_last_row.take(self.trainer)
-        return {} if sums is None else {"train/loss": sums[0] / max(1.0, sums[1]), **self.since_last_row.optimizer}
+        if sums is None:
+            return {}
+        seen = self.since_last_row.seen_at_row(self.trainer)
+        return {"train/loss": sums[0] / max(1.0, sums[1]), **self.since_last_row.optimizer, **seen}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """The next row of a resumed run shall be the same; and what makes a model folder of a checkpoint."""
@@ -175,6 +179,16 @@ class FineTuning(LightningModule, ABC, Generic[E]):
         """Clip the global norm, and keep what there is to log of it."""
         self.since_last_row.optimizer = clip_gradients(optimizer, gradient_clip_val)
 
+    def optimizer_step(
+        self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Callable[[], Any] | None = None
+    ) -> None:
+        """The step, and where a row comes after it, how far it moved the parameters."""
+        due = self.since_last_row.due(self.trainer.global_step + 1)
+        before = copied_parameters(optimizer) if due else None
+        super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
+        if before is not None:
+            self.since_last_row.optimizer |= update_ratios(optimizer, before)
+
     def validation_step(self, batch: TaskBatch, _: int, dataloader_idx: int = 0) -> None:
         """Keep the outputs until the split is complete."""
         self._outputs.setdefault(dataloader_idx, {}).update(self.outputs(batch))
@@ -190,6 +204,7 @@ class FineTuning(LightningModule, ABC, Generic[E]):
             outputs = self.gathered(self._outputs.pop(number, {}), len(data.splits[split].items))
             scores = self.scores(data.splits[split], outputs)
             self.log_dict({f"{prefix(split)}/{name}": value for name, value in scores.items()}, batch_size=1)
+        self.log_dict(self.since_last_row.seen(self.trainer), batch_size=1)
 
     def outputs(self, batch: TaskBatch) -> dict[int, np.ndarray]:
         """The outputs of each item of a batch, by its number."""

@@ -17,6 +17,7 @@ from cloze.model.sharding import shard
 from cloze.optim.clipping import clip_gradients
 from cloze.optim.groups import parameter_groups
 from cloze.optim.schedules import Schedule
+from cloze.optim.updates import copied_parameters, update_ratios
 from cloze.tasks.since_last_row import SinceLastRow, log_past
 
 
@@ -72,7 +73,7 @@ class Pretraining(LightningModule):
     def training_step(self, batch: PretrainingBatch, _: int) -> Tensor:
         """This micro-batch's part of the global loss."""
         masked_lm, next_sentence, sums = self._step(batch)
-        self.since_last_row.add(sums)
+        self.since_last_row.add(sums, batch.num_tokens)
         loss = masked_lm / max(1, batch.global_masked) + next_sentence / max(1, batch.global_pairs)
         # Lightning divides by the micro-batches it accumulates and averages over the ranks; the counts above have
         # done both already.
@@ -111,7 +112,10 @@ class Pretraining(LightningModule):
 
     def _row(self) -> dict[str, float | Tensor]:
         sums = self.since_last_row.take(self.trainer)
-        return {} if sums is None else {**_means(sums, "train"), **self.since_last_row.optimizer}
+        if sums is None:
+            return {}
+        seen = self.since_last_row.seen_at_row(self.trainer)
+        return {**_means(sums, "train"), **self.since_last_row.optimizer, **seen}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """The next row of a resumed run shall be the same; and what makes a model folder of a checkpoint."""
@@ -132,12 +136,22 @@ class Pretraining(LightningModule):
         """Clip the global norm, and keep what there is to log of it."""
         self.since_last_row.optimizer = clip_gradients(optimizer, gradient_clip_val)
 
+    def optimizer_step(
+        self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Callable[[], Any] | None = None
+    ) -> None:
+        """The step, and where a row comes after it, how far it moved the parameters."""
+        due = self.since_last_row.due(self.trainer.global_step + 1)
+        before = copied_parameters(optimizer) if due else None
+        super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
+        if before is not None:
+            self.since_last_row.optimizer |= update_ratios(optimizer, before)
+
     def on_validation_epoch_end(self) -> None:
         """The means over the held-out split."""
         assert self._heldout is not None
         sums = self.trainer.strategy.reduce(self._heldout, reduce_op="sum").tolist()
         self._heldout = None
-        self.log_dict(_means(sums, "val"))
+        self.log_dict({**_means(sums, "val"), **self.since_last_row.seen(self.trainer)})
 
 
 def _means(sums: list[float], stage: str) -> dict[str, float | Tensor]:

@@ -123,6 +123,19 @@ class TaskData(LightningDataModule, Generic[E]):
         """Optimizer steps of so many epochs, at least one."""
         return max(1, math.ceil(epochs * len(self.batching.batches(self._lengths("train"), 0))))
 
+    @property
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Of each split, for people who want to know what a run learned from."""
+        return {
+            name: {"examples": len(split.examples), "items": len(split.items), "tokens": int(self._lengths(name).sum())}
+            for name, split in self.splits.items()
+        }
+
+    @property
+    def tokens_in_epoch(self) -> int:
+        """Of the training split."""
+        return int(self._lengths("train").sum())
+
     def accumulation(self, micro_batch_tokens: int, ranks: int) -> int:
         """The fewest micro-batches a rank that keep each within about so many tokens."""
         return max(1, -(-self.batching.most_tokens(self._lengths("train")) // (micro_batch_tokens * ranks)))

@@ -1,17 +1,12 @@
-"""Where the metrics go: `metrics.csv` always, Weights & Biases or TensorBoard on demand and imported only then."""
+"""`metrics.csv`: every metric of a run in one table."""
 
 import csv
-import os
-import sys
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
+from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
-
-from cloze.confidential import masked_text
-from cloze.errors import InputError
 
 
 class MetricsFile(Logger):
@@ -52,7 +47,7 @@ class MetricsFile(Logger):
         if self.row.get("step") != done:
             self.row = {"step": done}
             self.begin = self.file.stat().st_size if self.file.exists() else 0
-        self.row |= {name: f"{float(value):.6g}" for name, value in metrics.items() if name != "epoch"}
+        self.row |= {name: _written(float(value)) for name, value in metrics.items() if name != "epoch"}
 
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
         """The configuration lies in `config.yaml` beside the file."""
@@ -101,71 +96,6 @@ def _read(file: Path) -> list[dict[str, str]]:
     return list(csv.DictReader(lines))
 
 
-def wandb_logger(
-    *,
-    folder: str,
-    name: str,
-    project: str = "cloze",
-    entity: str | None = None,
-    group: str | None = None,
-    tags: list[str] | None = None,
-    offline: bool | None = None,
-) -> Logger:
-    """Weights & Biases, one run of theirs for one run of ours, continued when ours is resumed.
-
-    Args:
-        folder: the run's folder; `wandb/` in it holds their files.
-        name: what the run is called there.
-        project: theirs.
-        entity: the team, or None for the key's own.
-        group: of several runs.
-        tags: of this run.
-        offline: keep everything here (`wandb sync` sends it later); None: when there is no key.
-
-    Raises:
-        InputError: the package is not installed.
-    """
-    if offline is None:
-        offline = not _has_wandb_key()
-    identity = "-".join(Path(folder).parts[1:] or [name])
-    try:
-        import wandb
-
-        return WandbLogger(
-            name=name,
-            id=identity,
-            save_dir=folder,
-            project=project,
-            offline=offline,
-            entity=entity,
-            group=group,
-            tags=tags,
-            # Their record of the machine holds the command, word by word.
-            settings=wandb.Settings(x_disable_meta=True) if _command_has_secrets() else None,
-        )
-    except ModuleNotFoundError as error:
-        raise InputError("logger=wandb needs the package wandb: pip install wandb, or take logger=csv") from error
-
-
-def _command_has_secrets() -> bool:
-    words = sys.argv[1:]
-    return [masked_text(word) for word in words] != words
-
-
-def _has_wandb_key() -> bool:
-    netrc = Path(os.environ.get("NETRC", Path.home() / ".netrc"))
-    return "WANDB_API_KEY" in os.environ or (netrc.is_file() and "api.wandb.ai" in netrc.read_text(encoding="utf-8"))
-
-
-def tensorboard_logger(*, folder: str) -> Logger:
-    """TensorBoard event files in `folder`.
-
-    Raises:
-        InputError: the package is not installed.
-    """
-    try:
-        return TensorBoardLogger(save_dir=folder, name="", version="")
-    except ModuleNotFoundError as error:
-        raise InputError(
-            "logger=tensorboard needs the package tensorboard: pip install 'cloze[tensorboard]', or take logger=csv"
-        ) from error
+def _written(value: float) -> str:
+    """Six digits; a count in full."""
+    return f"{value:.0f}" if value.is_integer() and abs(value) < 2**53 else f"{value:.6g}"

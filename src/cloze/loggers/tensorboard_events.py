@@ -1,0 +1,109 @@
+"""TensorBoard: the same metrics once by steps and once by tokens, tables and texts as Markdown, pictures."""
+
+import struct
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from cloze.dashboard import Cell, Story, Table
+from cloze.errors import InputError
+from cloze.loggers.axes import AxesLogger, flat
+
+BY_STEPS, BY_TOKENS = "steps", "tokens"
+"""TensorBoard has one x-axis a run, so there are two of theirs."""
+
+
+class EventsLogger(AxesLogger):
+    """Event files in `folder/tensorboard/steps` and `.../tokens`; values that a resumed run logs again are hidden."""
+
+    def __init__(self, folder: str | Path) -> None:
+        super().__init__(folder)
+        self._writers: dict[str, Any] = {}
+
+    def begin(self, story: Story, resume_step: int) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+        from torch.utils.tensorboard.summary import hparams
+
+        place = self.folder / "tensorboard"
+        # TensorBoard hides what earlier files hold from this step on; a first file needs no such mark.
+        purge = {BY_STEPS: resume_step + 1} if resume_step else {}
+        self._writers = {
+            axis: SummaryWriter(str(place / axis), purge_step=purge.get(axis)) for axis in (BY_STEPS, BY_TOKENS)
+        }
+        if resume_step:
+            return
+        steps = self._writers[BY_STEPS]
+        settings = {
+            key: value for key, value in flat(story.config).items() if isinstance(value, bool | int | float | str)
+        }
+        for part in hparams(settings, {"val/loss": 0.0})[
+            :2
+        ]:  # which settings there were, and which metric to compare by
+            steps.file_writer.add_summary(part)
+        texts = {"config": yaml.safe_dump(dict(story.config), sort_keys=False, allow_unicode=True), **story.texts}
+        for name, text in texts.items():
+            steps.add_text(f"run/{name}", _block(text), 0)
+        steps.flush()
+
+    def write(self, row: Mapping[str, float], step: int, tokens: int) -> None:
+        now = time.time()
+        for axis, place in ((BY_STEPS, step), (BY_TOKENS, tokens)):
+            if writer := self._writers.get(axis):
+                for name, value in row.items():
+                    writer.add_scalar(name, value, place, walltime=now)
+
+    def log_table(self, name: str, table: Table, step: int) -> None:
+        self._writers[BY_STEPS].add_text(name, markdown(table), step)
+
+    def log_picture(self, name: str, png: bytes, step: int) -> None:
+        from tensorboard.compat.proto.summary_pb2 import Summary
+
+        width, height = struct.unpack(">II", png[16:24])  # of the header, by the PNG specification
+        image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=png)
+        self._writers[BY_STEPS].file_writer.add_summary(Summary(value=[Summary.Value(tag=name, image=image)]), step)
+
+    def end(self, *, failed: bool) -> None:
+        for writer in self._writers.values():
+            writer.close()
+        self._writers = {}
+
+
+def tensorboard_logger(*, folder: str) -> EventsLogger:
+    """TensorBoard event files.
+
+    Args:
+        folder: the run's folder; `tensorboard/` in it holds them.
+
+    Raises:
+        InputError: the package is not installed.
+    """
+    if find_spec("tensorboard") is None:
+        raise InputError(
+            "logger=tensorboard needs the package tensorboard: pip install 'cloze[tensorboard]', or take logger=csv"
+        )
+    return EventsLogger(folder)
+
+
+def markdown(table: Table) -> str:
+    """A table as Markdown, whatever its cells hold."""
+    lines = [_line(table.columns), _line(["---"] * len(table.columns)), *(_line(row) for row in table.rows)]
+    return "\n".join(lines)
+
+
+def _line(cells: Sequence[Cell]) -> str:
+    return f"| {' | '.join(_escaped(cells))} |"
+
+
+def _escaped(cells: Iterable[Cell]) -> Iterable[str]:
+    for cell in cells:
+        text = f"{cell:.4g}" if isinstance(cell, float) else str(cell)
+        yield " ".join(text.replace("|", "\\|").split())
+
+
+def _block(text: str) -> str:
+    """As it stands: Markdown takes indented lines for code."""
+    return "".join(f"    {line}\n" for line in text.splitlines())
