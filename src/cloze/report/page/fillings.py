@@ -46,7 +46,9 @@ def read_fillings(file: Path, *, most: int) -> list[Sentence]:
         return []
     found: dict[tuple[str, int], dict[int, list[Filling]]] = {}
     step, seen = 0, dict[str, int]()
-    for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
+    for line in file.read_text(encoding="utf-8", errors="replace").split(
+        "\n"
+    ):  # splitlines() would cut at rarer signs, too
         if match := STEP.fullmatch(line.strip()):
             step, seen = int(match[1]), {}
             continue

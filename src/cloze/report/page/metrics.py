@@ -1,6 +1,7 @@
 """`metrics.csv` as curves: of each metric the steps at which it was logged, and its values."""
 
 import csv
+import io
 import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -62,10 +63,8 @@ def read_metrics(file: Path) -> Metrics:
         return Metrics({})
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{file} cannot be read ({error}): it should be the CSV file that training writes") from error
-    lines = text.splitlines(keepends=True)
-    if lines and not lines[-1].endswith("\n"):
-        lines.pop()
-    rows = list(csv.reader(lines))
+    whole = text[: text.rfind("\n") + 1]
+    rows = list(csv.reader(io.StringIO(whole, newline="")))
     if not rows:
         return Metrics({})
     head, body = rows[0], rows[1:]

@@ -85,7 +85,7 @@ def _config(file: Path) -> tuple[Mapping[str, Any], Mapping[str, str]]:
         ) from error
     if not isinstance(config, dict):
         raise InputError(f"{file}: expected keys and values, as training writes them")
-    lines = (line.removeprefix("#").strip() for line in text.splitlines() if line.startswith("#"))
+    lines = (line.removeprefix("#").strip() for line in text.split("\n") if line.startswith("#"))
     pairs = (line.partition(": ") for line in lines)
     origin = {key: value for key, colon, value in pairs if colon and key in ("command", "revision", "versions")}
     return masked(config), masked(origin)  # training masks secrets, too; a page is made to be sent
@@ -129,6 +129,6 @@ def beside_run(run: Run, path: str) -> Path | None:
         return None
     candidates = [Path(path)]
     own, there = run.folder.resolve(), Path(str(run.config.get("folder", "")))
-    if there.parts and own.parts[-len(there.parts) :] == there.parts:
+    if there.parts and not there.is_absolute() and own.parts[-len(there.parts) :] == there.parts:
         candidates.append(own.parents[len(there.parts) - 1] / path)
     return next((candidate for candidate in candidates if candidate.exists()), None)

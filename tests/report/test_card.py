@@ -1,0 +1,61 @@
+"""The model card in the hub's own reader."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from huggingface_hub import ModelCard
+
+from cloze.report.card import write_card
+from tests.report.run_folders import HOSTILE, pretraining, task
+
+
+def test_the_card_of_a_pretrained_model(tmp_path: Path) -> None:
+    folder = pretraining(tmp_path / "wiki")
+    write_card(folder)
+    found = ModelCard.load(folder / "model" / "README.md")
+    assert found.data.to_dict() == {
+        "library_name": "transformers",
+        "language": "en",
+        "pipeline_tag": "fill-mask",
+        "tags": ["bert", "cloze", "fill-mask"],
+    }
+    assert "\n# license: to be chosen by you" in (folder / "model" / "README.md").read_text("utf-8")
+    for text in ("345,678", "600 optimiser steps", "AdamW, lr 0.001", "held out", "70.0%"):
+        assert text in found.content, text
+    assert "command" not in found.content  # it says where the owner keeps files
+
+
+def test_the_card_of_a_task_has_its_scores(tmp_path: Path) -> None:
+    folder = task(tmp_path / "sst2" / "0")
+    write_card(folder)
+    found = ModelCard.load(folder / "model" / "README.md")
+    assert found.data.pipeline_tag == "text-classification"
+    assert found.data.metrics == ["accuracy"]
+    assert found.data.model_name == "sst2-0"
+    scores = [(score.dataset_name, score.dataset_split, score.metric_type, score.metric_value)
+              for score in found.data.eval_results or []]  # fmt: skip
+    assert scores == [("glue/sst2", "dev", "accuracy", 0.75), ("glue/sst2", "test", "accuracy", 0.6875)]
+    for text in ("| dev ", "0.7500", "- train: train.tsv", "<https://gluebenchmark.com/tasks>", 'pipeline("text-class'):
+        assert text in found.content, text
+    assert "/secret" not in found.content
+
+
+@pytest.mark.parametrize(("section", "language"), [("cloze.text.sentences.Chinese", "zh"), ("other", None)])
+def test_the_language_stands_there_where_it_is_known(section: str, language: str | None, tmp_path: Path) -> None:
+    folder = pretraining(tmp_path / "run", corpus={"name": "text"}, sentences={"_target_": section})
+    write_card(folder)
+    assert ModelCard.load(folder / "model" / "README.md").data.language == language
+
+
+def test_hostile_names_stay_text(tmp_path: Path) -> None:
+    folder = pretraining(tmp_path / "run", corpus={"name": f"`{HOSTILE}\n---\nlicense: mit"}, rows=10)
+    write_card(folder)
+    content = (folder / "model" / "README.md").read_text("utf-8")
+    assert set(yaml.safe_load(content.split("---\n")[1])) == {"library_name", "pipeline_tag", "tags"}
+    assert content.count("\n---\n") == 1
+
+
+def test_no_model_no_card(tmp_path: Path) -> None:
+    write_card(pretraining(tmp_path / "run", finished=False))
+    assert not (tmp_path / "run" / "model").exists()
