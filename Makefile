@@ -2,6 +2,7 @@
 #   make pretrain   pre-train a small BERT on the documentation installed with Python    ARGS='model=mini run=mini'
 #   make test       lint, types, floors, tests                                           ARGS='-k packing'
 #   make test-long  the tests that take minutes each: hours of stopping, killing, scaling
+#   make docs       the documentation as a site, which opens from disk: site/index.html
 #   make bench      the speed figures of benchmarks/RESULTS.md
 #   make bench-features   vectors a second beside transformers and sentence-transformers, half an hour
 #   make bench-finetune   scores and seconds beside a plain loop of transformers, some hours; stopped, it goes on
@@ -12,7 +13,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: pretrain test test-long bench bench-features bench-finetune lint format lock clean
+.PHONY: pretrain test test-long docs bench bench-features bench-finetune lint format lock clean
 
 pretrain: $(VENV)/.runtime
 	$(BIN)/python train.py experiment=pydocs $(ARGS)
@@ -28,6 +29,10 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: $(VENV)/.dev
+	$(BIN)/python -m docs.generate.site
+	$(BIN)/zensical build --strict --clean
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
@@ -72,5 +77,5 @@ $(VENV)/.runtime: pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP_INSTALL) --editable '.[dev]'
+	$(PIP_INSTALL) --editable '.[dev,docs]'
 	@touch $@ $(VENV)/.runtime

@@ -1,0 +1,89 @@
+"""Runs blocks of the tutorials in the present folder, each command in a fork, so that everything is imported once.
+
+    python -m tests.docs.shell BLOCKS.json
+
+The file holds a list of pairs: `bash` or `python`, and the block. It stops at the first that fails, with its output
+and the exit status 1, and tells the seconds of each command.
+"""
+
+import json
+import os
+import shlex
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+import cloze.data.stream.features
+import cloze.launch.features
+import cloze.launch.finetuning
+import cloze.launch.prediction
+import cloze.launch.pretraining  # noqa: F401 - so that a fork begins at once
+from cloze.cli import convert, features, finetune, predict, prepare, train
+from tests.docs.tutorials import small
+
+COMMANDS: dict[str, Callable[[], int]] = {
+    "train.py": train.main,
+    "finetune.py": finetune.main,
+    "cloze-prepare": prepare.main,
+    "cloze-predict": predict.main,
+    "cloze-features": features.main,
+    "cloze-convert": convert.main,
+}
+
+
+def command(words: list[str]) -> int:
+    """Run a command of cloze's; in a fork."""
+    sys.argv = small(words[1:] if words[0] == "python" else words)
+    return COMMANDS[sys.argv[0]]()
+
+
+def script(text: str) -> int:
+    """Run a block of Python; in a fork."""
+    exec(compile(text, "block", "exec"), {"__name__": "__main__"})
+    return 0
+
+
+def in_fork(work: Callable[[], int]) -> tuple[int, str]:
+    """The exit status and all that was told."""
+    log = Path("block.log")
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+            os.dup2(descriptor, 1)
+            os.dup2(descriptor, 2)
+            status = work()
+        except SystemExit as end:
+            status = end.code if isinstance(end.code, int) else 1
+        except BaseException:
+            traceback.print_exc()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), log.read_text(encoding="utf-8")
+
+
+def works(language: str, block: str) -> list[tuple[str, Callable[[], int]]]:
+    """What a block consists of: its commands, or itself."""
+    if language == "python":
+        return [(block, lambda: script(block))]
+    lines = [shlex.split(line, comments=True) for line in block.replace("\\\n", " ").splitlines()]
+    return [(" ".join(words), lambda words=words: command(words)) for words in lines if words]  # type: ignore[misc]
+
+
+def main(blocks: list[tuple[str, str]]) -> None:
+    """Run them in their order."""
+    for language, block in blocks:
+        for name, work in works(language, block):
+            began = time.monotonic()
+            status, told = in_fork(work)
+            print(f"{time.monotonic() - began:5.1f} s  {name.splitlines()[0]}", flush=True)
+            if status:
+                sys.exit(f"exit status {status} of\n{name}\n{told}")
+
+
+if __name__ == "__main__":
+    main(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))

@@ -1,0 +1,93 @@
+"""Every block of the tutorials is run, or, where it needs a cluster or an account, composed and checked."""
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from cloze.config.arguments import conf_folder, forced, groups
+from cloze.config.schema import FineTuning, Pretraining
+from cloze.config.validation import check
+from tests.conftest import REPOSITORY
+from tests.docs import tutorial_world
+from tests.docs.tutorials import FOLDER, SMALL, blocks
+
+FIRST = "own_files.md"  # whose model the others take
+LONG = ["many_gpus.md"]  # starts processes of its own
+PAGES = sorted(page.name for page in FOLDER.glob("*.md") if page.name not in (FIRST, "index.md", *LONG))
+GOOGLES = "cloze-convert from=runs/books/model to=uncased_L-12_H-768_A-12 format=google"
+"""The release that the page on domain adaptation begins from."""
+
+
+def run(folder: Path, todo: list[tuple[str, str]]) -> None:
+    for script in ("train.py", "finetune.py"):
+        (folder / script).symlink_to(REPOSITORY / script)
+    tutorial_world.make(folder)
+    (folder / "blocks.json").write_text(json.dumps(todo), encoding="utf-8")
+    environment = {
+        **os.environ,
+        "PYTHONPATH": f"{REPOSITORY}{os.pathsep}{REPOSITORY / 'src'}",
+        "WANDB_MODE": "offline",
+        "HF_HUB_OFFLINE": "1",
+        "CUDA_VISIBLE_DEVICES": "",
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.docs.shell", "blocks.json"],
+        cwd=folder, env=environment, capture_output=True, text=True, timeout=400, check=False,
+    )  # fmt: skip
+    print(done.stdout)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count(" s  ") >= len(todo)
+
+
+@pytest.mark.slow
+def test_the_tutorials_run(tmp_path: Path) -> None:
+    rest = [block for page in PAGES for block in blocks(page, "bash", "python")]
+    assert len(rest) > 20
+    run(tmp_path, [*blocks(FIRST, "bash", "python"), ("bash", GOOGLES), *rest])
+    assert json.loads((tmp_path / "runs/after/results.json").read_text(encoding="utf-8"))["dev"]
+    assert len((tmp_path / "new-stars.jsonl").read_text(encoding="utf-8").splitlines()) == 4
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("page", LONG)
+def test_a_tutorial_that_starts_processes_runs(page: str, tmp_path: Path) -> None:
+    run(tmp_path, blocks(page, "bash", "python"))
+
+
+def test_the_pages_say_what_makes_their_commands_small() -> None:
+    said = " ".join(
+        re.findall(r"```text\n(.*?)```", (FOLDER / "index.md").read_text(encoding="utf-8"), re.DOTALL)
+    ).split()
+    assert said == [word for script, words in SMALL.items() for word in (script, *words.split())]
+
+
+@pytest.fixture
+def composer() -> Iterator[None]:
+    with initialize_config_dir(str(conf_folder()), version_base="1.3"):
+        yield
+
+
+def unrun() -> list[list[str]]:
+    text = "".join(block for page in sorted(FOLDER.glob("*.md")) for _, block in blocks(page.name, "console"))
+    lines = [shlex.split(line, comments=True) for line in text.replace("\\\n", " ").splitlines()]
+    return [words for words in lines if words]
+
+
+@pytest.mark.parametrize("words", unrun(), ids=" ".join)
+def test_a_command_that_is_not_run_fits(words: list[str], composer: None) -> None:
+    script = next(i for i, word in enumerate(words) if word in ("train.py", "finetune.py"))
+    name, schema = {"train.py": ("train", Pretraining), "finetune.py": ("finetune", FineTuning)}[words[script]]
+    overrides = forced(words[script + 1 :], groups(conf_folder()))
+    config = compose(name, ["++run=x", *overrides])
+    plain = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(plain, dict)
+    check({str(key): value for key, value in plain.items()}, schema)
