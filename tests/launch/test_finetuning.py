@@ -68,12 +68,13 @@ def test_from_a_table_to_a_model_that_transformers_takes(
     assert done.returncode == 0, done.stderr
     folder = tmp_path / "runs" / "stars"
     assert {path.name for path in folder.iterdir()} == {
-        "config.yaml", "metrics.csv", "results.json", "model", "predictions", ".lock"
+        "config.yaml", "metrics.csv", "results.json", "model", "predictions", "report.html", ".lock"
     }  # fmt: skip
     assert {path.name for path in tmp_path.iterdir()} == {"runs"}
     assert set(results(folder)) == {"dev"}
     assert results(folder)["dev"]["accuracy"] > 0.9
     assert "accuracy" in done.stdout
+    assert "model-index" in (folder / "model" / "README.md").read_text("utf-8")
     evaluations = [row["val/accuracy"] for row in rows(folder / "metrics.csv") if row["val/accuracy"]]
     assert len(evaluations) == 8  # one an epoch
     assert results(folder)["dev"]["accuracy"] == pytest.approx(max(map(float, evaluations)), abs=1e-5)
@@ -172,6 +173,8 @@ def test_seeds_are_summarised_and_random_weights_compared(
     assert "±" in done.stdout
     assert summary
     assert yaml.safe_load((folder / "1" / "config.yaml").read_text(encoding="utf-8"))["seed"] == 2
+    assert "random weights" in (folder / "1" / "report.html").read_text("utf-8")
+    assert "<code>seed</code>" in (folder / "comparison.html").read_text("utf-8")
 
 
 def test_training_stops_early_and_keeps_the_best(finetune: Command, own_data: list[str], tmp_path: Path) -> None:

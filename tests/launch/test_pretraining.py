@@ -41,14 +41,15 @@ def test_one_command_from_text_to_a_model_folder(train: Command, small_corpus: l
     folder = tmp_path / "runs" / "story"
 
     assert {path.name for path in folder.iterdir()} == {
-        "config.yaml", "metrics.csv", "model", "checkpoints", "samples.txt", ".lock"
+        "config.yaml", "metrics.csv", "model", "checkpoints", "samples.txt", "report.html", ".lock"
     }  # fmt: skip
     assert {path.name for path in (folder / "checkpoints").iterdir()} == {
         "index.json", "step-00000010.ckpt", "step-00000020.ckpt"
     }  # fmt: skip
     assert {path.name for path in (folder / "model").iterdir()} == {
-        "config.json", "model.safetensors", "vocab.txt", "tokenizer.json", "tokenizer_config.json"
+        "config.json", "model.safetensors", "vocab.txt", "tokenizer.json", "tokenizer_config.json", "README.md"
     }  # fmt: skip
+    assert "the quick" in (folder / "report.html").read_text("utf-8")
     assert {path.name for path in tmp_path.iterdir()} == {"runs"}  # Hydra leaves nothing elsewhere
 
     config = (folder / "config.yaml").read_text(encoding="utf-8")
