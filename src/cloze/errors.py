@@ -1,5 +1,8 @@
 """Exceptions that are no bugs: what a user can mend, and being told to stop."""
 
+TRY_AGAIN = 75
+"""The exit status for which the same command has to be given again: EX_TEMPFAIL of `sysexits.h`."""
+
 
 class InputError(Exception):
     """Bad input: a file, a line, a key of the configuration.
@@ -9,14 +12,18 @@ class InputError(Exception):
     """
 
 
-class Stopped(Exception):  # noqa: N818 - no error
-    """The process was told to end, and has saved what there was.
+class Stopped(BaseException):  # no error, and as Ctrl-C not for libraries to swallow
+    """The process was told to end, or has come to its limit, and has saved what there was.
 
     Args:
-        number: of the signal; commands exit with 128 and this number, as shells have it.
+        status: of the exit: 128 and the number of a signal, as shells have it, or `TRY_AGAIN`.
         message: where the run stands.
     """
 
-    def __init__(self, number: int, message: str) -> None:
+    def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
-        self.number = number
+        self.status = status
+
+
+class Lost(Stopped):
+    """Another process of the run has died or does not answer; the message says which."""

@@ -2,6 +2,8 @@
 
 import os
 import sys
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -37,6 +39,83 @@ def check_hardware(hardware: Hardware) -> None:
         print(
             f"warning: this CPU has no bf16 units, so hardware.precision={hardware.precision} is slower than 32-true",
             file=sys.stderr,
+        )
+
+
+def placed(hardware: Hardware, environment: Mapping[str, str] = os.environ) -> Hardware:
+    """With the number of devices and nodes that the launcher has started.
+
+    Args:
+        hardware: what is asked for.
+        environment: in which torchrun and srun tell their processes who they are.
+
+    Raises:
+        InputError: the launcher has not started this process, or another number of them than is asked for.
+    """
+    if hardware.launcher == "torchrun":
+        devices, nodes = _of_torchrun(environment)
+    elif hardware.launcher == "slurm":
+        devices, nodes = _of_slurm(environment)
+    else:
+        _check_alone(hardware, environment)
+        return hardware
+    asked = hardware.devices * hardware.num_nodes
+    if asked not in (1, devices * nodes):
+        raise InputError(
+            f"hardware.devices is {hardware.devices} and hardware.num_nodes {hardware.num_nodes}, but "
+            f"{hardware.launcher} has started {devices * nodes} processes: leave both out"
+        )
+    return replace(hardware, devices=devices, num_nodes=nodes)
+
+
+def _of_torchrun(environment: Mapping[str, str]) -> tuple[int, int]:
+    names = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+    if any(name not in environment for name in names):
+        raise InputError(
+            "hardware=torchrun, but torchrun has not started this process: torchrun --nproc-per-node=(GPUs of this "
+            f"machine) {Path(sys.argv[0]).name} hardware=torchrun ..."
+        )
+    world, here = int(environment["WORLD_SIZE"]), int(environment["LOCAL_WORLD_SIZE"])
+    if world % here:
+        raise InputError(
+            f"torchrun has started {world} processes, {here} of them here: give every node the same --nproc-per-node"
+        )
+    return here, world // here
+
+
+def _of_slurm(environment: Mapping[str, str]) -> tuple[int, int]:
+    names = ("SLURM_PROCID", "SLURM_LOCALID", "SLURM_NODEID", "SLURM_NTASKS")
+    if any(name not in environment for name in names):
+        raise InputError(
+            "hardware=slurm, but srun has not started this process: srun --ntasks-per-node=(GPUs of a node) python "
+            f"{Path(sys.argv[0]).name} hardware=slurm ..."
+        )
+    tasks = int(environment["SLURM_NTASKS"])
+    nodes = int(environment.get("SLURM_STEP_NUM_NODES") or environment.get("SLURM_NNODES") or 1)
+    here = int(environment.get("SLURM_NTASKS_PER_NODE") or (tasks if nodes == 1 else 0))
+    if here * nodes != tasks:
+        raise InputError(
+            f"srun has started {tasks} tasks on {nodes} nodes: give --ntasks-per-node=(GPUs of a node), the same for "
+            "sbatch and srun"
+        )
+    return here, nodes
+
+
+def _check_alone(hardware: Hardware, environment: Mapping[str, str]) -> None:
+    """Whether the command may start its own processes: under another launcher each of them would be a run."""
+    asked = hardware.devices * hardware.num_nodes
+    if "TORCHELASTIC_RUN_ID" in environment:
+        name, started = "torchrun", int(environment.get("WORLD_SIZE", "1"))
+    elif "LOCAL_RANK" not in environment and "SLURM_STEP_ID" in environment:
+        name, started = "slurm", int(environment.get("SLURM_STEP_NUM_TASKS", "1"))
+        if started == 1:
+            return  # a shell, or one task that starts the others
+    else:
+        return
+    if started != asked:
+        raise InputError(
+            f"{name} has started {started} processes, but hardware.devices x hardware.num_nodes is {asked}: take "
+            f"hardware={name}, which asks {name} for both"
         )
 
 

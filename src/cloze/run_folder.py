@@ -54,6 +54,15 @@ def claim(folder: Path) -> None:
         raise InputError(f"{folder}: cannot be written ({error.strerror}); choose another folder=") from error
 
 
+def _leave() -> None:
+    """In a process that was forked off: it may outlive the one that holds the runs, and must not hold them for it."""
+    while _CLAIMED:
+        os.close(_CLAIMED.popitem()[1])
+
+
+os.register_at_fork(after_in_child=_leave)
+
+
 def checkpoint_to_resume(folder: Path, config: Mapping[str, Any], policy: str, *, finished: str = MODEL) -> Path | None:
     """Where training goes on from, or None for a new run.
 

@@ -2,9 +2,9 @@
 
 import signal
 import time
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import lightning.pytorch as pl
@@ -14,18 +14,26 @@ from lightning.pytorch.callbacks import Checkpoint
 from torch import Tensor
 from torch.utils._pytree import tree_map_only
 
+from cloze.callbacks.consensus import Consensus
 from cloze.checkpoint.saves import Saves, read_checkpoint
-from cloze.errors import Stopped
+from cloze.errors import TRY_AGAIN
+from cloze.stopping import BEGAN, SIGNALLED, told
 
-STOPS = (signal.SIGTERM, signal.SIGINT)
+UNKNOWN_SAVE = 10.0
+"""Seconds that a checkpoint may take as long as none has been written."""
+ENDING = 5.0
+"""Seconds that a process takes to end."""
+QUEUED_AGAIN = (TRY_AGAIN, SIGNALLED + signal.SIGUSR1)
+"""SIGTERM is left out: it comes when a job is cancelled, too."""
 
 
 class Checkpoints(Checkpoint):
-    """Saves the whole state of training, and ends it when the process is told to end.
+    """Saves the whole state of training, and ends it when the process is told to end, or before its time is over.
 
     A checkpoint is saved after an optimizer step: every so many steps or minutes, before each evaluation, at the end,
-    and at once after SIGTERM or SIGINT. It remembers whether the evaluation of its step is still to come, which a run
-    that goes on from it makes up for first.
+    and at once after SIGTERM, SIGINT or SIGUSR1. It remembers whether the evaluation of its step is still to come,
+    which a run that goes on from it makes up for first. All processes of a run stop at the same place, whichever of
+    them was told.
 
     Args:
         saves: the folder of checkpoints.
@@ -33,6 +41,9 @@ class Checkpoints(Checkpoint):
         every_minutes: minutes between two of them, or None.
         monitor: the metric of the evaluation by which the best one is kept, or None.
         asynchronous: write in the background; training goes on after a copy in memory.
+        stop_after: seconds after whose beginning this process shall have saved and ended, or None.
+        timeout: seconds to wait for the other processes.
+        queue_again: called by rank zero once all is saved, when a scheduler's warning or `stop_after` ended the run.
     """
 
     def __init__(
@@ -43,19 +54,24 @@ class Checkpoints(Checkpoint):
         every_minutes: float | None = 10.0,
         monitor: str | None = None,
         asynchronous: bool = True,
+        stop_after: float | None = None,
+        timeout: float = 600.0,
+        queue_again: Callable[[], None] | None = None,
     ) -> None:
         self.saves = saves
         self.every_steps = every_steps
         self.every_minutes = every_minutes
         self.monitor = monitor
+        self.stop_after = stop_after
+        self.queue_again = queue_again
         self.io = BackgroundIO(saves, asynchronous=asynchronous)
         self._step = 0  # the last optimizer step that this callback has seen
         self._saved_step = -1
-        self._saved_time = time.monotonic()
+        self._saved_time = self._asked_time = time.monotonic()
+        self._longest_step = 0.0
+        self._minutes_over = False
         self._evaluation_due = False
-        self._signal = 0
-        self._handlers: dict[int, Any] = {}
-        self._consensus = Consensus()
+        self._consensus = Consensus(timeout)
 
     @property
     def last_model_path(self) -> str:
@@ -70,11 +86,10 @@ class Checkpoints(Checkpoint):
         self._evaluation_due = state_dict["evaluation_due"]
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        for number in STOPS:  # Lightning's own handler talks to the other processes, and may wait for them for ever
-            self._handlers[number] = signal.signal(number, self._told)
+        told.note_only()
         self._consensus.begin(trainer)
         self._step = self._saved_step = trainer.global_step
-        self._saved_time = time.monotonic()
+        self._saved_time = self._asked_time = time.monotonic()
         if self._evaluation_due:
             evaluation = trainer.fit_loop.epoch_loop.val_loop
             evaluation.restarting = False
@@ -95,21 +110,21 @@ class Checkpoints(Checkpoint):
         self._evaluation_due = bool(sum(trainer.num_val_batches)) and (
             trainer.should_stop or step % (trainer.val_check_interval // trainer.accumulate_grad_batches) == 0
         )
-        told, minutes_over = self._consensus.of(self._signal, self._minutes_over())
+        end = self._ask(trainer)
         if (
-            told
-            or minutes_over
+            end
+            or self._minutes_over
             or self._evaluation_due
             or trainer.should_stop
             or (self.every_steps is not None and step % self.every_steps == 0)
         ):
             self._save(trainer)
-        if told:
-            self._stop(trainer, told)
+        if end:
+            self._stop(trainer, end)
 
     def on_validation_batch_end(self, trainer: pl.Trainer, *_: Any, **__: Any) -> None:
-        if self._signal and trainer.world_size == 1 and not trainer.sanity_checking:
-            self._stop(trainer, self._signal)  # the checkpoint was saved before
+        if not trainer.sanity_checking and (end := self._ask(trainer)):
+            self._stop(trainer, end)  # the checkpoint was saved before
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if not self._evaluation_due or trainer.sanity_checking:
@@ -127,30 +142,42 @@ class Checkpoints(Checkpoint):
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         self._consensus.end()
-        for number, handler in self._handlers.items():
-            signal.signal(number, handler)
-        self._handlers.clear()
+        told.raise_at_once()
 
-    def _told(self, number: int, _: FrameType | None) -> None:
-        self._signal = self._signal or number
+    def _ask(self, trainer: pl.Trainer) -> int:
+        """The exit status with which all processes shall end now, or 0; notes whether it is time for a checkpoint."""
+        now = time.monotonic()
+        self._longest_step = max(self._longest_step, now - self._asked_time)
+        self._asked_time = now
+        minutes_over = self.every_minutes is not None and now - self._saved_time >= 60 * self.every_minutes
+        number, save_now, time_over = self._consensus.of(told.number, minutes_over, self._time_is_over(now))
+        self._minutes_over = self._minutes_over or bool(save_now)
+        if number:
+            return SIGNALLED + number
+        return TRY_AGAIN if time_over else 0
 
-    def _minutes_over(self) -> bool:
-        """Whether it is time, said once: with several processes the checkpoint comes a step later."""
-        if self.every_minutes is None or time.monotonic() - self._saved_time < 60 * self.every_minutes:
+    def _time_is_over(self, now: float) -> bool:
+        """Whether two more steps (with several processes the answer is a step old), and saving, could last too long."""
+        if self.stop_after is None:
             return False
-        self._saved_time = time.monotonic()
-        return True
+        save = self.io.longest or UNKNOWN_SAVE
+        return now - BEGAN + 2 * self._longest_step + 2 * save + ENDING >= self.stop_after
 
     def _save(self, trainer: pl.Trainer) -> None:
         if self._saved_step != trainer.global_step:
             trainer.save_checkpoint(self.saves.folder / "step.ckpt")  # named by its step when it is written
         self._saved_step = trainer.global_step
         self._saved_time = time.monotonic()
+        self._minutes_over = False
 
-    def _stop(self, trainer: pl.Trainer, number: int) -> None:
+    def _stop(self, trainer: pl.Trainer, status: int) -> None:
         self.io.wait()
         trainer.strategy.barrier()
-        raise Stopped(number, f"stopped after step {trainer.global_step}; the same command goes on from there")
+        told.number = told.number or max(0, status - SIGNALLED)  # others were told; all end in the same way
+        if trainer.is_global_zero and self.queue_again is not None and status in QUEUED_AGAIN:
+            self.queue_again()
+        why = ", before checkpoint.stop_after is over" if status == TRY_AGAIN else ""
+        raise told.stop(status, f"stopped after step {trainer.global_step}{why}; the same command goes on from there")
 
 
 class BackgroundIO(CheckpointIO):
@@ -158,12 +185,13 @@ class BackgroundIO(CheckpointIO):
 
     Attributes:
         stall: seconds that training has waited for the last one.
+        longest: seconds that it took to write one, at most so far.
     """
 
     def __init__(self, saves: Saves, *, asynchronous: bool = True) -> None:
         self.saves = saves
         self.asynchronous = asynchronous
-        self.stall = 0.0
+        self.stall = self.longest = 0.0
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoints")
         self._last: Future[Any] | None = None
 
@@ -173,9 +201,9 @@ class BackgroundIO(CheckpointIO):
         step = int(checkpoint["global_step"])
         if self.asynchronous:
             copied = tree_map_only(Tensor, _on_cpu, checkpoint)
-            self._last = self._thread.submit(self.saves.write, copied, step)
+            self._last = self._thread.submit(self._write, copied, step)
         else:
-            self.saves.write(checkpoint, step)
+            self._write(checkpoint, step)
         self.stall = time.monotonic() - began
 
     def score(self, step: int, score: float) -> None:
@@ -199,45 +227,13 @@ class BackgroundIO(CheckpointIO):
     def remove_checkpoint(self, path: Any) -> None:
         """Lightning never does: `Saves` keeps house."""
 
+    def _write(self, checkpoint: dict[str, Any], step: int) -> None:
+        began = time.monotonic()
+        self.saves.write(checkpoint, step)
+        self.longest = max(self.longest, time.monotonic() - began)
+
     def teardown(self) -> None:
         self._thread.shutdown(wait=True)
-
-
-class Consensus:
-    """What any process was told, known to all of them at the same step, and without making a GPU wait.
-
-    With several processes the answer is one step old: it is asked for in the background, over gloo, while the step
-    after it is computed.
-    """
-
-    def __init__(self) -> None:
-        self._group: Any = None
-        self._asked: tuple[Tensor, Any] | None = None
-
-    def begin(self, trainer: pl.Trainer) -> None:
-        if trainer.world_size > 1:
-            self._group = torch.distributed.new_group(backend="gloo")
-
-    def of(self, number: int, flag: bool) -> tuple[int, bool]:
-        """The largest number and whether any flag is set."""
-        if self._group is None:
-            return number, flag
-        answer = self._answer()
-        mine = torch.tensor([number, int(flag)])
-        work = torch.distributed.all_reduce(mine, torch.distributed.ReduceOp.MAX, group=self._group, async_op=True)
-        self._asked = (mine, work)
-        return answer
-
-    def end(self) -> None:
-        self._asked, self._group = None, None
-
-    def _answer(self) -> tuple[int, bool]:
-        if self._asked is None:
-            return 0, False
-        answer, work = self._asked
-        work.wait()
-        number, flag = answer.tolist()
-        return number, bool(flag)
 
 
 def _found(module: pl.LightningModule) -> bool:

@@ -2,7 +2,6 @@
 
 import os
 import re
-import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,48 +10,45 @@ from typing import Any
 from cloze.cli.help import help_text
 from cloze.confidential import masked_text
 from cloze.config.arguments import conf_folder, forced, groups
-from cloze.errors import InputError, Stopped
+from cloze.errors import InputError, Lost, Stopped
+from cloze.stopping import told
 
 BAD_INPUT = 2
-SIGNALLED = 128  # and the number of the signal, as shells have it
 
 
 def run(
-    task: Callable[[dict[str, Any]], None],
+    task: Callable[[dict[str, Any]], float | None],
     *,
     name: str,
     schema: type,
-    after_sweep: Callable[[Path], None] | None = None,
     interrupted: str = "the same command goes on where it stopped",
 ) -> int:
     """Compose `conf/NAME.yaml` with the words of the command line, check it, and give it to `task` as plain containers.
 
     Args:
-        task: the work; called once, or once for each job of a sweep (`-m`).
+        task: the work; called once, or once for each job of a sweep (`-m`). A sweeper that searches takes what it
+            returns for the objective.
         name: the root configuration.
         schema: a dataclass with the fields of that root.
-        after_sweep: called at the end of a sweep with its folder.
-        interrupted: what is told after Ctrl-C.
+        interrupted: what is told after Ctrl-C or SIGTERM.
 
     Returns:
-        The exit status: 0; 128 and the number of the signal that ended it; or 2 when the input was bad, and then
-        one line on stderr says what and where.
+        The exit status: 0; 128 and the number of the signal that ended it; 75 when the same command has to be given
+        again; or 2 when the input was bad, and then one line on stderr says what and where.
     """
-    try:
-        conf = conf_folder()
-        if {"-h", "--help"} & set(sys.argv[1:]):
-            _print_page(help_text(conf, name))
-            return 0
-        sys.argv[1:] = forced(sys.argv[1:], groups(conf))
-        return _compose_and_run(task, name, schema, conf, after_sweep)
-    except InputError as error:
-        return _report(error)
-    except Stopped as stop:
-        _tell(str(stop))
-        return SIGNALLED + stop.number
-    except KeyboardInterrupt:
-        _tell(f"interrupted; {interrupted}")
-        return SIGNALLED + signal.SIGINT
+    with told.listening(f"interrupted; {interrupted}"):
+        try:
+            conf = conf_folder()
+            if {"-h", "--help"} & set(sys.argv[1:]):
+                _print_page(help_text(conf, name))
+                return 0
+            sys.argv[1:] = forced(sys.argv[1:], groups(conf))
+            return _compose_and_run(task, name, schema, conf)
+        except InputError as error:
+            return _report(error)
+        except Stopped as stop:
+            _tell(str(stop), everywhere=isinstance(stop, Lost))
+            return stop.status
 
 
 def _print_page(page: str) -> None:
@@ -63,47 +59,31 @@ def _print_page(page: str) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would complain at its end
 
 
-def _compose_and_run(
-    task: Callable[[dict[str, Any]], None],
-    name: str,
-    schema: type,
-    conf: Path,
-    after_sweep: Callable[[Path], None] | None,
-) -> int:
+def _compose_and_run(task: Callable[[dict[str, Any]], float | None], name: str, schema: type, conf: Path) -> int:
     import hydra
-    from hydra.core.hydra_config import HydraConfig
     from hydra.errors import HydraException
-    from hydra.types import RunMode
     from omegaconf import DictConfig
     from omegaconf.errors import OmegaConfBaseException
 
     failures = 0
-    sweep: Path | None = None
-    stopped: Stopped | None = None
+    process = os.getpid()
 
-    def job(config: DictConfig) -> None:
-        nonlocal failures, sweep, stopped
-        settings = HydraConfig.get()
-        sweep = Path(settings.sweep.dir) if settings.mode == RunMode.MULTIRUN else None
+    def job(config: DictConfig) -> float | None:
+        nonlocal failures
         try:
-            task(_checked(config, schema))
+            return task(_checked(config, schema))
         except InputError as error:  # the other jobs of a sweep still run
             failures += 1
             _report(error)
-        except Stopped as stop:
-            stopped = stop  # Hydra would call it an error
-            if sweep is not None:
-                raise  # the other jobs, too
+            if os.getpid() != process:  # a launcher's: it takes the error to the sweep
+                raise
+            return None
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # let exceptions through: ours to report, or a bug that keeps its traceback
     try:
         hydra.main(version_base="1.3", config_path=str(conf), config_name=name)(job)()
     except (HydraException, OmegaConfBaseException) as error:
         raise InputError(_sentence(error)) from error
-    if stopped is not None:
-        raise stopped
-    if sweep is not None and after_sweep is not None:
-        after_sweep(sweep)
     return BAD_INPUT if failures else 0
 
 
@@ -120,7 +100,7 @@ def _checked(config: Any, schema: type) -> dict[str, Any]:
         config.folder = os.path.relpath(settings.runtime.output_dir)
         # Further ranks are started with this process' arguments: they shall run this job, not the sweep.
         sys.argv[1:] = [*settings.overrides.task, f"++folder={config.folder}"]
-    if config.get("resume") == "never" and os.environ.get("LOCAL_RANK", "0") == "0":
+    if config.get("resume") == "never" and _rank() == 0:
         from cloze.run_folder import free_folder
 
         free = free_folder(Path(config.folder))
@@ -159,10 +139,25 @@ def _sentence(error: Exception) -> str:
 
 
 def _report(error: InputError) -> int:
-    _tell(f"error: {error}")
+    _tell(f"error: {error}", everywhere=_have_met())
     return BAD_INPUT
 
 
-def _tell(line: str) -> None:
-    if os.environ.get("LOCAL_RANK", "0") == "0":  # every rank has the same to say; one line is enough
+def _tell(line: str, *, everywhere: bool = False) -> None:
+    """Tell it once, or on every rank: before they have met, all have the same to say."""
+    rank = _rank()
+    if rank == 0:
         print(masked_text(line), file=sys.stderr)
+    elif everywhere:
+        print(masked_text(f"rank {rank}: {line}"), file=sys.stderr)
+
+
+def _rank() -> int:
+    """Of this process in its run, as its launcher says."""
+    return next((int(os.environ[name]) for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID") if name in os.environ), 0)
+
+
+def _have_met() -> bool:
+    """Whether the processes of this run compute together."""
+    torch = sys.modules.get("torch")
+    return torch is not None and torch.distributed.is_initialized()

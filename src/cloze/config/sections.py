@@ -22,7 +22,8 @@ class Training:
         max_steps: length in optimizer steps. Exactly one of the four lengths is given; the schedule follows it.
         max_tokens: length in tokens, rounded up to whole global batches.
         max_epochs: length in passes over the corpus.
-        max_time: length on the wall clock, as `90s`, `45m`, `8h` or `HH:MM:SS`; the schedule then counts seconds.
+        max_time: length on the wall clock, as `90s`, `45m`, `3h50m` or `HH:MM:SS`; the schedule then counts seconds.
+            It is that of the whole training, over all processes that went on with it.
         gradient_clip: largest norm of all gradients together, as BERT's 1.0; null does not clip.
         validate_every: optimizer steps between two evaluations on the held-out split.
         log_every: optimizer steps between two rows of `metrics.csv`.
@@ -56,13 +57,7 @@ class Training:
         Raises:
             InputError: when it is not a time.
         """
-        if self.max_time is None:
-            return None
-        if match := re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", self.max_time):
-            return float(match[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]]
-        if match := re.fullmatch(r"(\d+):(\d\d):(\d\d)", self.max_time):
-            return 3600.0 * int(match[1]) + 60 * int(match[2]) + int(match[3])
-        raise InputError(f"trainer.max_time is {self.max_time!r}, but must be a time as 90s, 45m, 8h, 2d or 08:00:00")
+        return None if self.max_time is None else _seconds("trainer.max_time", self.max_time)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,18 +93,31 @@ class Checkpointing:
         every_minutes: minutes between two checkpoints, or null.
         keep_last: how many of the newest ones stay, besides the best.
         asynchronous: write in the background; training goes on after a copy in memory.
+        stop_after: the wall-clock limit of this process, as `3h50m` from its start on: early enough before it, the run
+            is saved and ends with exit status 75; the same command goes on. null for no limit.
     """
 
     every_steps: int | None = None
     every_minutes: float | None = 10.0
     keep_last: int = 2
     asynchronous: bool = True
+    stop_after: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("every_steps", "every_minutes", "keep_last"):
             value = getattr(self, name)
             if value is not None and value <= 0:
                 raise InputError(f"checkpoint.{name} is {value}, but must be above zero")
+        if self.stop_after is not None and not self.seconds():
+            raise InputError(f"checkpoint.stop_after is {self.stop_after!r}, but must be above zero")
+
+    def seconds(self) -> float | None:
+        """`stop_after` in seconds.
+
+        Raises:
+            InputError: when it is not a time.
+        """
+        return None if self.stop_after is None else _seconds("checkpoint.stop_after", self.stop_after)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,6 +128,9 @@ class Hardware:
         accelerator: `cpu`, `gpu`, or another that Lightning knows.
         devices: processes on each machine, one a device.
         num_nodes: machines.
+        launcher: who starts the processes: `python` for the command itself, `torchrun`, or `slurm` for srun. The last
+            two also say how many `devices` and `num_nodes` there are.
+        requeue: under slurm, ask for the job to be queued again when it ends with SIGUSR1 or `checkpoint.stop_after`.
         strategy: how the processes work together, by Lightning's name: `auto`, `ddp`, ...
         precision: Lightning's name; parameters stay in fp32 for all but the `-true` ones.
         micro_batch_tokens: at most so many tokens at once in one process. How often gradients are accumulated follows.
@@ -134,6 +145,8 @@ class Hardware:
     accelerator: str = "cpu"
     devices: int = 1
     num_nodes: int = 1
+    launcher: Literal["python", "torchrun", "slurm"] = "python"
+    requeue: bool = False
     strategy: str = "auto"
     precision: Precision = "32-true"
     micro_batch_tokens: int = 4096
@@ -256,6 +269,20 @@ class ModelFolder:
 
     folder: str
     weights: Literal["pretrained", "random"] = "pretrained"
+
+
+def _seconds(key: str, text: str) -> float:
+    """A time as 90s, 1.5h, 3h50m, 2d or 08:00:00, in seconds.
+
+    Raises:
+        InputError: it is none.
+    """
+    if match := re.fullmatch(r"(\d+):(\d\d):(\d\d)", text):
+        return 3600.0 * int(match[1]) + 60 * int(match[2]) + int(match[3])
+    if re.fullmatch(r"(\d+(\.\d+)?[dhms])+", text):
+        parts = re.findall(r"([\d.]+)([dhms])", text)
+        return sum(float(number) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[unit] for number, unit in parts)
+    raise InputError(f"{key} is {text!r}, but must be a time as 90s, 45m, 8h, 2d or 08:00:00")
 
 
 def _keys(names: tuple[str, ...] | list[str]) -> str:

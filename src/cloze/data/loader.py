@@ -4,6 +4,7 @@ Nothing but a place in that order is state, so a run goes on exactly where it st
 workers.
 """
 
+import os
 import re
 from bisect import bisect_right
 from collections import deque
@@ -17,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 from cloze.batch import PretrainingBatch
 from cloze.data.dataset import Index, MicroBatches
 from cloze.errors import InputError
+from cloze.stopping import SIGNALLED, told
 
 ENDLESS = 2**40
 """The length of a loader for a run of unknown length. It must have one: Lightning reads a batch ahead of a loader
@@ -221,6 +223,7 @@ def _load(
         collate_fn=_unchanged,
         num_workers=num_workers,
         pin_memory=pin_memory,
+        worker_init_fn=_leave_group if num_workers else None,
         generator=torch.Generator(),  # the workers' base seed must not draw from the global one
     )
     for batch in loader:
@@ -252,6 +255,8 @@ def telling_of_dead_workers() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
+        if told.number:  # they were told before they could leave the group
+            raise told.stop(SIGNALLED + told.number, "stopped; the same command goes on") from None
         if match := re.match(r"DataLoader worker \(pid\(?s?\)? ?([\d, ]+)\) (.*)", str(error)):
             raise InputError(
                 f"process {match[1]}, which made batches, has died ({match[2].splitlines()[0].strip(' .')}), most "
@@ -259,6 +264,11 @@ def telling_of_dead_workers() -> Iterator[None]:
                 "checkpoint"
             ) from error
         raise
+
+
+def _leave_group(_: int) -> None:
+    """Ctrl-C and a scheduler's SIGTERM reach the whole group; training goes on for a step, and needs its batches."""
+    os.setpgid(0, 0)
 
 
 def _unchanged(batch: Any) -> Any:

@@ -19,7 +19,7 @@ from cloze.config.sections import TaskTraining
 from cloze.config.validation import locate
 from cloze.errors import InputError
 from cloze.hardware import check_hardware, set_up
-from cloze.launch.ranks import begin_ranks
+from cloze.launch.ranks import Ranks, begin_ranks
 from cloze.launch.reporting import leave_report
 from cloze.launch.strategy import check_optimizer
 from cloze.launch.task import Job, TaskSetup, set_up_task
@@ -52,14 +52,14 @@ def finetune(config: Mapping[str, Any]) -> float | None:
     job = Job.of(config)
     check_hardware(job.hardware)
     check_optimizer(config["optimizer"], job.hardware)
-    begin_ranks(job.hardware)
+    ranks = begin_ranks(job.hardware)
     set_up(job.hardware)
     if job.stage != "train":
         results, baseline = _apply(job), None
     else:
         compare = job.task.compare_random and _has_weights(job)
-        baseline = _train(_from_random_weights(job)) if compare else None
-        results = _train(job)
+        baseline = _train(_from_random_weights(job), ranks) if compare else None
+        results = _train(job, ranks)
     rank_zero_only(print)(task_summary(job.folder, results, baseline), flush=True)
     leave_report(job.folder)
     return _objective(job, results)
@@ -84,25 +84,28 @@ def _from_random_weights(job: Job) -> Job:
     return Job.of(config)
 
 
-def _train(job: Job) -> Results:
+def _train(job: Job, ranks: Ranks) -> Results:
     """Train, keep what was best on dev, evaluate and predict with it; a run that is finished just tells its results."""
     if (job.folder / RESULTS).exists() and not differences_of_run(job.folder, job.config):
         return read_results(job.folder)
-    checkpoint = checkpoint_to_resume(job.folder, job.config, job.config["resume"], finished=RESULTS)
+    checkpoint = ranks.decide(
+        f"checkpoint of {job.folder}",
+        lambda: checkpoint_to_resume(job.folder, job.config, job.config["resume"], finished=RESULTS),
+    )
     pl.seed_everything(job.config["seed"], workers=True, verbose=False)
     setup = set_up_task(job)
     resume_step = steps_in(checkpoint, setup.module, job.config)
     trainer = _trainer(job, setup, resume_step=resume_step)
     if trainer.is_global_zero:
         write_config(job.folder, job.config)
-    trainer.fit(setup.module, datamodule=setup.data, ckpt_path=checkpoint, weights_only=True)
-    _take_best(setup.module, trainer)
-    state = whole(setup.module.model.state_dict(), keep=trainer.is_global_zero)
     with tracked(trainer, job.config, setup.data.counts, resume_step=resume_step):
         return _trained(job, setup, trainer, checkpoint)
 
 
 def _trained(job: Job, setup: TaskSetup, trainer: pl.Trainer, checkpoint: Path | None) -> Results:
+    trainer.fit(setup.module, datamodule=setup.data, ckpt_path=checkpoint, weights_only=True)
+    _take_best(setup.module, trainer)
+    state = whole(setup.module.model.state_dict(), keep=trainer.is_global_zero)
     if trainer.is_global_zero:
         save_task_model(
             setup.module.model,
@@ -187,5 +190,5 @@ def _evaluate(job: Job, setup: TaskSetup, trainer: pl.Trainer) -> Results:
             results[name] = scores
         if trainer.is_global_zero:
             write_report(predictions, job.folder / "predictions", name, labels=setup.labels, metrics=scores)
-    return results
             log_evaluation(trainer, predictions, name, labels=setup.labels, metrics=scores)
+    return results

@@ -17,7 +17,7 @@ from cloze.config.sections import Hardware, Training
 from cloze.data.loader import telling_of_dead_workers
 from cloze.data.pretraining import PretrainingData
 from cloze.errors import InputError
-from cloze.hardware import check_attention_dropout, check_hardware, set_up
+from cloze.hardware import check_attention_dropout, check_hardware, placed, set_up
 from cloze.launch.continuation import Beginning, beginning
 from cloze.launch.ranks import begin_ranks
 from cloze.launch.reporting import leave_report
@@ -46,12 +46,12 @@ def pretrain(config: Mapping[str, Any]) -> float | None:
     Raises:
         InputError: for what only the data, the machine or the run's folder can show to be wrong.
     """
-    training, hardware = Training(**config["trainer"]), Hardware(**config["hardware"])
+    training, hardware = Training(**config["trainer"]), placed(Hardware(**config["hardware"]))
     folder = Path(config["folder"])
     check_hardware(hardware)
     check_optimizer(config["optimizer"], hardware)
-    begin_ranks(hardware)
-    checkpoint = checkpoint_to_resume(folder, config, config["resume"])
+    ranks = begin_ranks(hardware)
+    checkpoint = ranks.decide("checkpoint", lambda: checkpoint_to_resume(folder, config, config["resume"]))
     start = beginning(config, folder, resumed=checkpoint is not None)
     schedule = build(config, "schedule")
     set_up(hardware)

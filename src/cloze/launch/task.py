@@ -20,7 +20,7 @@ from cloze.data.downstream.frozen import frozen_features
 from cloze.data.downstream.module import TaskData
 from cloze.data.loader import ENDLESS
 from cloze.errors import InputError
-from cloze.hardware import check_attention_dropout
+from cloze.hardware import check_attention_dropout, placed
 from cloze.launch.strategy import compile_encoder
 from cloze.launch.trainer import make_optimizer, weight_decay
 from cloze.model.adaptation import Adaptation
@@ -61,7 +61,7 @@ class Job:
             folder=Path(config["folder"]),
             task=Task(**config["task"]),
             training=TaskTraining(**config["trainer"]),
-            hardware=Hardware(**config["hardware"]),
+            hardware=placed(Hardware(**config["hardware"])),
             adaptation=_adaptation(config["adaptation"]),
             stage=config["stage"],
             model_folder=model,

@@ -12,6 +12,7 @@ import lightning.pytorch as pl
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.loggers import Logger
+from lightning.pytorch.utilities import rank_zero_only
 from torch.nn import Parameter
 from torch.optim import Optimizer
 
@@ -22,6 +23,9 @@ from cloze.config.construct import build
 from cloze.config.sections import Checkpointing, Hardware, Training
 from cloze.config.validation import locate
 from cloze.errors import InputError
+from cloze.launch.launcher import Launcher
+from cloze.launch.ranks import cluster
+from cloze.launch.slurm import requeue
 from cloze.launch.strategy import make_strategy
 from cloze.run_folder import CHECKPOINTS
 
@@ -46,8 +50,9 @@ def make_trainer(
     warnings.filterwarnings("ignore", message=".*sync_dist=True.*")  # the module has reduced its metrics itself
     warnings.filterwarnings("ignore", message=".*in eval mode.*")  # frozen parts are, on purpose
     warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated")  # lightning 2.6 with torch 2.13
+    environment = cluster(hardware)
     try:
-        return pl.Trainer(
+        trainer = pl.Trainer(
             accelerator=hardware.accelerator,
             devices=hardware.devices,
             num_nodes=hardware.num_nodes,
@@ -59,7 +64,7 @@ def make_trainer(
             num_sanity_val_steps=0,
             log_every_n_steps=training.log_every,
             callbacks=list(callbacks),
-            plugins=[callback.io for callback in callbacks if isinstance(callback, Checkpoints)],
+            plugins=[environment, *(callback.io for callback in callbacks if isinstance(callback, Checkpoints))],
             logger=list(loggers),
             enable_checkpointing=any(isinstance(callback, Checkpoints) for callback in callbacks),
             enable_progress_bar=False,
@@ -68,6 +73,17 @@ def make_trainer(
         )
     except (ValueError, ModuleNotFoundError, MisconfigurationException) as error:  # an accelerator, a strategy, ...
         raise InputError(f"hardware: {str(error).partition('. ')[0]}") from error
+    # Lightning's handler talks to the other processes wherever this one stands, and may wait for them for ever.
+    trainer._signal_connector.register_signal_handlers = _leave_signals  # type: ignore[method-assign]
+    if trainer.world_size > 1:
+        trainer.strategy._launcher = Launcher(
+            environment, hardware.devices, hardware.num_nodes, timeout=hardware.collective_timeout
+        )
+    return trainer
+
+
+def _leave_signals() -> None:
+    """To `cloze.stopping`."""
 
 
 def lasting(
@@ -76,11 +92,11 @@ def lasting(
     """What lets a run stop at any moment and go on as if it had not.
 
     Args:
-        config: the root, with `folder`, `seed` and the section `checkpoint`.
+        config: the root, with `folder`, `seed` and the sections `checkpoint` and `hardware`.
         monitor: the metric by which the best checkpoint is kept.
         higher_is_better: of that metric.
     """
-    section = Checkpointing(**config["checkpoint"])
+    section, hardware = Checkpointing(**config["checkpoint"]), Hardware(**config["hardware"])
     saves = Saves(Path(config["folder"]) / CHECKPOINTS, keep_last=section.keep_last, higher_is_better=higher_is_better)
     checkpoints = Checkpoints(
         saves,
@@ -88,6 +104,9 @@ def lasting(
         every_minutes=section.every_minutes,
         monitor=monitor,
         asynchronous=section.asynchronous,
+        stop_after=section.seconds(),
+        timeout=hardware.collective_timeout,
+        queue_again=requeue if hardware.launcher == "slurm" and hardware.requeue else None,
     )
     return checkpoints, StepSeed(config["seed"])
 
@@ -140,7 +159,7 @@ def steps_in(checkpoint: Path | None, module: pl.LightningModule, config: Mappin
         raise InputError(
             f"{checkpoint} is of another optimizer: take that one, or begin anew with init=FOLDER of its model"
         )
-    print(f"going on from {checkpoint}", file=sys.stderr)
+    rank_zero_only(print)(f"going on from {checkpoint}", file=sys.stderr)
     return int(state["global_step"])
 
 
