@@ -1,6 +1,7 @@
 """The pages of the configuration: commands, groups, options, defaults, comments; from `conf/` and from signatures."""
 
 import re
+from html import escape
 
 from cloze.cli.help import help_text
 from cloze.config.arguments import conf_folder, groups
@@ -56,7 +57,7 @@ def groups_page() -> str:
             text = (conf / group / f"{option}.yaml").read_text(encoding="utf-8").rstrip()
             parts += [f"### `{group}={option}` {{ #{group}-{option.replace('/', '-')} }}", f"```yaml\n{text}\n```"]
             targets += [path for path in TARGET.findall(text) if path not in targets]
-        parts += [f"#### Arguments of `{target}`\n\n{_described(target)}" for target in targets]
+        parts += [f"**Arguments of `{target}`**\n\n{_described(target)}" for target in targets]
     return "\n\n".join(parts) + "\n"
 
 
@@ -81,7 +82,8 @@ def _described(target: str) -> str:
 
 
 def _code(text: str) -> str:
-    return text if text == "to be given" else f"`{text}`".replace("|", "\\|") if text else ""
+    """Code in a cell: within code marks a backslash would stay before `|`."""
+    return text if text in ("", "to be given") else f"<code>{escape(text, quote=False).replace('|', '&#124;')}</code>"
 
 
 def _cell(text: str) -> str:

@@ -42,7 +42,11 @@ class Links(HTMLParser):
 def build(folder: Path) -> Path:
     """The site in a folder of its own: two processes may do this at once."""
     settings = (REPOSITORY / "mkdocs.yml").read_text(encoding="utf-8")
-    own = {"docs_dir: build/docs": "docs_dir: docs", "paths: [src]": f"paths: [{REPOSITORY / 'src'}]"}
+    own = {
+        "docs_dir: build/docs": "docs_dir: docs",
+        "paths: [src]": f"paths: [{REPOSITORY / 'src'}]",
+        "[docs/generate": f"[{REPOSITORY}/docs/generate",
+    }
     for given, replaced in own.items():
         assert given in settings
         settings = settings.replace(given, replaced)
