@@ -162,7 +162,10 @@ def test_where_configurations_differ(tmp_path: Path) -> None:
     assert [(entry.key, *entry.values) for entry in found] == [
         ("optimizer.lr", "0.001", "0.002"), ("objective.span", "-", "true")
     ]  # fmt: skip
-    assert "optimizer.lr 0.001 0.002" in text_of(render([a, b]))
+    page = text_of(render([a, b]))
+    assert "optimizer.lr 0.001 0.002" in page
+    assert "a step 600 </td> 0.50 , 0.10" in page
+    assert "b step 600 </td> 0.50 , 0.10" in page
 
 
 def test_unfinished_runs_and_those_without_evaluation(tmp_path: Path) -> None:

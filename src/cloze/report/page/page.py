@@ -19,7 +19,7 @@ from cloze.report.page.corpus import Corpus, read_corpus
 from cloze.report.page.differences import differences
 from cloze.report.page.evaluation import Split, read_splits
 from cloze.report.page.figures import key_figures, score_table, table_of_figures
-from cloze.report.page.fillings import Sentence, read_fillings
+from cloze.report.page.fillings import Filling, Sentence, read_fillings
 from cloze.report.page.folders import is_run
 from cloze.report.page.run import BASELINE, Run, read_run
 from cloze.text.atomic import write_atomically
@@ -39,7 +39,6 @@ class Detail(NamedTuple):
     """What is shown of a run besides curves and figures."""
 
     run: Run
-    corpus: Corpus | None
     fillings: Sequence[Sentence]
     splits: Sequence[Split]
 
@@ -92,8 +91,8 @@ def _render(runs: Sequence[Run], shown: Sequence[Run], corpora: Sequence[Corpus 
     errors = max(3, int(scale * ERRORS / len(runs)))
     evaluations = max(2, int(scale * EVALUATIONS))
     details = [
-        Detail(run, corpus, read_fillings(run.folder / "samples.txt", most=evaluations), read_splits(run, most=errors))
-        for run, corpus in zip(runs[:IN_DETAIL], corpora, strict=False)
+        Detail(run, read_fillings(run.folder / "samples.txt", most=evaluations), read_splits(run, most=errors))
+        for run in runs[:IN_DETAIL]
     ]
     names, rows = table_of_figures(runs)
     styles, library, script = (_asset(name) for name in ("uPlot.min.css", "uPlot.iife.min.js", "page.js"))
@@ -107,6 +106,8 @@ def _render(runs: Sequence[Run], shown: Sequence[Run], corpora: Sequence[Corpus 
             shown=shown,
             kinds=list(dict.fromkeys(run.kind or "unknown" for run in runs)),
             details=details,
+            last_fillings=_last_fillings(details),
+            corpora=_once(runs, corpora),
             figures=key_figures(runs[0]) if len(runs) == 1 else [],
             figure_names=names,
             figure_rows=rows,
@@ -122,6 +123,28 @@ def _render(runs: Sequence[Run], shown: Sequence[Run], corpora: Sequence[Corpus 
             today=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         )
     )
+
+
+def _last_fillings(details: Sequence[Detail]) -> dict[str, list[tuple[str, int, int, Sequence[Filling]]]]:
+    """Of each sentence: a run's name and number, and what it fills in at its last evaluation."""
+    found: dict[str, list[tuple[str, int, int, Sequence[Filling]]]] = {}
+    for number, detail in enumerate(details):
+        for sentence in detail.fillings:
+            step, fillings = sentence.rows[-1]
+            found.setdefault(sentence.text, []).append((detail.run.name, number, step, fillings))
+    return found
+
+
+def _once(runs: Sequence[Run], corpora: Sequence[Corpus | None]) -> list[tuple[Corpus, list[str]]]:
+    """Each corpus with the names of the runs that have read it."""
+    found: list[tuple[Corpus, list[str]]] = []
+    for run, corpus in zip(runs, corpora, strict=False):
+        known = next((names for other, names in found if other == corpus), None)
+        if known is not None:
+            known.append(run.name)
+        elif corpus is not None:
+            found.append((corpus, [run.name]))
+    return found
 
 
 def _yaml(run: Run) -> str:
