@@ -3,7 +3,8 @@
     python -m docs.generate.site
 
 writes `build/docs/`; `zensical build --strict` makes `site/` of it. A link that leads out of `docs/`, as to a test or
-to a file of `conf/`, works on GitHub as it stands; in the site it leads to a page that shows that file.
+to a file of `conf/`, works on GitHub as it stands; in the site it leads to a page that shows that file. In the
+site, so does the mere name of such a file in code marks.
 """
 
 import re
@@ -17,6 +18,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 PAGES = REPOSITORY / "docs"
 FOLDER = REPOSITORY / "build" / "docs"
 LINK = re.compile(r"(?P<open>\]\()(?P<target>[^)\s#:]+)(?P<anchor>#[^)\s]*)?(?P<close>\))")
+NAMED = re.compile(r"(?<!\[)`(?P<path>(?:tests|benchmarks|conf|src)/[\w/.-]*\w)`(?!\])")
 FENCE = re.compile(r"^(```.*?^```)", re.DOTALL | re.MULTILINE)
 LANGUAGES = {".py": "python", ".yaml": "yaml", ".yml": "yaml", ".toml": "toml", ".sh": "bash"}
 OWN = ("generate", "drawings")  # folders of docs/ with programs, of which only the pictures are for the site
@@ -85,8 +87,15 @@ def _linked_inside(text: str, path: PurePosixPath, place: PurePosixPath, linked:
         up = "../" * len(place.parent.parts)
         return f"{match['open']}{up}{goal}{match['anchor'] or ''}{match['close']}"
 
+    def named(match: re.Match[str]) -> str:
+        found = PurePosixPath(match["path"])
+        if not (REPOSITORY / found).exists():
+            return match[0]
+        linked.add(found)
+        return f"[`{found}`]({'../' * len(place.parent.parts)}{_source_page(found)})"
+
     parts = FENCE.split(text)
-    return "".join(part if part.startswith("```") else LINK.sub(turned, part) for part in parts)
+    return "".join(part if part.startswith("```") else NAMED.sub(named, LINK.sub(turned, part)) for part in parts)
 
 
 def _normal(path: PurePosixPath) -> PurePosixPath:
