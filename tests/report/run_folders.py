@@ -77,7 +77,8 @@ def _row(step: int, rows: int, seed: float) -> dict[str, float]:
         "train/masked_lm_loss": loss, "train/masked_lm_perplexity": math.exp(loss),
         "train/next_sentence_accuracy": 0.6, "train/next_sentence_majority": 0.5,
         "optim/lr": 0.001 * (1 - step / (10 * rows)), "optim/gradient_norm": 1 + math.sin(step) ** 2,
-        "data/tokens": 2000 * step,
+        "data/tokens": 2000 * step, "speed/seconds": 6.5 * step,
+        "optim/update_ratio/matrices": 1e-3, "optim/update_ratio/biases and norms": 2e-3,
     }  # fmt: skip
     if step % 100 == 0:
         row |= {"val/masked_lm_loss": loss - 0.1, "val/next_sentence_accuracy": 0.7, "val/next_sentence_majority": 0.53}

@@ -56,8 +56,10 @@ def test_every_number_of_the_metrics_is_on_the_page(tmp_path: Path) -> None:
         "val/next_sentence_accuracy": ("next_sentence_accuracy", "val"), "optim/gradient_norm": ("gradient_norm", ""),
         "speed/tokens_per_second": ("tokens_per_second", ""), "speed/mfu": ("mfu", ""),
         "speed/data_wait_share": ("data_wait_share", ""),
+        "optim/update_ratio/matrices": ("update_ratio", "", "matrices"),
+        "optim/update_ratio/biases and norms": ("update_ratio", "", "biases and norms"),
     }  # fmt: skip
-    assert set(places) == set(rows[0]) - {"step", "data/tokens"}
+    assert set(places) == set(rows[0]) - {"step", "data/tokens", "speed/seconds"}
     for column, place in places.items():
         found = curve(data, *place)
         assert found["x"] == [int(row["step"]) for row in rows if row[column]]

@@ -132,6 +132,8 @@ def test_curves_can_be_read_hidden_and_zoomed(visitor: Visitor, folder: Path) ->
 
     visitor.driver.find_elements(By.CSS_SELECTOR, "#axis button")[1].click()  # tokens in place of steps
     assert hover(visitor, chart(visitor, "Learning rate"), 0.999)["tokens"] == "1.2M"
+    visitor.driver.find_elements(By.CSS_SELECTOR, "#axis button")[2].click()
+    assert hover(visitor, chart(visitor, "Learning rate"), 0.999)["time"] == "1:05:00"
     quiet(visitor, page)
 
 

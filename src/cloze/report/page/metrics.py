@@ -13,10 +13,8 @@ import numpy as np
 from cloze.errors import InputError
 
 STEP = "step"
-TOKENS = ("data/tokens", "data/tokens_seen", "tokens")
-"""Columns that tell how many tokens training has seen, the first that is there."""
-SECONDS = ("speed/seconds", "speed/elapsed_seconds", "seconds")
-"""Columns that tell for how long it has trained."""
+TOKENS, SECONDS = "data/tokens", "speed/seconds"
+"""The columns that tell how many tokens training has seen, and for how long it has trained."""
 
 
 class Curve(NamedTuple):
@@ -78,9 +76,10 @@ def read_metrics(file: Path) -> Metrics:
     columns = {
         name: _curve(steps, [by_step[step][index] for step in steps]) for index, name in enumerate(head) if name != STEP
     }
-    axes = {name for name in (*TOKENS, *SECONDS) if name in columns}
     curves = {
-        name: curve for name, curve in columns.items() if name not in axes and len(curve.steps) + curve.not_finite
+        name: curve
+        for name, curve in columns.items()
+        if name not in (TOKENS, SECONDS) and len(curve.steps) + curve.not_finite
     }
     return Metrics(
         curves,
@@ -116,8 +115,8 @@ def _curve(steps: Sequence[int], values: Sequence[float | None]) -> Curve:
     return Curve(x, y, len(known) - len(finite))
 
 
-def _axis(columns: Mapping[str, Curve], names: Sequence[str]) -> Curve | None:
-    return next((columns[name] for name in names if name in columns and len(columns[name].steps)), None)
+def _axis(columns: Mapping[str, Curve], name: str) -> Curve | None:
+    return columns[name] if name in columns and len(columns[name].steps) else None
 
 
 def thin(curve: Curve, most: int) -> Curve:
