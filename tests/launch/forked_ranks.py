@@ -2,7 +2,8 @@
 
     python -m tests.launch.forked_ranks STORY
 
-A story is a JSON list of commands: `script`, `words`, `ranks`, and `nodes`, whether each rank is a node of its own.
+A story is a JSON list of commands: `script`, `words`, `ranks`, `nodes`, whether each rank is a node of its own, and
+`env`, variables of its environment.
 Everything is imported once; each rank is a fork, which begins within a second. What a command says goes to
 `COMMAND.RANK.log`; the exit statuses of its ranks are printed, a line a command.
 """
@@ -45,11 +46,18 @@ def free_port() -> int:
         return int(server.getsockname()[1])
 
 
-def run(number: int, script: str, words: list[str], ranks: int = 1, nodes: bool = False) -> list[int]:
+def run(
+    number: int,
+    script: str,
+    words: list[str],
+    ranks: int = 1,
+    nodes: bool = False,
+    env: dict[str, str] | None = None,
+) -> list[int]:
     """The exit statuses of all ranks; minus the number of a signal that ended one."""
     port, children = free_port(), []
     for rank in range(ranks):
-        added = environment(rank, ranks, port, nodes=nodes)
+        added = environment(rank, ranks, port, nodes=nodes) | (env or {})
         os.environ.update(added)
         # Lightning has read the environment when it was imported.
         rank_zero_only.rank = 0 if nodes else rank  # type: ignore[attr-defined]

@@ -43,11 +43,17 @@ def watch(**options: Any) -> str:
     return f"+callbacks.watch={{_target_: tests.launch.watch.Watch, {json.dumps(options)[1:-1]}}}".replace('"', "")
 
 
-def play(folder: Path, *commands: dict[str, Any], statuses: Sequence[int], timeout: float = 400) -> None:
+def play(
+    folder: Path,
+    *commands: dict[str, Any],
+    statuses: Sequence[int],
+    timeout: float = 400,
+    player: str = "tests.launch.forked_ranks",
+) -> None:
     """Run a story in a folder; every rank of a command must end with its status."""
     (folder / "story.json").write_text(json.dumps(commands), encoding="utf-8")
     done = subprocess.run(
-        [sys.executable, "-m", "tests.launch.forked_ranks", "story.json"],
+        [sys.executable, "-m", player, "story.json"],
         cwd=folder, env={**os.environ, "PYTHONPATH": f"{REPOSITORY}{os.pathsep}{REPOSITORY / 'src'}"},
         capture_output=True, text=True, timeout=timeout, check=False,
     )  # fmt: skip

@@ -86,7 +86,7 @@ def attention_picture(maps: Sequence[tuple[str, np.ndarray]], words: Sequence[st
     figure = Figure(figsize=(side * columns, side * lines), layout="constrained")
     for number, (title, shares) in enumerate(maps):
         axes = figure.add_subplot(lines, columns, number + 1)
-        axes.imshow(shares, cmap="Blues", vmin=0.0, vmax=float(shares.max()))
+        axes.imshow(shares, cmap="Blues", vmin=0.0, vmax=max(float(shares.max()), 4 / len(words)))
         places = range(len(words))
         axes.set_xticks(places, words, rotation=90, fontsize=7, parse_math=False)
         axes.set_yticks(places, words if number % columns == 0 else [""] * len(words), fontsize=7, parse_math=False)

@@ -9,6 +9,7 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
 from cloze.dashboard import TOKENS
+from cloze.loggers.metrics_file import read_rows
 from cloze.text.atomic import write_atomically
 
 
@@ -23,6 +24,15 @@ class AxesLogger(Logger):
         super().__init__()
         self.folder = Path(folder)
         self._tokens = 0
+        self._resume_step = 0
+        self._known: set[str] = set()  # metrics of that step that were logged before
+
+    def go_on_from(self, resume_step: int) -> None:
+        """What was logged of the step of a checkpoint will not be logged twice: it is in `metrics.csv` by then."""
+        self._resume_step = resume_step
+        rows = read_rows(self.folder / "metrics.csv") if resume_step else []
+        last = next((row for row in rows if row["step"] == str(resume_step)), {})
+        self._known = {name for name, value in last.items() if value}
 
     @property
     def name(self) -> str:
@@ -38,9 +48,13 @@ class AxesLogger(Logger):
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
         """A row; Lightning's steps count from zero, those of all our files and charts tell how many are done."""
+        done = (step or 0) + 1
         row = {name: float(value) for name, value in metrics.items() if name != "epoch"}
         self._tokens = int(row.get(TOKENS, self._tokens))
-        self.write(row, (step or 0) + 1, self._tokens)
+        if done == self._resume_step:
+            row = {name: value for name, value in row.items() if name not in self._known}
+        if row:
+            self.write(row, done, self._tokens)
 
     def write(self, row: Mapping[str, float], step: int, tokens: int) -> None:
         """Write a row at both axes."""

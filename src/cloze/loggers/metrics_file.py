@@ -26,7 +26,7 @@ class MetricsFile(Logger):
         self.columns = ["step"]
         self.row: dict[str, str] = {}  # the present step's, the last of the file
         self.begin = 0  # where that row begins in the file, bytes
-        if rows := _read(file):
+        if rows := read_rows(file):
             self.columns = list(rows[0])
             self._write([row for row in rows if int(row["step"]) < resume_step])
             self.row = next((_filled(row) for row in rows if int(row["step"]) == resume_step), {})
@@ -60,7 +60,7 @@ class MetricsFile(Logger):
         new = [name for name in self.row if name not in self.columns]
         if new or not self.file.exists():
             self.columns += new
-            self._write([row for row in _read(self.file) if row["step"] != self.row["step"]])
+            self._write([row for row in read_rows(self.file) if row["step"] != self.row["step"]])
         with self.file.open("r+", newline="", encoding="utf-8") as file:
             file.seek(self.begin)
             file.truncate()
@@ -87,7 +87,8 @@ def _filled(row: dict[str, str]) -> dict[str, str]:
     return {name: value for name, value in row.items() if value}
 
 
-def _read(file: Path) -> list[dict[str, str]]:
+def read_rows(file: Path) -> list[dict[str, str]]:
+    """The rows of the file; none where there is no file. A last row that is cut is left out."""
     if not file.exists():
         return []
     lines = file.read_text(encoding="utf-8").splitlines(keepends=True)

@@ -1,6 +1,7 @@
 """MLflow: into a local SQLite database that all runs share, or to a tracking server."""
 
 import json
+import logging
 import os
 import tempfile
 import time
@@ -42,11 +43,13 @@ class MlflowLogger(AxesLogger):
         from mlflow import MlflowClient
         from mlflow.entities import Param
 
+        logging.getLogger("mlflow").setLevel(logging.WARNING)  # a new database is no news
         if self.address.startswith(SQLITE):
             Path(self.address.removeprefix(SQLITE)).parent.mkdir(parents=True, exist_ok=True)
         self._client = MlflowClient(self.address)
         file = self.folder / "mlflow" / "run_id.txt"
         self._run = kept_id(file, "") if file.exists() else ""
+        self.go_on_from(resume_step if self._run else 0)
         if self._run:
             self._client.update_run(self._run, status="RUNNING")
             return

@@ -23,26 +23,23 @@ class EventsLogger(AxesLogger):
     def __init__(self, folder: str | Path) -> None:
         super().__init__(folder)
         self._writers: dict[str, Any] = {}
+        self._resumed = False
 
     def begin(self, story: Story, resume_step: int) -> None:
-        from torch.utils.tensorboard import SummaryWriter
         from torch.utils.tensorboard.summary import hparams
 
-        place = self.folder / "tensorboard"
+        self._resumed = resume_step > 0
+        self.go_on_from(resume_step)
         # TensorBoard hides what earlier files hold from this step on; a first file needs no such mark.
-        purge = {BY_STEPS: resume_step + 1} if resume_step else {}
-        self._writers = {
-            axis: SummaryWriter(str(place / axis), purge_step=purge.get(axis)) for axis in (BY_STEPS, BY_TOKENS)
-        }
+        self._open(BY_STEPS, resume_step + 1 if resume_step else None)
         if resume_step:
             return
         steps = self._writers[BY_STEPS]
         settings = {
             key: value for key, value in flat(story.config).items() if isinstance(value, bool | int | float | str)
         }
-        for part in hparams(settings, {"val/loss": 0.0})[
-            :2
-        ]:  # which settings there were, and which metric to compare by
+        # Which settings there were, and by which metric to compare.
+        for part in hparams(settings, {"val/loss": 0.0})[:2]:
             steps.file_writer.add_summary(part)
         texts = {"config": yaml.safe_dump(dict(story.config), sort_keys=False, allow_unicode=True), **story.texts}
         for name, text in texts.items():
@@ -50,11 +47,15 @@ class EventsLogger(AxesLogger):
         steps.flush()
 
     def write(self, row: Mapping[str, float], step: int, tokens: int) -> None:
+        if not self._writers:
+            return
+        if BY_TOKENS not in self._writers:
+            self._open(BY_TOKENS, tokens if self._resumed else None)
         now = time.time()
         for axis, place in ((BY_STEPS, step), (BY_TOKENS, tokens)):
-            if writer := self._writers.get(axis):
-                for name, value in row.items():
-                    writer.add_scalar(name, value, place, walltime=now)
+            for name, value in row.items():
+                self._writers[axis].add_scalar(name, value, place, walltime=now)
+            self._writers[axis].flush()  # a run that is killed has its last row
 
     def log_table(self, name: str, table: Table, step: int) -> None:
         self._writers[BY_STEPS].add_text(name, markdown(table), step)
@@ -65,6 +66,11 @@ class EventsLogger(AxesLogger):
         width, height = struct.unpack(">II", png[16:24])  # of the header, by the PNG specification
         image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=png)
         self._writers[BY_STEPS].file_writer.add_summary(Summary(value=[Summary.Value(tag=name, image=image)]), step)
+
+    def _open(self, axis: str, purge_step: int | None) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        self._writers[axis] = SummaryWriter(str(self.folder / "tensorboard" / axis), purge_step=purge_step)
 
     def end(self, *, failed: bool) -> None:
         for writer in self._writers.values():

@@ -14,6 +14,7 @@ from cloze.confidential import masked_text
 from cloze.dashboard import STEP, TOKENS, Story, Table
 from cloze.errors import InputError
 from cloze.loggers.axes import AxesLogger, kept_id, run_names
+from cloze.loggers.metrics_file import read_rows
 
 RUN_ID = "wandb/run_id.txt"
 """In the folder of a run: the id of theirs."""
@@ -51,9 +52,11 @@ class WandbLogger(AxesLogger):
         self.run.define_metric(STEP, hidden=True)
         self.run.define_metric(TOKENS, step_metric=STEP)
         self.run.define_metric("*", step_metric=STEP)
-        if resume_step == 0:
+        if resume_step == 0 or self.offline:
             for name, text in story.texts.items():
                 self._save(f"{name}.txt", text)
+        if resume_step and self.offline:
+            self._tell_again()
 
     def write(self, row: Mapping[str, float], step: int, tokens: int) -> None:
         if self.run is not None:
@@ -75,6 +78,15 @@ class WandbLogger(AxesLogger):
         if self.run is not None:
             self.run.finish(exit_code=int(failed))
             self.run = None
+
+    def _tell_again(self) -> None:
+        """The rows of earlier processes: their files end up to 15 s before a kill, and only the last one counts.
+
+        `wandb sync` puts a file in the place of what an earlier one of the same run has brought.
+        """
+        for row in read_rows(self.folder / "metrics.csv"):
+            values = {name: float(value) for name, value in row.items() if value}
+            self.run.log(values, step=int(row[STEP]))
 
     def _save(self, name: str, text: str) -> None:
         """As a file of the run, which their pages show under Files."""
