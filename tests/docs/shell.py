@@ -20,7 +20,7 @@ import cloze.launch.features
 import cloze.launch.finetuning
 import cloze.launch.prediction
 import cloze.launch.pretraining  # noqa: F401 - so that a fork begins at once
-from cloze.cli import convert, features, finetune, predict, prepare, train
+from cloze.cli import convert, features, finetune, predict, prepare, report, train
 from tests.docs.tutorials import small
 
 COMMANDS: dict[str, Callable[[], int]] = {
@@ -30,6 +30,7 @@ COMMANDS: dict[str, Callable[[], int]] = {
     "cloze-predict": predict.main,
     "cloze-features": features.main,
     "cloze-convert": convert.main,
+    "cloze-report": report.main,
 }
 
 

@@ -21,7 +21,7 @@ from tests.docs import tutorial_world
 from tests.docs.tutorials import FOLDER, SMALL, blocks
 
 FIRST = "own_files.md"  # whose model the others take
-LONG = ["many_gpus.md"]  # starts processes of its own
+LONG = ["many_gpus.md", "sweeps.md"]  # of processes of their own, and of many runs
 PAGES = sorted(page.name for page in FOLDER.glob("*.md") if page.name not in (FIRST, "index.md", *LONG))
 GOOGLES = "cloze-convert from=runs/books/model to=uncased_L-12_H-768_A-12 format=google"
 """The release that the page on domain adaptation begins from."""
@@ -59,8 +59,8 @@ def test_the_tutorials_run(tmp_path: Path) -> None:
 
 @pytest.mark.long
 @pytest.mark.parametrize("page", LONG)
-def test_a_tutorial_that_starts_processes_runs(page: str, tmp_path: Path) -> None:
-    run(tmp_path, blocks(page, "bash", "python"))
+def test_a_tutorial_of_many_processes_or_runs(page: str, tmp_path: Path) -> None:
+    run(tmp_path, [*blocks(FIRST, "bash", "python"), *blocks(page, "bash", "python")])
 
 
 def test_the_pages_say_what_makes_their_commands_small() -> None:

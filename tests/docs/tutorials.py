@@ -7,8 +7,9 @@ from tests.conftest import REPOSITORY
 FOLDER = REPOSITORY / "docs" / "tutorials"
 SMALL = {
     "train.py": (
-        "model=tiny model.hidden_size=32 model.intermediate_size=64 tokenizer.vocab_size=300 trainer.max_steps=20 "
-        "trainer.validate_every=10 data.batch_tokens=512 preparation.workers=0 corpus.heldout_fraction=0.1"
+        "model=tiny model.num_hidden_layers=4 model.hidden_size=32 model.intermediate_size=64 tokenizer.vocab_size=300 "
+        "trainer.max_steps=10 trainer.validate_every=10 data.batch_tokens=512 preparation.workers=0 "
+        "corpus.heldout_fraction=0.1"
     ),
     "cloze-prepare": "tokenizer.vocab_size=300 preparation.workers=0 corpus.heldout_fraction=0.1",
     "finetune.py": "trainer.max_epochs=1",
