@@ -37,6 +37,8 @@ COMMANDS: dict[str, Callable[[], int]] = {
 def command(words: list[str]) -> int:
     """Run a command of cloze's; in a fork."""
     sys.argv = small(words[1:] if words[0] == "python" else words)
+    if any(word.startswith("hardware.devices=") for word in words):  # its further processes are started as this one was
+        os.execv(sys.executable, [sys.executable, *sys.argv])
     return COMMANDS[sys.argv[0]]()
 
 

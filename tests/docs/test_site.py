@@ -100,8 +100,10 @@ def lost(pages: dict[Path, Links]) -> list[str]:
 
 def check_navigation(folder: Path) -> None:
     """Every page stands in the navigation of mkdocs.yml, and what stands there is a page."""
-    named = set(re.findall(r"- (\S+\.md)$", (folder / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE))
+    settings = (folder / "mkdocs.yml").read_text(encoding="utf-8")
+    named = set(re.findall(r"- (\S+\.md)$", settings, re.MULTILINE))
     pages = {page.relative_to(folder / "docs").as_posix() for page in (folder / "docs").rglob("*.md")}
+    assert len(named) == settings.count(".md\n"), "a page stands there twice"
     assert named - pages == set()
     assert {page for page in pages - named if not page.startswith("files/")} == set()
 
