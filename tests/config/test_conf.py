@@ -6,12 +6,18 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
+from cloze.cli.prepare import Preparing
 from cloze.config.arguments import conf_folder, groups
 from cloze.config.schema import FineTuning, Pretraining
 from cloze.config.validation import check
 
-NEEDED = {"text": ["++corpus.files=x"], "wikitext": ["++corpus.files=x"], "hub": ["++corpus.dataset=x"]}
-SCHEMAS = {"train": Pretraining, "finetune": FineTuning}
+NEEDED = {
+    "text": ["++corpus.files=x"],
+    "wikitext": ["++corpus.files=x"],
+    "hub": ["++corpus.dataset=x"],
+    "dask": ["++engine.address=x"],
+}
+SCHEMAS = {"train": Pretraining, "finetune": FineTuning, "prepare": Preparing}
 
 
 def choices() -> Iterator[tuple[str, str, str]]:
@@ -24,7 +30,8 @@ def choices() -> Iterator[tuple[str, str, str]]:
                 or (group, option) in {("model", "folder"), ("callbacks", "task")}
                 or "adaptation:" in text
             )
-            yield "finetune" if task else "train", group, option
+            root = "prepare" if group == "engine" else "finetune" if task else "train"
+            yield root, group, option
 
 
 CHOICES = list(choices())
@@ -38,7 +45,8 @@ def composer() -> Iterator[None]:
 
 @pytest.mark.parametrize(("root", "group", "option"), CHOICES, ids=map("/".join, CHOICES))
 def test_every_option_composes_and_fits(root: str, group: str, option: str) -> None:
-    config = compose(root, [f"{group}={option}", "++run=x", *NEEDED.get(option, [])])
+    run = [] if root == "prepare" else ["++run=x"]
+    config = compose(root, [f"{group}={option}", *run, *NEEDED.get(option, [])])
     plain = OmegaConf.to_container(config, resolve=True)
     assert isinstance(plain, dict)
     check({str(key): value for key, value in plain.items()}, SCHEMAS[root])
