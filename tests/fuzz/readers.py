@@ -40,7 +40,7 @@ from tests.fuzz.damage import bound_memory, damages, unbound_memory
 SECONDS = 10
 """Of an example, on a machine that does other things, too."""
 
-FLOOR = 64 << 20
+FLOOR = 128 << 20
 """Bytes that any example may allocate; the files have at most 100 KB."""
 
 TIMES = 64

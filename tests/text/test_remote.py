@@ -143,7 +143,7 @@ def test_a_preparation_into_a_store_goes_on(small_text: Path, store: Store, tmp_
 
 
 def test_a_store_that_is_gone(small_text: Path, own_store: Store) -> None:
-    preparation, remote = preparation_of(str(small_text)), RemotePath(own_store.uri) / "prepared"
+    preparation, remote = preparation_of(str(small_text)), RemotePath(own_store.uri) / "gone"
 
     def stop(step: str, done: int, total: int) -> None:
         if step == "encoding" and done == 1:

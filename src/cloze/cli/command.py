@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ from cloze.cli.help import help_text
 from cloze.confidential import masked_text
 from cloze.config.arguments import conf_folder, forced, groups
 from cloze.errors import InputError, Lost, Stopped
-from cloze.stopping import told
+from cloze.stopping import SIGNALLED, told
 
 BAD_INPUT = 2
 
@@ -49,6 +50,9 @@ def run(
         except Stopped as stop:
             _tell(str(stop), everywhere=isinstance(stop, Lost))
             return stop.status
+        except KeyboardInterrupt:  # where no handler could be set, as in a thread
+            _tell(f"interrupted; {interrupted}")
+            return SIGNALLED + signal.SIGINT
 
 
 def _print_page(page: str) -> None:
