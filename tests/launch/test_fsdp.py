@@ -14,7 +14,7 @@ from tests.launch.test_killed import learned
 STOPPED = 143
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_run_goes_from_one_process_to_fsdp_to_ddp_and_back(small_corpus: list[str], tmp_path: Path) -> None:
     words = [*small_corpus, *SMALL, *NO_DROPOUT, "trainer.max_steps=100", "trainer.validate_every=50"]
     mixed = [*words, "run=mixed", "hardware.micro_batch_tokens=256"]
@@ -75,7 +75,7 @@ def test_fsdp_stopped_and_resumed_is_the_same_to_the_bit(small_corpus: list[str]
         assert any(not torch.equal(tensor, last[name]) for name, tensor in early.items())
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_fine_tuning_under_fsdp(small_table: list[str], tmp_path: Path) -> None:
     play(
         tmp_path,

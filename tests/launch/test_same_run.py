@@ -86,7 +86,7 @@ def test_stopped_anywhere_with_any_workers_it_is_the_same_to_the_bit(small_corpu
     assert (tmp_path / "order-whole.0").read_text() == (tmp_path / "order-parts.0").read_text()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_nodes_of_one_process_are_as_one_node_of_two(
     small_corpus: list[str], tmp_path: Path, train: Command
 ) -> None:
