@@ -76,12 +76,14 @@ def test_told_to_stop(small_corpus: list[str], tmp_path: Path, seed: int) -> Non
     words += ["checkpoint.every_steps=20", "callbacks.samples.sentences=[]"]
     process = launch(tmp_path, launcher, words)
     if starting:
+        while not ranks_of(process, launcher):
+            time.sleep(0.1)
         time.sleep(moments.uniform(2.0, 10.0))
     else:
         wait_for(process, tmp_path / "runs/told/checkpoints/index.json")
         time.sleep(moments.uniform(0.0, 2.0))
     family, ranks = psutil.Process(process.pid).children(recursive=True), ranks_of(process, launcher)
-    for rank in ranks if everyone or not ranks else [moments.choice(ranks)]:
+    for rank in ranks if everyone else [moments.choice(ranks)]:
         rank.send_signal(number)
     output = ended(process, family)
     if launcher == "native":
