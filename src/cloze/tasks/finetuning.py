@@ -183,7 +183,9 @@ class FineTuning(LightningModule, ABC, Generic[E]):
         self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Callable[[], Any] | None = None
     ) -> None:
         """The step, and where a row comes after it, how far it moved the parameters."""
-        due = self.since_last_row.due(self.trainer.global_step + 1)
+        step = self.trainer.global_step + 1
+        last = self.recipe.position(step) >= self.recipe.length  # which has a row, too
+        due = self.since_last_row.due(step) or last
         before = copied_parameters(optimizer) if due else None
         super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
         if before is not None:

@@ -140,7 +140,8 @@ class Pretraining(LightningModule):
         self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Callable[[], Any] | None = None
     ) -> None:
         """The step, and where a row comes after it, how far it moved the parameters."""
-        due = self.since_last_row.due(self.trainer.global_step + 1)
+        step = self.trainer.global_step + 1
+        due = self.since_last_row.due(step) or self.position(step) >= self.length  # the last one has a row, too
         before = copied_parameters(optimizer) if due else None
         super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
         if before is not None:
