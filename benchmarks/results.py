@@ -1,18 +1,27 @@
-"""The rows of several benchmarks as one page of tables.
+"""The rows of the benchmarks as tables, and the page of all that has been measured.
 
-    python -m benchmarks.results FILE.json ... > benchmarks/RESULTS.md
+    python -m benchmarks.results FILE.json ...           prints their tables
+    python -m benchmarks.results --keep FILE.json ...    takes them into benchmarks/measured/ and writes RESULTS.md anew
 
 Prose lies in ``benchmarks/notes/NAME.md``, NAME being a JSON file's for what belongs to its table.
 """
 
 import argparse
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 FIXED = ("what", "ours", "peer", "ratio", "unit", "peer_name", "machine", "versions", "date")
-NOTES = Path(__file__).parent / "notes"
+HERE = Path(__file__).parent
+MEASURED, NOTES, PAGE = HERE / "measured", HERE / "notes", HERE / "RESULTS.md"
+HEAD = """\
+# Measurements
+
+Each table is one run of one command, alone on the machine unless its note says otherwise; `make bench` runs the
+short ones again. The rows lie in `benchmarks/measured/`, the prose in `benchmarks/notes/`.
+"""
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
@@ -38,27 +47,40 @@ def number(value: object) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
+def section(file: Path) -> str:
+    """Title, command, machine, table and note of one file of rows."""
+    rows = json.loads(file.read_text(encoding="utf-8"))
+    measured = f"{rows[0]['machine']}, {rows[0]['versions']}, {rows[0]['date']}"
+    parts = [f"`python -m benchmarks.{file.stem} --json FILE` on {measured}.", table(rows)]
+    return "\n\n".join([f"## {title(file)}", *parts, *note(file.stem)])
+
+
+def note(name: str) -> list[str]:
+    """The prose of that name, if there is any."""
+    file = NOTES / f"{name}.md"
+    return [file.read_text(encoding="utf-8").strip()] if file.exists() else []
+
+
+def page() -> str:
+    """All that has been measured: what has a table, then what has only prose, each by name."""
+    files = sorted(MEASURED.glob("*.json"))
+    alone = sorted({file.stem for file in NOTES.glob("*.md")} - {file.stem for file in files})
+    prose = ["\n\n".join([f"## {title(Path(name))}", *note(name)]) for name in alone]
+    return "\n".join([HEAD, *(f"{part}\n" for part in [*map(section, files), *prose])])
+
+
 def main() -> None:
-    """Print the page."""
+    """Print the tables, or keep the rows and write the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("files", nargs="+", type=Path)
-    print(
-        "# Measurements\n\nEach table is one run of one command, alone on the machine unless its note says otherwise; "
-        "`make bench` runs them again."
-    )
-    files = parser.parse_args().files
-    for path in files:
-        rows = json.loads(path.read_text(encoding="utf-8"))
-        print(f"\n## {title(path)}\n")
-        print(
-            f"`python -m benchmarks.{path.stem} --json FILE` on {rows[0]['machine']}, {rows[0]['versions']}, ", end=""
-        )
-        print(f"{rows[0]['date']}.\n\n{table(rows)}")
-        if (note := NOTES / path.with_suffix(".md").name).exists():
-            print("\n" + note.read_text(encoding="utf-8").strip())
-    for note in sorted(NOTES.glob("*.md")):
-        if note.stem not in {path.stem for path in files}:
-            print(f"\n## {title(note)}\n\n{note.read_text(encoding='utf-8').strip()}")
+    parser.add_argument("files", nargs="*", type=Path)
+    parser.add_argument("--keep", action="store_true")
+    given = parser.parse_args()
+    if not given.keep:
+        print("\n\n".join(map(section, given.files)))
+        return
+    for file in given.files:
+        shutil.copy(file, MEASURED / file.name)
+    PAGE.write_text(page(), encoding="utf-8")
 
 
 if __name__ == "__main__":
