@@ -3,6 +3,7 @@ import torch
 import torch.nn.functional as F
 
 from cloze.batch import IGNORED_LABEL
+from cloze.model.linear import SMALLEST
 from cloze.model.loss import ROWS_AT_ONCE, linear_cross_entropy
 
 
@@ -24,3 +25,43 @@ def test_equals_torch_in_value_and_gradients(rows: int) -> None:
         torch.testing.assert_close(a.grad, b.grad)
     with torch.no_grad():
         torch.testing.assert_close(linear_cross_entropy(ours[0], ours[1], ours[2], labels).loss, expected)
+
+
+def test_large_products_and_logits_far_apart() -> None:
+    """Large enough for oneDNN where it is preferred; the label's probability underflows to zero, its loss does not."""
+    torch.manual_seed(0)
+    rows, hidden_size, vocab = ROWS_AT_ONCE + 40, 64, 4200
+    assert ROWS_AT_ONCE * hidden_size * vocab >= SMALLEST
+    inputs = [40 * torch.randn(rows, hidden_size), torch.randn(vocab, hidden_size), torch.randn(vocab)]
+    labels = torch.randint(0, vocab, (rows,))
+    labels[::5] = IGNORED_LABEL
+    ours, theirs = ([x.clone().requires_grad_() for x in inputs] for _ in range(2))
+    loss = linear_cross_entropy(ours[0], ours[1], ours[2], labels).loss
+    expected = F.cross_entropy(F.linear(theirs[0], theirs[1], theirs[2]), labels, reduction="sum")
+    assert expected / rows > 200  # nats; fp32 ends at exp(-104)
+    torch.testing.assert_close(loss, expected)
+    loss.backward()
+    expected.backward()
+    for a, b in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(a.grad, b.grad, rtol=1e-4, atol=1e-2)
+
+
+def test_under_autocast_products_are_bf16_and_sums_fp32() -> None:
+    torch.manual_seed(0)
+    inputs = [torch.randn(2 * ROWS_AT_ONCE + 9, 32), 0.1 * torch.randn(300, 32), torch.randn(300)]
+    labels = torch.randint(0, 300, (len(inputs[0]),))
+    labels[::7] = IGNORED_LABEL
+    ours, theirs = ([x.clone().requires_grad_() for x in inputs] for _ in range(2))
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = linear_cross_entropy(ours[0], ours[1], ours[2], labels).loss
+    expected = F.cross_entropy(F.linear(theirs[0], theirs[1], theirs[2]), labels, reduction="sum")
+    assert loss.dtype == torch.float32
+    assert loss != expected  # else nothing was rounded
+    torch.testing.assert_close(loss, expected, rtol=2e-3, atol=0)
+    loss.backward()
+    expected.backward()
+    for a, b in zip(ours, theirs, strict=True):
+        assert a.grad is not None
+        assert b.grad is not None
+        assert a.grad.dtype == torch.float32
+        assert (a.grad - b.grad).norm() < 0.01 * b.grad.norm()

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from cloze.batch import IGNORED_LABEL
+from cloze.model.linear import linear_values
 
 ROWS_AT_ONCE = 128
 """Rows whose logits are alive together: 128 x 30,522 in fp32 is 15 MiB, which stays in a CPU's last-level cache."""
@@ -43,21 +44,29 @@ class _LinearCrossEntropy(torch.autograd.Function):
         if training:
             grad_hidden = torch.empty_like(hidden)
             grad_weight, grad_bias = torch.zeros_like(weight), torch.zeros_like(bias)
+        x, w, b = _in_product_dtype(hidden, weight, bias)  # once, not for every few rows
         for start in range(0, len(labels), ROWS_AT_ONCE):
             rows = slice(start, start + ROWS_AT_ONCE)
             counted = (labels[rows] != IGNORED_LABEL).unsqueeze(1)  # (rows, 1)
             label = labels[rows].clamp(min=0).unsqueeze(1)
-            log_probs = torch.addmm(bias, hidden[rows], weight.T).float().log_softmax(-1)  # (rows, V)
-            right = log_probs.gather(1, label)
-            loss -= (right * counted).sum()
-            correct += ((right == log_probs.amax(-1, keepdim=True)) & counted).sum()
+            logits = linear_values(x[rows], w, b).float()  # (rows, V)
+            right, top = logits.gather(1, label), logits.amax(-1, keepdim=True)
+            correct += ((right == top) & counted).sum()
+            # In place, where that is known to be safe; the highest of them is exp(top - log_sum).
+            place = logits if logits.is_cpu and not torch.compiler.is_compiling() else None
+            probs = torch.softmax(logits, -1, out=place)
+            log_sum = top - probs.amax(-1, keepdim=True).log()
+            loss += ((log_sum - right) * counted).sum()
             if training:
-                grad = log_probs.exp_()  # d loss / d logits = softmax - one-hot
-                grad.scatter_add_(1, label, grad.new_full((), -1.0).expand_as(label))
-                grad = grad.mul_(counted).to(hidden.dtype)
-                grad_hidden[rows] = grad @ weight.to(hidden.dtype)
-                grad_weight.addmm_(grad.T.to(weight.dtype), hidden[rows].to(weight.dtype))
-                grad_bias += grad.sum(0)
+                grad = probs.scatter_add_(1, label, probs.new_full((), -1.0).expand_as(label)).to(x.dtype)
+                # d loss / d logits = softmax - one-hot in the rows that count, and those are picked where it is cheap:
+                # in the other factor, which is D wide, not V.
+                grad_hidden[rows] = linear_values(grad, w.T, None) * counted
+                grad_bias.addmv_(grad.T.to(bias.dtype), counted.squeeze(1).to(bias.dtype))
+                if x.dtype == weight.dtype:
+                    grad_weight.addmm_(grad.T, x[rows] * counted)
+                else:
+                    grad_weight += grad.T @ (x[rows] * counted)  # a sum in fp32 of products in 16 bits
         if training:
             ctx.save_for_backward(grad_hidden, grad_weight, grad_bias)
         ctx.mark_non_differentiable(correct)
@@ -67,3 +76,11 @@ class _LinearCrossEntropy(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         grad_hidden, grad_weight, grad_bias = ctx.saved_tensors
         return grad_hidden * grad, grad_weight * grad, grad_bias * grad, None
+
+
+def _in_product_dtype(*tensors: Tensor) -> list[Tensor]:
+    """As autocast would have them for a product, where it is on."""
+    device = tensors[0].device.type
+    if not torch.is_autocast_enabled(device):
+        return list(tensors)
+    return [tensor.to(torch.get_autocast_dtype(device)) for tensor in tensors]
