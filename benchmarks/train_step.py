@@ -1,12 +1,15 @@
-"""Our training step against ``transformers.BertForPreTraining``: the same work, fp32, in one run.
+"""Our training step against ``transformers.BertForPreTraining``: the same work, in one run.
 
     python -m benchmarks.train_step --sizes tiny mini --lengths full mixed --json FILE
+    taskset -c 0 python -m benchmarks.train_step --threads 1            # CPU time of one core: bears company
 
 One step is the forward pass, both losses, the backward pass and AdamW, dropout 0.1 everywhere, on 32 sequences: all of
-128 tokens (``full``), or of 32 to 128 (``mixed``; the peer pads them, real tokens are counted on both sides).
-Each side runs in a process of its own, set up as its users would have it: ours keeps large buffers as ``train.py``
-does, the peer is Hugging Face's model with SDPA attention and ``AdamW(fused=True)``. The sides take turns, round by
-round, so that a slow minute of the machine hits both; the medians are compared.
+128 tokens (``full``), or of 32 to 128 (``mixed``; the peer pads them, real tokens are counted on both sides). The peer
+is Hugging Face's model with SDPA attention and ``AdamW(fused=True)``, in fp32. Ours is set up as ``train.py`` does it;
+where the processor multiplies bf16, it runs once more in bf16 autocast against the same peer, and with ``--compile``
+once more compiled. Each runs in a process of its own. They take turns, round by round, so that a slow minute of the
+machine hits all; the medians are compared. A share of the floor is the useful products at the rate of the machine's
+own product in that precision (the faster of torch's two libraries, the best of the same run), over the whole step.
 """
 
 import argparse
@@ -14,8 +17,9 @@ import multiprocessing
 import random
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -26,6 +30,7 @@ from benchmarks.batches import padded, random_batch
 from benchmarks.machine import print_rows, write_rows
 from cloze.allocator import keep_large_buffers
 from cloze.batch import PretrainingBatch
+from cloze.hardware import multiplies_bf16
 from cloze.model.config import BertConfig
 from cloze.model.flops import training_flops
 from cloze.model.heads import BertForPreTraining
@@ -59,14 +64,17 @@ def batch(lengths: str, sequences: int = 32) -> PretrainingBatch:
     return random_batch(sorted(sizes), VOCAB_SIZE)
 
 
-def our_step(size: str, work: PretrainingBatch) -> Callable[[], None]:
+def our_step(size: str, work: PretrainingBatch, *, bf16: bool = False, compiled: bool = False) -> Callable[[], None]:
     """Ours, set up as ``train.py`` does it."""
     keep_large_buffers()
     model = BertForPreTraining(config(size)).train()
+    if compiled:
+        model.encoder.compile()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
 
     def step() -> None:
-        losses = model.losses(work)
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            losses = model.losses(work)
         loss = losses.masked_lm.loss / work.global_masked + losses.next_sentence.loss / work.global_pairs
         loss.backward()
         optimizer.step()
@@ -94,25 +102,31 @@ def their_step(size: str, work: PretrainingBatch) -> Callable[[], None]:
     return step
 
 
-def side(
-    make: Callable[[str, PretrainingBatch], Callable[[], None]], size: str, lengths: str, pipe: Connection
-) -> None:
+SIDES: dict[str, Callable[[str, PretrainingBatch], Callable[[], None]]] = {
+    "ours": our_step,
+    "ours, bf16": partial(our_step, bf16=True),
+    "ours, compiled": partial(our_step, compiled=True),
+    "peer": their_step,
+}
+
+
+def clock(threads: int) -> Callable[[], float]:
+    """Of the wall, or with one thread of the process, which does not count what other processes take."""
+    return time.process_time if threads == 1 else time.perf_counter
+
+
+def side(name: str, size: str, lengths: str, threads: int, pipe: Connection) -> None:
     """One side in its own process: on each message run that many steps and answer their seconds."""
-    torch.set_num_threads(THREADS)
+    torch.set_num_threads(threads)
     torch.manual_seed(0)
-    step = make(size, batch(lengths))
+    now, step = clock(threads), SIDES[name](size, batch(lengths))
     while repeats := pipe.recv():
         seconds = []
         for _ in range(repeats):
-            start = time.perf_counter()
+            start = now()
             step()
-            seconds.append(time.perf_counter() - start)
+            seconds.append(now() - start)
         pipe.send(seconds)
-
-
-THREADS = 2
-WARM_UP = 2  # steps; the first one also compiles kernels
-SIDES = {"ours": our_step, "peer": their_step}
 
 
 def turn(pipe: Connection, steps: int) -> list[float]:
@@ -123,38 +137,74 @@ def turn(pipe: Connection, steps: int) -> list[float]:
     return seconds
 
 
-def gemm_rate() -> float:
-    """FLOP/s of this machine's fp32 matrix product, the best of ten of 2048 x 2048 x 2048."""
-    torch.set_num_threads(THREADS)
-    a, b = torch.randn(2, 2048, 2048)
-    times = []
-    for _ in range(10):
-        start = time.perf_counter()
-        torch.mm(a, b)
-        times.append(time.perf_counter() - start)
-    return float(2 * 2048**3 / min(times))
+class GemmRate:
+    """FLOP/s of this machine's own matrix product, 2,048 x 2,048 x 2,048: the best that was seen in a run."""
+
+    def __init__(self, threads: int) -> None:
+        self.threads = threads
+        self.best: dict[torch.dtype, float] = {}
+
+    def measure(self, dtype: torch.dtype, times: int = 3) -> None:
+        """So many products of each library."""
+        torch.set_num_threads(self.threads)
+        a, b = torch.randn(2, 2048, 2048).to(dtype)
+        now = clock(self.threads)
+        products: list[Callable[[], object]] = [lambda: torch.mm(a, b)]
+        if torch.backends.mkldnn.is_available() and dtype == torch.float32:  # bf16 is oneDNN's in any case
+            products.append(lambda: torch.ops.mkldnn._linear_pointwise(a, b, None, "none", [], ""))
+        for product in products:
+            for _ in range(times):
+                start = now()
+                product()
+                self.best[dtype] = max(self.best.get(dtype, 0.0), 2 * 2048**3 / (now() - start))
 
 
-def compare(size: str, lengths: str, rounds: int, repeats: int) -> dict[str, Any]:
-    """One row: both sides' real tokens/s, their ratio, and each one's share of the GEMM floor."""
+def measure(
+    size: str, lengths: str, sides: Sequence[str], *, threads: int, rounds: int, repeats: int, seconds: float
+) -> tuple[dict[str, list[float]], GemmRate]:
+    """Seconds of the steps of each side, and the rate of the machine's product between them.
+
+    Args:
+        size: of the encoder.
+        lengths: of the sequences.
+        sides: who takes turns.
+        threads: of torch.
+        rounds: at most; one at least.
+        repeats: timed steps of each side in a round, where a step is short.
+        seconds: after which no other round begins.
+    """
+    deadline = time.monotonic() + seconds
     context = multiprocessing.get_context("spawn")
-    seconds: dict[str, list[float]] = {name: [] for name in SIDES}
-    pipes, processes = {}, []
-    for name, make in SIDES.items():
+    taken: dict[str, list[float]] = {name: [] for name in sides}
+    pipes, processes, rate = {}, [], GemmRate(threads)
+    for name in sides:
         pipes[name], theirs = context.Pipe()
-        processes.append(context.Process(target=side, args=(make, size, lengths, theirs)))
+        processes.append(context.Process(target=side, args=(name, size, lengths, threads, theirs)))
         processes[-1].start()
-    slowest = max(turn(pipe, WARM_UP)[-1] for pipe in pipes.values())
+    slowest = max(turn(pipe, 1)[-1] for pipe in pipes.values())  # the first step also compiles kernels
     # A step of a second or more needs no company: one a turn, and none thrown away after the other side's turn.
     discarded, timed = (1, repeats) if slowest < 1 else (0, 1)
-    for _ in range(rounds):
+    for done in range(rounds):
+        if done and time.monotonic() > deadline:
+            break
         for name, pipe in pipes.items():
-            seconds[name] += turn(pipe, discarded + timed)[discarded:]
+            taken[name] += turn(pipe, discarded + timed)[discarded:]
+            rate.measure(dtype_of(name))
     for pipe, process in zip(pipes.values(), processes, strict=True):
         pipe.send(0)
         process.join()
+    return taken, rate
+
+
+def dtype_of(name: str) -> torch.dtype:
+    """In which a side multiplies."""
+    return torch.bfloat16 if "bf16" in name else torch.float32
+
+
+def rows(size: str, lengths: str, threads: int, taken: dict[str, list[float]], rate: GemmRate) -> list[dict[str, Any]]:
+    """One row for each of our sides: real tokens/s, the ratio to the peer's, and each one's share of the floor."""
     work = batch(lengths)
-    median = {name: statistics.median(values) for name, values in seconds.items()}
+    median = {name: statistics.median(values) for name, values in taken.items()}
     bounds = work.packed.cu_seqlens
     flops = training_flops(
         config(size),
@@ -163,18 +213,23 @@ def compare(size: str, lengths: str, rounds: int, repeats: int) -> dict[str, Any
         masked=len(work.masked_positions),
         sequences=len(bounds) - 1,
     )
-    floor = flops / gemm_rate()
-    return {
-        "what": f"training step, {size}, {lengths} lengths",
-        "unit": "real tokens/s",
-        "ours": work.num_tokens / median["ours"],
-        "peer": work.num_tokens / median["peer"],
-        "peer_name": "transformers BertForPreTraining, SDPA",
-        "ratio": median["peer"] / median["ours"],
-        "ours_share_of_gemm_floor": floor / median["ours"],
-        "peer_share_of_gemm_floor": floor / median["peer"],
-        "steps_timed": len(seconds["ours"]),
-    }
+    return [
+        {
+            "what": f"training step, {size}, {lengths} lengths{name.removeprefix('ours')}",
+            "unit": "real tokens/s" if threads > 1 else "real tokens per second of CPU time",
+            "ours": work.num_tokens / median[name],
+            "peer": work.num_tokens / median["peer"],
+            "peer_name": "transformers BertForPreTraining, SDPA",
+            "ratio": median["peer"] / median[name],
+            "ours_share_of_gemm_floor": flops / rate.best[dtype_of(name)] / median[name],
+            "peer_share_of_gemm_floor": flops / rate.best[torch.float32] / median["peer"],
+            "gemm_gflop_per_s": rate.best[dtype_of(name)] / 1e9,
+            "threads": threads,
+            "steps_timed": len(taken[name]),
+        }
+        for name in taken
+        if name != "peer"
+    ]
 
 
 def main() -> None:
@@ -182,17 +237,37 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", nargs="+", choices=SHAPES, default=["tiny", "mini"])
     parser.add_argument("--lengths", nargs="+", choices=["full", "mixed"], default=["full"])
+    parser.add_argument("--threads", type=int, default=2, help="of torch; with 1, CPU time is measured")
+    parser.add_argument("--bf16", action="store_true", help="measure it even where the processor only emulates it")
+    parser.add_argument("--compile", action="store_true", help="measure the compiled encoder, too")
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--repeats", type=int, default=3, help="timed steps of each side in a round")
+    parser.add_argument(
+        "--minutes", type=float, default=30, help="for all, shared out by what is left; a round at least"
+    )
     parser.add_argument("--json", type=Path, help="write the rows here")
     arguments = parser.parse_args()
-    rows = []
-    for size in arguments.sizes:
-        for lengths in arguments.lengths:
-            rows.append(compare(size, lengths, arguments.rounds, arguments.repeats))
-            print_rows(rows[-1:])
+    optional = {"ours, bf16": arguments.bf16 or multiplies_bf16(), "ours, compiled": arguments.compile}
+    sides = [name for name in SIDES if optional.get(name, True)]
+    end = time.monotonic() + 60 * arguments.minutes
+    cases = [(size, lengths) for size in arguments.sizes for lengths in arguments.lengths]
+    found: list[dict[str, Any]] = []
+    for i, (size, lengths) in enumerate(cases):
+        seconds = (end - time.monotonic()) / (len(cases) - i)
+        taken, rate = measure(
+            size,
+            lengths,
+            sides,
+            threads=arguments.threads,
+            rounds=arguments.rounds,
+            repeats=arguments.repeats,
+            seconds=seconds,
+        )
+        new = rows(size, lengths, arguments.threads, taken, rate)
+        print_rows(new)
+        found += new
     if arguments.json:
-        write_rows(rows, arguments.json)
+        write_rows(found, arguments.json)
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ def check_hardware(hardware: Hardware) -> None:
             raise InputError(
                 f"hardware.devices is {hardware.devices}, but torch sees {there}: take hardware.devices={there}"
             )
-    elif "16" in hardware.precision and not _multiplies_bf16():
+    elif "16" in hardware.precision and not multiplies_bf16():
         # Emulated, bf16 ran at 0.53 times the speed of fp32; with AVX512-BF16 a product ran at 2.7 times its speed.
         print(
             f"warning: this CPU has no bf16 units, so hardware.precision={hardware.precision} is slower than 32-true",
@@ -147,7 +147,7 @@ def set_up(hardware: Hardware) -> None:
         keep_large_buffers()
 
 
-def _multiplies_bf16() -> bool:
+def multiplies_bf16() -> bool:
     """Whether the CPU multiplies bf16 natively; other systems than Linux are taken at their word."""
     flags = Path("/proc/cpuinfo")
     if not flags.exists():

@@ -55,7 +55,9 @@ def attend(qkv: Tensor, packed: Packed, dropout: float) -> Tensor:
     if qkv.is_cuda and qkv.dtype in (torch.bfloat16, torch.float16):
         return _attend_varlen(qkv, packed, dropout)
     if dropout and is_hashable(qkv):
-        return _DroppedAttention.apply(qkv, packed, dropout)  # type: ignore[no-any-return, no-untyped-call]
+        with torch.autocast("cpu", enabled=False):  # in fp32: one head's matrices are too small to gain from 16 bits
+            mixed = _DroppedAttention.apply(qkv.float(), packed, dropout)  # type: ignore[no-untyped-call]
+            return mixed.to(qkv.dtype)  # type: ignore[no-any-return]
     return _attend_reference(qkv, packed, dropout)
 
 

@@ -3,7 +3,8 @@
 ``bernoulli_`` draws from one serial generator and takes about a fifth of a CPU training step. Here each element's
 fate is a hash of its index under a 64-bit key, which compilers turn into wide vector instructions; the key alone
 is drawn from torch's generator. So nothing but the key is kept for the backward pass, and restoring torch's generator
-restores every mask. On other devices and dtypes torch's own dropout is used.
+restores every mask. Under bf16 the same masks are applied in fp32, in which the residual stream is. On other devices
+torch's own dropout is used.
 
 The hash is ``lowbias32`` (C. Wellons, "Prospecting for Hash Functions", 2018), once under each half of the key.
 """
@@ -81,8 +82,13 @@ def flat(x: Tensor) -> FloatArray:
 
 
 def is_hashable(x: Tensor) -> bool:
-    """Whether the hashed masks serve this tensor; torch's own dropout serves the others."""
-    return x.is_cpu and x.dtype == torch.float32 and x.numel() < 2**32 and not torch.compiler.is_compiling()
+    """Whether the hashed masks serve this tensor, once it is fp32; torch's own dropout serves the others."""
+    return (
+        not torch.compiler.is_compiling()
+        and x.is_cpu
+        and x.dtype in (torch.float32, torch.bfloat16, torch.float16)
+        and x.numel() < 2**32
+    )
 
 
 class _Dropout(torch.autograd.Function):
@@ -119,8 +125,10 @@ class Dropout(nn.Module):
         if self.rate and self.training:
             if is_hashable(x):
                 if residual is None:
-                    return _Dropout.apply(x, self.rate)  # type: ignore[no-any-return, no-untyped-call]
-                return _DropoutAdd.apply(x, residual, self.rate)  # type: ignore[no-any-return, no-untyped-call]
+                    return _Dropout.apply(x.float(), self.rate).to(x.dtype)  # type: ignore[no-any-return, no-untyped-call]
+                dtype = torch.promote_types(x.dtype, residual.dtype)
+                added = _DropoutAdd.apply(x.float(), residual.float(), self.rate)  # type: ignore[no-untyped-call]
+                return added.to(dtype)  # type: ignore[no-any-return]
             x = F.dropout(x, self.rate)
         return x if residual is None else residual + x
 

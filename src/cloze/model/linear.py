@@ -1,8 +1,8 @@
 """Linear layers that take the faster of torch's two CPU libraries.
 
 For fp32 torch calls MKL, whose kernels are tuned for Intel's processors. On AMD's, oneDNN's product ran at 1.2 to 1.4
-times its speed forward and for the gradient of the input (Zen 4; Zen 3: as fast, and 1.7 times in the wide product of the
-masked-language-model head), and slower for that of the weight, which stays with MKL.
+times its speed forward and for the gradient of the input (Zen 4; on Zen 3 as fast, and 1.7 times in the wide product of
+the masked-language-model head), and slower for that of the weight, which stays with MKL.
 """
 
 import functools
