@@ -4,6 +4,7 @@ import datetime as dt
 import json
 import os
 import platform
+import re
 from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -15,8 +16,9 @@ def describe_machine() -> dict[str, str]:
     cpu = platform.processor() or "unknown"
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
-        names = [line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
-        cpu = names[0] if names else cpu
+        facts = dict(re.findall(r"^(model name|cpu family|model)\s*: (.+)$", cpuinfo.read_text(), re.MULTILINE))
+        if "model name" in facts:  # "AMD EPYC" alone says little: Zen 3 is family 25, model 1, Zen 4 model 17
+            cpu = f"{facts['model name']} (family {facts.get('cpu family', '?')}, model {facts.get('model', '?')})"
     allowed, cores = len(os.sched_getaffinity(0)), os.cpu_count()
     return {
         "machine": f"{cpu}, {cores if allowed == cores else f'{allowed} of {cores}'} cores",

@@ -4,8 +4,9 @@
 
 Each run is a process of its own. The sides take turns, the other one first at every second run, so that a slow hour of
 the machine hits both. Every finished run is a line in FILE's neighbour `FILE.runs.jsonl` at once; given again, the
-command skips what is there (same machine, versions and settings) and goes on. FILE itself holds the table's rows. The
-default is `benchmarks/measured/finetune.json`: hours of runs, which are kept with the project.
+command skips what is there (same versions and settings) and goes on, on any machine: the sides of a pair share one.
+FILE itself holds the table's rows. The default is `benchmarks/measured/finetune.json`: hours of runs, which are kept
+with the project.
 """
 
 import argparse
@@ -143,7 +144,8 @@ def row(task: str, runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "evaluation_ratio": ratio["evaluate_seconds"],
         "whole_command_ratio": ratio["whole_seconds"],
         "seeds": min(map(len, sides.values())),
-        **{key: runs[-1][key] for key in ("machine", "versions")},
+        "machine": " and ".join(sorted({run["machine"] for found in sides.values() for run in found})),
+        "versions": runs[-1]["versions"],
         "date": max(run["date"] for run in sides["ours"] + sides["peer"]),
     }
 
@@ -174,8 +176,8 @@ def read(file: Path) -> list[dict[str, Any]]:
 
 
 def matches(run: dict[str, Any], key: dict[str, Any]) -> bool:
-    """Whether a run has been done under these conditions; the day does not matter."""
-    return all(run[name] == value for name, value in key.items() if name != "date")
+    """Whether a run has been done under these conditions; the day and the machine do not matter."""
+    return all(run[name] == value for name, value in key.items() if name not in ("date", "machine"))
 
 
 if __name__ == "__main__":
