@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 MASK = "***"
@@ -70,3 +71,9 @@ def _without_known(text: str) -> str:
         if len(value) >= SHORTEST and value in text and is_secret(name):
             text = text.replace(value, MASK)
     return text
+
+
+def has_wandb_key() -> bool:
+    """Whether Weights & Biases would find its key: in the environment, or where `wandb login` leaves it."""
+    netrc = Path(os.environ.get("NETRC", Path.home() / ".netrc"))
+    return "WANDB_API_KEY" in os.environ or (netrc.is_file() and "api.wandb.ai" in netrc.read_text(encoding="utf-8"))

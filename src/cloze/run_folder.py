@@ -63,7 +63,9 @@ def _leave() -> None:
 os.register_at_fork(after_in_child=_leave)
 
 
-def checkpoint_to_resume(folder: Path, config: Mapping[str, Any], policy: str, *, finished: str = MODEL) -> Path | None:
+def checkpoint_to_resume(
+    folder: Path, config: Mapping[str, Any], policy: str, *, finished: str = MODEL, claiming: bool = True
+) -> Path | None:
     """Where training goes on from, or None for a new run.
 
     Args:
@@ -71,6 +73,7 @@ def checkpoint_to_resume(folder: Path, config: Mapping[str, Any], policy: str, *
         config: the resolved configuration.
         policy: `resume`: `auto`, `never`, or a checkpoint.
         finished: what lies in the folder of a run that has come to its end.
+        claiming: make the run ours, as who goes on with it has to.
 
     Raises:
         InputError: the folder holds another run, a finished one, or one that another process is training.
@@ -90,7 +93,8 @@ def checkpoint_to_resume(folder: Path, config: Mapping[str, Any], policy: str, *
         raise InputError(f"{folder} holds a finished run: {advice}")
     if changed := differences_of_run(folder, config):
         raise InputError(f"{folder} holds a run with another configuration ({'; '.join(changed[:3])}): {advice}")
-    claim(folder)
+    if claiming:
+        claim(folder)
     newest = Saves(folder / CHECKPOINTS).newest_good(_warn)
     if given is not None and newest is not None and not given.samefile(newest):
         raise InputError(f"resume={policy}: {folder} has newer checkpoints; go on from this one under another run=NAME")

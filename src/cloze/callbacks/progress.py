@@ -27,14 +27,17 @@ class Progress(pl.Callback):
         self._began = self._printed = time.monotonic()
         self._first = 0.0  # the share of training that was over when this process began
 
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._start(trainer, "training")
+
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._began = self._printed = time.monotonic()
         self.length = next(callback for callback in trainer.callbacks if isinstance(callback, Length))  # type: ignore[attr-defined]
         self._first = self._share(trainer)
-        if trainer.is_global_zero and sys.stderr.isatty():
-            self._bar = _terminal_bar()
-            self._bar.start()
-            self._bar.add_task("training", total=1.0, facts="")
+        if self._bar is not None:  # numba compiles on a machine's first run, torch.compile on every one
+            self._bar.update(
+                self._bar.task_ids[0], completed=self._first, facts="the first step, with what it compiles"
+            )
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -47,11 +50,62 @@ class Progress(pl.Callback):
             self._printed = time.monotonic()
             print(self._facts(trainer), file=sys.stderr, flush=True)
 
+    def on_validation_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        counts = trainer.num_sanity_val_batches if trainer.sanity_checking else trainer.num_val_batches
+        self._tell_part(trainer, "evaluating", counts, batch_idx, dataloader_idx)
+
+    def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._printed = time.monotonic()
+        self._start(trainer, "predicting")
+
+    def on_predict_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        counts = trainer.num_predict_batches
+        self._tell_part(trainer, "predicting", counts, batch_idx, dataloader_idx)
+        if self._bar is not None:
+            self._bar.update(self._bar.task_ids[0], completed=(batch_idx + 1) / max(1, counts[dataloader_idx]))
+
+    def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._stop()
+
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._stop()
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         self._stop()
+
+    def _start(self, trainer: pl.Trainer, what: str) -> None:
+        if trainer.is_global_zero and sys.stderr.isatty():
+            self._bar = _terminal_bar()
+            self._bar.start()
+            self._bar.add_task(what, total=1.0, facts="")
+
+    def _tell_part(self, trainer: pl.Trainer, what: str, counts: list[int | float], batch: int, loader: int) -> None:
+        """How far an evaluation or a prediction is, of the split at hand."""
+        if not trainer.is_global_zero:
+            return
+        of_several = f" split {loader + 1} of {len(counts)}," if len(counts) > 1 else ""
+        facts = f"{what}:{of_several} batch {batch + 1} of {counts[loader]}"
+        if self._bar is not None:
+            self._bar.update(self._bar.task_ids[0], facts=facts)
+        elif time.monotonic() - self._printed >= self.every_seconds:
+            self._printed = time.monotonic()
+            print(facts, file=sys.stderr, flush=True)
 
     def _stop(self) -> None:
         if self._bar is not None:

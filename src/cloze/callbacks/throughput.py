@@ -13,16 +13,9 @@ from torch import Tensor
 from cloze.batch import IGNORED_LABEL, PretrainingBatch, TaskBatch
 from cloze.callbacks.length import Length
 from cloze.model.flops import training_flops
+from cloze.peak import peak_flops
 
 GIB = 2**30
-DENSE_PEAKS = {  # FLOP/s without sparsity, by NVIDIA's data sheets: 16-bit, TF32, fp32
-    "H200": (989e12, 495e12, 67e12),
-    "H100 PCIe": (756e12, 378e12, 51e12),
-    "H100": (989e12, 495e12, 67e12),
-    "A100": (312e12, 156e12, 19.5e12),
-    "L40S": (362e12, 183e12, 91.6e12),
-    "RTX 4090": (165e12, 82.6e12, 82.6e12),
-}
 
 
 class Throughput(pl.Callback):
@@ -139,27 +132,3 @@ def memory_in_gib(device: torch.device) -> dict[str, float]:
         found["speed/cuda_reserved_gib"] = torch.cuda.max_memory_reserved(device) / GIB
         torch.cuda.reset_peak_memory_stats(device)
     return found
-
-
-def peak_flops(device: torch.device, precision: str) -> float | None:
-    """Dense FLOP/s of one device: from the table, on a CPU as measured; None for a device that the table lacks."""
-    if device.type == "cpu":
-        return measured_gemm_flops()
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
-    for key, (half, tf32, single) in DENSE_PEAKS.items():
-        if key in name:
-            if "16" in precision:
-                return half
-            return single if torch.get_float32_matmul_precision() == "highest" else tf32
-    return None
-
-
-def measured_gemm_flops(size: int = 1024, repeats: int = 8) -> float:
-    """The best rate of an fp32 matrix product on this CPU with torch's present number of threads, FLOP/s."""
-    a, b = torch.randn(size, size), torch.randn(size, size)
-    best = float("inf")
-    for _ in range(repeats):
-        start = time.perf_counter()
-        torch.mm(a, b)
-        best = min(best, time.perf_counter() - start)
-    return 2 * size**3 / best

@@ -1,0 +1,21 @@
+"""The commands. Importing one takes a moment, in which Ctrl-C ends it as cleanly as it does later."""
+
+import os
+import signal
+import sys
+from types import FrameType
+
+
+def _is_command(program: str) -> bool:
+    """Whether a program is one of ours; `-m` stands there while Python looks for the module that it shall run."""
+    name = os.path.basename(program)  # noqa: PTH119  # pathlib would take longer than all else in here
+    return name in ("train.py", "finetune.py", "-m") or name.startswith("cloze-")
+
+
+def _end(number: int, _: FrameType | None) -> None:
+    print("interrupted", file=sys.stderr, flush=True)
+    os._exit(128 + number)
+
+
+if _is_command(sys.argv[0]) and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, _end)  # until `cloze.stopping` listens, which knows more to say

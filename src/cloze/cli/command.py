@@ -13,6 +13,7 @@ from cloze.confidential import masked_text
 from cloze.config.arguments import conf_folder, forced, groups
 from cloze.errors import InputError, Lost, Stopped
 from cloze.stopping import SIGNALLED, told
+from cloze.waiting import waiting
 
 BAD_INPUT = 2
 
@@ -117,7 +118,8 @@ def _checked(config: Any, schema: type) -> dict[str, Any]:
     except OmegaConfBaseException as error:
         raise InputError(_sentence(error)) from error
     assert isinstance(plain, dict)
-    return check({str(key): value for key, value in plain.items()}, schema)
+    with waiting("loading libraries"):  # of the constructors that it looks at
+        return check({str(key): value for key, value in plain.items()}, schema)
 
 
 def _sentence(error: Exception) -> str:

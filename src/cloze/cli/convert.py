@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cloze.cli import command
+from cloze.waiting import waiting
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,9 +30,11 @@ def main() -> int:
 
 
 def _convert(config: dict[str, Any]) -> None:
-    from cloze.checkpoint.conversion import convert
+    with waiting("loading libraries"):
+        from cloze.checkpoint.conversion import convert
 
-    done = convert(config["from"], Path(config["to"]), config["format"])
+    with waiting("reading and writing the model"):
+        done = convert(config["from"], Path(config["to"]), config["format"])
     print(f"read     {done.read}\nwritten  {done.written}")
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from cloze.cli import command
 from cloze.config.sections import Hardware, Node
+from cloze.waiting import waiting
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +28,8 @@ def main() -> int:
     sentences, sys.argv[1:] = own_words(sys.argv[1:])
 
     def serve(config: dict[str, Any]) -> None:
-        from cloze.demo import server  # late: this imports torch
+        with waiting("loading libraries"):
+            from cloze.demo import server  # late: this imports torch
 
         server.serve({**config, "sentences": sentences or config["sentences"]})
 

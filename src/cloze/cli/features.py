@@ -7,6 +7,7 @@ from typing import Any, Literal
 from cloze.cli import command
 from cloze.config.sections import Hardware, Node
 from cloze.data.stream.options import Columns, Level, LongTexts, VectorType
+from cloze.waiting import waiting
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +41,8 @@ def main() -> int:
 
 
 def _extract(config: dict[str, Any]) -> None:
-    from cloze.launch.features import extract  # late: this imports torch
+    with waiting("loading libraries"):
+        from cloze.launch.features import extract  # late: this imports torch
 
     extract(config)
 

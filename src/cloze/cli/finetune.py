@@ -4,21 +4,34 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from cloze.cli import command
+from cloze.cli import command, dry_run
 from cloze.config.schema import FineTuning
+from cloze.waiting import waiting
 
 
 def main() -> int:
     """Fine-tune as the command line says; returns the exit status."""
+    if dry_run.asked():
+        return dry_run.run(_dry_run, name="finetune", schema=FineTuning)
     return command.run(_finetune, name="finetune", schema=FineTuning)
 
 
 def _finetune(config: dict[str, Any]) -> float | None:
-    from cloze.launch.finetuning import finetune  # late: this imports torch and lightning
-    from cloze.run_folder import telling_what_lacks
+    with waiting("loading libraries"):
+        from cloze.launch.finetuning import finetune  # late: this imports torch and lightning
+        from cloze.run_folder import telling_what_lacks
 
     with telling_what_lacks(Path(config["folder"])):
         return finetune(config)
+
+
+def _dry_run(config: dict[str, Any]) -> None:
+    with waiting("loading libraries"):
+        from cloze.launch.dry_run.finetuning import dry_run  # late, as above
+        from cloze.run_folder import telling_what_lacks
+
+    with telling_what_lacks(Path(config["folder"])):
+        dry_run(config)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from cloze.cli import command
 from cloze.errors import InputError
+from cloze.waiting import waiting
 
 FROM_MNLI = {"rte", "mrpc", "stsb"}
 """The small tasks that gain from a model of MNLI (Phang et al. 2018, Liu et al. 2019)."""
@@ -132,7 +133,8 @@ def _report(folder: Path, name: str) -> None:
     page = render_table(row, PEERS)
     write_atomically(folder / "glue.md", page.encode())
     write_atomically(folder / "glue.json", as_json(row, scores).encode())
-    write_atomically(folder / "glue.png", glue_picture(row, PEERS))
+    with waiting("drawing the picture"):
+        write_atomically(folder / "glue.png", glue_picture(row, PEERS))
     missing = write_submission(folder, scores)
     print(f"\n{page}\n{folder}/  glue.md, glue.json, glue.png, submission/")
     if missing:

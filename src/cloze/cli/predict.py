@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 from cloze.cli import command
 from cloze.config.sections import Hardware, Node
 from cloze.data.stream.columns import Columns
+from cloze.waiting import waiting
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +60,8 @@ def main() -> int:
     sys.argv[1:] = words.others
 
     def predict(config: dict[str, Any]) -> None:
-        from cloze.launch import prediction
+        with waiting("loading libraries"):
+            from cloze.launch import prediction
 
         try:
             prediction.predict({**config, "task": words.task or config["task"]}, words.texts, words.pairs)

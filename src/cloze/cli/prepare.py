@@ -8,6 +8,7 @@ from typing import Any
 from cloze.cli import command
 from cloze.confidential import masked_text
 from cloze.config.sections import Corpus, Node
+from cloze.waiting import waiting
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,12 +33,13 @@ def main() -> int:
 
 
 def _prepare(config: dict[str, Any], words: list[str]) -> None:
-    from rich.console import Console
+    with waiting("loading libraries"):
+        from rich.console import Console
 
-    from cloze.config.construct import build
-    from cloze.text.progress import ConsoleProgress
-    from cloze.text.remote import location
-    from cloze.text.report import load_report, render_report
+        from cloze.config.construct import build
+        from cloze.text.progress import ConsoleProgress
+        from cloze.text.remote import location
+        from cloze.text.report import load_report, render_report
 
     folder = location(config["corpus"]["prepared"])
     preparation = build(config, "preparation")

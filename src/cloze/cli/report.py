@@ -7,6 +7,7 @@ from typing import Any
 
 from cloze.cli import command
 from cloze.errors import InputError
+from cloze.waiting import waiting
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,8 +38,9 @@ def _is_folder(word: str) -> bool:
 
 
 def _report(given: list[Path], config: Reporting) -> None:
-    from cloze.report.page.folders import find_runs, shared_parent
-    from cloze.report.page.page import COMPARISON, REPORT, write_page
+    with waiting("loading libraries"):
+        from cloze.report.page.folders import find_runs, shared_parent
+        from cloze.report.page.page import COMPARISON, REPORT, write_page
 
     if not given:
         raise InputError("give the folders of one or more runs, as cloze-report runs/NAME")
@@ -47,7 +49,8 @@ def _report(given: list[Path], config: Reporting) -> None:
     output = Path(config.output) if config.output is not None else default
     if output.is_dir():
         raise InputError(f"output={output} is a folder: give the name of a file, as output={output}/{COMPARISON}")
-    size = write_page(runs, output)
+    with waiting("writing the page"):
+        size = write_page(runs, output)
     shown = runs[0] if len(runs) == 1 else f"{len(runs)} runs"
     print(f"{output}  {shown}, {size / 1000:,.0f} kB")
 

@@ -3,18 +3,31 @@
 from pathlib import Path
 from typing import Any
 
-from cloze.cli import command
+from cloze.cli import command, dry_run
 from cloze.config.schema import Pretraining
+from cloze.waiting import waiting
 
 
 def main() -> int:
     """Pre-train as the command line says; returns the exit status."""
+    if dry_run.asked():
+        return dry_run.run(_dry_run, name="train", schema=Pretraining)
     return command.run(_pretrain, name="train", schema=Pretraining)
 
 
 def _pretrain(config: dict[str, Any]) -> float | None:
-    from cloze.launch.pretraining import pretrain  # late: this imports torch and lightning
-    from cloze.run_folder import telling_what_lacks
+    with waiting("loading libraries"):
+        from cloze.launch.pretraining import pretrain  # late: this imports torch and lightning
+        from cloze.run_folder import telling_what_lacks
 
     with telling_what_lacks(Path(config["folder"])):
         return pretrain(config)
+
+
+def _dry_run(config: dict[str, Any]) -> None:
+    with waiting("loading libraries"):
+        from cloze.launch.dry_run.pretraining import dry_run  # late, as above
+        from cloze.run_folder import telling_what_lacks
+
+    with telling_what_lacks(Path(config["folder"])):
+        dry_run(config)

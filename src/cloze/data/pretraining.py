@@ -10,7 +10,7 @@ from tokenizers import Tokenizer
 
 from cloze.batch import PretrainingBatch
 from cloze.data.cache import ShardCache
-from cloze.data.dataset import MicroBatches, Order
+from cloze.data.dataset import Index, MicroBatches, Order
 from cloze.data.loader import HeldoutLoader, TrainingLoader
 from cloze.data.masking import Vocabulary
 from cloze.data.objective import Objective
@@ -164,6 +164,21 @@ class PretrainingData(LightningDataModule):
         """Global batches of an epoch, by planning every shard (some seconds for 10^9 tokens)."""
         data = self._micro_batches(self._training_order(), self.manifest.train, 1)
         return sum(data.num_batches(phase, epoch, shard) for shard in range(len(self.manifest.train)))
+
+    def first_batch(self, ranks: int, accumulation: int, phase: int) -> PretrainingBatch:
+        """The first micro-batch of rank zero in a phase, as training would see it if it began there.
+
+        Args:
+            ranks: number of processes.
+            accumulation: micro-batches of each in a global batch.
+            phase: counts from 0.
+        """
+        data = self._micro_batches(self._training_order(), self.manifest.train, ranks * accumulation)
+        shards = data.order.shard_order(0)
+        shard = next((shard for shard in shards if data.num_batches(phase, 0, shard)), None)
+        if shard is None:
+            raise InputError(f"{self.folder}: the text is too short for one batch; take more of it")
+        return data[Index(phase, 0, shard, 0, 0, data.order.objectives[phase].mask_rate)]
 
     def train_dataloader(self) -> TrainingLoader:
         """The walk over the training shards for this rank.

@@ -15,6 +15,7 @@ from cloze.config.sections import Hardware
 from cloze.errors import InputError
 from cloze.hardware import check_hardware, set_up
 from cloze.tasks.inference import Inference
+from cloze.waiting import waiting
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 MOST_SENTENCES = 20_000
@@ -41,7 +42,8 @@ def serve(config: Mapping[str, Any]) -> None:
     sentences = read_sentences(config["sentences"])
     with _listening(config["host"], config["port"]) as listener:
         set_up(hardware)
-        pretrained = read_pretrained(Path(config["model"]["folder"]))
+        with waiting("reading the model"):
+            pretrained = read_pretrained(Path(config["model"]["folder"]))
         device = "cuda" if hardware.on_gpu else "cpu"
         inference = Inference(device=device, precision=hardware.precision, max_tokens=hardware.micro_batch_tokens)
         from cloze.demo.reader import Reader  # late: a folder that cannot be read is told sooner

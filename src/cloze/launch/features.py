@@ -37,6 +37,7 @@ from cloze.report.probe import probe_layers, probe_page, probe_picture
 from cloze.text.atomic import write_atomically
 from cloze.text.progress import ConsoleProgress
 from cloze.text.tokenizer import vocabulary
+from cloze.waiting import waiting
 
 SHORTEST = 8
 """Tokens: a window has to show something beside its special tokens."""
@@ -130,7 +131,8 @@ def _pretrained(config: Mapping[str, Any]) -> Pretrained:
     folder: ModelFolder = build(config, "model")
     if folder.weights == "random":
         raise InputError("model.weights=random: there is nothing to extract; leave it out")
-    return read_pretrained(Path(folder.folder))
+    with waiting("reading the model"):
+        return read_pretrained(Path(folder.folder))
 
 
 def _plan(config: Mapping[str, Any], pretrained: Pretrained) -> LayerPlan:

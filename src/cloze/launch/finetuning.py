@@ -13,6 +13,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from cloze.callbacks.checkpoints import Checkpoints
 from cloze.callbacks.length import Length
+from cloze.callbacks.progress import Progress
 from cloze.checkpoint.pretrained import save_task_model
 from cloze.config.construct import build
 from cloze.config.sections import TaskTraining
@@ -57,7 +58,7 @@ def finetune(config: Mapping[str, Any]) -> float | None:
     if job.stage != "train":
         results, baseline = _apply(job), None
     else:
-        compare = job.task.compare_random and _has_weights(job)
+        compare = job.task.compare_random and has_weights(job)
         baseline = _train(_from_random_weights(job), ranks) if compare else None
         results = _train(job, ranks)
     rank_zero_only(print)(task_summary(job.folder, results, baseline), flush=True)
@@ -72,7 +73,8 @@ def _objective(job: Job, results: Results) -> float | None:
     return scores.get(main) if main is not None else next(iter(scores.values()), None)
 
 
-def _has_weights(job: Job) -> bool:
+def has_weights(job: Job) -> bool:
+    """Whether it begins with a model's weights."""
     return job.model_folder is not None and job.model_folder.weights == "pretrained"
 
 
@@ -126,11 +128,11 @@ def _trained(job: Job, setup: TaskSetup, trainer: pl.Trainer, checkpoint: Path |
 
 def _apply(job: Job) -> Results:
     """Evaluate or predict with a fine-tuned model."""
-    if not _has_weights(job):
+    if not has_weights(job):
         raise InputError(f"stage={job.stage} needs a fine-tuned model: give model=FOLDER")
     checkpoint_to_resume(job.folder, job.config, "never", finished=RESULTS)
     setup = set_up_task(job)
-    trainer = make_trainer(job.training, job.hardware, callbacks=[], loggers=[])
+    trainer = make_trainer(job.training, job.hardware, callbacks=[Progress()], loggers=[])
     if trainer.is_global_zero:
         write_config(job.folder, job.config)
     results = _evaluate(job, setup, trainer)

@@ -21,6 +21,7 @@ from cloze.hardware import check_hardware, set_up
 from cloze.launch.predictors import TASKS, Options, make_predictor, task_of
 from cloze.tasks.inference import Inference
 from cloze.tasks.rows import ROWS_AT_ONCE, RowPredictor, chunks
+from cloze.waiting import waiting
 
 NOT_IN_RESULTS = ("hardware", "output")
 """Sections of the configuration that may differ when a run goes on."""
@@ -40,7 +41,8 @@ def predict(config: Mapping[str, Any], texts: Sequence[str] = (), pairs: Sequenc
     path, direct = config["input"] or STANDARD_INPUT, bool(texts)
     layout = StreamFormat(**{key: config[key] for key in ("format", "delimiter", "quoting", "header")})
     _check(config, path, layout, direct=direct)
-    pretrained = read_pretrained(Path(config["model"]["folder"]))
+    with waiting("reading the model"):
+        pretrained = read_pretrained(Path(config["model"]["folder"]))
     task = config["task"] or task_of(pretrained)
     inference = _inference(Hardware(**config["hardware"]))
     options = Options(**{key: config[key] for key in Options._fields})

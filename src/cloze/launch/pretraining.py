@@ -25,6 +25,7 @@ from cloze.launch.strategy import check_optimizer, compile_encoder
 from cloze.launch.tracking import tracked
 from cloze.launch.trainer import accumulate, lasting, make_optimizer, make_trainer, steps_in, weight_decay
 from cloze.loggers import MetricsFile
+from cloze.model.config import BertConfig
 from cloze.model.heads import BertForPreTraining
 from cloze.optim.schedules import Schedule
 from cloze.run_folder import checkpoint_to_resume, write_config
@@ -32,6 +33,7 @@ from cloze.summary import summary
 from cloze.tasks.pretraining import Pretraining
 from cloze.text.manifest import MANIFEST
 from cloze.text.progress import ConsoleProgress
+from cloze.waiting import waiting
 
 
 def pretrain(config: Mapping[str, Any]) -> float | None:
@@ -58,12 +60,14 @@ def pretrain(config: Mapping[str, Any]) -> float | None:
     pl.seed_everything(config["seed"], workers=True, verbose=False)
 
     data = _data(config, hardware, start)
-    length = _length(training, data)
+    with waiting("planning the epochs"):
+        length = training_length(training, data)
     data.training_batches = length.steps
     if length.steps is not None:
         training = replace(training, log_every=min(training.log_every, length.steps))
-    model = _model(config, hardware, data, start)
-    module = _module(config, training, model, length, schedule)
+    with waiting("making the model"):
+        model = make_model(config, hardware, data, start)
+    module = make_module(config, training, model, length, schedule)
     resume_step = steps_in(checkpoint, module, config)
     metrics = MetricsFile(folder / "metrics.csv", resume_step=resume_step)
     trainer = make_trainer(
@@ -118,7 +122,7 @@ def _data(config: Mapping[str, Any], hardware: Hardware, start: Beginning | None
     return data
 
 
-def _length(training: Training, data: PretrainingData) -> Length:
+def training_length(training: Training, data: PretrainingData) -> Length:
     """The length of training in optimizer steps, each of one global batch, or in seconds."""
     if training.max_time is not None:
         return Length(seconds=training.seconds())
@@ -129,27 +133,42 @@ def _length(training: Training, data: PretrainingData) -> Length:
     return Length(steps=training.max_steps)
 
 
-def _model(
+def make_model(
     config: Mapping[str, Any], hardware: Hardware, data: PretrainingData, start: Beginning | None
 ) -> BertForPreTraining:
     """With random weights, or those of the model to go on from."""
     shape = start.config if start is not None else build(config, "model", vocab_size=data.manifest.vocab_size)
-    if data.max_length > shape.max_position_embeddings:
+    check_shape(shape, data.max_length, hardware)
+    model = start.model(data) if start is not None else BertForPreTraining(shape)
+    return fitted(model, hardware)
+
+
+def check_shape(shape: BertConfig, max_length: int, hardware: Hardware) -> None:
+    """Compare a shape with the longest sequences and with the hardware.
+
+    Raises:
+        InputError: it has too few positions, or drops what the hardware's kernel cannot drop.
+    """
+    if max_length > shape.max_position_embeddings:
         raise InputError(
-            f"objective.max_length is {data.max_length}, but the model has only "
+            f"objective.max_length is {max_length}, but the model has only "
             f"{shape.max_position_embeddings} positions: take a shorter one, or set model.max_position_embeddings"
         )
     check_attention_dropout(shape.attention_probs_dropout_prob, hardware, key="model.attention_probs_dropout_prob")
-    model = start.model(data) if start is not None else BertForPreTraining(shape)
+
+
+def fitted(model: BertForPreTraining, hardware: Hardware) -> BertForPreTraining:
+    """The same model, computed as the hardware asks."""
     model.encoder.gradient_checkpointing = hardware.gradient_checkpointing
     if hardware.compile:
         compile_encoder(model.encoder, hardware, dynamic=not hardware.static_shapes)
     return model
 
 
-def _module(
+def make_module(
     config: Mapping[str, Any], training: Training, model: BertForPreTraining, length: Length, schedule: Schedule
 ) -> Pretraining:
+    """What Lightning trains."""
     return Pretraining(
         model=model,
         optimizer=make_optimizer(config),

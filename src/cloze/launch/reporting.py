@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from cloze.errors import InputError
+from cloze.waiting import waiting
 
 
 def leave_report(folder: Path) -> None:
@@ -19,8 +20,9 @@ def leave_report(folder: Path) -> None:
         from cloze.report.card import write_card
         from cloze.report.page.page import REPORT, write_page
 
-        write_card(folder)
-        write_page([folder], folder / REPORT)
+        with waiting("writing the report"):
+            write_card(folder)
+            write_page([folder], folder / REPORT)
         print(f"{folder / REPORT}  curves and figures, for a browser", flush=True)
 
 
@@ -30,7 +32,8 @@ def leave_comparison(folder: Path) -> None:
         from cloze.report.page.folders import find_runs
         from cloze.report.page.page import COMPARISON, write_page
 
-        write_page(find_runs([folder]), folder / COMPARISON)
+        with waiting("writing the comparison"):
+            write_page(find_runs([folder]), folder / COMPARISON)
         print(f"{folder / COMPARISON}  the runs over each other, for a browser", flush=True)
 
 

@@ -30,6 +30,7 @@ from cloze.tasks.finetuning import FineTuning, Recipe
 from cloze.text.progress import ConsoleProgress
 from cloze.text.tokenizer import WordPiece, read_vocabulary
 from cloze.text.wordpiece import train_vocabulary
+from cloze.waiting import waiting
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,14 +86,20 @@ def _adaptation(section: Mapping[str, Any]) -> Adaptation:
         raise InputError(f"adaptation.{error}") from error
 
 
-def set_up_task(job: Job) -> TaskSetup:
+def set_up_task(job: Job, *, freeze: bool = True) -> TaskSetup:
     """Read the splits that the stage needs, make the model, encode the splits for it.
+
+    Args:
+        job: what is to be done.
+        freeze: compute the vectors of a frozen encoder once for all; else each step runs through the encoder.
 
     Raises:
         InputError: the data, the model and the task do not fit each other.
     """
-    data = _data(job)
-    pretrained = _pretrained(job, data)
+    with waiting("reading the data"):
+        data = _data(job)
+    with waiting("reading the model" if job.model_folder else "training a vocabulary"):
+        pretrained = _pretrained(job, data)
     labels = _labels(job, data, pretrained)
     if data.features.max_length > pretrained.config.max_position_embeddings:
         raise InputError(
@@ -100,7 +107,8 @@ def set_up_task(job: Job) -> TaskSetup:
             f"{pretrained.config.max_position_embeddings} positions: take task.max_length="
             f"{pretrained.config.max_position_embeddings} or less"
         )
-    data.encode(pretrained.tokenizer, labels)
+    with waiting("encoding the data"):
+        data.encode(pretrained.tokenizer, labels)
     for note, count in sorted((data.source.counts + data.features.counts).items()):
         _note(f"{count:,} {note}")
     length = _length(job.training, data)
@@ -108,7 +116,7 @@ def set_up_task(job: Job) -> TaskSetup:
     module = _module(job, pretrained, labels, length)
     if module.model.drawn and pretrained.state:
         _note(f"{', '.join(module.model.drawn)}: drawn at random")
-    if module.model.adaptation.is_frozen:
+    if freeze and module.model.adaptation.is_frozen:
         data.frozen = _frozen(job, data, module.model)
     return TaskSetup(data, pretrained.tokenizer, labels, module, length)
 

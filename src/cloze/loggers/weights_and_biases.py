@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
-from cloze.confidential import masked_text
+from cloze.confidential import has_wandb_key, masked_text
 from cloze.dashboard import STEP, TOKENS, Story, Table
 from cloze.errors import InputError
 from cloze.loggers.axes import AxesLogger, kept_id, run_names
@@ -124,7 +124,7 @@ def wandb_logger(
     if find_spec("wandb") is None:
         raise InputError("logger=wandb needs the package wandb: pip install wandb, or take logger=csv")
     if offline is None:
-        offline = os.environ.get("WANDB_MODE", "online") != "online" or not _has_wandb_key()
+        offline = os.environ.get("WANDB_MODE", "online") != "online" or not has_wandb_key()
     own_name, own_group = run_names(Path(folder))
     settings = {
         "project": project,
@@ -135,11 +135,6 @@ def wandb_logger(
         "notes": notes,
     }
     return WandbLogger(folder, offline=offline, settings=settings)
-
-
-def _has_wandb_key() -> bool:
-    netrc = Path(os.environ.get("NETRC", Path.home() / ".netrc"))
-    return "WANDB_API_KEY" in os.environ or (netrc.is_file() and "api.wandb.ai" in netrc.read_text(encoding="utf-8"))
 
 
 @contextmanager

@@ -1,0 +1,85 @@
+"""`cloze-doctor`: what on this machine would stop a run or slow it down."""
+
+import importlib.util
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from cloze.cli import command
+from cloze.config.sections import Hardware
+
+UNSOUND = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Doctor:
+    """The root of `conf/doctor.yaml`.
+
+    Attributes:
+        folder: where runs go.
+        data: where prepared corpora go.
+        format: `text` for people, `json` for machines.
+        hardware: that runs will ask for.
+    """
+
+    folder: str
+    data: str
+    format: Literal["text", "json"]
+    hardware: Hardware
+
+
+def main() -> int:
+    """Examine as the command line says; returns the exit status: 0, 1 where a run would fail, 2 for bad input."""
+    sys.argv[1:] = ["format=json" if word == "--json" else word for word in sys.argv[1:]]
+    status = 0
+
+    def examine(config: dict[str, Any]) -> None:
+        nonlocal status
+        status = _examine(Doctor(**{**config, "hardware": Hardware(**config["hardware"])}))
+
+    if any(importlib.util.find_spec(name) is None for name in ("hydra", "omegaconf")):  # then it cannot be asked
+        as_json: Literal["text", "json"] = "json" if "format=json" in sys.argv else "text"
+        return _examine(Doctor(folder="runs", data="data", format=as_json, hardware=Hardware()))
+    return command.run(examine, name="doctor", schema=Doctor, interrupted="nothing was changed") or status
+
+
+def _examine(config: Doctor) -> int:
+    from rich.console import Console
+
+    from cloze.doctor.examination import examine
+    from cloze.doctor.findings import MARKS, as_json, sound
+
+    console, found = Console(highlight=False, soft_wrap=True, markup=False), []
+    with _told() as tell:
+        for finding in examine(config.hardware, Path(config.folder), Path(config.data), tell):
+            found.append(finding)
+            if config.format == "text":
+                mark, style = MARKS[finding.level]
+                console.print(f"{mark:<8}", style=style, end="")
+                console.print(f"{finding.text}" + (f"\n{'':<8}{finding.advice}" if finding.advice else ""))
+    if config.format == "json":
+        print(as_json(found), flush=True)
+    else:
+        failures = sum(finding.level == "failure" for finding in found)
+        console.print(f"\n{failures} of these would stop a run." if failures else "\nNothing here would stop a run.")
+    return 0 if sound(found) else UNSOUND
+
+
+@contextmanager
+def _told() -> Iterator[Callable[[str], None]]:
+    """On a terminal, what is looked at; elsewhere nothing: it is done in seconds."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda _: None
+        return
+    with console.status("") as status:
+        yield lambda name: status.update(f"looking at: {name}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,26 @@
+"""`--dry-run` of the two commands that train."""
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from cloze.cli import command
+from cloze.config.arguments import MULTIRUN
+
+FLAG = "--dry-run"
+
+
+def asked() -> bool:
+    """Whether the command line has the flag, which is taken out of it: Hydra does not know it."""
+    words = sys.argv[1:]
+    sys.argv[1:] = [word for word in words if word != FLAG]
+    return len(words) > len(sys.argv[1:])
+
+
+def run(task: Callable[[dict[str, Any]], None], *, name: str, schema: type) -> int:
+    """`command.run` of a task that writes nothing; a sweep is refused, since Hydra would make its folder."""
+    if set(MULTIRUN) & set(sys.argv[1:]):
+        sentence = f"{FLAG} tries one run and writes nothing: leave out -m, and give one value of each key"
+        print(f"error: {sentence}", file=sys.stderr)
+        return command.BAD_INPUT
+    return command.run(task, name=name, schema=schema, interrupted="nothing was written")

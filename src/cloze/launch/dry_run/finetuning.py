@@ -1,0 +1,126 @@
+"""`python finetune.py ... --dry-run`."""
+
+import inspect
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import lightning.pytorch as pl
+
+from cloze.batch import TaskBatch
+from cloze.config.construct import build
+from cloze.config.sections import Checkpointing
+from cloze.config.validation import locate
+from cloze.data.downstream.loader import TaskLoader
+from cloze.errors import InputError
+from cloze.hardware import set_up
+from cloze.launch.dry_run import estimate
+from cloze.launch.dry_run.estimate import Cut, Extent, Output
+from cloze.launch.dry_run.placement import Placement, alone, speaks
+from cloze.launch.dry_run.step import Tried, try_step
+from cloze.launch.finetuning import has_weights
+from cloze.launch.strategy import check_optimizer
+from cloze.launch.task import Job, TaskSetup, set_up_task
+from cloze.model.memory import FP32, Kernels, StepMemory, activation_bytes
+from cloze.report.results import RESULTS
+from cloze.run_folder import checkpoint_to_resume
+
+
+def dry_run(config: Mapping[str, Any]) -> None:
+    """Try the first step on the data of the task, and print what the run would take and write.
+
+    Args:
+        config: the root of `conf/finetune.yaml`, resolved and checked.
+
+    Raises:
+        InputError: as the run itself would, as far as it can be told without writing.
+    """
+    if not speaks():
+        return
+    if config["stage"] != "train":
+        raise InputError(f"--dry-run tries a step of training, but stage is {config['stage']}: leave one of them out")
+    job = Job.of({**config, "hardware": {**config["hardware"], "launcher": "python"}})
+    placement = alone(replace(job.hardware, launcher=config["hardware"].get("launcher", "python")))
+    check_optimizer(config["optimizer"], placement.asked)
+    resumed = checkpoint_to_resume(job.folder, config, config["resume"], finished=RESULTS, claiming=False)
+    for group in ("callbacks", "logger"):
+        for name in config[group]:
+            build(config[group], name)
+    set_up(placement.here)
+    pl.seed_everything(config["seed"], workers=True, verbose=False)
+    with _without_cache(config) as data_section:
+        job = replace(job, config={**config, "task": {**config["task"], "data": data_section}}, hardware=placement.here)
+        setup = set_up_task(job, freeze=False)
+    data = setup.data
+    accumulation = data.accumulation(placement.asked.micro_batch_tokens, placement.ranks)
+    loader = TaskLoader(
+        data.splits["train"].items, data.batching, training_batches=1, accumulation=accumulation, ranks=placement.ranks
+    )
+    batch = next(iter(loader))
+    tokens = data.tokens_in_epoch / max(1, data.steps(1))
+    cut = Cut(round(tokens), batch.num_tokens, accumulation)
+    tried = try_step(setup.module, batch, job.training, placement.here, seed=config["seed"])
+    print("dry run: nothing is written")
+    if resumed is not None:
+        print(estimate.line("goes on", f"from {resumed}; all figures are those of the whole run"))
+    print("\n".join(_lines(job, placement, setup, batch, cut, tried)), flush=True)
+
+
+@contextmanager
+def _without_cache(config: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """The section of the data, with a folder that vanishes for what its reading would leave for the next run."""
+    section = config["task"]["data"]
+    default = inspect.signature(locate(section["_target_"], "task.data")).parameters.get("cache")
+    if default is None or Path(section.get("cache", default.default)).exists():
+        yield section
+        return
+    with TemporaryDirectory() as folder:
+        yield {**section, "cache": folder}
+
+
+def _lines(job: Job, placement: Placement, setup: TaskSetup, batch: TaskBatch, cut: Cut, tried: Tried) -> list[str]:
+    model, data, asked = setup.module.model, setup.data, placement.asked
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+    kernels = Kernels.of(asked.precision, on_gpu=asked.on_gpu)
+    lengths = batch.packed.cu_seqlens.diff().double()
+    mean = float((lengths**2).sum() / lengths.sum())
+    per_token = activation_bytes(model.config, kernels, mean, checkpointing=asked.gradient_checkpointing)
+    shards = placement.ranks if asked.strategy == "fsdp" else 1
+    memory = StepMemory(
+        parameters=(FP32 + kernels.compute % FP32) * parameters // shards,
+        gradients=FP32 * trained // shards,
+        optimizer=tried.optimizer_bytes // shards,
+        activations=round(per_token * float(lengths.sum())),
+        head=0,
+    )
+    examples = ", ".join(f"{name} {counts['examples']:,}" for name, counts in data.counts.items())
+    extent = Extent(setup.length.steps, setup.length.seconds, data.tokens_in_epoch)
+    notes = []
+    if model.adaptation.is_frozen:
+        notes.append("the encoder is frozen: the run computes its vectors once and keeps them in adaptation.cache;")
+        notes.append("the step was tried through the encoder, so that one of the run is faster")
+    if job.task.compare_random and has_weights(job):
+        notes.append("the same encoder is trained from random weights, too: twice the time and the steps")
+    return [
+        *estimate.hardware_lines(placement),
+        estimate.line("data", f"{job.task.name}: {examples}; {len(setup.labels)} labels; the step is on real ones"),
+        estimate.line("model", f"{parameters:,} parameters, {trained:,} of them trained"),
+        *(estimate.line("", note) for note in notes),
+        *estimate.step_lines(cut, tried, placement, ""),
+        *estimate.memory_lines(memory, tried, per_token, placement),
+        *estimate.time_lines(extent, cut, tried, placement),
+        *estimate.output_lines(_outputs(job, parameters, tried)),
+    ]
+
+
+def _outputs(job: Job, parameters: int, tried: Tried) -> list[Output]:
+    weights = estimate.model_bytes(parameters)
+    return [
+        Output(job.folder, "config.yaml, metrics.csv, results.json, predictions/, report.html", 0),
+        Output(job.folder / "model", f"the best model, {estimate.size(weights)}", weights),
+        estimate.saves_output(job.folder, parameters, tried, Checkpointing(**job.config["checkpoint"])),
+    ]

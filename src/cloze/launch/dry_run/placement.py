@@ -1,0 +1,72 @@
+"""A configuration for any number of processes, tried in one."""
+
+import os
+from dataclasses import replace
+from typing import NamedTuple
+
+import torch
+
+from cloze.config.sections import Hardware
+from cloze.errors import InputError
+from cloze.hardware import check_hardware, placed
+
+RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID")
+OF_LAUNCHERS = ("LOCAL_RANK", "RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_RANK", "MASTER_ADDR", "MASTER_PORT")
+
+
+class Placement(NamedTuple):
+    """Where the run would be, and where the step is tried.
+
+    Attributes:
+        asked: the hardware of the run.
+        here: that of the one process which tries the step.
+        ranks: processes of the run.
+        notes: how the two differ, for the reader.
+    """
+
+    asked: Hardware
+    here: Hardware
+    ranks: int
+    notes: list[str]
+
+    @property
+    def same_device(self) -> bool:
+        """Whether the step runs on such a device as the run would."""
+        return self.asked.accelerator == self.here.accelerator
+
+
+def speaks() -> bool:
+    """Whether this process is the first of those that a launcher has started: the others have nothing to do."""
+    return all(os.environ.get(name, "0") == "0" for name in RANKS)
+
+
+def alone(asked: Hardware) -> Placement:
+    """The placement of a step that is tried in this process.
+
+    Raises:
+        InputError: the hardware cannot be had, for another reason than that its devices are elsewhere.
+    """
+    notes = []
+    try:
+        asked = placed(asked)
+    except InputError:
+        if asked.launcher == "python":
+            raise
+        notes.append(f"{asked.launcher} has not started this process: it would say how many there are, taken as 1")
+    ranks = asked.devices * asked.num_nodes
+    if ranks > 1:
+        notes.append(f"{ranks} processes: one of them is tried, with its share of a step")
+    if asked.strategy not in ("auto", "ddp", "fsdp") and ranks > 1:
+        notes.append(f"strategy={asked.strategy} is not tried")
+    here = replace(asked, devices=1, num_nodes=1, launcher="python", strategy="auto")
+    if asked.on_gpu and torch.cuda.device_count() == 0:
+        notes.append("torch sees no GPU here: the step is tried on the processor in fp32, which tells nothing of time")
+        here = replace(here, accelerator="cpu", precision="32-true", compile=False, workers=0, static_shapes=False)
+    elif asked.on_gpu and (there := torch.cuda.device_count()) < asked.devices:
+        notes.append(f"hardware.devices is {asked.devices}, but torch sees {there} here")
+    check_hardware(here)
+    for name in OF_LAUNCHERS:  # Lightning would wait for the others
+        os.environ.pop(name, None)
+    for name in [name for name in os.environ if name.startswith("TORCHELASTIC_")]:
+        del os.environ[name]
+    return Placement(asked, here, ranks, notes)

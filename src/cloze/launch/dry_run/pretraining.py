@@ -1,0 +1,198 @@
+"""`python train.py ... --dry-run`."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import lightning.pytorch as pl
+
+from cloze.batch import PretrainingBatch
+from cloze.callbacks.length import Length
+from cloze.config.construct import build
+from cloze.config.sections import Checkpointing, Hardware, Training
+from cloze.data.objective import Objective
+from cloze.data.packing import StaticShape
+from cloze.data.pretraining import PretrainingData
+from cloze.data.synthetic import random_batch
+from cloze.hardware import set_up
+from cloze.launch.continuation import Beginning, beginning
+from cloze.launch.dry_run import estimate
+from cloze.launch.dry_run.estimate import Cut, Extent, Output
+from cloze.launch.dry_run.placement import Placement, alone, speaks
+from cloze.launch.dry_run.step import Tried, try_step
+from cloze.launch.pretraining import check_shape, fitted, make_model, make_module, training_length
+from cloze.launch.strategy import check_optimizer
+from cloze.model.config import BertConfig
+from cloze.model.heads import BertForPreTraining
+from cloze.model.memory import Kernels, activation_bytes, step_memory
+from cloze.run_folder import checkpoint_to_resume
+from cloze.text.manifest import MANIFEST
+from cloze.text.progress import silent
+from cloze.text.tokenizer import WordPiece, read_vocabulary
+
+
+class _Parts(NamedTuple):
+    """What a step needs; of a corpus that is not prepared `data` has not been read."""
+
+    data: PretrainingData
+    prepared: bool
+    batch: PretrainingBatch
+    model: BertForPreTraining
+    length: Length | None
+
+
+def dry_run(config: Mapping[str, Any]) -> None:
+    """Try the first step, and print what the run would take and write.
+
+    Args:
+        config: the root of `conf/train.yaml`, resolved and checked.
+
+    Raises:
+        InputError: as the run itself would, as far as it can be told without writing.
+    """
+    if not speaks():
+        return
+    training, folder = Training(**config["trainer"]), Path(config["folder"])
+    placement = alone(Hardware(**config["hardware"]))
+    check_optimizer(config["optimizer"], placement.asked)
+    resumed = checkpoint_to_resume(folder, config, config["resume"], claiming=False)
+    start = beginning(config, folder, resumed=resumed is not None)
+    schedule = build(config, "schedule")
+    for group in ("callbacks", "logger"):
+        for name in config[group]:
+            build(config[group], name)
+    set_up(placement.here)
+    pl.seed_everything(config["seed"], workers=True, verbose=False)
+    parts = _parts(config, training, placement, start)
+    length = parts.length or Length(steps=1)
+    module = make_module(config, training, parts.model, length, schedule)
+    accumulation = parts.data.accumulation(placement.asked.micro_batch_tokens, placement.ranks)
+    cut = Cut(parts.data.size.most_tokens(parts.data.max_length), parts.batch.num_tokens, accumulation)
+    tried = try_step(module, parts.batch, training, placement.here, seed=config["seed"])
+    print("dry run: nothing is written")
+    if resumed is not None:
+        print(estimate.line("goes on", f"from {resumed}; all figures are those of the whole run"))
+    print("\n".join(_lines(config, placement, parts, cut, tried)), flush=True)
+
+
+def _parts(config: Mapping[str, Any], training: Training, placement: Placement, start: Beginning | None) -> _Parts:
+    """From the corpus where it is prepared, else with random tokens."""
+    here, asked = placement.here, placement.asked
+    data: PretrainingData = build(config, "data", num_workers=0, static_shapes=here.static_shapes, pin_memory=False)
+    accumulation = data.accumulation(asked.micro_batch_tokens, placement.ranks)
+    longest = max(range(len(data.phases)), key=lambda phase: data.phases[phase][1])
+    if (data.folder / MANIFEST).exists():
+        if start is not None:
+            start.prepare(data, silent)  # which then only compares
+        elif data.preparation is not None:
+            data.preparation.ensure(data.folder)
+        data.setup()
+        length: Length | None = (
+            training_length(training, data) if data.cache is None else _stated_length(training, data)
+        )
+        model = make_model(config, here, data, start)
+        check_shape(model.config, data.max_length, asked)
+        if data.cache is None:  # a cache would be filled
+            data.training_batches = length.steps if length is not None else None
+            batch = data.first_batch(placement.ranks, accumulation, longest)
+            return _Parts(data, True, batch, model, length)
+    else:
+        length = _stated_length(training, data)
+        shape = _shape(config, start)
+        check_shape(shape, data.max_length, asked)
+        model = fitted(BertForPreTraining(shape), here)
+    return _Parts(data, False, _synthetic(data, accumulation * placement.ranks, model.config, here), model, length)
+
+
+def _stated_length(training: Training, data: PretrainingData) -> Length | None:
+    """None for passes over a text that has not been read."""
+    return None if training.max_epochs is not None else training_length(training, data)
+
+
+def _shape(config: Mapping[str, Any], start: Beginning | None) -> BertConfig:
+    """With the vocabulary that the preparation would make."""
+    if start is not None:
+        pieces = start.vocab_size or len(start.pieces) + len(start.added)
+        return replace(start.config, vocab_size=max(start.config.vocab_size, pieces))
+    words: WordPiece = build(config, "tokenizer")
+    pieces = words.vocab_size
+    if words.vocab is not None:
+        pieces = len(read_vocabulary(words.vocab, lowercase=words.lowercase))
+    shape: BertConfig = build(config, "model", vocab_size=pieces)
+    return shape
+
+
+def _synthetic(data: PretrainingData, count: int, shape: BertConfig, hardware: Hardware) -> PretrainingBatch:
+    """Random tokens in the shape of the largest micro-batch of `count`."""
+    longest, rate = data.max_length, data.objective.highest_mask_rate
+    tokens = max(longest, math.ceil(data.size.most_tokens(longest) / count))
+    if hardware.static_shapes:
+        tokens = StaticShape.of(data.size.most_tokens(longest), longest, count, rate).tokens
+    lengths = [longest] * (tokens // longest) + [rest for rest in (tokens % longest,) if rest]
+    return random_batch(sorted(lengths), shape.vocab_size, rate)
+
+
+def _lines(config: Mapping[str, Any], placement: Placement, parts: _Parts, cut: Cut, tried: Tried) -> list[str]:
+    data, shape, asked = parts.data, parts.model.config, placement.asked
+    parameters = sum(parameter.numel() for parameter in parts.model.parameters())
+    lengths = parts.batch.packed.cu_seqlens.diff().double()
+    mean = float((lengths**2).sum() / lengths.sum())
+    kernels = Kernels.of(asked.precision, on_gpu=asked.on_gpu)
+    checkpointing = asked.gradient_checkpointing
+    memory = step_memory(
+        shape,
+        kernels,
+        tokens=int(lengths.sum()),
+        length=mean,
+        masked=len(parts.batch.masked_positions),
+        optimizer_bytes=tried.optimizer_bytes / parameters,
+        checkpointing=checkpointing,
+        shards=placement.ranks if asked.strategy == "fsdp" else 1,
+    )
+    per_token = activation_bytes(shape, kernels, mean, checkpointing=checkpointing)
+    extent = Extent(
+        parts.length.steps if parts.length else None,
+        parts.length.seconds if parts.length else None,
+        data.tokens_in_epoch if parts.prepared else None,
+    )
+    return [
+        *estimate.hardware_lines(placement),
+        estimate.line("data", _told(parts)),
+        estimate.line("model", f"{parameters:,} parameters, {shape.vocab_size:,} pieces"),
+        *estimate.step_lines(cut, tried, placement, _expected(shape, data.objective)),
+        *estimate.memory_lines(memory, tried, per_token, placement),
+        *estimate.time_lines(extent, cut, tried, placement),
+        *estimate.output_lines(_outputs(config, parts, parameters, tried)),
+    ]
+
+
+def _told(parts: _Parts) -> str:
+    folder = parts.data.folder
+    if parts.prepared:
+        tokens = sum(info.tokens for info in parts.data.manifest.train)
+        return f"{folder}: {tokens:,} tokens of text; the step is on real ones"
+    if parts.data.cache is not None:
+        return f"{folder} is elsewhere and would be copied: the step is on random tokens of the same shapes"
+    return f"{folder} is not prepared yet: the step is on random tokens of the same shapes"
+
+
+def _expected(shape: BertConfig, objective: Objective) -> str:
+    """What a model that knows nothing says; of a model to go on from, a smaller number is good news."""
+    chance = math.log(shape.vocab_size) + (0.0 if objective.pairs == "none" else math.log(2))
+    return f" ({chance:.3f} for one that knows nothing)"
+
+
+def _outputs(config: Mapping[str, Any], parts: _Parts, parameters: int, tried: Tried) -> list[Output]:
+    run = Path(config["folder"])
+    outputs = [
+        Output(run, "config.yaml, metrics.csv, samples.txt, report.html", 0),
+        Output(run / "model", f"the model, {estimate.size(estimate.model_bytes(parameters))}", 4 * parameters),
+        estimate.saves_output(run, parameters, tried, Checkpointing(**config["checkpoint"])),
+    ]
+    if not parts.prepared and isinstance(parts.data.folder, Path):
+        outputs.insert(0, Output(parts.data.folder, "the corpus, once; its size follows from the text", 0))
+    if parts.data.cache is not None:
+        outputs.insert(0, Output(Path(config["data"].get("cache") or "data/cache"), "copies of the shards in use", 0))
+    return outputs

@@ -1,0 +1,71 @@
+"""How fast a device could be: dense FLOP/s from data sheets, and those of a matrix product measured on the spot."""
+
+import math
+import time
+from collections.abc import Callable
+
+import torch
+
+DENSE_PEAKS = {  # FLOP/s without sparsity, by NVIDIA's data sheets: 16-bit, TF32, fp32
+    "H200": (989e12, 495e12, 67e12),
+    "H100 PCIe": (756e12, 378e12, 51e12),
+    "H100": (989e12, 495e12, 67e12),
+    "A100": (312e12, 156e12, 19.5e12),
+    "L40S": (362e12, 183e12, 91.6e12),
+    "RTX 4090": (165e12, 82.6e12, 82.6e12),
+}
+
+
+def peak_flops(device: torch.device, precision: str) -> float | None:
+    """Dense FLOP/s of one device: from the table, on a CPU as measured; None for a device that the table lacks."""
+    if device.type == "cpu":
+        return measured_gemm_flops()
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
+    for key, (half, tf32, single) in DENSE_PEAKS.items():
+        if key in name:
+            if "16" in precision:
+                return half
+            return single if torch.get_float32_matmul_precision() == "highest" else tf32
+    return None
+
+
+def measured_gemm_flops(
+    size: int = 1024,
+    repeats: int = 8,
+    *,
+    dtype: torch.dtype = torch.float32,
+    device: str = "cpu",
+    budget: float = math.inf,
+) -> float:
+    """The best rate of a product of two square matrices, FLOP/s; on a CPU with torch's present number of threads.
+
+    Args:
+        size: of the matrices.
+        repeats: of which the fastest counts.
+        dtype: of the matrices.
+        device: that multiplies.
+        budget: seconds after which no further product begins.
+    """
+    a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
+    seconds = _seconds_on_gpu if device.startswith("cuda") else _seconds
+    best, began = math.inf, time.perf_counter()
+    for _ in range(repeats):
+        best = min(best, seconds(lambda: torch.mm(a, b)))
+        if time.perf_counter() - began > budget:
+            break
+    return 2 * size**3 / best
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def _seconds_on_gpu(work: Callable[[], object]) -> float:
+    begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    begin.record()
+    work()
+    end.record()
+    end.synchronize()
+    return float(begin.elapsed_time(end)) / 1000

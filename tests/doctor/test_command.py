@@ -1,0 +1,71 @@
+"""`cloze-doctor` itself, for real."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cloze.cli import doctor
+from cloze.doctor import packages
+
+
+def test_it_tells_machines_what_it_found(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "cloze.cli.doctor", "--json", f"folder={tmp_path / 'runs'}"],
+        cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stderr == ""
+    assert not {"\r", "\x1b"} & set(done.stdout)
+    told = json.loads(done.stdout)
+    assert told["sound"] is True
+    topics = [finding["topic"] for finding in told["findings"]]
+    assert topics == sorted(topics, key=topics.index)  # one topic after the other
+    assert {"packages", "processor", "memory", "disk", "devices", "imports"} <= set(topics)
+    by_topic = {topic: [f for f in told["findings"] if f["topic"] == topic] for topic in topics}
+    assert by_topic["processor"][0]["figures"]["cores"] == os.cpu_count()
+    free = by_topic["disk"][0]["figures"]["free_bytes"]
+    assert free == pytest.approx(shutil.disk_usage(tmp_path).free, rel=0.2)
+    speeds = next(f["figures"] for f in by_topic["devices"] if "fp32_flops" in f["figures"])
+    assert 1e7 < speeds["fp32_flops"] < 1e15
+    assert by_topic["imports"][0]["figures"]["seconds"] > 0
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_would_stop_a_run_makes_it_fail(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    torch = pytest.importorskip("torch")
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    monkeypatch.setattr(packages, "TRAINING", "pass")
+    monkeypatch.setattr(sys, "argv", ["cloze-doctor", "hardware=gpu", "hardware.workers=0"])
+    assert doctor.main() == 1
+    told = capsys.readouterr()
+    assert "FAILS   hardware.accelerator is gpu, but torch sees none here" in told.out
+    assert "take hardware=cpu" in told.out
+    assert "1 of these would stop a run." in told.out
+    assert "\x1b" not in told.out
+    assert told.err == ""
+
+
+def test_bad_input_is_told_apart_from_a_bad_machine(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["cloze-doctor", "formt=json"])
+    assert doctor.main() == 2
+    assert "unknown key 'formt'; did you mean 'format'?" in capsys.readouterr().err
+
+
+def test_it_needs_no_hydra(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    """An environment in which the other commands end with a traceback."""
+    monkeypatch.setitem(sys.modules, "hydra", None)
+    monkeypatch.setattr(packages, "TRAINING", "raise ModuleNotFoundError(\"No module named 'hydra'\")")
+    monkeypatch.setattr(sys, "argv", ["cloze-doctor", "--json"])
+    assert doctor.main() == 1
+    failures = [f for f in json.loads(capsys.readouterr().out)["findings"] if f["level"] == "failure"]
+    assert [f["text"] for f in failures] == [
+        "what training needs cannot be imported: ModuleNotFoundError: No module named 'hydra'"
+    ]
