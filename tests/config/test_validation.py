@@ -81,6 +81,31 @@ def test_targets_that_are_none() -> None:
     assert "'engine' is a section, but must be a node with a _target_" in refusal({**config, "engine": {"power": 1}})
 
 
+def test_what_a_light_constructor_refuses_is_told_by_the_check() -> None:
+    shape = {"_target_": "cloze.model.config.BertConfig", "_partial_": True, "hidden_size": 100}
+    with pytest.raises(InputError, match="engine: hidden_size=100 cannot be shared evenly by num_attention_heads=12"):
+        check({"name": "x", "engine": shape}, Car)
+    with pytest.raises(InputError, match="the length of training is missing"):
+        check({**car(power=1), "training": {}}, Car)
+
+
+def test_a_root_may_refuse_what_does_not_go_together() -> None:
+    @dataclass(frozen=True, kw_only=True)
+    class Garage:
+        car: Node
+        places: int
+
+        def __post_init__(self) -> None:
+            raise InputError(f"no {self.car['power']} in {self.places} places")
+
+    with pytest.raises(InputError, match="no 1 in 2 places"):
+        check({"car": {"_target_": f"{__name__}.Engine", "power": 1}, "places": 2.0}, Garage)
+
+
+def test_a_like_name_in_another_section_is_the_nearest_even_if_no_file_states_it() -> None:
+    assert "did you mean 'training.max_steps'?" in refusal({**car(power=1, maxsteps=3), "training": {"max_time": "1h"}})
+
+
 def test_a_constructor_that_swallows_any_key_gets_none_it_does_not_name() -> None:
     assert "unknown key 'engine.powr'; did you mean 'engine.power'?" in refusal(
         {"name": "x", "engine": {"_target_": f"{__name__}.swallow", "power": 1, "powr": 1}}

@@ -18,6 +18,11 @@ class FiniteLoss(pl.Callback):
     """
 
     def __init__(self, *, check_every: int = 50) -> None:
+        """Be ready for the first step.
+
+        Args:
+            check_every: micro-batches between two looks at the losses of a GPU.
+        """
         self.check_every = check_every
         self._first_bad: Tensor | None = None  # () int64, the first bad step, or `_NEVER`
         self._rates: dict[int, float] = {}  # learning rate by step, since the last look

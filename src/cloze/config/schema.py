@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from cloze.config.sections import Checkpointing, Corpus, Growth, Hardware, Node, Task, TaskTraining, Training
+from cloze.errors import InputError
 from cloze.model.adaptation import Adaptation
 
 
@@ -37,6 +38,12 @@ class Pretraining:
     data: Node
     callbacks: dict[str, Node]
     logger: dict[str, Node]
+
+    def __post_init__(self) -> None:
+        if self.init is None and self.model.get("_target_", "").endswith(".ContinuedShape"):
+            raise InputError(
+                "model=continued takes its shape from init=FOLDER of train.py: give that, or a size as model="
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -208,7 +208,7 @@ class ContinuedShape(BertConfig):
     """
 
     def __post_init__(self) -> None:
-        raise InputError("model=continued takes its shape from init=FOLDER of train.py: give that, or a size as model=")
+        """The defaults are another shape's: whether these keys go together is told when the folder has been read."""
 
 
 @dataclass(frozen=True, kw_only=True)

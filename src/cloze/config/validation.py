@@ -4,9 +4,7 @@ Hydra itself would pass a misspelt `+optimizer.weigth_decay=0.1` on, and a wrong
 signatures that `_target_` names are the schema: what is in none of them, or has another type, is one clear sentence.
 """
 
-import dataclasses
 import difflib
-import importlib
 import inspect
 import keyword
 import math
@@ -14,21 +12,31 @@ import pathlib
 import types
 import typing
 from collections import abc
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, Union, get_args, get_origin
 
+from cloze.config.annotations import Foreign
 from cloze.config.sections import Node
+from cloze.config.signatures import Signature
+from cloze.config.source import is_light
+from cloze.config.targets import inspected, locate, section_of, signature_of
 from cloze.errors import InputError
+
+Known = Callable[[], list[str]]
 
 HYDRA_KEYS = frozenset({"_target_", "_partial_", "_convert_", "_recursive_"})
 MISSING = "???"
 LARGEST = 2**63 - 1
+STAND_INS: dict[Any, Any] = {int: 1}
+"""For what only the program will know, as the size of the vocabulary: values that no constructor refuses."""
+
 NAMES: dict[Any, str] = {
     int: "a whole number",
     float: "a number",
     bool: "true or false",
     str: "text",
     types.NoneType: "null",
+    object: "anything",
     pathlib.Path: "a path",
     Any: "anything",
 }
@@ -44,7 +52,10 @@ def check(config: Mapping[str, Any], schema: type) -> dict[str, Any]:
     Raises:
         InputError: naming the first key that is unknown, missing or ill-typed, and the nearest valid one.
     """
-    return _check_arguments(config, schema, key="", known=list(_dotted(config)))
+    signature = inspected(schema)
+    checked = _check_arguments(config, signature, "", lambda: list(keys_of(config, signature)))
+    _try(schema, checked, "")
+    return checked
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:
@@ -55,70 +66,67 @@ def nearest(name: str, valid: Iterable[str]) -> str:
     return f"; valid here: {', '.join(names)}" if names else ""
 
 
-def locate(path: str, key: str) -> Callable[..., Any]:
-    """The class or function that a `_target_` names.
-
-    Raises:
-        InputError: when it cannot be imported.
-    """
-    parts = path.split(".")
-    for end in range(len(parts) - 1, 0, -1):
-        try:
-            found: Any = importlib.import_module(".".join(parts[:end]))
-        except ModuleNotFoundError as error:
-            if error.name in [".".join(parts[:size]) for size in range(2, end + 1)]:
-                continue  # the tail may be a class with a method: try a shorter module
-            raise InputError(f"'{key}' needs the package '{error.name}', which is not installed") from error
-        for part in parts[end:]:
-            found = getattr(found, part, None)
-        if callable(found):
-            return found  # type: ignore[no-any-return]
-        break
-    raise InputError(f"{key}._target_ is '{path}', but there is no such class or function")
-
-
-def _check_arguments(
-    config: Mapping[str, Any], target: Callable[..., Any], key: str, known: list[str]
-) -> dict[str, Any]:
-    """The keys and values of one mapping against the signature of `target`; `known` are all dotted keys there are."""
-    parameters = inspect.signature(target).parameters
-    kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    spelt = {_key(name): name for name, parameter in parameters.items() if parameter.kind in kinds}
-    named = set(spelt)
-    hints = _hints(target)
+def _check_arguments(config: Mapping[str, Any], signature: Signature, key: str, known: Known) -> dict[str, Any]:
+    """The keys and values of one mapping against a signature; `known` tells all dotted keys there are."""
+    arguments = signature.arguments
     for name in config:
-        if name not in named | HYDRA_KEYS:
-            raise InputError(f"unknown key '{_join(key, name)}'{_suggestion(name, key, named, known)}")
+        if name not in {*arguments, *HYDRA_KEYS}:
+            raise InputError(f"unknown key '{join(key, name)}'{_suggestion(name, key, set(arguments), known())}")
     checked = {name: value for name, value in config.items() if name in HYDRA_KEYS}
-    for name, parameter in spelt.items():  # in the signature's order: light sections come first
+    for name, argument in arguments.items():
         if name in config:
-            checked[name] = _check_value(config[name], hints.get(parameter, Any), _join(key, name), known)
-        elif parameters[parameter].default is inspect.Parameter.empty and not config.get("_partial_", False):
-            raise InputError(f"the key '{_join(key, name)}' is missing: add {_join(key, name)}=...")
+            checked[name] = _check_value(config[name], argument.hint, join(key, name), known)
+        elif argument.default is None and not config.get("_partial_", False):
+            raise InputError(f"the key '{join(key, name)}' is missing: add {join(key, name)}=...")
     return checked
 
 
-def _check_value(value: Any, hint: Any, key: str, known: list[str]) -> Any:
+def _check_node(config: Mapping[str, Any], key: str, known: Known) -> dict[str, Any]:
+    """A mapping with `_target_`; what the constructor refuses is told now where calling it costs nothing."""
+    target = config["_target_"]
+    if not isinstance(target, str):
+        raise InputError(f"{key}._target_ is {target!r}, but must be the dotted name of a class or function")
+    signature = signature_of(target, key)
+    checked = _check_arguments(config, signature, key, known)
+    if is_light(target.rpartition(".")[0]):
+        lacking = [a for name, a in signature.arguments.items() if a.default is None and name not in checked]
+        holds_nodes = any(isinstance(value, Mapping) and "_target_" in value for value in checked.values())
+        if not holds_nodes and all(argument.hint in STAND_INS for argument in lacking):
+            stand_ins = {argument.key: STAND_INS[argument.hint] for argument in lacking}
+            _try(locate(target, key), {**stand_ins, **checked}, key)
+    return checked
+
+
+def _try(constructor: Callable[..., Any], checked: Mapping[str, Any], key: str) -> None:
+    """Call a constructor only to hear what it refuses."""
+    arguments = {_parameter(name): value for name, value in checked.items() if name not in HYDRA_KEYS}
+    try:
+        constructor(**arguments)
+    except ValueError as error:
+        raise InputError(f"{key}: {error}" if key else str(error)) from error
+
+
+def _check_value(value: Any, hint: Any, key: str, known: Known) -> Any:
     if value == MISSING:
         raise InputError(f"the key '{key}' has no value: add {key}=...")
     if isinstance(value, int) and abs(value) > LARGEST:
         raise InputError(f"{key} is {value}, but must be a whole number of at most 63 bits")
     alternatives = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
     if isinstance(value, Mapping) and "_target_" in value:
-        return _check_arguments(value, locate(value["_target_"], key), key, known)
+        return _check_node(value, key, known)
     for alternative in alternatives:
         matches, converted = _match(value, alternative, key, known)
         if matches:
             return converted
     if isinstance(value, Mapping):
-        raise InputError(f"'{key}' is a section, but must be {_describe(hint)}")
+        raise InputError(f"'{key}' is a section, but must be {described(hint)}")
     options = [str(option) for option in get_args(hint)] if get_origin(hint) is Literal else []
     raise InputError(
-        f"{key} is {value!r}, but must be {_describe(hint)}" + (nearest(str(value), options) if options else "")
+        f"{key} is {value!r}, but must be {described(hint)}" + (nearest(str(value), options) if options else "")
     )
 
 
-def _match(value: Any, hint: Any, key: str, known: list[str]) -> tuple[bool, Any]:
+def _match(value: Any, hint: Any, key: str, known: Known) -> tuple[bool, Any]:
     """Whether a value fits one alternative of a hint, and the value as that alternative wants it."""
     origin = get_origin(hint) or hint
     if isinstance(value, Mapping):
@@ -135,17 +143,20 @@ def _match(value: Any, hint: Any, key: str, known: list[str]) -> tuple[bool, Any
     return hint in (Any, object) or isinstance(hint, typing.TypeVar), value
 
 
-def _match_section(value: Mapping[str, Any], hint: Any, key: str, known: list[str]) -> tuple[bool, Any]:
+def _match_section(value: Mapping[str, Any], hint: Any, key: str, known: Known) -> tuple[bool, Any]:
     """A mapping without `_target_`: the fields of a dataclass, or a dictionary of values or nodes."""
-    if inspect.isclass(hint) and dataclasses.is_dataclass(hint):
-        return True, _check_arguments(value, hint, key, known)
+    if (signature := section_of(hint)) is not None:
+        checked = _check_arguments(value, signature, key, known)
+        if not issubclass(hint, Foreign):
+            _try(hint, checked, key)
+        return True, checked
     if (get_origin(hint) or hint) not in (dict, abc.Mapping, Any, object):
         return False, value
     element = get_args(hint)[1] if get_args(hint) else Any
-    return True, {name: _check_value(item, element, _join(key, name), known) for name, item in value.items()}
+    return True, {name: _check_value(item, element, join(key, name), known) for name, item in value.items()}
 
 
-def _match_items(value: Sequence[Any], hint: Any, key: str, known: list[str]) -> tuple[bool, Any]:
+def _match_items(value: Sequence[Any], hint: Any, key: str, known: Known) -> tuple[bool, Any]:
     arguments = get_args(hint)
     if get_origin(hint) is tuple and Ellipsis not in arguments:
         if len(arguments) != len(value):
@@ -174,10 +185,12 @@ def _whole(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def _describe(hint: Any) -> str:
+def described(hint: Any) -> str:
+    """What a hint asks for, in words."""
     origin, arguments = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
-        return " or ".join(dict.fromkeys(_describe(argument) for argument in arguments))
+        plain = [argument for argument in arguments if not _is_object(argument)]  # a number rather than a tensor
+        return " or ".join(dict.fromkeys(described(argument) for argument in plain or arguments))
     if origin is Literal:
         return "one of " + ", ".join(str(argument) for argument in arguments)
     if origin is tuple and Ellipsis not in arguments:
@@ -187,41 +200,47 @@ def _describe(hint: Any) -> str:
     if inspect.isclass(origin) and issubclass(origin, Mapping):
         return "a section"
     if inspect.isclass(origin) and issubclass(origin, abc.Iterable):
-        return "a list" if not arguments else f"a list, each {_describe(arguments[0])}"
-    if inspect.isclass(hint) and dataclasses.is_dataclass(hint):
+        return "a list" if not arguments else f"a list, each {described(arguments[0])}"
+    if section_of(hint) is not None:
         return f"a section with keys of its own, as {hint.__name__} has"
     return NAMES.get(hint, f"a node with the _target_ of a {getattr(hint, '__name__', hint)}")
 
 
-def _hints(target: Callable[..., Any]) -> dict[str, Any]:
-    function = target.__init__ if inspect.isclass(target) else target
-    try:
-        return typing.get_type_hints(function)
-    except (NameError, TypeError, AttributeError):
-        return {}  # names imported for the type checker only: the keys are still checked
-
-
 def _suggestion(name: str, key: str, named: set[str], known: list[str]) -> str:
-    """The nearest sibling, else the same name in another section, else what is valid here."""
+    """The nearest sibling, else the same or a like name in another section, else what is valid here."""
     if not difflib.get_close_matches(name, named, n=1):
-        elsewhere = [path for path in known if path.rpartition(".")[2] == name and path != _join(key, name)]
-        if elsewhere:
-            return f"; did you mean '{elsewhere[0]}'?"
-    return nearest(_join(key, name), (_join(key, valid) for valid in named))
+        by_name = {path.rpartition(".")[2]: path for path in reversed(known) if path != join(key, name)}
+        if elsewhere := difflib.get_close_matches(name, by_name, n=1, cutoff=0.8):
+            return f"; did you mean '{by_name[elsewhere[0]]}'?"
+    return nearest(join(key, name), (join(key, valid) for valid in named))
 
 
-def _key(parameter: str) -> str:
-    """The key of a parameter: its name; for `from_` the word `from`, which Python keeps for itself."""
-    bare = parameter.removesuffix("_")
-    return bare if keyword.iskeyword(bare) else parameter
+def _parameter(key: str) -> str:
+    """The argument of a key: `from_` for the word `from`, which Python keeps for itself."""
+    return f"{key}_" if keyword.iskeyword(key) else key
 
 
-def _join(key: str, name: str) -> str:
+def _is_object(hint: Any) -> bool:
+    """Whether a hint wants an object which no plain value can be, as a tensor."""
+    plain = ("builtins", "collections.abc", "pathlib", Node.__module__)
+    return inspect.isclass(hint) and hint.__module__ not in plain and section_of(hint) is None
+
+
+def join(key: str, name: str) -> str:
+    """The dotted key of a name in a section; of the root the key is empty."""
     return f"{key}.{name}" if key else name
 
 
-def _dotted(config: Mapping[str, Any], key: str = "") -> Iterable[str]:
-    for name, value in config.items():
-        yield _join(key, name)
+def keys_of(config: Mapping[str, Any], signature: Signature | None, key: str = "") -> Iterator[str]:
+    """Every dotted key that may be set: those that the configuration states, and those that signatures have besides."""
+    arguments = {} if signature is None else dict(signature.arguments)
+    for name in dict.fromkeys([*config, *arguments]):
+        if name in HYDRA_KEYS:
+            continue
+        yield join(key, name)
+        value = config.get(name)
         if isinstance(value, Mapping):
-            yield from _dotted(value, _join(key, name))
+            target = value.get("_target_")
+            hint = arguments[name].hint if name in arguments else Any
+            inner = signature_of(target, join(key, name)) if isinstance(target, str) else section_of(hint)
+            yield from keys_of(value, inner, join(key, name))

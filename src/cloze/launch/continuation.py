@@ -16,7 +16,8 @@ from cloze.checkpoint.growth import grow_positions, grow_vocabulary
 from cloze.checkpoint.pretrained import read_pretrained
 from cloze.config.construct import build
 from cloze.config.sections import ContinuedShape, Growth, ModelFolder
-from cloze.config.validation import HYDRA_KEYS, locate
+from cloze.config.targets import locate
+from cloze.config.validation import HYDRA_KEYS
 from cloze.data.pretraining import PretrainingData
 from cloze.errors import InputError
 from cloze.launch.own_tokenizer import normalised, own_words, vocabulary_file

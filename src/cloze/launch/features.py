@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from cloze.checkpoint.pretrained import Pretrained, read_pretrained
 from cloze.config.construct import build
 from cloze.config.sections import Hardware, ModelFolder
-from cloze.config.validation import locate
+from cloze.config.targets import locate
 from cloze.data.stream.chunks import Chunks
 from cloze.data.stream.feature_files import feature_files
 from cloze.data.stream.feature_reading import WrittenFeatures

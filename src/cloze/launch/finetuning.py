@@ -17,7 +17,7 @@ from cloze.callbacks.progress import Progress
 from cloze.checkpoint.pretrained import save_task_model
 from cloze.config.construct import build
 from cloze.config.sections import TaskTraining
-from cloze.config.validation import locate
+from cloze.config.targets import locate
 from cloze.errors import InputError
 from cloze.hardware import check_hardware, set_up
 from cloze.launch.ranks import Ranks, begin_ranks

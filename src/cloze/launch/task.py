@@ -13,7 +13,7 @@ from cloze.callbacks.length import Length
 from cloze.checkpoint.pretrained import Pretrained, read_pretrained, task_model
 from cloze.config.construct import build
 from cloze.config.sections import Hardware, ModelFolder, Task, TaskTraining
-from cloze.config.validation import locate
+from cloze.config.targets import locate
 from cloze.data.downstream.batching import FrozenRows
 from cloze.data.downstream.examples import texts
 from cloze.data.downstream.frozen import frozen_features

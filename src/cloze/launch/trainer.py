@@ -21,7 +21,7 @@ from cloze.callbacks.step_seed import StepSeed
 from cloze.checkpoint.saves import Saves, check_model, read_checkpoint
 from cloze.config.construct import build
 from cloze.config.sections import Checkpointing, Hardware, Training
-from cloze.config.validation import locate
+from cloze.config.targets import locate
 from cloze.errors import InputError
 from cloze.launch.launcher import Launcher
 from cloze.launch.ranks import cluster

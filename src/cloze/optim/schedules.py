@@ -58,7 +58,11 @@ class Warmup:
 
 @dataclass(frozen=True, kw_only=True)
 class Linear(Warmup):
-    """Down to ``floor`` in a straight line (Devlin et al. 2019, appendix A.2)."""
+    """Down to ``floor`` in a straight line (Devlin et al. 2019, appendix A.2).
+
+    Attributes:
+        floor: the multiplier at the end of the run.
+    """
 
     floor: float = 0.0
 
@@ -69,7 +73,11 @@ class Linear(Warmup):
 
 @dataclass(frozen=True, kw_only=True)
 class Cosine(Warmup):
-    """Down to ``floor`` along half a cosine (Loshchilov & Hutter 2017, SGDR, equation 5)."""
+    """Down to ``floor`` along half a cosine (Loshchilov & Hutter 2017, SGDR, equation 5).
+
+    Attributes:
+        floor: the multiplier at the end of the run.
+    """
 
     floor: float = 0.0
 
@@ -83,6 +91,10 @@ class WarmupStableDecay(Warmup):
     """Constant until the last ``decay_ratio`` of the run, then down to ``floor`` as 1 - sqrt.
 
     The trapezoid of Zhai et al. 2022 (section 3.5) with the decay of Hägele et al. 2024 (section 4), as in ModernBERT.
+
+    Attributes:
+        decay_ratio: the length of the decay as a share of the run.
+        floor: the multiplier at the end of the run.
     """
 
     decay_ratio: float = 0.2

@@ -1,0 +1,100 @@
+"""The signature of what a `_target_` names, the schema of its node: from the source, else from the thing itself."""
+
+import importlib
+import inspect
+import types
+import typing
+from collections.abc import Callable, Iterator
+from functools import cache
+from typing import Any
+
+from cloze.config.annotations import Foreign
+from cloze.config.docstrings import meanings, opening
+from cloze.config.signatures import Argument, Signature, UnreadableError, is_dataclass, read_signature
+from cloze.config.source import resolve
+from cloze.errors import InputError
+
+
+def locate(path: str, key: str) -> Callable[..., Any]:
+    """The class or function that a `_target_` names.
+
+    Raises:
+        InputError: when it cannot be imported.
+    """
+    parts = path.split(".")
+    for end in range(len(parts) - 1, 0, -1):
+        try:
+            found: Any = importlib.import_module(".".join(parts[:end]))
+        except ModuleNotFoundError as error:
+            if error.name in [".".join(parts[:size]) for size in range(2, end + 1)]:
+                continue  # the tail may be a class with a method: try a shorter module
+            raise InputError(f"'{key}' needs the package '{error.name}', which is not installed") from error
+        for part in parts[end:]:
+            found = getattr(found, part, None)
+        if callable(found):
+            return found  # type: ignore[no-any-return]
+        break
+    raise InputError(f"{key}._target_ is '{path}', but there is no such class or function")
+
+
+@cache
+def signature_of(target: str, key: str = "") -> Signature:
+    """That of the class or function with a dotted path: read from its source, or, where that does not tell, imported.
+
+    Raises:
+        InputError: there is no such class or function.
+    """
+    found = resolve(target)
+    try:
+        if found is not None:
+            return read_signature(found)
+    except UnreadableError:
+        pass
+    return inspected(locate(target, key))
+
+
+@cache
+def inspected(target: Callable[..., Any]) -> Signature:
+    """That of a class or function which is at hand."""
+    kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    hints = _hints(target)
+    told = dict(_inherited_meanings(target))
+    arguments = [
+        Argument(
+            name,
+            hints.get(name, Any),
+            None if parameter.default is parameter.empty else _shown(parameter.default),
+            told.get(name, ""),
+        )
+        for name, parameter in inspect.signature(target).parameters.items()
+        if parameter.kind in kinds
+    ]
+    return Signature({argument.key: argument for argument in arguments}, opening(inspect.getdoc(target)))
+
+
+def section_of(hint: Any) -> Signature | None:
+    """That of the dataclass which stands for a section, or None where the hint is no such class."""
+    if isinstance(hint, type) and issubclass(hint, Foreign):
+        found = hint.found
+        return read_signature(found) if found is not None and is_dataclass(found.node) else None
+    return inspected(hint) if isinstance(hint, type) and hasattr(hint, "__dataclass_fields__") else None
+
+
+def _hints(target: Callable[..., Any]) -> dict[str, Any]:
+    function = target.__init__ if inspect.isclass(target) else target
+    try:
+        return typing.get_type_hints(function)
+    except (NameError, TypeError, AttributeError):
+        return {}  # names imported for the type checker only: the keys are still checked
+
+
+def _inherited_meanings(target: Callable[..., Any]) -> Iterator[tuple[str, str]]:
+    for part in reversed(target.__mro__) if inspect.isclass(target) else [target]:
+        yield from meanings(part.__doc__).items()
+        if inspect.isclass(part) and isinstance(part.__dict__.get("__init__"), types.FunctionType):
+            yield from meanings(part.__init__.__doc__).items()
+
+
+def _shown(default: Any) -> str:
+    factory = type(default).__name__ == "_HAS_DEFAULT_FACTORY_CLASS"
+    return "made anew" if factory else default.__name__ if inspect.isclass(default) else repr(default)
