@@ -111,7 +111,7 @@ def _check_value(value: Any, hint: Any, key: str, known: Known) -> Any:
         raise InputError(f"the key '{key}' has no value: add {key}=...")
     if isinstance(value, int) and abs(value) > LARGEST:
         raise InputError(f"{key} is {value}, but must be a whole number of at most 63 bits")
-    alternatives = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+    alternatives = _alternatives(hint)
     if isinstance(value, Mapping) and "_target_" in value:
         return _check_node(value, key, known)
     for alternative in alternatives:
@@ -124,6 +124,10 @@ def _check_value(value: Any, hint: Any, key: str, known: Known) -> Any:
     raise InputError(
         f"{key} is {value!r}, but must be {described(hint)}" + (nearest(str(value), options) if options else "")
     )
+
+
+def _alternatives(hint: Any) -> tuple[Any, ...]:
+    return get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
 
 
 def _match(value: Any, hint: Any, key: str, known: Known) -> tuple[bool, Any]:
@@ -207,12 +211,17 @@ def described(hint: Any) -> str:
 
 
 def _suggestion(name: str, key: str, named: set[str], known: list[str]) -> str:
-    """The nearest sibling, else the same or a like name in another section, else what is valid here."""
-    if not difflib.get_close_matches(name, named, n=1):
-        by_name = {path.rpartition(".")[2]: path for path in reversed(known) if path != join(key, name)}
-        if elsewhere := difflib.get_close_matches(name, by_name, n=1, cutoff=0.8):
-            return f"; did you mean '{by_name[elsewhere[0]]}'?"
+    """The nearest sibling, else a much nearer name in another section, else what is valid here."""
+    elsewhere = {path.rpartition(".")[2]: path for path in reversed(known) if path != join(key, name)}
+    sibling, (other, likeness) = _likest(name, named)[1], _likest(name, elsewhere)
+    if likeness > 0.8 and likeness > sibling + 0.1:
+        return f"; did you mean '{elsewhere[other]}'?"
     return nearest(join(key, name), (join(key, valid) for valid in named))
+
+
+def _likest(name: str, valid: Iterable[str]) -> tuple[str, float]:
+    likeness = {other: difflib.SequenceMatcher(None, other, name).ratio() for other in sorted(valid)}
+    return max(likeness.items(), key=lambda item: item[1], default=("", 0.0))
 
 
 def _parameter(key: str) -> str:
@@ -242,5 +251,6 @@ def keys_of(config: Mapping[str, Any], signature: Signature | None, key: str = "
         if isinstance(value, Mapping):
             target = value.get("_target_")
             hint = arguments[name].hint if name in arguments else Any
-            inner = signature_of(target, join(key, name)) if isinstance(target, str) else section_of(hint)
+            sections = filter(None, map(section_of, _alternatives(hint)))
+            inner = signature_of(target, join(key, name)) if isinstance(target, str) else next(sections, None)
             yield from keys_of(value, inner, join(key, name))

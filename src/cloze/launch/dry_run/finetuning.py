@@ -13,7 +13,7 @@ import lightning.pytorch as pl
 from cloze.batch import TaskBatch
 from cloze.config.construct import build
 from cloze.config.sections import Checkpointing
-from cloze.config.validation import locate
+from cloze.config.targets import locate
 from cloze.data.downstream.loader import TaskLoader
 from cloze.errors import InputError
 from cloze.hardware import set_up
