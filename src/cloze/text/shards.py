@@ -62,9 +62,16 @@ def list_column(values: Sequence[np.ndarray], dtype: np.dtype) -> "pa.ListArray[
 
 
 def flatten(column: "pa.Array[Any]") -> tuple[np.ndarray, np.ndarray]:
-    """The values of a list column and the offsets (d+1,) of its records, both without a copy."""
+    """The values of a list column and the offsets (d+1,) of its records, both without a copy.
+
+    Raises:
+        ValueError: there are no values in some places, or they are no numbers.
+    """
     assert isinstance(column, pa.ListArray)
-    return column.values.to_numpy(zero_copy_only=True), column.offsets.to_numpy(zero_copy_only=True)
+    try:  # not to_numpy, which imports pandas where that is installed
+        return np.from_dlpack(column.values), np.from_dlpack(column.offsets)
+    except (TypeError, BufferError) as error:
+        raise ValueError(str(error)) from error
 
 
 def write_table(path: Location, columns: "Mapping[str, pa.Array[Any]]", vocab_size: int) -> None:
