@@ -34,7 +34,7 @@ def check_hardware(hardware: Hardware) -> None:
             raise InputError(
                 f"hardware.devices is {hardware.devices}, but torch sees {there}: take hardware.devices={there}"
             )
-    elif "16" in hardware.precision and not multiplies_bf16():
+    elif hardware.in_half and not multiplies_bf16():
         # Emulated, bf16 ran at 0.53 times the speed of fp32; with AVX512-BF16 a product ran at 2.7 times its speed.
         print(
             f"warning: this CPU has no bf16 units, so hardware.precision={hardware.precision} is slower than 32-true",
@@ -119,21 +119,39 @@ def _check_alone(hardware: Hardware, environment: Mapping[str, str]) -> None:
         )
 
 
-def check_attention_dropout(probability: float, hardware: Hardware, *, key: str) -> None:
-    """Compare the dropout of attention with what the kernel of the hardware can do.
+def check_attention(dropout: float, hardware: Hardware, *, key: str) -> None:
+    """Compare what is asked of attention in training with what its kernel can do.
 
     Args:
-        probability: of dropping.
+        dropout: of the probabilities.
         hardware: what is asked for.
-        key: of the configuration that sets the probability.
+        key: of the configuration that sets the dropout.
 
     Raises:
-        InputError: the kernel cannot drop.
+        InputError: the kernel cannot do it.
     """
-    if hardware.on_gpu and "16" in hardware.precision and probability:
+    kernel, asked = hardware.attention, f"hardware.attention is {hardware.attention}, but"
+    if kernel in ("varlen", "flex") and not hardware.on_gpu:
+        raise InputError(f"{asked} that kernel trains on CUDA alone: take hardware=gpu, or hardware.attention=auto")
+    if kernel == "varlen" and not hardware.in_half:
         raise InputError(
-            f"{key} is {probability}, but torch's flash attention has no dropout: set it to 0 (as MosaicBERT and "
-            "ModernBERT do), or hardware.precision=32-true"
+            f"{asked} that kernel has no {hardware.precision}: take hardware.precision=bf16-mixed, or "
+            "hardware.attention=auto"
+        )
+    if kernel == "reference" and hardware.on_gpu:
+        raise InputError(f"{asked} it makes a GPU wait at every layer: take hardware.attention=auto")
+    if not dropout:
+        return
+    if kernel in ("varlen", "flex"):
+        raise InputError(
+            f"{asked} that kernel has no dropout, and {key} is {dropout}: set it to 0 (as MosaicBERT and ModernBERT "
+            "do), or take hardware.attention=auto"
+        )
+    if kernel == "auto" and hardware.on_gpu and hardware.in_half:
+        print(
+            f"note: {key} is {dropout}, which torch's flash attention does not have: attention takes the slower kernel "
+            f"sdpa; {key}=0 changes the recipe as MosaicBERT and ModernBERT do, and is faster",
+            file=sys.stderr,
         )
 
 

@@ -65,3 +65,22 @@ def test_under_autocast_products_are_bf16_and_sums_fp32() -> None:
         assert b.grad is not None
         assert a.grad.dtype == torch.float32
         assert (a.grad - b.grad).norm() < 0.01 * b.grad.norm()
+
+
+@pytest.mark.parametrize("logits", [0.0, -1e4], ids=["usual", "far below zero"])
+def test_padding_of_the_vocabulary_is_unseen(logits: float) -> None:
+    """Filled-up columns never win, nor take a share of the probability, even where all true logits are very low."""
+    torch.manual_seed(0)
+    hidden, weight, bias = torch.randn(130, 16), torch.randn(50, 16), torch.full((50,), logits)
+    labels = torch.randint(0, 50, (130,))
+    padded, plain = ([x.clone().requires_grad_() for x in (hidden, weight, bias)] for _ in range(2))
+    found = linear_cross_entropy(padded[0], padded[1], padded[2], labels, vocabulary_multiple=64)
+    expected = linear_cross_entropy(plain[0], plain[1], plain[2], labels, vocabulary_multiple=1)
+    torch.testing.assert_close(found.loss, expected.loss)
+    assert found.correct == expected.correct > 0
+    found.loss.backward()
+    expected.loss.backward()
+    for a, b in zip(padded, plain, strict=True):
+        assert a.grad is not None
+        assert a.grad.shape == a.shape
+        torch.testing.assert_close(a.grad, b.grad, atol=1e-4, rtol=1e-4)

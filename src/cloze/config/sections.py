@@ -7,7 +7,8 @@ from typing import Any, Literal
 from cloze.errors import InputError
 from cloze.model.config import BertConfig
 
-Precision = Literal["32-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true", "64-true"]
+OfLightning = Literal["32-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true", "64-true"]
+Precision = Literal["32-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true", "64-true", "fp8-mixed"]
 
 
 class Node(dict[str, Any]):
@@ -132,9 +133,14 @@ class Hardware:
             two also say how many `devices` and `num_nodes` there are.
         requeue: under slurm, ask for the job to be queued again when it ends with SIGUSR1 or `checkpoint.stop_after`.
         strategy: how the processes work together, by Lightning's name: `auto`, `ddp`, ...
-        precision: Lightning's name; parameters stay in fp32 for all but the `-true` ones.
+        precision: Lightning's name; parameters stay in fp32 for all but the `-true` ones. Besides, an experiment:
+            `fp8-mixed`, which is `bf16-mixed` with the products of the blocks in fp8 (needs torchao).
         micro_batch_tokens: at most so many tokens at once in one process. How often gradients are accumulated follows.
-        compile: compile the encoder with `torch.compile`.
+        attention: the kernel: `varlen` (CUDA, 16 bits, no dropout), `sdpa` (anywhere, with dropout), `flex` (CUDA, no
+            dropout), `reference` (for a CPU), or `auto` for the fastest that can do what is asked for.
+        compile: compile with `torch.compile`: the whole step where shapes are static and attention waits for nothing,
+            else the encoder.
+        cuda_graphs: with `compile`, record the step's kernels once and start them all at once.
         static_shapes: pad every micro-batch to the same sizes (under 2 % of the tokens), as compiled code wants.
         gradient_checkpointing: compute each layer's activations again in the backward pass, for less memory.
         workers: processes that make batches beside each training process; 0 makes them in it.
@@ -150,7 +156,9 @@ class Hardware:
     strategy: str = "auto"
     precision: Precision = "32-true"
     micro_batch_tokens: int = 4096
+    attention: Literal["auto", "varlen", "sdpa", "flex", "reference"] = "auto"
     compile: bool = False
+    cuda_graphs: bool = False
     static_shapes: bool = False
     gradient_checkpointing: bool = False
     workers: int = 0
@@ -166,6 +174,35 @@ class Hardware:
             raise InputError(f"hardware.workers is {self.workers}, but cannot be below zero")
         if self.collective_timeout <= 0:
             raise InputError(f"hardware.collective_timeout is {self.collective_timeout}, but must be above zero")
+        if self.cuda_graphs and not (self.compile and self.static_shapes and self.on_gpu):
+            raise InputError(
+                "hardware.cuda_graphs needs a GPU and constant shapes: take hardware=gpu, which has compile and "
+                "static_shapes"
+            )
+        if self.precision == "fp8-mixed" and (not self.on_gpu or self.strategy == "fsdp"):
+            raise InputError(
+                "hardware.precision is fp8-mixed, which runs on GPUs that hold the whole model: take hardware=gpu or "
+                "ddp, or another precision"
+            )
+
+    @property
+    def of_lightning(self) -> OfLightning:
+        """The precision by a name that Lightning knows."""
+        return "bf16-mixed" if self.precision == "fp8-mixed" else self.precision
+
+    @property
+    def in_half(self) -> bool:
+        """Whether products are in 16 bits or fewer."""
+        return "16" in self.of_lightning
+
+    @property
+    def kernel(self) -> str:
+        """The kernel of attention without dropout in training: `attention`, with `auto` resolved."""
+        if self.attention != "auto":
+            return self.attention
+        if not self.on_gpu:
+            return "reference"
+        return "varlen" if self.in_half else "sdpa"
 
     @property
     def on_gpu(self) -> bool:

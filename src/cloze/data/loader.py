@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from cloze.batch import PretrainingBatch
 from cloze.data.dataset import Index, MicroBatches
+from cloze.data.transfer import on_device
 from cloze.errors import InputError
 from cloze.stopping import SIGNALLED, told
 
@@ -51,6 +52,7 @@ class TrainingLoader:
         batches_done: Callable[[], int] | None = None,
         num_workers: int = 0,
         pin_memory: bool = False,
+        device: torch.device | None = None,
     ) -> None:
         """Walk over the global batches of ``data.order``.
 
@@ -64,12 +66,13 @@ class TrainingLoader:
                 those that this loader has delivered.
             num_workers: processes that make batches; 0 for this one.
             pin_memory: put batches into page-locked memory.
+            device: bring them to this one, if it is a GPU, while it is at work.
         """
         self.data = data
         self.rank, self.ranks = rank, ranks
         self.training_batches = training_batches
         self.phase_ends = phase_ends
-        self.num_workers, self.pin_memory = num_workers, pin_memory
+        self.num_workers, self.pin_memory, self.device = num_workers, pin_memory, device
         self.position = Position(0, 0, 0)
         self._batches_done = batches_done
         self._delivered = 0  # global batches
@@ -94,7 +97,8 @@ class TrainingLoader:
             )
         self._within = False
         named: deque[tuple[Index, Position]] = deque()  # by the sampler, which runs ahead of the workers
-        for batch in _load(self.data, self._indices(named), self.num_workers, self.pin_memory):
+        batches = _load(self.data, self._indices(named), self.num_workers, self.pin_memory)
+        for batch in on_device(batches, self.device):
             index, following = named.popleft()
             self._within = index.micro_batch + self.ranks < self.data.micro_batches
             if not self._within:
@@ -173,6 +177,7 @@ class HeldoutLoader:
         max_tokens: int | None = None,
         num_workers: int = 0,
         pin_memory: bool = False,
+        device: torch.device | None = None,
     ) -> None:
         """Walk once over the global batches of ``data.order``, which are cut into one micro-batch a rank.
 
@@ -183,10 +188,11 @@ class HeldoutLoader:
             max_tokens: stop after the batch that reaches so many tokens.
             num_workers: processes that make batches; 0 for this one.
             pin_memory: put batches into page-locked memory.
+            device: bring them to this one, if it is a GPU, while it is at work.
         """
         self.data = data
         self.rank, self.ranks = rank, ranks
-        self.num_workers, self.pin_memory = num_workers, pin_memory
+        self.num_workers, self.pin_memory, self.device = num_workers, pin_memory, device
         self._batches = list(self._within(max_tokens))
 
     def _within(self, max_tokens: int | None) -> Iterator[tuple[int, int]]:
@@ -210,7 +216,7 @@ class HeldoutLoader:
             for shard, batch in self._batches
             for micro_batch in range(self.rank, self.data.micro_batches, self.ranks)
         )
-        return _load(self.data, indices, self.num_workers, self.pin_memory)
+        return on_device(_load(self.data, indices, self.num_workers, self.pin_memory), self.device)
 
 
 def _load(

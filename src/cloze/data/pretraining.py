@@ -208,6 +208,7 @@ class PretrainingData(LightningDataModule):
             batches_done=self._batches_done,
             num_workers=self.num_workers,
             pin_memory=self.pin_memory,
+            device=None if self.trainer is None else self.trainer.strategy.root_device,
         )
 
     def val_dataloader(self) -> HeldoutLoader | list[PretrainingBatch]:
@@ -232,6 +233,7 @@ class PretrainingData(LightningDataModule):
             max_tokens=self.heldout_tokens,
             num_workers=self.num_workers,
             pin_memory=self.pin_memory,
+            device=None if self.trainer is None else self.trainer.strategy.root_device,
         )
 
     def _micro_batches(self, order: Order, infos: tuple[ShardInfo, ...], count: int) -> MicroBatches:

@@ -68,7 +68,7 @@ def _check(config: Mapping[str, Any], hardware: Hardware) -> None:
     check_hardware(hardware)
     if hardware.devices > 1 or hardware.num_nodes > 1:
         raise InputError("hardware: the demo works on one device; set hardware.devices=1")
-    if hardware.precision != "32-true" and not hardware.precision.endswith("-mixed"):
+    if hardware.precision not in ("32-true", "bf16-mixed", "16-mixed"):
         raise InputError(f"hardware.precision={hardware.precision}: the demo knows 32-true, bf16-mixed and 16-mixed")
     if config["model"].get("weights", "pretrained") != "pretrained" or "folder" not in config["model"]:
         raise InputError("model: the demo needs a trained one; give model=FOLDER")

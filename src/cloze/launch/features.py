@@ -28,7 +28,8 @@ from cloze.data.stream.pieces import RowReader, TextEncoder
 from cloze.data.stream.records import STANDARD_INPUT, StreamFormat, stream_rows
 from cloze.data.stream.vectors import Extractor, is_pooled
 from cloze.errors import InputError
-from cloze.hardware import check_hardware, set_up
+from cloze.hardware import check_attention, check_hardware, set_up
+from cloze.model.attention import use_kernel
 from cloze.model.encoder import Encoder
 from cloze.model.heads import Pooler
 from cloze.model.inference import pack
@@ -123,6 +124,9 @@ def _check_hardware(hardware: Hardware) -> None:
         raise InputError("hardware.devices and num_nodes: features are computed on one device; set both to 1")
     if hardware.compile and not hardware.on_gpu:
         raise InputError("hardware.compile: on a CPU the encoder has its own fused products; set it to false")
+    if hardware.precision == "fp8-mixed":
+        raise InputError("hardware.precision is fp8-mixed, which is for training: take bf16-mixed")
+    check_attention(0.0, hardware, key="model.attention_probs_dropout_prob")
 
 
 def _pretrained(config: Mapping[str, Any]) -> Pretrained:
@@ -242,6 +246,7 @@ def _extractor(
         module.load_state_dict(own, assign=True)
         module.to(device, precision).eval().requires_grad_(False)
     state.clear()  # the packed weights take their place
+    use_kernel(encoder, hardware.attention)
     if hardware.compile:
         for block in encoder.blocks:
             block.compile(dynamic=True)

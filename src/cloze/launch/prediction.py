@@ -78,8 +78,10 @@ def _check(config: Mapping[str, Any], path: str, layout: StreamFormat, *, direct
             "hardware: prediction works on one device; set hardware.devices=1, or cut the input and start one command "
             "for each part"
         )
-    if hardware.precision != "32-true" and not hardware.precision.endswith("-mixed"):
+    if hardware.precision not in ("32-true", "bf16-mixed", "16-mixed"):
         raise InputError(f"hardware.precision={hardware.precision}: prediction knows 32-true, bf16-mixed and 16-mixed")
+    if hardware.attention != "auto":
+        raise InputError(f"hardware.attention={hardware.attention}: prediction takes the kernel itself; leave it out")
     if config["model"].get("weights", "pretrained") != "pretrained" or "folder" not in config["model"]:
         raise InputError("model: prediction needs a trained one; give model=FOLDER")
     task = config["task"]

@@ -17,15 +17,17 @@ from cloze.config.sections import Hardware, Training
 from cloze.data.loader import telling_of_dead_workers
 from cloze.data.pretraining import PretrainingData
 from cloze.errors import InputError
-from cloze.hardware import check_attention_dropout, check_hardware, placed, set_up
+from cloze.hardware import check_attention, check_hardware, placed, set_up
 from cloze.launch.continuation import Beginning, beginning
 from cloze.launch.ranks import begin_ranks
 from cloze.launch.reporting import leave_report
-from cloze.launch.strategy import check_optimizer, compile_encoder
+from cloze.launch.strategy import check_optimizer, compile_pretraining
 from cloze.launch.tracking import tracked
 from cloze.launch.trainer import accumulate, lasting, make_optimizer, make_trainer, steps_in, weight_decay
 from cloze.loggers import MetricsFile
+from cloze.model.attention import use_kernel
 from cloze.model.config import BertConfig
+from cloze.model.fp8 import multiply_in_fp8
 from cloze.model.heads import BertForPreTraining
 from cloze.optim.schedules import Schedule
 from cloze.run_folder import checkpoint_to_resume, write_config
@@ -154,14 +156,17 @@ def check_shape(shape: BertConfig, max_length: int, hardware: Hardware) -> None:
             f"objective.max_length is {max_length}, but the model has only "
             f"{shape.max_position_embeddings} positions: take a shorter one, or set model.max_position_embeddings"
         )
-    check_attention_dropout(shape.attention_probs_dropout_prob, hardware, key="model.attention_probs_dropout_prob")
+    check_attention(shape.attention_probs_dropout_prob, hardware, key="model.attention_probs_dropout_prob")
 
 
 def fitted(model: BertForPreTraining, hardware: Hardware) -> BertForPreTraining:
     """The same model, computed as the hardware asks."""
     model.encoder.gradient_checkpointing = hardware.gradient_checkpointing
+    use_kernel(model.encoder, hardware.attention)
+    if hardware.precision == "fp8-mixed":
+        multiply_in_fp8(model.encoder)
     if hardware.compile:
-        compile_encoder(model.encoder, hardware, dynamic=not hardware.static_shapes)
+        compile_pretraining(model, hardware)
     return model
 
 

@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 from cloze.config.sections import Hardware
 from cloze.errors import InputError
 from cloze.model.encoder import Encoder
+from cloze.model.heads import BertForPreTraining
 from cloze.model.sharding import cut_like, load_whole, whole
 
 WHOLE_PARAMETERS = ("Lamb", "StableAdamW")
@@ -54,6 +55,19 @@ def compile_encoder(encoder: Encoder, hardware: Hardware, *, dynamic: bool) -> N
         return
     for block in encoder.blocks:  # the method alone: what gathers and cuts parameters stays outside
         block.forward = torch.compile(block.forward, dynamic=dynamic)
+
+
+def compile_pretraining(model: BertForPreTraining, hardware: Hardware) -> None:
+    """Compile what a training step computes, in place: as one graph where nothing stands against it.
+
+    Against it: shapes that change, attention that asks the host for lengths, and several processes, which send
+    gradients, or fetch parameters, between the layers.
+    """
+    alone = hardware.strategy not in ("ddp", "fsdp") and hardware.devices * hardware.num_nodes == 1
+    if hardware.static_shapes and hardware.kernel != "reference" and alone:
+        model.compile_losses(cuda_graphs=hardware.cuda_graphs)
+    else:
+        compile_encoder(model.encoder, hardware, dynamic=not hardware.static_shapes)
 
 
 class FullySharded(ModelParallelStrategy):

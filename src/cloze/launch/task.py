@@ -20,11 +20,13 @@ from cloze.data.downstream.frozen import frozen_features
 from cloze.data.downstream.module import TaskData
 from cloze.data.loader import ENDLESS
 from cloze.errors import InputError
-from cloze.hardware import check_attention_dropout, placed
+from cloze.hardware import check_attention, placed
 from cloze.launch.strategy import compile_encoder
 from cloze.launch.trainer import make_optimizer, weight_decay
 from cloze.model.adaptation import Adaptation
+from cloze.model.attention import use_kernel
 from cloze.model.config import BertConfig
+from cloze.model.fp8 import multiply_in_fp8
 from cloze.model.task_heads import TaskModel
 from cloze.tasks.finetuning import FineTuning, Recipe
 from cloze.text.progress import ConsoleProgress
@@ -165,7 +167,7 @@ def _pretrained(job: Job, data: TaskData[Any]) -> Pretrained:
         if job.model_folder.weights == "random":
             found = Pretrained(config=found.config, tokenizer=found.tokenizer)
     attention_dropout = adaptation.attention_probs_dropout_prob
-    check_attention_dropout(
+    check_attention(
         found.config.attention_probs_dropout_prob if attention_dropout is None else attention_dropout,
         job.hardware,
         key="adaptation.attention_probs_dropout_prob",
@@ -206,6 +208,9 @@ def _module(job: Job, pretrained: Pretrained, labels: Sequence[str], length: Len
     adaptation = job.adaptation if job.stage == "train" else pretrained.adaptation
     model = task_model(target.architecture, pretrained, labels=labels, adaptation=adaptation, problem_type=problem_type)
     model.encoder.gradient_checkpointing = job.hardware.gradient_checkpointing
+    use_kernel(model.encoder, job.hardware.attention)
+    if job.hardware.precision == "fp8-mixed":
+        multiply_in_fp8(model.encoder)
     if job.hardware.compile:
         compile_encoder(model.encoder, job.hardware, dynamic=True)
     module: FineTuning[Any] = build(

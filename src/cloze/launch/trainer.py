@@ -57,7 +57,7 @@ def make_trainer(
             devices=hardware.devices,
             num_nodes=hardware.num_nodes,
             strategy=make_strategy(hardware),
-            precision=hardware.precision,
+            precision=hardware.of_lightning,
             max_epochs=-1,  # the end is the callback's, with a last evaluation
             gradient_clip_val=training.gradient_clip,
             check_val_every_n_epoch=None,

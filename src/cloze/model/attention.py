@@ -1,7 +1,7 @@
 """Attention inside each sequence of a packed batch. Legend: see ``cloze.batch``.
 
-One function, ``attend``, knows the kernels: torch's varlen flash kernel on CUDA in half precision, and on every other
-device a reference that works through the sequences, equal lengths that lie side by side in one call.
+One function, ``attend``, knows the kernels: those of ``cloze.model.kernels``, and for a CPU a reference that works
+through the sequences, equal lengths that lie side by side in one call.
 """
 
 import itertools
@@ -18,14 +18,20 @@ from torch import Tensor, nn
 from cloze.batch import Packed
 from cloze.model.config import BertConfig
 from cloze.model.dropout import FloatArray, Mask, flat, is_hashable, keeps
+from cloze.model.kernels import HALF, KERNELS
 from cloze.model.linear import Linear
 
 
 class SelfAttention(nn.Module):
-    """Multi-head self-attention (Vaswani et al. 2017, section 3.2) with its output projection."""
+    """Multi-head self-attention (Vaswani et al. 2017, section 3.2) with its output projection.
+
+    Attributes:
+        kernel: the name of what ``attend`` takes.
+    """
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
+        self.kernel = "auto"
         self.num_attention_heads = config.num_attention_heads
         self.dropout_prob = config.attention_probs_dropout_prob
         self.query_key_value = Linear(config.hidden_size, 3 * config.hidden_size)
@@ -34,26 +40,29 @@ class SelfAttention(nn.Module):
     def forward(self, hidden: Tensor, packed: Packed) -> Tensor:
         """Mix the token vectors of each sequence: (N, D) -> (N, D)."""
         qkv = self.query_key_value(hidden).unflatten(-1, (3, self.num_attention_heads, -1))  # (N, 3, H, K)
-        mixed = attend(qkv, packed, self.dropout_prob if self.training else 0.0)  # (N, H, K)
+        mixed = attend(qkv, packed, self.dropout_prob if self.training else 0.0, self.kernel)  # (N, H, K)
         return self.output(mixed.flatten(1))  # type: ignore[no-any-return]
 
 
-def attend(qkv: Tensor, packed: Packed, dropout: float) -> Tensor:
+def attend(qkv: Tensor, packed: Packed, dropout: float, kernel: str = "auto") -> Tensor:
     """Softmax attention within each sequence.
 
     Args:
         qkv: (N, 3, H, K), queries, keys and values.
         packed: where the sequences lie.
         dropout: the share of the probabilities that are dropped.
+        kernel: ``varlen``, ``sdpa``, ``flex``, ``reference``, or ``auto`` for the fastest that can do it.
 
     Returns:
         (N, H, K); zeros for tokens after the last sequence.
 
     Raises:
-        ValueError: where the device's kernel cannot drop probabilities.
+        ValueError: the kernel cannot honour the dropout, the precision or the device.
     """
-    if qkv.is_cuda and qkv.dtype in (torch.bfloat16, torch.float16):
-        return _attend_varlen(qkv, packed, dropout)
+    if kernel == "auto":
+        kernel = fastest(qkv.device, qkv.dtype, dropout)
+    if kernel != "reference":
+        return KERNELS[kernel](qkv, packed, dropout)
     if dropout and is_hashable(qkv):
         with torch.autocast("cpu", enabled=False):  # in fp32: one head's matrices are too small to gain from 16 bits
             mixed = _DroppedAttention.apply(qkv.float(), packed, dropout)  # type: ignore[no-untyped-call]
@@ -61,19 +70,18 @@ def attend(qkv: Tensor, packed: Packed, dropout: float) -> Tensor:
     return _attend_reference(qkv, packed, dropout)
 
 
-def _attend_varlen(qkv: Tensor, packed: Packed, dropout: float) -> Tensor:
-    from torch.nn.attention.varlen import varlen_attn  # imported here: builds without CUDA may lack it
+def fastest(device: torch.device, dtype: torch.dtype, dropout: float) -> str:
+    """What ``auto`` means: the kernel that does this with the least work, and off the CPU without a wait."""
+    if device.type == "cpu":
+        return "reference"
+    return "varlen" if device.type == "cuda" and dtype in HALF and not dropout else "sdpa"
 
-    if dropout:
-        raise ValueError(
-            f"attention_probs_dropout_prob={dropout}: torch's varlen flash kernel has no dropout; "
-            "set model.attention_probs_dropout_prob=0"
-        )
-    query, key, value = qkv.unbind(1)
-    longest = packed.max_seqlen
-    mixed = varlen_attn(query, key, value, packed.cu_seqlens, packed.cu_seqlens, longest, longest)
-    assert isinstance(mixed, Tensor)  # a tuple only where the log-sum-exp is asked for
-    return mixed
+
+def use_kernel(encoder: nn.Module, kernel: str) -> None:
+    """Let every attention of an encoder take this kernel."""
+    for module in encoder.modules():
+        if isinstance(module, SelfAttention):
+            module.kernel = kernel
 
 
 def equal_lengths(cu_seqlens: Tensor) -> Iterator[tuple[int, int, int]]:

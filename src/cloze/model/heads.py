@@ -99,12 +99,29 @@ class BertForPreTraining(nn.Module):
 
     def losses(self, batch: PretrainingBatch) -> PretrainingLosses:
         """Both losses without ever holding the (M, V) logits."""
-        hidden = self.encoder(batch.packed)
-        masked = self.masked_lm_head(hidden[batch.masked_positions])
-        masked_lm = linear_cross_entropy(
-            masked, self.decoder_weight, self.masked_lm_head.decoder_bias, batch.masked_labels
-        )
-        logits = self.next_sentence_head(self.pooler(hidden, batch.packed)).float()
-        labels = batch.next_sentence_labels
-        loss = F.cross_entropy(logits, labels, reduction="sum", ignore_index=IGNORED_LABEL)
-        return PretrainingLosses(masked_lm, CrossEntropy(loss, (logits.argmax(-1) == labels).sum()))
+        # The counts of the batch, which are others every time, stay out of what may be compiled for constants.
+        return self._losses(batch.packed, batch.masked_positions, batch.masked_labels, batch.next_sentence_labels)
+
+    def compile_losses(self, *, cuda_graphs: bool = False, backend: str = "inductor") -> None:
+        """Compile ``losses``, forward and backward, as one graph for each shape of batches; names of state stay.
+
+        A part that would break the graph is an error. Needs batches of constant shapes and a kernel of attention other
+        than ``reference``.
+
+        Args:
+            cuda_graphs: record the kernels once and start them together from then on.
+            backend: torch's compiler.
+        """
+        mode = "reduce-overhead" if cuda_graphs else None
+        compiled = torch.compile(self._losses, fullgraph=True, dynamic=False, mode=mode, backend=backend)
+        self._losses = compiled  # type: ignore[method-assign]
+
+    def _losses(
+        self, packed: Packed, masked_positions: Tensor, masked_labels: Tensor, next_sentence_labels: Tensor
+    ) -> PretrainingLosses:
+        hidden = self.encoder(packed)
+        masked = self.masked_lm_head(hidden[masked_positions])
+        masked_lm = linear_cross_entropy(masked, self.decoder_weight, self.masked_lm_head.decoder_bias, masked_labels)
+        logits = self.next_sentence_head(self.pooler(hidden, packed)).float()
+        loss = F.cross_entropy(logits, next_sentence_labels, reduction="sum", ignore_index=IGNORED_LABEL)
+        return PretrainingLosses(masked_lm, CrossEntropy(loss, (logits.argmax(-1) == next_sentence_labels).sum()))

@@ -3,6 +3,7 @@
 from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from cloze.batch import IGNORED_LABEL
@@ -10,6 +11,10 @@ from cloze.model.linear import linear_values
 
 ROWS_AT_ONCE = 128
 """Rows whose logits are alive together: 128 x 30,522 in fp32 is 15 MiB, which stays in a CPU's last-level cache."""
+ROWS_ON_A_DEVICE = 2048
+"""The same off the CPU: 238 MiB, in products large enough to fill a GPU."""
+VOCABULARY_MULTIPLE = 64
+"""Off the CPU, to which the columns of the logits are filled up, inside: tensor cores want sizes that divide evenly."""
 
 
 class CrossEntropy(NamedTuple):
@@ -19,7 +24,9 @@ class CrossEntropy(NamedTuple):
     correct: Tensor
 
 
-def linear_cross_entropy(hidden: Tensor, weight: Tensor, bias: Tensor, labels: Tensor) -> CrossEntropy:
+def linear_cross_entropy(
+    hidden: Tensor, weight: Tensor, bias: Tensor, labels: Tensor, vocabulary_multiple: int | None = None
+) -> CrossEntropy:
     """The summed cross-entropy of ``hidden @ weight.T + bias`` and the labels.
 
     The logits are made, turned into their own gradient and used up a few rows at a time, in the forward pass, so that
@@ -30,23 +37,30 @@ def linear_cross_entropy(hidden: Tensor, weight: Tensor, bias: Tensor, labels: T
         weight: (V, D).
         bias: (V,).
         labels: (M,) int64; rows with ``IGNORED_LABEL`` count nothing.
+        vocabulary_multiple: to which V is filled up for the products, with logits of minus infinity; by default
+            ``VOCABULARY_MULTIPLE`` off the CPU.
     """
-    loss, correct = _LinearCrossEntropy.apply(hidden, weight, bias, labels)  # type: ignore[no-untyped-call]
+    multiple = vocabulary_multiple or (1 if hidden.is_cpu else VOCABULARY_MULTIPLE)
+    loss, correct = _LinearCrossEntropy.apply(hidden, weight, bias, labels, multiple)  # type: ignore[no-untyped-call]
     return CrossEntropy(loss, correct)
 
 
 class _LinearCrossEntropy(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, labels: Tensor, multiple: int
+    ) -> tuple[Tensor, Tensor]:
         loss = hidden.new_zeros((), dtype=torch.float32)
         correct = labels.new_zeros(())
         training = any(ctx.needs_input_grad)
+        x, w, b = _in_product_dtype(hidden, weight, bias)  # once, not for every few rows
+        w, b = _filled(w, multiple, 0.0), _filled(b, multiple, -torch.inf)  # columns that never win
         if training:
             grad_hidden = torch.empty_like(hidden)
-            grad_weight, grad_bias = torch.zeros_like(weight), torch.zeros_like(bias)
-        x, w, b = _in_product_dtype(hidden, weight, bias)  # once, not for every few rows
-        for start in range(0, len(labels), ROWS_AT_ONCE):
-            rows = slice(start, start + ROWS_AT_ONCE)
+            grad_weight, grad_bias = torch.zeros_like(w, dtype=weight.dtype), torch.zeros_like(b, dtype=bias.dtype)
+        rows_at_once = ROWS_AT_ONCE if hidden.is_cpu else ROWS_ON_A_DEVICE
+        for start in range(0, len(labels), rows_at_once):
+            rows = slice(start, start + rows_at_once)
             counted = (labels[rows] != IGNORED_LABEL).unsqueeze(1)  # (rows, 1)
             label = labels[rows].clamp(min=0).unsqueeze(1)
             logits = linear_values(x[rows], w, b).float()  # (rows, V)
@@ -68,19 +82,26 @@ class _LinearCrossEntropy(torch.autograd.Function):
                 else:
                     grad_weight += grad.T @ (x[rows] * counted)  # a sum in fp32 of products in 16 bits
         if training:
-            ctx.save_for_backward(grad_hidden, grad_weight, grad_bias)
+            pieces = len(weight)
+            ctx.save_for_backward(grad_hidden, grad_weight[:pieces], grad_bias[:pieces])
         ctx.mark_non_differentiable(correct)
         return loss, correct
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+    def backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
         grad_hidden, grad_weight, grad_bias = ctx.saved_tensors
-        return grad_hidden * grad, grad_weight * grad, grad_bias * grad, None
+        return grad_hidden * grad, grad_weight * grad, grad_bias * grad, None, None
 
 
 def _in_product_dtype(*tensors: Tensor) -> list[Tensor]:
     """As autocast would have them for a product, where it is on."""
     device = tensors[0].device.type
-    if not torch.is_autocast_enabled(device):
+    if device == "meta" or not torch.is_autocast_enabled(device):  # autocast knows no meta device
         return list(tensors)
     return [tensor.to(torch.get_autocast_dtype(device)) for tensor in tensors]
+
+
+def _filled(rows: Tensor, multiple: int, value: float) -> Tensor:
+    """As many rows as the next multiple; the very tensor where that is what it has."""
+    missing = -len(rows) % multiple
+    return F.pad(rows, (0, 0) * (rows.ndim - 1) + (0, missing), value=value) if missing else rows

@@ -85,7 +85,7 @@ def _lines(job: Job, placement: Placement, setup: TaskSetup, batch: TaskBatch, c
     model, data, asked = setup.module.model, setup.data, placement.asked
     parameters = sum(parameter.numel() for parameter in model.parameters())
     trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
-    kernels = Kernels.of(asked.precision, on_gpu=asked.on_gpu)
+    kernels = Kernels.of(asked.of_lightning, on_gpu=asked.on_gpu)
     lengths = batch.packed.cu_seqlens.diff().double()
     mean = float((lengths**2).sum() / lengths.sum())
     per_token = activation_bytes(model.config, kernels, mean, checkpointing=asked.gradient_checkpointing)

@@ -61,7 +61,10 @@ def alone(asked: Hardware) -> Placement:
     here = replace(asked, devices=1, num_nodes=1, launcher="python", strategy="auto")
     if asked.on_gpu and torch.cuda.device_count() == 0:
         notes.append("torch sees no GPU here: the step is tried on the processor in fp32, which tells nothing of time")
-        here = replace(here, accelerator="cpu", precision="32-true", compile=False, workers=0, static_shapes=False)
+        here = replace(
+            here, accelerator="cpu", precision="32-true", attention="auto", compile=False, cuda_graphs=False, workers=0,
+            static_shapes=False,
+        )  # fmt: skip
     elif asked.on_gpu and (there := torch.cuda.device_count()) < asked.devices:
         notes.append(f"hardware.devices is {asked.devices}, but torch sees {there} here")
     check_hardware(here)

@@ -139,7 +139,7 @@ def _lines(config: Mapping[str, Any], placement: Placement, parts: _Parts, cut: 
     parameters = sum(parameter.numel() for parameter in parts.model.parameters())
     lengths = parts.batch.packed.cu_seqlens.diff().double()
     mean = float((lengths**2).sum() / lengths.sum())
-    kernels = Kernels.of(asked.precision, on_gpu=asked.on_gpu)
+    kernels = Kernels.of(asked.of_lightning, on_gpu=asked.on_gpu)
     checkpointing = asked.gradient_checkpointing
     memory = step_memory(
         shape,

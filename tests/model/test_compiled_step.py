@@ -1,0 +1,101 @@
+"""One graph for the whole step, forward and backward, and not one more after the first batch.
+
+The compiler behind the graph is left out: what is asked here is what dynamo makes of the step, on any device.
+"""
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch._dynamo.utils import counters
+
+from cloze.batch import PretrainingBatch
+from cloze.data.dataset import Index, MicroBatches, Order
+from cloze.data.objective import Objective
+from cloze.data.plan import BatchSize
+from cloze.model.attention import use_kernel
+from cloze.model.config import BertConfig
+from cloze.model.heads import BertForPreTraining
+from tests.data.corpora import VOCAB_SIZE, prose, vocabulary, write_shards
+
+# Dynamo makes one itself to see what is kept for the backward pass.
+pytestmark = pytest.mark.filterwarnings("ignore:.*Function.*should not be instantiated:DeprecationWarning")
+
+
+@pytest.fixture(autouse=True)
+def fresh_compiler() -> Iterator[None]:
+    torch._dynamo.reset()
+    counters.clear()
+    yield
+    torch._dynamo.reset()
+
+
+@pytest.fixture(scope="module")
+def batches(tmp_path_factory: pytest.TempPathFactory) -> list[PretrainingBatch]:
+    """Micro-batches as training gets them, of constant shapes; their sequences and counts differ."""
+    order = Order(
+        shards=write_shards(tmp_path_factory.mktemp("shards"), prose(40)),
+        vocabulary=vocabulary(),
+        objectives=(Objective(max_length=64),),
+        size=BatchSize(tokens=512),
+        seed=1,
+    )
+    data = MicroBatches(order, micro_batches=1, static_shapes=True)
+    found = [data[Index(0, 0, 0, batch, 0, 0.15)] for batch in range(6)]
+    assert len({batch.global_masked for batch in found}) > 1
+    return found
+
+
+def model(kernel: str, *, checkpointing: bool = False) -> BertForPreTraining:
+    torch.manual_seed(0)
+    shape = BertConfig(
+        vocab_size=VOCAB_SIZE, hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64,
+        max_position_embeddings=64,
+    )  # fmt: skip
+    made = BertForPreTraining(shape).train()
+    made.encoder.gradient_checkpointing = checkpointing
+    use_kernel(made.encoder, kernel)
+    return made
+
+
+def step(bert: BertForPreTraining, batch: PretrainingBatch) -> float:
+    losses = bert.losses(batch)
+    loss = losses.masked_lm.loss / batch.global_masked + losses.next_sentence.loss / batch.global_pairs
+    loss.backward()
+    return loss.item()
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_the_step_is_one_graph_that_is_made_once(batches: list[PretrainingBatch], checkpointing: bool) -> None:
+    bert = model("sdpa", checkpointing=checkpointing)
+    bert.compile_losses(backend="aot_eager")
+    step(bert, batches[0])
+    assert counters["stats"]["unique_graphs"] == 1
+    with torch.compiler.set_stance("fail_on_recompile"):
+        for batch in batches[1:]:
+            step(bert, batch)
+    assert counters["stats"]["unique_graphs"] == 1
+    assert not counters["graph_break"]
+    assert counters["aot_autograd"]["total"] == 1
+    assert all(parameter.grad is not None for parameter in bert.parameters())
+
+
+def test_it_computes_what_the_step_computes(batches: list[PretrainingBatch]) -> None:
+    plain, compiled = model("auto"), model("sdpa")
+    compiled.compile_losses(backend="aot_eager")
+    for bert in (plain, compiled):
+        bert.eval()  # no dropout
+        bert.requires_grad_(True)
+    assert step(plain, batches[0]) == pytest.approx(step(compiled, batches[0]), rel=1e-5)
+    assert plain.state_dict().keys() == compiled.state_dict().keys()
+    for (name, ours), theirs in zip(plain.named_parameters(), compiled.parameters(), strict=True):
+        assert ours.grad is not None
+        assert theirs.grad is not None
+        assert (ours.grad - theirs.grad).norm() <= 1e-4 * ours.grad.norm() + 1e-6, name
+
+
+def test_attention_that_asks_the_host_for_lengths_is_refused(batches: list[PretrainingBatch]) -> None:
+    bert = model("reference")
+    bert.compile_losses(backend="eager")
+    with pytest.raises(torch._dynamo.exc.TorchDynamoException):
+        step(bert, batches[0])

@@ -1,0 +1,169 @@
+"""Every kernel against the reference, in values and gradients: here those that run on a CPU, on a GPU all."""
+
+import inspect
+import itertools
+from collections.abc import Sequence
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn.attention.flex_attention import create_block_mask
+
+from cloze.batch import Packed
+from cloze.model import kernels
+from cloze.model.attention import SelfAttention, attend, fastest, use_kernel
+from cloze.model.config import BertConfig
+from cloze.model.encoder import Encoder
+
+HEADS, HEAD_SIZE = 2, 16
+LENGTHS = {
+    "mixed": [3, 17, 17, 40, 64, 1, 64, 5],
+    "one": [64],
+    "full": [64, 64],
+    "empty ones at the end": [30, 64, 0, 0],
+    "longer than two blocks of flex": [300, 5, 200, 130],
+}
+GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+
+
+def packed(lengths: Sequence[int], device: str = "cpu", *, longest: int | None = None) -> Packed:
+    bounds = torch.tensor([0, *itertools.accumulate(lengths)], dtype=torch.int32, device=device)
+    nothing = torch.zeros(int(bounds[-1]), dtype=torch.int64, device=device)
+    return Packed(nothing, nothing, nothing, bounds, longest or max(lengths))
+
+
+def outcome(kernel: str, qkv: Tensor, batch: Packed, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """What comes out, and the gradient of what goes in."""
+    leaf = qkv.clone().requires_grad_()
+    mixed = attend(leaf, batch, 0.0, kernel)
+    (mixed * weight).sum().backward()
+    assert leaf.grad is not None
+    return mixed.detach(), leaf.grad
+
+
+def drawn(batch: Packed, *, tail: int = 0, head_size: int = HEAD_SIZE) -> tuple[Tensor, Tensor]:
+    """Queries, keys, values and the weights of a loss, in fp32; ``tail`` tokens belong to no sequence."""
+    generator = torch.Generator().manual_seed(1)
+    tokens = len(batch.input_ids) + tail
+    shape = (tokens, 3, HEADS, head_size)
+    return torch.randn(shape, generator=generator), torch.randn(tokens, HEADS, head_size, generator=generator)
+
+
+@pytest.mark.parametrize("tail", [0, 11])
+@pytest.mark.parametrize("lengths", LENGTHS.values(), ids=LENGTHS)
+@pytest.mark.parametrize("longest", [None, 512], ids=["longest there is", "constant bound"])
+def test_sdpa_equals_the_reference(lengths: list[int], longest: int | None, tail: int) -> None:
+    batch = packed(lengths, longest=longest)
+    qkv, weight = drawn(batch, tail=tail)
+    for ours, expected in zip(
+        outcome("sdpa", qkv, batch, weight), outcome("reference", qkv, batch, weight), strict=True
+    ):
+        assert expected.abs().max() > 0.1
+        torch.testing.assert_close(ours, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_sdpa_in_bf16_is_as_near_to_fp32_as_the_reference() -> None:
+    batch = packed(LENGTHS["mixed"])
+    qkv, weight = drawn(batch)
+    exact = outcome("reference", qkv, batch, weight)
+    for kernel in ("sdpa", "reference"):
+        for found, expected in zip(outcome(kernel, qkv.bfloat16(), batch, weight.bfloat16()), exact, strict=True):
+            assert (found.float() - expected).norm() < 0.02 * expected.norm()
+
+
+@pytest.mark.filterwarnings("ignore:.*flex_attention called without torch.compile")
+@pytest.mark.parametrize("tail", [0, 11])
+@pytest.mark.parametrize("lengths", LENGTHS.values(), ids=LENGTHS)
+def test_flex_equals_the_reference(lengths: list[int], tail: int) -> None:
+    batch = packed(lengths)
+    qkv, _ = drawn(batch, tail=tail)
+    with torch.no_grad():
+        torch.testing.assert_close(
+            attend(qkv, batch, 0.0, "flex"), attend(qkv, batch, 0.0, "reference"), atol=1e-5, rtol=1e-5
+        )
+
+
+@pytest.mark.parametrize("tail", [0, 11])
+@pytest.mark.parametrize("lengths", [[300, 5, 200, 130], [1] * 300, [500], [128, 128, 0], [100, 28, 400]])
+def test_flex_computes_the_blocks_that_have_a_pair_and_no_others(lengths: list[int], tail: int) -> None:
+    batch = packed(lengths)
+    tokens = len(batch.input_ids) + tail
+    sequence = kernels.sequence_of_token(batch, tokens)
+
+    def same(_batch: Tensor, _head: Tensor, query: Tensor, key: Tensor) -> Tensor:
+        return sequence[query] == sequence[key]
+
+    ours = kernels._block_mask(batch, tokens, same)
+    asked = create_block_mask(same, None, None, tokens, tokens, device="cpu", BLOCK_SIZE=kernels.FLEX_BLOCK)
+    torch.testing.assert_close(ours.to_dense(), asked.to_dense())
+
+
+def test_dropped_probabilities_of_sdpa_leave_the_mean() -> None:
+    batch = packed([4, 4])
+    qkv, _ = drawn(batch)
+    torch.manual_seed(0)
+    draws = torch.stack([attend(qkv, batch, 0.5, "sdpa") for _ in range(1000)])
+    assert draws.std(0).min() > 0.01  # it does drop
+    torch.testing.assert_close(draws.mean(0), attend(qkv, batch, 0.0, "sdpa"), atol=0.2, rtol=0.0)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "dropout", "dtype", "sentence"),
+    [
+        ("varlen", 0.0, torch.bfloat16, "needs CUDA in bf16 or fp16, not cpu"),
+        ("flex", 0.1, torch.float32, "no dropout, but it is 0.1"),
+        ("flex", 0.0, torch.float32, "trains on CUDA only, not on cpu"),
+    ],
+)
+def test_a_kernel_refuses_what_it_cannot_honour(kernel: str, dropout: float, dtype: torch.dtype, sentence: str) -> None:
+    batch = packed([4, 4])
+    qkv = drawn(batch)[0].to(dtype).requires_grad_()
+    with pytest.raises(ValueError, match=sentence):
+        attend(qkv, batch, dropout, kernel)
+
+
+def test_auto_takes_the_fastest_that_can_do_it() -> None:
+    cpu, cuda = torch.device("cpu"), torch.device("cuda")
+    assert fastest(cpu, torch.bfloat16, 0.0) == "reference"
+    assert fastest(cuda, torch.bfloat16, 0.0) == "varlen"
+    assert fastest(cuda, torch.bfloat16, 0.1) == "sdpa"
+    assert fastest(cuda, torch.float32, 0.0) == "sdpa"
+
+
+def test_every_layer_gets_the_kernel() -> None:
+    shape = BertConfig(
+        vocab_size=9, hidden_size=8, num_attention_heads=2, intermediate_size=8, num_hidden_layers=2,
+        max_position_embeddings=64, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0,
+    )  # fmt: skip
+    encoder, batch = Encoder(shape), packed([4, 64])
+    expected = encoder(batch)
+    use_kernel(encoder, "sdpa")
+    assert [m.kernel for m in encoder.modules() if isinstance(m, SelfAttention)] == ["sdpa", "sdpa"]
+    torch.testing.assert_close(encoder(batch), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_torch_takes_the_arguments_that_varlen_is_called_with() -> None:
+    """By place: torch 2.11 has these seven and two more, 2.13 has keywords beyond them."""
+    from torch.nn.attention.varlen import varlen_attn
+
+    parameters = list(inspect.signature(varlen_attn).parameters.values())
+    assert [parameter.name for parameter in parameters[:7]] == [
+        "query", "key", "value", "cu_seq_q", "cu_seq_k", "max_q", "max_k",
+    ]  # fmt: skip
+    assert all(parameter.default is not inspect.Parameter.empty for parameter in parameters[7:])
+
+
+@GPU
+@pytest.mark.parametrize("lengths", LENGTHS.values(), ids=LENGTHS)
+@pytest.mark.parametrize(("kernel", "dtype"), [
+    ("varlen", torch.bfloat16), ("varlen", torch.float16), ("sdpa", torch.bfloat16), ("sdpa", torch.float32),
+    ("flex", torch.bfloat16),
+])  # fmt: skip
+def test_kernels_of_a_gpu_equal_the_reference_in_fp32(kernel: str, dtype: torch.dtype, lengths: list[int]) -> None:
+    batch = packed(lengths)
+    qkv, weight = drawn(batch, head_size=64)
+    expected = outcome("reference", qkv, batch, weight)
+    there = packed(lengths, "cuda")
+    found = outcome(kernel, qkv.to("cuda", dtype), there, weight.to("cuda", dtype))
+    for ours, exact in zip(found, expected, strict=True):
+        assert (ours.float().cpu() - exact).norm() < (1e-3 if dtype == torch.float32 else 0.02) * exact.norm()
