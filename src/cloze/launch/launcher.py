@@ -28,6 +28,8 @@ BROKEN = re.compile(r"gloo|NCCL|connection (closed|reset)|broken pipe|TCPStore|p
 ADVICE = "the same command goes on from the last checkpoint"
 _CHILDREN: list["subprocess.Popen[bytes]"] = []
 """The ranks that this process has started, from 1 on."""
+RANK_ZERO = "CLOZE_RANK_ZERO"
+"""Tells a rank which process has started it. Its parent may be another by now: whoever takes in orphans."""
 _LAST_WORD = threading.Lock()
 """Held by the thread that ends this process: one sentence is enough."""
 
@@ -59,6 +61,7 @@ class Launcher(_SubprocessScriptLauncher):
         environment = self.cluster_environment
         environment.validate_settings(num_devices=self.num_processes, num_nodes=self.num_nodes)
         if not environment.creates_processes_externally:
+            os.environ[RANK_ZERO] = str(os.getpid())
             self._call_children_scripts()
             _CHILDREN[:] = self.procs
             atexit.register(join_ranks)
@@ -84,7 +87,7 @@ def _watching(environment: ClusterEnvironment, timeout: float) -> Iterator[None]
     if _CHILDREN:
         threading.Thread(target=_watch_children, args=(over,), daemon=True).start()
     elif _is_started_by_us(environment):
-        threading.Thread(target=_watch_parent, args=(over, os.getppid(), rank), daemon=True).start()
+        threading.Thread(target=_watch_parent, args=(over, _rank_zero(), rank), daemon=True).start()
     try:
         yield
     except BaseException as error:
@@ -167,12 +170,17 @@ def _stopped_child() -> tuple[int, int] | None:
     return None
 
 
+def _rank_zero() -> int:
+    """The process id of the rank zero that has started this one."""
+    return int(os.environ.get(RANK_ZERO, os.getppid()))
+
+
 def _end_parent(sentence: str) -> str:
     """What a started rank does when the others are gone: rank zero ends it, has ended, or hangs and is ended."""
-    parent, end = os.getppid(), time.monotonic() + GRACE
-    while time.monotonic() < end and os.getppid() == parent != 1:
+    parent, end = _rank_zero(), time.monotonic() + GRACE
+    while time.monotonic() < end and os.getppid() == parent:
         time.sleep(0.2)
-    if os.getppid() != parent or parent == 1:
+    if os.getppid() != parent:
         return "rank 0 has died"
     os.kill(parent, signal.SIGKILL)
     return f"{sentence}; rank 0 (process {parent}) did not end and was killed"
