@@ -13,20 +13,29 @@ BIN := $(VENV)/bin
 ARGS ?=
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: pretrain test test-long docs bench bench-features bench-finetune lint format lock clean
+.PHONY: pretrain test pytest test-long docs bench bench-features bench-finetune lint style types format lock clean
 
 pretrain: $(VENV)/.runtime
 	$(BIN)/python train.py experiment=pydocs $(ARGS)
 
-test: lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 $(ARGS)
+# The types take one core for minutes on a fresh machine: the tests begin beside them. Each process of the tests has a run
+# of neighbouring ones, so that what they share is made once.
+test: style
+	@$(MAKE) --no-print-directory --jobs=2 types pytest
+
+pytest: $(VENV)/.dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS) < /dev/null
 
 test-long: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m long $(ARGS)
 
-lint: $(VENV)/.dev
+lint: style types
+
+style: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+types: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 

@@ -1,4 +1,4 @@
-"""The type of the fixtures `train` and `finetune`."""
+"""The type of the fixtures `train`, `finetune`, `shell_train` and `shell_finetune`."""
 
 import subprocess
 from collections.abc import Callable

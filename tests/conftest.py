@@ -1,5 +1,6 @@
 """Fixtures that several folders of tests share."""
 
+import faulthandler
 import os
 import random
 import subprocess
@@ -10,14 +11,66 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests import forks, processes
 from tests.command import Command
 from tests.store import Store
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+_STDERR = pytest.StashKey[int]()
 
 # Compiling, and another job on the machine, make the first example slow.
 settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")
+
+LIMIT, LONG = 600.0, 3600.0
+"""Seconds that a test may take, and one that is marked as long; on two free cores none of the first takes a fifth."""
+LATER = float(os.environ.get("CLOZE_TESTS_LATER", "60"))
+"""Seconds after which a test that could not be stopped ends its process."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """What each process of the session does first."""
+    config.addinivalue_line("markers", "timeout(seconds): a limit of its own; held by pytest-timeout")
+    processes.as_from_a_shell()
+    processes.adopt_orphans()
+    config.stash[_STDERR] = os.dup(2)  # which is not yet captured
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Every test has a limit."""
+    for item in items:
+        if not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(LONG if item.get_closest_marker("long") else LIMIT))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """The last resort, where pytest-timeout's exception is not heard, in a library's own code: all threads, the end.
+
+    xdist then names the test, and goes on in a new process.
+    """
+    marker = item.get_closest_marker("timeout")
+    assert marker is not None
+    faulthandler.dump_traceback_later(marker.args[0] + LATER, exit=True, file=item.config.stash[_STDERR])
+    try:
+        return (yield)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish() -> None:
+    """Nothing outlives the session."""
+    forks.close()
+    processes.end_all(processes.own_children)
+
+
+@pytest.fixture(autouse=True)
+def no_process_outlives_its_test() -> Iterator[None]:
+    """But for servers, which were there before."""
+    before = processes.children()
+    yield
+    processes.end_all(lambda: processes.own_children() - before)
 
 
 @pytest.fixture(scope="session")
@@ -49,25 +102,31 @@ def small_text(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def train(tmp_path: Path) -> Command:
-    """Runs `python train.py ...` in `tmp_path`, as a user would."""
-    return _command("train.py", tmp_path)
+    """`python train.py ...` in `tmp_path`, in a fork of a process that has everything imported."""
+    return lambda *words: forks.run("train.py", *words, cwd=tmp_path)
 
 
 @pytest.fixture
 def finetune(tmp_path: Path) -> Command:
-    """Runs `python finetune.py ...` in `tmp_path`, as a user would."""
-    return _command("finetune.py", tmp_path)
+    """`python finetune.py ...` in `tmp_path`, in a fork of a process that has everything imported."""
+    return lambda *words: forks.run("finetune.py", *words, cwd=tmp_path)
 
 
-def _command(script: str, folder: Path) -> Command:
-    def run(*words: str, timeout: float = 180) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, str(REPOSITORY / script), *words]
-        environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}  # for callbacks that tests bring along
-        return subprocess.run(
-            command, cwd=folder, env=environment, capture_output=True, text=True, timeout=timeout, check=False
-        )
+@pytest.fixture
+def shell_train(tmp_path: Path) -> Command:
+    """`python train.py ...` in `tmp_path`, in a process of its own, as a user starts it."""
+    return lambda *words: _process("train.py", *words, folder=tmp_path)
 
-    return run
+
+@pytest.fixture
+def shell_finetune(tmp_path: Path) -> Command:
+    """`python finetune.py ...` in `tmp_path`, in a process of its own, as a user starts it."""
+    return lambda *words: _process("finetune.py", *words, folder=tmp_path)
+
+
+def _process(script: str, *words: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(REPOSITORY / script), *words]
+    return processes.run(command, cwd=folder, env={**os.environ, "PYTHONPATH": str(REPOSITORY)})
 
 
 @pytest.fixture(scope="session")
@@ -89,8 +148,10 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     """An object store; the environment of this process leads to it from now on."""
     running = Store(tmp_path_factory.mktemp("store") / "data")
     os.environ.update(running.environment)
-    yield running
-    running.end()
+    try:
+        yield running
+    finally:
+        running.end()
 
 
 @pytest.fixture

@@ -2,12 +2,12 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from pathlib import Path
+
+from tests import processes
 
 
 class Store:
@@ -16,9 +16,7 @@ class Store:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         (folder / "bucket").mkdir(parents=True)
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = processes.free_port()
         self.process: subprocess.Popen[bytes] | None = None
         self.uri = "s3://bucket"
         self.start()
@@ -37,16 +35,15 @@ class Store:
     def start(self) -> None:
         command = [sys.executable, "-m", "localbucket", str(self.folder), "--port", str(self.port)]
         self.log = (self.folder.parent / f"{self.folder.name}.log").open("ab")
-        self.process = subprocess.Popen(command, stdout=self.log, stderr=self.log)
-        deadline = time.monotonic() + 30
-        while time.monotonic() < deadline:
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{self.port}/bucket?list-type=2", timeout=5).read()
-            except OSError:
-                time.sleep(0.05)
-            else:
-                return
-        raise AssertionError("the store does not start")
+        self.process = processes.start(command, serves=True, stdout=self.log, stderr=self.log)
+        processes.wait_until(self._answers, self.process)
+
+    def _answers(self) -> bool:
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{self.port}/bucket?list-type=2", timeout=5).read()
+        except OSError:
+            return False
+        return True
 
     def freeze(self) -> None:
         """Connections are taken and never answered."""
@@ -63,7 +60,6 @@ class Store:
 
     def end(self) -> None:
         if self.process is not None:
-            self.process.kill()
-            self.process.wait()
+            processes.end(self.process)
             self.log.close()
             self.process = None

@@ -1,6 +1,5 @@
 """`cloze.load`: an encoder, its tokenizer and its head, from any folder."""
 
-import subprocess
 import sys
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from cloze.batch import TaskBatch
 from cloze.errors import InputError
 from cloze.model.heads import BertForPreTraining
 from cloze.model.task_heads import SequenceClassifier
+from tests import processes
 from tests.checkpoint.folders import CONFIG, their_folder
 
 TEXTS: list[str | tuple[str, str]] = ["the cab", ("a bed", "the bad cab"), "", "abc def ghi"]
@@ -85,4 +85,4 @@ def test_what_is_packed(tmp_path: Path) -> None:
 
 def test_importing_the_package_imports_nothing_heavy() -> None:
     code = "import cloze, sys; assert 'torch' not in sys.modules; assert callable(cloze.load)"
-    subprocess.run([sys.executable, "-c", code], check=True)
+    processes.run([sys.executable, "-c", code], check=True)

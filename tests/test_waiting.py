@@ -2,12 +2,12 @@
 
 import os
 import pty
-import subprocess
 import sys
 
 import pytest
 
 from cloze.waiting import waiting
+from tests import processes
 
 PROGRAM = """\
 import sys, threading
@@ -26,7 +26,7 @@ def on_a_terminal(patience: str, **environment: str) -> str:
     master, slave = pty.openpty()
     command = [sys.executable, "-c", PROGRAM, patience]
     clean = {name: value for name, value in os.environ.items() if name not in ("RANK", "LOCAL_RANK", "SLURM_PROCID")}
-    with subprocess.Popen(command, stderr=slave, env={**clean, "TERM": "xterm", **environment}) as process:
+    with processes.started(command, stderr=slave, env={**clean, "TERM": "xterm", **environment}) as process:
         os.close(slave)
         text = b""
         while True:

@@ -11,5 +11,7 @@ from tests.bad_input.session import Session
 @pytest.fixture(scope="session")
 def session(tmp_path_factory: pytest.TempPathFactory, small_text: Path) -> Iterator[Session]:
     session = Session(tmp_path_factory.mktemp("bad"), small_text)
-    yield session
-    session.close()
+    try:
+        yield session
+    finally:
+        session.close()

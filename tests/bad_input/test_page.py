@@ -3,13 +3,13 @@
 import re
 import shlex
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
+from tests import processes
 from tests.bad_input.session import Session
 from tests.bad_input.world import CORPUS, PAYLOAD, TINY
 from tests.conftest import REPOSITORY
@@ -91,8 +91,6 @@ def test_at_a_shell(tmp_path: Path, row: Row) -> None:
     program = (
         [str(REPOSITORY / script)] if script.endswith(".py") else ["-m", f"cloze.cli.{script.removeprefix('cloze-')}"]
     )
-    result = subprocess.run(
-        [sys.executable, *program, *words], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
-    )
+    result = processes.run([sys.executable, *program, *words], cwd=tmp_path)
     row.check(result.returncode, result.stderr)
     assert not list(tmp_path.iterdir())

@@ -1,7 +1,6 @@
 """Passwords and tokens stand in no file of a run and in no message."""
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import pytest
 import yaml
 
 from cloze.confidential import is_secret, masked, masked_text
+from tests import processes
 from tests.bad_input.session import Session
 from tests.bad_input.world import CORPUS, TINY
 from tests.conftest import REPOSITORY
@@ -108,9 +108,7 @@ def test_offline_weights_and_biases_gets_none(session: Session) -> None:
     words = [*CORPUS, *TINY, "run=w", "logger=wandb", "callbacks.mark._target_=tests.bad_input.mark.Mark"]
     command = [sys.executable, str(REPOSITORY / "train.py"), *words, f"callbacks.mark.api_key={PASSWORD}"]
     own = {"WANDB_API_KEY": TOKEN, "WANDB_MODE": "offline", "PYTHONPATH": str(REPOSITORY)}
-    result = subprocess.run(
-        command, cwd=session.folder, env={**os.environ, **own}, capture_output=True, text=True, check=False
-    )
+    result = processes.run(command, cwd=session.folder, env={**os.environ, **own})
     assert result.returncode == 0, result.stderr
     records = list((session.folder / "runs" / "w" / "wandb").glob("offline-run-*/*.wandb"))
     assert records[0].stat().st_size > 4000  # it is written at the end

@@ -1,6 +1,5 @@
 """`cloze-convert` as users run it."""
 
-import subprocess
 import sys
 from pathlib import Path
 
@@ -8,13 +7,14 @@ import pytest
 
 from cloze.cli import convert
 from cloze.cli.command import BAD_INPUT
+from tests import processes
 from tests.checkpoint.folders import their_folder
 
 
 def test_a_folder_becomes_another(tmp_path: Path) -> None:
     their_folder("BertForSequenceClassification", tmp_path / "a", num_hidden_layers=1)
     words = [sys.executable, "-m", "cloze.cli.convert", "from=a", "to=out/b", "format=onnx"]
-    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False)
+    done = processes.run(words, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     read, written = done.stdout.splitlines()
     assert read.startswith("read     a: BertForSequenceClassification: encoder, pooler, classifier; no masked_lm_head")

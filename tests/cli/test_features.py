@@ -5,8 +5,9 @@ import resource
 import signal
 import subprocess
 import sys
-import time
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -19,6 +20,7 @@ from cloze.cli.features import main
 from cloze.model.config import BertConfig
 from cloze.model.heads import BertForPreTraining
 from cloze.text.tokenizer import build_tokenizer
+from tests import processes
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 VOCAB = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *LETTERS, *(f"##{letter}" for letter in LETTERS), "good", "bad"]
@@ -102,18 +104,16 @@ def test_what_is_refused_in_one_sentence(
     assert {path for path in here.iterdir() if path.suffix != ".unfinished"} == before
 
 
-def start(folder: Path, model: Path, *words: str, **options: object) -> subprocess.Popen[str]:
-    process: subprocess.Popen[str] = subprocess.Popen(
+def start(folder: Path, model: Path, *words: str, **options: Any) -> AbstractContextManager[subprocess.Popen[str]]:
+    return processes.started(
         [sys.executable, "-m", "cloze.cli.features", f"model={model}", *words],
         cwd=folder,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
-        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        **options,  # type: ignore[call-overload]
+        **options,
     )
-    return process
 
 
 def write_texts(file: Path, count: int) -> None:
@@ -125,13 +125,10 @@ def test_killed_and_refused_and_finished(
     here: Path, model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_texts(here / "a.txt", 12_000)
-    process = start(here, model, "input=a.txt", "output=a.npy", "level=mean")
-    end = time.monotonic() + 60
-    while not (here / "a.npy.unfinished/part-00000.json").exists() and time.monotonic() < end:
-        time.sleep(0.01)
-    memory = psutil.Process(process.pid).memory_info().rss
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
+    with start(here, model, "input=a.txt", "output=a.npy", "level=mean") as process:
+        processes.wait_until((here / "a.npy.unfinished/part-00000.json").exists, process, pause=0.01)
+        memory = psutil.Process(process.pid).memory_info().rss
+        process.send_signal(signal.SIGKILL)
     assert memory < 2 << 30
     assert not (here / "a.npy").exists()
     assert call(monkeypatch, model, "input=a.txt", "output=a.npy", "level=max") == 2
@@ -153,8 +150,8 @@ def test_a_full_disk_keeps_what_is_finished(
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
 
-    process = start(here, model, "input=a.txt", "output=a.npy", "level=mean", preexec_fn=limit)
-    _, errors = process.communicate(timeout=120)
+    with start(here, model, "input=a.txt", "output=a.npy", "level=mean", preexec_fn=limit) as process:
+        _, errors = process.communicate(timeout=processes.SECONDS)
     assert process.returncode == 2, errors
     assert errors.splitlines()[-1].startswith("error: a.npy: cannot be written (File too large)")
     assert "Traceback" not in errors
@@ -178,16 +175,13 @@ def test_memory_does_not_grow_with_the_output(here: Path, model: Path) -> None:
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)\n"
         "sys.exit(status)\n"
     )
-    done = subprocess.run(
+    done = processes.run(
         [sys.executable, "-c", code],
         cwd=here,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         input="".join(f"good {'bad ' * 50}x\n" for _ in range(3_600)),
-        capture_output=True,
-        text=True,
-        check=False,
+        check=True,
     )
-    assert done.returncode == 0, done.stderr
     assert (here / "a.npy").stat().st_size > 70_000_000
     # kB: some 155 MB are imports, the model and one batch; a copy of the output would come on top.
     assert int(done.stdout) < 200_000

@@ -1,13 +1,12 @@
 """`cloze-glue`: which runs it makes, and the command itself on a small table."""
 
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from cloze.cli.glue import Glue, runs_of
+from tests import forks
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SMALL = [
@@ -41,11 +40,7 @@ def test_small_tasks_start_from_mnli_and_ax_is_predicted_by_it(start: str, model
 
 
 def glue(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "cloze.cli.glue", *words]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=180, check=False
-    )
+    return forks.run("cloze-glue", *words, cwd=folder)
 
 
 @pytest.mark.parametrize(

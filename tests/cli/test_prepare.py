@@ -8,15 +8,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
+from cloze.errors import InputError
 from cloze.text.journal import UNFINISHED
 from cloze.text.manifest import MANIFEST, Manifest
 from cloze.text.report import load_report
 from cloze.text.shards import read_shard
+from tests import processes
 
 COMMAND = [sys.executable, "-m", "cloze.cli.prepare"]
 
@@ -46,27 +50,20 @@ def many_words(shared_data: Path, words: list[str], tmp_path: Path) -> list[str]
     return words
 
 
-def run(words: list[str], **options: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*COMMAND, *words], capture_output=True, text=True, timeout=120, check=False, **options)  # type: ignore[call-overload,no-any-return]
+def run(words: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
+    return processes.run([*COMMAND, *words], **options)
 
 
 @pytest.fixture
 def start() -> Iterator[object]:
     """Starts the command in a process group of its own; none outlives the test."""
-    started = []
+    with ExitStack() as running:
 
-    def begin(words: list[str]) -> "subprocess.Popen[str]":
-        process = subprocess.Popen(
-            [*COMMAND, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-        )
-        started.append(process)
-        return process
+        def begin(words: list[str]) -> "subprocess.Popen[str]":
+            pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+            return running.enter_context(processes.started([*COMMAND, *words], start_new_session=True, **pipes))
 
-    yield begin
-    for process in started:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+        yield begin
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -86,21 +83,13 @@ def stamps(folder: Path) -> dict[str, tuple[int, int]]:
 
 def workers_of(process: "subprocess.Popen[str]") -> list[psutil.Process]:
     """The worker processes, once there are some."""
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline and process.poll() is None:
+
+    def found() -> list[psutil.Process]:
         children = psutil.Process(process.pid).children()
-        workers = [child for child in children if "spawn_main" in " ".join(child.cmdline())]
-        if len(workers) == 2:
-            return workers
-        time.sleep(0.02)
-    raise AssertionError(f"no workers: {process.communicate()}")
+        return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
 
-
-def wait_for(path: Path) -> None:
-    deadline = time.monotonic() + 30
-    while not list(path.parent.glob(path.name)):
-        assert time.monotonic() < deadline, f"{path} never came"
-        time.sleep(0.01)
+    processes.wait_until(lambda: len(found()) == 2, process, pause=0.02)
+    return found()
 
 
 def stop_at(process: "subprocess.Popen[str]", path: Path) -> None:
@@ -108,14 +97,16 @@ def stop_at(process: "subprocess.Popen[str]", path: Path) -> None:
 
     So what comes next meets the command in the midst of its work, however busy the machine is.
     """
-    for _ in range(1000):
+
+    def is_there() -> bool:
         os.killpg(process.pid, signal.SIGSTOP)
         if list(path.parent.glob(path.name)):
-            assert not (path.parent / MANIFEST).exists()
-            return
+            return True
         os.killpg(process.pid, signal.SIGCONT)
-        time.sleep(0.05)
-    raise AssertionError(f"{path} never came")
+        return False
+
+    processes.wait_until(is_there, process)
+    assert not (path.parent / MANIFEST).exists()
 
 
 def test_wikitext(shared_data: Path, tmp_path: Path) -> None:
@@ -160,8 +151,8 @@ def test_killed_at_any_moment_it_goes_on_where_it_was(words: list[str], start: o
         moments.append(numbers.uniform(0, 1))
         time.sleep(moments[-1])
         process.kill()
-        process.wait()
-        _, alive = psutil.wait_procs(workers, timeout=10)
+        process.wait(timeout=60)
+        _, alive = psutil.wait_procs(workers, timeout=60)
         assert not alive, "workers outlive the process that started them"
         if (folder / MANIFEST).exists():
             break
@@ -170,17 +161,8 @@ def test_killed_at_any_moment_it_goes_on_where_it_was(words: list[str], start: o
             f"finished files were touched; killed after {moments}"
         )
         before = now
-        refused = subprocess.run(
-            [
-                sys.executable,
-                "-c",
-                f"from pathlib import Path; from cloze.text.manifest import *; Manifest.load(Path({str(folder)!r}))",
-            ],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert "not a prepared corpus" in refused.stderr
+        with pytest.raises(InputError, match="not a prepared corpus"):
+            Manifest.load(folder)
     done = run(words)
     assert done.returncode == 0, done.stderr
     assert contents(folder) == contents(undisturbed), f"killed after {moments}"
@@ -192,7 +174,7 @@ def test_killed_between_shards(words: list[str], start: object, tmp_path: Path) 
     process = start(words)  # type: ignore[operator]
     stop_at(process, tmp_path / "corpus" / "train-*.arrow")
     os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    process.wait(timeout=60)
     before = stamps(tmp_path / "corpus")
     done = run(words)
     assert done.returncode == 0, done.stderr
@@ -206,11 +188,11 @@ def test_interrupted(many_words: list[str], start: object, tmp_path: Path) -> No
     stop_at(process, tmp_path / "corpus" / UNFINISHED / "encoded-*.json")
     os.killpg(process.pid, signal.SIGINT)  # as the terminal does for Ctrl-C
     os.killpg(process.pid, signal.SIGCONT)
-    _, errors = process.communicate(timeout=20)
+    _, errors = process.communicate(timeout=120)
     assert process.returncode == 130
     assert "interrupted; the same command goes on where it stopped" in errors
     assert "Traceback" not in errors
-    assert not psutil.wait_procs(workers, timeout=10)[1]
+    assert not psutil.wait_procs(workers, timeout=60)[1]
 
 
 def test_a_killed_worker_is_reported(many_words: list[str], start: object, tmp_path: Path) -> None:
@@ -219,7 +201,7 @@ def test_a_killed_worker_is_reported(many_words: list[str], start: object, tmp_p
     stop_at(process, tmp_path / "corpus" / UNFINISHED / "encoded-*.json")
     workers[0].kill()
     os.killpg(process.pid, signal.SIGCONT)
-    _, errors = process.communicate(timeout=20)
+    _, errors = process.communicate(timeout=120)
     assert process.returncode == 2, errors
     assert "error: a worker process was killed, most often because memory ran out" in errors
     assert "Traceback" not in errors
@@ -228,7 +210,7 @@ def test_a_killed_worker_is_reported(many_words: list[str], start: object, tmp_p
 
 def test_two_at_once(words: list[str], start: object, tmp_path: Path) -> None:
     process = start(words)  # type: ignore[operator]
-    wait_for(tmp_path / "corpus" / UNFINISHED / "plan.json")
+    processes.wait_until((tmp_path / "corpus" / UNFINISHED / "plan.json").exists, process, pause=0.01)
     process.send_signal(signal.SIGSTOP)
     try:
         second = run(words)
@@ -236,7 +218,7 @@ def test_two_at_once(words: list[str], start: object, tmp_path: Path) -> None:
         process.send_signal(signal.SIGCONT)
     assert second.returncode == 2
     assert f"process {process.pid} on {os.uname().nodename} is preparing a corpus here" in second.stderr
-    process.communicate(timeout=60)
+    process.communicate(timeout=processes.SECONDS)
     assert process.returncode == 0
 
 

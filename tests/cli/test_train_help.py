@@ -1,4 +1,3 @@
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -7,6 +6,7 @@ import pytest
 import yaml
 
 from cloze.config.arguments import conf_folder, groups
+from tests import processes
 from tests.command import Command
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -14,7 +14,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 @pytest.mark.parametrize("name", ["train", "finetune"])
 def test_help_lists_every_group_and_option(name: str, request: pytest.FixtureRequest) -> None:
-    result = request.getfixturevalue(name)("--help")
+    result = request.getfixturevalue(f"shell_{name}")("--help")
     assert result.returncode == 0
     assert result.stderr == ""
     defaults = yaml.safe_load((conf_folder() / f"{name}.yaml").read_text(encoding="utf-8"))["defaults"]
@@ -34,13 +34,13 @@ def test_help_answers_at_once_because_it_imports_nothing_heavy() -> None:
         "print(*(name for name in ('torch', 'lightning', 'hydra', 'numpy') if name in sys.modules), file=sys.stderr)"
     )
     begin = time.monotonic()
-    result = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    result = processes.run([sys.executable, "-c", code], cwd=REPOSITORY, check=True)
     assert result.stderr.strip() == ""
     assert time.monotonic() - begin < 1.5
 
 
-def test_cfg_job_prints_the_composed_configuration(train: Command) -> None:
-    result = train("--cfg", "job", "model=mini", "optimizer.eps=1e-7")
+def test_cfg_job_prints_the_composed_configuration(shell_train: Command) -> None:
+    result = shell_train("--cfg", "job", "model=mini", "optimizer.eps=1e-7")
     assert result.returncode == 0
     assert "hidden_size: 256" in result.stdout
     assert "eps: 1.0e-07" in result.stdout

@@ -2,10 +2,10 @@
 
 import contextlib
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Iterable
+from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from cloze.text.remote import location
 from cloze.text.sentences import English
 from cloze.text.sources.files import TextFiles
 from cloze.text.tokenizer import WordPiece
+from tests import processes
 from tests.store import Store
 
 
@@ -100,8 +101,9 @@ def test_processes_fetch_each_shard_once(corpus: tuple[Path, str], tmp_path: Pat
     )
     command = [sys.executable, "-c", code, str(corpus[0]), corpus[1], str(tmp_path / "cache")]
     before = [store.requests(f"GET /bucket/corpus/{info.file} ") for info in infos]
-    processes = [subprocess.Popen(command) for _ in range(3)]
-    assert [process.wait(120) for process in processes] == [0, 0, 0]
+    with ExitStack() as running:
+        three = [running.enter_context(processes.started(command)) for _ in range(3)]
+        assert [process.wait(processes.SECONDS) for process in three] == [0, 0, 0]
     after = [store.requests(f"GET /bucket/corpus/{info.file} ") for info in infos]
     # Three processes; the store's client itself may ask a second time when the machine is busy.
     assert all(1 <= now - then <= 2 for now, then in zip(after, before, strict=True))
@@ -123,10 +125,7 @@ def test_what_is_used_stays_and_the_oldest_goes(corpus: tuple[Path, str], tmp_pa
     cache.lease(infos[3])
     assert infos[0].sha256 not in {path.stem for path in shards_in(tmp_path)}
     cache.fetch_ahead(infos[1])
-    deadline = time.monotonic() + 30
-    while not (tmp_path / f"{infos[1].sha256}.arrow").exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    processes.wait_until((tmp_path / f"{infos[1].sha256}.arrow").exists)
 
 
 def test_a_bad_store_is_told_in_time(corpus: tuple[Path, str], tmp_path: Path, own_store: Store) -> None:

@@ -1,12 +1,12 @@
 """What is compiled and what is written are one: the same batches with numba turned off."""
 
 import os
-import subprocess
 import sys
 
 import pytest
 
 from cloze.data.objective import MASKINGS, PAIRS
+from tests import processes
 
 PROGRAM = """
 import hashlib, sys
@@ -40,11 +40,9 @@ for pairs in PAIRS:
 @pytest.mark.slow
 def test_compiled_and_interpreted_batches_are_equal() -> None:
     outputs = [
-        subprocess.run(
+        processes.run(
             [sys.executable, "-c", PROGRAM],
             env={**os.environ, "NUMBA_DISABLE_JIT": disabled, "PYTHONPATH": os.pathsep.join(sys.path)},
-            capture_output=True,
-            text=True,
             check=True,
         ).stdout
         for disabled in ("0", "1")

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from cloze.demo.reader import Reader
 from cloze.model.attention_maps import attention_maps
 from cloze.ready import load
 from cloze.tasks.inference import Inference
+from tests import processes
 from tests.demo.world import HEADS, Visitor, browser, pretrained_folder, task_folder
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -61,28 +61,25 @@ def test_a_pretrained_model(visitor: Visitor, model: Path, tmp_path: Path) -> No
     words = [f"model={model}", "port=0", "sentences=sentences.txt", "hardware.threads=1"]
     command = [sys.executable, "-m", "cloze.cli.demo", *words]
     before = sorted(tmp_path.iterdir())
-    with subprocess.Popen(command, cwd=tmp_path, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stderr is not None
-            told: list[str] = []
-            while "The demo is at " not in (line := process.stderr.readline()):
-                assert line, told
-                told.append(line)
-            assert told[0].startswith("note: the tab for task is off: ")
-            assert set(told[1:]) <= {"reading sentences: 3 of 3\n"}
-            url = line.split()[4]
-            visitor.visit(url)
-            fill_in(visitor, Reader(read_pretrained(model), Inference(), top_k=8))
-            next_sentence(visitor)
-            attention(visitor, model)
-            neighbours(visitor)
-            off(visitor)
-            on_a_phone(visitor, url)
-            check_quiet(visitor, url)
-            process.send_signal(signal.SIGINT)
-            rest = process.stderr.read()
-        finally:
-            process.kill()
+    with processes.started(command, cwd=tmp_path, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        told: list[str] = []
+        while "The demo is at " not in (line := process.stderr.readline()):
+            assert line, told
+            told.append(line)
+        assert told[0].startswith("note: the tab for task is off: ")
+        assert set(told[1:]) <= {"reading sentences: 3 of 3\n"}
+        url = line.split()[4]
+        visitor.visit(url)
+        fill_in(visitor, Reader(read_pretrained(model), Inference(), top_k=8))
+        next_sentence(visitor)
+        attention(visitor, model)
+        neighbours(visitor)
+        off(visitor)
+        on_a_phone(visitor, url)
+        check_quiet(visitor, url)
+        process.send_signal(signal.SIGINT)
+        _, rest = process.communicate(timeout=60)
     assert process.returncode == 130
     assert rest == "interrupted; the demo has ended\n"
     assert sorted(tmp_path.iterdir()) == before
@@ -202,21 +199,16 @@ def on_a_phone(visitor: Visitor, url: str) -> None:
 @pytest.mark.slow
 def test_every_task(visitor: Visitor, tmp_path: Path) -> None:
     folders = [str(task_folder(kind, tmp_path / kind)) for kind in HEADS]
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = processes.free_port()
     command = [sys.executable, str(Path(__file__).with_name("serve_every_task.py")), str(port), *folders]
-    with subprocess.Popen(command, cwd=tmp_path, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "ready\n"
-            url = f"http://127.0.0.1:{port}"
-            for kind in HEADS:
-                visitor.visit(f"{url}/{kind}")
-                {"entities": entities, "questions": questions, "choices": choices}.get(kind, classes)(visitor, kind)
-                check_quiet(visitor, url)
-        finally:
-            process.kill()
+    with processes.started(command, cwd=tmp_path, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        url = f"http://127.0.0.1:{port}"
+        for kind in HEADS:
+            visitor.visit(f"{url}/{kind}")
+            {"entities": entities, "questions": questions, "choices": choices}.get(kind, classes)(visitor, kind)
+            check_quiet(visitor, url)
 
 
 def classes(visitor: Visitor, kind: str) -> None:

@@ -66,10 +66,10 @@ def test_many_at_once_get_their_own_answers(reader: Reader) -> None:
                 judged.append(pool.submit(reader.predict, "next-sentence", {"text": text, "text_pair": "[MASK] a"}))
                 near.append(pool.submit(reader.vectors, [f"cat {number % 9}", "dog"]))
                 looks.append(pool.submit(reader.attention, text))
-        assert [one.result() for one in filled] == alone
-        assert [one.result() for one in judged] == pairs
-        assert all(one.result().shape == (2, 32) for one in near)
-        assert [one.result().pieces.count("[MASK]") for one in looks] == [1] * len(texts)
+        assert [one.result(timeout=120) for one in filled] == alone
+        assert [one.result(timeout=120) for one in judged] == pairs
+        assert all(one.result(timeout=120).shape == (2, 32) for one in near)
+        assert [one.result(timeout=120).pieces.count("[MASK]") for one in looks] == [1] * len(texts)
     finally:
         sys.setswitchinterval(before)
 

@@ -23,6 +23,8 @@ from cloze.model.config import BertConfig
 from cloze.model.heads import BertForPreTraining
 from cloze.text.tokenizer import SPECIAL_TOKENS, build_tokenizer
 
+SECONDS = 60
+"""Until what the page shall show."""
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 WORDS = ["the", "cat", "sat", "on", "mat", "dog", "ran", "##ing", "北", "京", "是", *"<>/=\"()'.,?!"]
 VOCABULARY = [*SPECIAL_TOKENS, *LETTERS, *(f"##{c}" for c in LETTERS), *WORDS]
@@ -103,7 +105,7 @@ class Visitor:
 
     def until(self, condition: Callable[..., Any], *values: Any) -> Any:
         """The first result of ``condition`` for these values that is true."""
-        return WebDriverWait(self.driver, 30, 0.1, [Exception]).until(lambda _: condition(*values))
+        return WebDriverWait(self.driver, SECONDS, 0.1, [Exception]).until(lambda _: condition(*values))
 
     def open_tab(self, name: str) -> None:
         tabs = self.driver.find_elements(By.CSS_SELECTOR, ".q-tab")  # on a phone some are scrolled out of sight
@@ -157,6 +159,8 @@ def browser() -> Iterator[Visitor]:
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     driver = webdriver.Chrome(options=options, service=Service(paths[1]))
+    driver.set_page_load_timeout(SECONDS)
+    driver.set_script_timeout(SECONDS)
     try:
         yield Visitor(driver)
     finally:

@@ -15,23 +15,9 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-import cloze.data.stream.features
-import cloze.launch.features
-import cloze.launch.finetuning
-import cloze.launch.prediction
-import cloze.launch.pretraining  # noqa: F401 - so that a fork begins at once
-from cloze.cli import convert, features, finetune, predict, prepare, report, train
 from tests.docs.tutorials import small
-
-COMMANDS: dict[str, Callable[[], int]] = {
-    "train.py": train.main,
-    "finetune.py": finetune.main,
-    "cloze-prepare": prepare.main,
-    "cloze-predict": predict.main,
-    "cloze-features": features.main,
-    "cloze-convert": convert.main,
-    "cloze-report": report.main,
-}
+from tests.fork_server import COMMANDS, warm
+from tests.launch.forked import end
 
 
 def command(words: list[str]) -> int:
@@ -39,7 +25,7 @@ def command(words: list[str]) -> int:
     sys.argv = small(words[1:] if words[0] == "python" else words)
     if any(word.startswith("hardware.devices=") for word in words):  # its further processes are started as this one was
         os.execv(sys.executable, [sys.executable, *sys.argv])
-    return COMMANDS[sys.argv[0]]()
+    return COMMANDS[sys.argv[0]]() or 0
 
 
 def script(text: str) -> int:
@@ -59,14 +45,14 @@ def in_fork(work: Callable[[], int]) -> tuple[int, str]:
             os.dup2(descriptor, 1)
             os.dup2(descriptor, 2)
             status = work()
-        except SystemExit as end:
-            status = end.code if isinstance(end.code, int) else 1
+        except SystemExit as early:
+            status = early.code if isinstance(early.code, int) else 1
         except BaseException:
             traceback.print_exc()
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), log.read_text(encoding="utf-8")
+    return end(child), log.read_text(encoding="utf-8")
 
 
 def works(language: str, block: str) -> list[tuple[str, Callable[[], int]]]:
@@ -79,6 +65,7 @@ def works(language: str, block: str) -> list[tuple[str, Callable[[], int]]]:
 
 def main(blocks: list[tuple[str, str]]) -> None:
     """Run them in their order."""
+    warm()
     for language, block in blocks:
         for name, work in works(language, block):
             began = time.monotonic()

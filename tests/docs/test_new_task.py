@@ -5,11 +5,12 @@ import json
 import os
 import random
 import re
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests import processes
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PAGE = (REPOSITORY / "docs" / "new_task.md").read_text(encoding="utf-8")
@@ -56,7 +57,4 @@ def test_the_worked_example_trains_and_predicts(tmp_path: Path) -> None:
 def run(folder: Path, *words: str) -> None:
     command = [sys.executable, str(REPOSITORY / "finetune.py"), "--config-dir", "my_conf", *words]
     environment = {**os.environ, "PYTHONPATH": ".", "OMP_NUM_THREADS": "1"}
-    result = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=180, check=False
-    )
-    assert result.returncode == 0, result.stderr
+    processes.run(command, cwd=folder, env=environment, check=True)

@@ -1,12 +1,12 @@
 """The page about many devices shows what the plan computes, and its files for clusters are well-formed."""
 
 import re
-import subprocess
 
 import pytest
 import yaml
 
 from benchmarks import scaling_plan
+from tests import processes
 from tests.conftest import REPOSITORY
 
 DOCS = REPOSITORY / "docs"
@@ -43,6 +43,6 @@ def test_the_cluster_files_are_well_formed() -> None:
     assert f"--nnodes={nodes}" in words
     assert f"--nproc-per-node={container['resources']['limits']['nvidia.com/gpu']}" in words
     script = DOCS / "cluster/slurm.sh"
-    subprocess.run(["bash", "-n", str(script)], check=True)
+    processes.run(["bash", "-n", script], check=True)
     tasks, gpus = (re.search(rf"--{key}-per-node=(\d+)", script.read_text())[1] for key in ("ntasks", "gpus"))  # type: ignore[index]
     assert tasks == gpus

@@ -1,7 +1,6 @@
 """The site is built without a warning, asks no other host for anything, and its drawings are those that are drawn."""
 
 import re
-import subprocess
 import sys
 from html import unescape
 from html.parser import HTMLParser
@@ -13,6 +12,7 @@ import pytest
 from cloze.config.arguments import conf_folder, groups
 from docs.drawings.draw import DRAWINGS
 from docs.generate.site import assemble
+from tests import processes
 from tests.conftest import REPOSITORY
 
 LOADED = {"script": "src", "img": "src", "iframe": "src", "source": "src", "audio": "src", "video": "src"}
@@ -52,10 +52,7 @@ def build(folder: Path) -> Path:
         settings = settings.replace(given, replaced)
     (folder / "mkdocs.yml").write_text(settings, encoding="utf-8")
     assemble(folder / "docs")
-    done = subprocess.run(
-        [str(Path(sys.executable).with_name("zensical")), "build", "--strict"],
-        cwd=folder, capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
+    done = processes.run([Path(sys.executable).with_name("zensical"), "build", "--strict"], cwd=folder)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder / "site"
 

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import shlex
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ from omegaconf import OmegaConf
 from cloze.config.arguments import conf_folder, forced, groups
 from cloze.config.schema import FineTuning, Pretraining
 from cloze.config.validation import check
+from tests import processes
 from tests.conftest import REPOSITORY
 from tests.docs import tutorial_world
 from tests.docs.tutorials import FOLDER, SMALL, blocks
@@ -39,10 +39,7 @@ def run(folder: Path, todo: list[tuple[str, str]]) -> None:
         "HF_HUB_OFFLINE": "1",
         "CUDA_VISIBLE_DEVICES": "",
     }
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.docs.shell", "blocks.json"],
-        cwd=folder, env=environment, capture_output=True, text=True, timeout=400, check=False,
-    )  # fmt: skip
+    done = processes.run([sys.executable, "-m", "tests.docs.shell", "blocks.json"], cwd=folder, env=environment)
     print(done.stdout)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count(" s  ") >= len(todo)

@@ -2,12 +2,12 @@
 
 import json
 import os
-import subprocess
 import sys
 from typing import Any
 
 import pytest
 
+from tests import processes
 from tests.conftest import REPOSITORY
 from tests.fuzz.readers import READERS
 
@@ -15,15 +15,13 @@ EXAMPLES, MANY = 50, 600
 """Of each reader; many take about seven minutes together."""
 
 
-def fuzzed(examples: int) -> dict[str, dict[str, Any]]:
+def fuzzed(examples: int, *, seconds: float = processes.SECONDS) -> dict[str, dict[str, Any]]:
     """What became of the examples, for each reader."""
-    result = subprocess.run(
+    result = processes.run(
         [sys.executable, "-m", "tests.fuzz.readers", "all", str(examples)],
         cwd=REPOSITORY,
         env={**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"},
-        capture_output=True,
-        text=True,
-        check=False,
+        seconds=seconds,
     )
     found = {line["reader"]: line for line in map(json.loads, result.stdout.splitlines())}
     missing = [name for name in READERS if name not in found]
@@ -50,5 +48,5 @@ def test_damage_is_read_or_refused(few: dict[str, dict[str, Any]], name: str) ->
 
 @pytest.mark.long
 def test_much_damage_is_read_or_refused() -> None:
-    for found in fuzzed(MANY).values():
+    for found in fuzzed(MANY, seconds=3000).values():
         check(found)

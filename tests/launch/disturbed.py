@@ -19,8 +19,9 @@ import lightning.pytorch as pl
 from lightning.pytorch.utilities import rank_zero_only
 
 import cloze.launch.pretraining  # noqa: F401 - so that a fork begins at once
-from tests.launch.forked import end, is_over, start
-from tests.launch.forked_ranks import environment, free_port
+from tests.launch.forked import SECONDS, end, is_over, start
+from tests.launch.forked_ranks import environment
+from tests.processes import free_port
 
 PATIENCE = 15.0
 
@@ -86,7 +87,10 @@ def run(number: int, words: list[str], launcher: str) -> tuple[list[int], float]
         os.close(log)
         for name in told:
             del os.environ[name]
+    begun = time.monotonic()
     while not any(is_over(child) for child in children):
+        if time.monotonic() - begun > SECONDS:
+            os.kill(children[0], signal.SIGKILL)
         time.sleep(0.05)
     first = time.monotonic()
     while not all(is_over(child) for child in children):

@@ -18,6 +18,9 @@ import cloze.launch.finetuning
 import cloze.launch.pretraining  # noqa: F401 - so that a fork begins at once
 from cloze.cli import finetune, train
 
+SECONDS = 400.0
+"""That one fork may take: less than a test, so that its test can tell what it said."""
+
 
 def start(script: str, words: list[str]) -> int:
     """The process id of a fork that runs the command."""
@@ -30,9 +33,16 @@ def start(script: str, words: list[str]) -> int:
     return child
 
 
-def end(child: int) -> int:
-    """The exit status; minus the number of the signal that killed it."""
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+def end(child: int, seconds: float = SECONDS) -> int:
+    """The exit status; minus the number of the signal that killed it. Who has not ended in time is killed."""
+    deadline = time.monotonic() + seconds
+    while not is_over(child):
+        if time.monotonic() > deadline:
+            print(f"process {child} was killed after {seconds:g} s", file=sys.stderr, flush=True)
+            os.kill(child, signal.SIGKILL)
+            deadline += seconds
+        time.sleep(0.01)
+    return os.waitstatus_to_exitcode(os.waitpid(child, os.WNOHANG)[1])
 
 
 def is_over(child: int) -> bool:

@@ -10,7 +10,6 @@ Everything is imported once; each rank is a fork, which begins within a second. 
 
 import json
 import os
-import socket
 import sys
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from lightning.pytorch.utilities import rank_zero_only
 import cloze.launch.finetuning
 import cloze.launch.pretraining  # noqa: F401 - so that a fork begins at once
 from tests.launch.forked import end, start
+from tests.processes import free_port
 
 
 def environment(rank: int, ranks: int, port: int, *, nodes: bool) -> dict[str, str]:
@@ -37,13 +37,6 @@ def environment(rank: int, ranks: int, port: int, *, nodes: bool) -> dict[str, s
         "LOCAL_WORLD_SIZE": str(ranks),
         "GROUP_RANK": "0",
     }
-
-
-def free_port() -> int:
-    """One that nobody listens on."""
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        return int(server.getsockname()[1])
 
 
 def run(

@@ -16,14 +16,17 @@ import sys
 import time
 from pathlib import Path
 
+from tests import processes
 from tests.conftest import REPOSITORY
 from tests.launch.test_killed import assert_equal_runs
+
+DAYS = 7
 
 
 def started(words: list[str], run: str, log: Path) -> subprocess.Popen[bytes]:
     """The command in a process of its own, under the name of a run; what it says goes into a file."""
     with log.open("wb") as output:
-        return subprocess.Popen(
+        return processes.start(
             [sys.executable, str(REPOSITORY / words[0]), *words[1:], f"run={run}"],
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -68,7 +71,7 @@ def main() -> None:
     whole = started(arguments.words, "whole", Path("whole.log"))
     kills = disturbed(arguments.words, arguments.minutes, arguments.seed)
     tell(f"the disturbed run is over after {(time.monotonic() - began) / 3600:.2f} h and {kills} kills")
-    if whole.wait():
+    if whole.wait(timeout=DAYS * 24 * 3600):
         sys.exit(Path("whole.log").read_text(encoding="utf-8", errors="replace"))
     tell(f"the undisturbed run is over after {(time.monotonic() - began) / 3600:.2f} h")
     assert_equal_runs(Path("runs"), "whole", "parts")

@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,8 +9,9 @@ from typing import Any
 
 import torch
 
-from tests.conftest import REPOSITORY
+from tests import forks, processes
 
+PLAYER = "tests.launch.forked_ranks"
 SMALL = [
     "model.hidden_size=32",
     "model.intermediate_size=64",
@@ -47,16 +47,15 @@ def play(
     folder: Path,
     *commands: dict[str, Any],
     statuses: Sequence[int],
-    timeout: float = 400,
-    player: str = "tests.launch.forked_ranks",
+    player: str = PLAYER,
 ) -> None:
     """Run a story in a folder; every rank of a command must end with its status."""
     (folder / "story.json").write_text(json.dumps(commands), encoding="utf-8")
-    done = subprocess.run(
-        [sys.executable, "-m", player, "story.json"],
-        cwd=folder, env={**os.environ, "PYTHONPATH": f"{REPOSITORY}{os.pathsep}{REPOSITORY / 'src'}"},
-        capture_output=True, text=True, timeout=timeout, check=False,
-    )  # fmt: skip
+    if player == PLAYER:
+        done = forks.run(player, "story.json", cwd=folder, seconds=540)
+    else:
+        environment = {**os.environ, **forks.SURROUNDINGS}
+        done = processes.run([sys.executable, "-m", player, "story.json"], cwd=folder, env=environment)
     ended = [json.loads(line) for line in done.stdout.splitlines()]
     expected = [[status] * command["ranks"] for status, command in zip(statuses, commands, strict=True)]
     said = "".join(f"--- {log.name}\n{log.read_text(encoding='utf-8')[-1500:]}" for log in sorted(folder.glob("*.log")))

@@ -61,10 +61,10 @@ def results(folder: Path) -> dict[str, dict[str, float]]:
 
 
 def test_from_a_table_to_a_model_that_transformers_takes(
-    finetune: Command, own_data: list[str], reviews: Path, tmp_path: Path
+    shell_finetune: Command, finetune: Command, own_data: list[str], reviews: Path, tmp_path: Path
 ) -> None:
     words = [*own_data, *SHORT, "task.epochs=8", "task.batch_size=8", f"task.data.test={reviews}/new.csv", "run=stars"]
-    done = finetune(*words)
+    done = shell_finetune(*words)
     assert done.returncode == 0, done.stderr
     folder = tmp_path / "runs" / "stars"
     assert {path.name for path in folder.iterdir()} == {

@@ -6,16 +6,20 @@ import re
 import signal
 import subprocess
 import sys
-import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from safetensors.torch import load_file
 
+from tests import forks, processes
 from tests.command import Command
 from tests.conftest import REPOSITORY
 
 LONG = ["trainer.max_steps=400", "trainer.log_every=5", "trainer.validate_every=40", "data.batch_tokens=512"]
+LONG += ["model.hidden_size=32", "model.intermediate_size=64"]
 
 
 def learned(folder: Path) -> list[dict[str, str]]:
@@ -34,11 +38,7 @@ def assert_equal_runs(runs: Path, one: str, other: str) -> None:
 @pytest.mark.slow
 def test_killed_at_twenty_random_moments(small_corpus: list[str], tmp_path: Path) -> None:
     words = [*small_corpus, *LONG, "checkpoint.every_steps=10"]
-    command = [sys.executable, "-m", "tests.launch.forked", "1", "20", "train.py", *words]
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-    done = subprocess.run(
-        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600, check=False
-    )
+    done = forks.run("tests.launch.forked", "1", "20", "train.py", *words, cwd=tmp_path, seconds=540)
     assert done.returncode == 0, done.stdout + done.stderr
     counted = re.search(r"killed 20 times, (\d+) of them with checkpoints on disk", done.stdout)
     assert counted is not None
@@ -47,21 +47,16 @@ def test_killed_at_twenty_random_moments(small_corpus: list[str], tmp_path: Path
     assert_equal_runs(tmp_path / "runs", "whole", "parts")
 
 
-def started(folder: Path, *words: str) -> subprocess.Popen[str]:
+@contextmanager
+def started(folder: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
     """The command in a group of its own, once it has taken a step."""
+    command = [sys.executable, str(REPOSITORY / "train.py"), *words, "checkpoint.every_steps=1"]
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-    process = subprocess.Popen(
-        [sys.executable, str(REPOSITORY / "train.py"), *words, "checkpoint.every_steps=1"],
-        cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        start_new_session=True,
-    )  # fmt: skip
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     run = next(word.removeprefix("run=") for word in words if word.startswith("run="))
-    deadline = time.monotonic() + 120
-    while not (folder / "runs" / run / "checkpoints" / "index.json").exists():
-        assert process.poll() is None, process.communicate()[0]
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    return process
+    with processes.started(command, cwd=folder, env=environment, start_new_session=True, **pipes) as process:
+        processes.wait_until((folder / "runs" / run / "checkpoints" / "index.json").exists, process)
+        yield process
 
 
 @pytest.mark.slow
@@ -83,13 +78,13 @@ def test_told_to_stop(
     words = [*small_corpus, *LONG, *hardware, "run=told"]
     if number == signal.SIGTERM:
         words.append("trainer.max_steps=150")
-    process = started(tmp_path, *words)
-    if number == signal.SIGINT:
-        second = train(*words)
-        assert second.returncode == 2
-        assert re.search(rf"runs/told: process {process.pid} on \S+ is training there", second.stderr)
-    os.killpg(process.pid, number)
-    output = process.communicate(timeout=60)[0]
+    with started(tmp_path, *words) as process:
+        if number == signal.SIGINT:
+            second = train(*words)
+            assert second.returncode == 2
+            assert re.search(rf"runs/told: process {process.pid} on \S+ is training there", second.stderr)
+        os.killpg(process.pid, number)
+        output = process.communicate(timeout=120)[0]
     assert process.returncode == 128 + number, output
     stopped = re.search(r"stopped after step (\d+); the same command goes on from there", output)
     assert stopped is not None, output

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from cloze.model.heads import BertForPreTraining
 from cloze.tasks import rows
 from cloze.tasks.fill_mask import fill
 from cloze.text.tokenizer import SPECIAL_TOKENS, build_tokenizer
+from tests import processes
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 VOCABULARY = [*SPECIAL_TOKENS, *LETTERS, ".", *(f"##{c}" for c in LETTERS), "the", "cat", "sat", "on", "mat", "##ing"]
@@ -297,10 +297,8 @@ def test_a_killed_run_goes_on_and_a_reader_may_leave(run: Run, pretrained: Path,
     start = f"import sys; {small_chunks}; from cloze.cli.predict import main; sys.exit(main())"
     command = [sys.executable, "-c", start, *words]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    with subprocess.Popen([*command, "output=a.jsonl"], env=environment) as process:
-        while not (tmp_path / "a.jsonl.partial.json").exists():
-            assert process.poll() is None
-            time.sleep(0.02)
+    with processes.started([*command, "output=a.jsonl"], env=environment) as process:
+        processes.wait_until((tmp_path / "a.jsonl.partial.json").exists, process, pause=0.02)
         process.send_signal(signal.SIGKILL)
     assert not (tmp_path / "a.jsonl").exists()
     begun = (tmp_path / "a.jsonl.partial").read_bytes()
@@ -309,13 +307,14 @@ def test_a_killed_run_goes_on_and_a_reader_may_leave(run: Run, pretrained: Path,
     assert len(begun) < len(whole)
     assert whole.startswith(begun[: begun.rindex(b"\n") + 1])
     assert [row["id"] for row in lines(tmp_path / "a.jsonl")] == [str(number) for number in range(2000)]
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with processes.started(command, env=environment, **pipes) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         assert json.loads(process.stdout.readline())["id"] == "0"
         process.stdout.close()
         assert process.stderr.read() == b""
-    assert process.returncode == 0
+        assert process.wait(timeout=60) == 0
 
 
 @pytest.mark.parametrize(

@@ -87,9 +87,7 @@ def test_stopped_anywhere_with_any_workers_it_is_the_same_to_the_bit(small_corpu
 
 
 @pytest.mark.long
-def test_two_nodes_of_one_process_are_as_one_node_of_two(
-    small_corpus: list[str], tmp_path: Path, train: Command
-) -> None:
+def test_two_nodes_of_one_process_are_as_one_node_of_two(small_corpus: list[str], tmp_path: Path) -> None:
     words = [
         *small_corpus,
         *SMALL,
@@ -115,9 +113,9 @@ def test_two_nodes_of_one_process_are_as_one_node_of_two(
 
 
 @pytest.mark.slow
-def test_a_sweep_of_two_ranks_a_job(small_corpus: list[str], tmp_path: Path, train: Command) -> None:
+def test_a_sweep_of_two_ranks_a_job(small_corpus: list[str], tmp_path: Path, shell_train: Command) -> None:
     words = [*small_corpus, *SMALL, "trainer.max_steps=4", "trainer.validate_every=4", "run=sweep", "seed=1,2"]
-    done = train("-m", *words, "hardware.devices=2", "hardware.strategy=ddp", "hardware.collective_timeout=60")
+    done = shell_train("-m", *words, "hardware.devices=2", "hardware.strategy=ddp", "hardware.collective_timeout=60")
     assert done.returncode == 0, done.stderr
     ends = [checkpoint(tmp_path / f"runs/sweep/{job}", 4) for job in (0, 1)]
     assert not same(*ends)

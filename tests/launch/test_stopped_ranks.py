@@ -3,14 +3,12 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.conftest import REPOSITORY
+from tests import forks
 from tests.launch.stories import SMALL, checkpoint, same
 from tests.launch.test_killed import learned
 
@@ -31,11 +29,7 @@ def command(words: list[str], *, launcher: str = "torchrun", **disturb: Any) -> 
 def play(folder: Path, *commands: dict[str, Any], **variables: str) -> list[tuple[list[int], float]]:
     """The exit statuses of each command, and the seconds between its two ranks' ends."""
     (folder / "story.json").write_text(json.dumps(commands), encoding="utf-8")
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.launch.disturbed", "story.json"],
-        cwd=folder, env={**os.environ, **variables, "PYTHONPATH": f"{REPOSITORY}{os.pathsep}{REPOSITORY / 'src'}"},
-        capture_output=True, text=True, timeout=600, check=False,
-    )  # fmt: skip
+    done = forks.run("tests.launch.disturbed", "story.json", cwd=folder, env=variables, seconds=540)
     assert done.returncode == 0, done.stderr
     return [tuple(json.loads(line)) for line in done.stdout.splitlines()]
 

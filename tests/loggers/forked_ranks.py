@@ -10,7 +10,9 @@ import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
 import torch.utils.tensorboard  # noqa: F401
 import wandb  # noqa: F401
 
+from tests.fork_server import warm
 from tests.launch.forked_ranks import main
 
 if __name__ == "__main__":
+    warm()
     main(Path(sys.argv[1]))

@@ -1,11 +1,12 @@
 """What the files of dashboards hold, read by the readers of those who defined them."""
 
 import json
-import subprocess
 import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from tests import processes
 
 Curves = dict[str, list[tuple[int, float]]]
 
@@ -45,7 +46,7 @@ class WandbRecords:
 def _inspected(file: Path) -> list[dict[str, Any]]:
     """Through their own reader: `wandb leet inspect`."""
     command = [str(Path(sys.executable).with_name("wandb")), "leet", "inspect", "--json", str(file)]
-    lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    lines = processes.run(command, check=True).stdout.splitlines()
     return [json.loads(line) for line in lines]
 
 

@@ -4,12 +4,12 @@ import csv
 import json
 import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests import processes
 from tests.conftest import REPOSITORY
 from tests.loggers.conftest import SWEEP, TRIED
 from tests.loggers.records import WandbRecords
@@ -53,8 +53,7 @@ def test_a_search_by_optuna_goes_on_where_it_stopped(small_corpus: list[str], tm
     environment = {**os.environ, "PYTHONPATH": f"{REPOSITORY}{os.pathsep}{REPOSITORY / 'src'}"}
     command = [sys.executable, "search.py", "2", "lr", *small_corpus, *SHORT]
     for trials in (2, 4):
-        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
+        done = processes.run(command, cwd=tmp_path, env=environment, check=True)
         study = optuna.load_study(study_name="lr", storage=f"sqlite:///{tmp_path}/runs/lr/optuna.db")
         assert len(study.trials) == trials
     losses = {trial.number: trial.value for trial in study.trials}

@@ -1,6 +1,5 @@
 """Documentation strings: what is prose in them, and that the corpus is the same in every run."""
 
-import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
@@ -10,6 +9,7 @@ import pytest
 from cloze.errors import InputError
 from cloze.text.sources.docstrings import is_prose, paragraphs
 from cloze.text.sources.pydocs import PythonDocs
+from tests import processes
 
 NUMPY = """
     Return the sum of the elements over the given
@@ -181,10 +181,7 @@ def test_nothing_is_imported_and_runs_agree() -> None:
         "    for document in source.documents(unit, Counter()): h.update(repr(document).encode())\n"
         "print(h.hexdigest(), 'omegaconf' in sys.modules)"
     )
-    runs = [
-        subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
-        for _ in range(2)
-    ]
+    runs = [processes.run([sys.executable, "-c", program], check=True).stdout.split() for _ in range(2)]
     assert runs[0] == runs[1]
     assert runs[0][1] == "False"
 

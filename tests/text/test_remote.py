@@ -19,6 +19,7 @@ from cloze.text.remote import RemotePath, location
 from cloze.text.sentences import English
 from cloze.text.sources.files import TextFiles
 from cloze.text.tokenizer import WordPiece
+from tests import processes
 from tests.store import Store
 
 
@@ -52,15 +53,14 @@ class Cluster:
     def _start(self, *words: str) -> "subprocess.Popen[bytes]":
         command = [sys.executable, "-m", "distributed.cli.dask_" + words[0], *words[1:]]
         command += ["--scheduler-file", str(self.file)]
-        return subprocess.Popen(command, stdout=self.log, stderr=self.log, cwd=self.file.parent)
+        return processes.start(command, serves=True, stdout=self.log, stderr=self.log, cwd=self.file.parent)
 
     def start_worker(self) -> "subprocess.Popen[bytes]":
         return self._start("worker", "--nthreads", "1", "--no-dashboard", "--no-nanny")
 
     def end(self) -> None:
         for process in (*self.workers, self.scheduler):
-            process.kill()
-            process.wait()
+            processes.end(process)
         self.log.close()
 
 
@@ -68,12 +68,11 @@ class Cluster:
 def cluster(tmp_path_factory: pytest.TempPathFactory, store: Store) -> Iterator[Cluster]:
     """Its workers know the store from the environment, as those of a user do."""
     running = Cluster(tmp_path_factory.mktemp("cluster"))
-    deadline = time.monotonic() + 60
-    while not running.file.exists():
-        assert time.monotonic() < deadline, "no scheduler"
-        time.sleep(0.1)
-    yield running
-    running.end()
+    try:
+        processes.wait_until(running.file.exists, running.scheduler)
+        yield running
+    finally:
+        running.end()
 
 
 def test_places() -> None:

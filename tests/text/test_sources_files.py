@@ -3,7 +3,6 @@
 import gzip
 import json
 import lzma
-import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
@@ -16,6 +15,7 @@ from hypothesis import strategies as st
 
 from cloze.errors import InputError
 from cloze.text.sources.files import TextFiles
+from tests import processes
 
 THREE = "One.\nTwo.\n\nThree.\n\n\n  \nFour.  \r\nFive.\n"
 THREE_DOCUMENTS = [["One.", "Two."], ["Three."], ["Four.", "Five."]]
@@ -249,9 +249,7 @@ def test_a_line_of_100_megabytes_is_never_held(tmp_path: Path) -> None:
         "print([d.lines for u in source.units() for d in source.documents(u, counts)], dict(counts))\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"
     )
-    output = subprocess.run(
-        [sys.executable, "-c", program, str(path)], check=True, capture_output=True, text=True
-    ).stdout
+    output = processes.run([sys.executable, "-c", program, path], check=True).stdout
     found, growth = output.splitlines()
     assert found == "[['Good.', 'Good.']] {'overlong_lines': 1}"
     kilobyte = 1 if sys.platform == "linux" else 1024

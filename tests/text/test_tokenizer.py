@@ -3,7 +3,6 @@
 import hashlib
 import os
 import re
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +26,7 @@ from cloze.text.tokenizer import (
     vocabulary,
 )
 from cloze.text.wordpiece import train_vocabulary
+from tests import processes
 
 GOOGLE = [("uncased", True), ("cased", False), ("chinese", True)]
 WORDS = "the cat sat on a mat and the dogs sat there too ; cats running , dog runs . un ##able"
@@ -158,9 +158,7 @@ def test_training_gives_the_same_vocabulary_in_every_process(shared_data: Path) 
     hashes = set()
     for parallel in ("true", "true", "false"):
         environment = {**os.environ, "TOKENIZERS_PARALLELISM": parallel}
-        run = subprocess.run(
-            [sys.executable, "-c", program, str(path)], env=environment, capture_output=True, check=True
-        )
+        run = processes.run([sys.executable, "-c", program, path], env=environment, text=False, check=True)
         hashes.add(hashlib.sha256(run.stdout).hexdigest())
     assert len(hashes) == 1
 

@@ -1,6 +1,5 @@
 """Tasks made of documentation: deterministic, nothing twice, no module in two splits, no names of libraries."""
 
-import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
@@ -18,6 +17,7 @@ from cloze.data.downstream.pydocs import (
     without_names,
 )
 from cloze.errors import InputError
+from tests import processes
 
 SMALL = ("hydra", "networkx", "rich")
 
@@ -97,7 +97,7 @@ def test_every_run_has_the_same_examples(
     texts = [example.text for found in library.values() for example in found]
     for folder in (cache, str(tmp_path)):  # from the cache, and anew
         command = [sys.executable, "-c", program, folder]
-        assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == repr(texts)
+        assert processes.run(command, check=True).stdout.strip() == repr(texts)
     assert {file.name for file in tmp_path.iterdir()} < {file.name for file in Path(cache).iterdir()}
 
 

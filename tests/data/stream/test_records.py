@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from cloze.data.stream.records import Format, StreamFormat, stream_rows
 from cloze.errors import InputError
+from tests import processes
 
 AUTO = StreamFormat()
 CELLS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8)
@@ -154,7 +155,8 @@ def test_memory_does_not_grow_with_the_input(form: str) -> None:
     bad = b"b," * 500_000 + (b"\n" if form == "csv" else b"")
     command = [sys.executable, "-c", GROWTH, "-", form]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as process:
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with processes.started(command, env=environment, **pipes) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         process.stdin.write(b"text\n" if form == "csv" else b"")
@@ -168,7 +170,7 @@ def test_memory_does_not_grow_with_the_input(form: str) -> None:
             process.stdin.write(line * 100)
         process.stdin.close()
         total, skipped, megabytes = map(int, process.stdout.read().split())
-    assert process.returncode == 0
+        assert process.wait(timeout=60) == 0
     assert total == 18_000 * 9_999
     assert skipped == 1 if form != "csv" else 1 < skipped < 120
     assert megabytes < 150

@@ -1,0 +1,118 @@
+"""Runs commands, each in a fork, so that everything is imported once: what is asked by `tests.forks.Server`."""
+
+import fcntl
+import importlib
+import json
+import os
+import resource
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+from hydra import compose, initialize_config_dir
+
+import cloze.data.stream.features
+import cloze.launch.features
+import cloze.launch.finetuning
+import cloze.launch.prediction
+import cloze.launch.pretraining  # noqa: F401 - so that a fork begins at once
+from cloze.cli import convert, features, finetune, glue, predict, prepare, report, train
+from cloze.config.arguments import conf_folder
+from cloze.data.random import key_of
+from tests.forks import Answer, Request
+from tests.launch import disturbed, forked, forked_ranks
+
+COMMANDS: dict[str, Callable[[], int | None]] = {
+    "train.py": train.main,
+    "finetune.py": finetune.main,
+    "cloze-prepare": prepare.main,
+    "cloze-predict": predict.main,
+    "cloze-features": features.main,
+    "cloze-convert": convert.main,
+    "cloze-glue": glue.main,
+    "cloze-report": report.main,
+    "tests.launch.disturbed": lambda: disturbed.main(Path(sys.argv[1])),
+    "tests.launch.forked_ranks": lambda: forked_ranks.main(Path(sys.argv[1])),
+    "tests.launch.forked": lambda: forked.main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4:]),
+}
+
+
+def in_fork(work: Callable[[], int | None], *, seconds: float) -> Answer:
+    """Do the work in a fork, as a process of its own would; it is killed after so many seconds."""
+    output, error = _pipe(), _pipe()  # no files: a limit on the size of files would be one on messages, too
+    child = os.fork()
+    if child == 0:
+        os.setpgrp()
+        for number, descriptor in enumerate((os.open(os.devnull, os.O_RDONLY), output[1], error[1])):
+            os.dup2(descriptor, number)
+        status = 1
+        try:
+            status = work() or 0
+        except SystemExit as early:
+            if isinstance(early.code, str):
+                print(early.code, file=sys.stderr)
+            status = early.code if isinstance(early.code, int) else int(early.code is not None)
+        except BaseException:
+            traceback.print_exc()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    return Answer(status=forked.end(child, seconds), output=_text(output), error=_text(error))
+
+
+def _pipe() -> tuple[int, int]:
+    """A pipe that takes all that a command writes."""
+    reading, writing = os.pipe()
+    fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 1 << 20)
+    os.set_blocking(reading, False)
+    return reading, writing
+
+
+def _text(pipe: tuple[int, int]) -> str:
+    os.close(pipe[1])
+    with open(pipe[0], "rb", buffering=0) as stream:  # noqa: PTH123 - a descriptor
+        found = b""
+        while part := stream.read(1 << 20):
+            found += part
+        return found.decode(errors="replace")
+
+
+def run(request: Request) -> int | None:
+    """In a fork."""
+    if request["cwd"] is not None:
+        os.chdir(request["cwd"])
+    os.environ.clear()
+    os.environ.update(request["env"])
+    if request["file_bytes"] is not None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # the system then says EFBIG, as it says ENOSPC
+        resource.setrlimit(resource.RLIMIT_FSIZE, (request["file_bytes"], request["file_bytes"]))
+    sys.argv = list(request["words"])
+    return COMMANDS[request["words"][0]]()
+
+
+def warm() -> None:
+    """What a first command imports late, reads in and compiles, where no thread comes from it: all forks have it then.
+
+    pandas is taken by pyarrow with its first table; the parsers of Hydra and OmegaConf learn from what they read; numba
+    reads in what it knows of types with the first function.
+    """
+    importlib.import_module("pandas")
+    with initialize_config_dir(str(conf_folder()), version_base="1.3"):
+        compose("train", ["++run=warm", "corpus=text", "corpus.files=a"])
+        compose("finetune", ["++run=warm", "task=classification"])
+    key_of(1, 2, 3)
+
+
+def serve(ready: dict[str, object]) -> None:
+    """Answer until the end of standard input."""
+    warm()
+    print(json.dumps(ready), flush=True)
+    for line in sys.stdin:
+        request: Request = json.loads(line)
+        print(json.dumps(in_fork(lambda request=request: run(request), seconds=request["seconds"])), flush=True)  # type: ignore[misc]
+
+
+if __name__ == "__main__":
+    serve({})
