@@ -1,0 +1,50 @@
+"""The loss of a model folder on held-out text, by ``transformers`` itself, for both sides alike."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from transformers import AutoModelForMaskedLM, BertTokenizerFast, DataCollatorForLanguageModeling, set_seed
+from transformers.utils import logging
+
+logging.set_verbosity_error()  # what is in our folder beside its own head
+logging.disable_progress_bar()
+
+LENGTH = 128
+SEQUENCES = 256  # 32,768 tokens, some 4,900 of them masked
+
+
+def tokenizer(vocab: Path) -> BertTokenizerFast:
+    """That of a ``vocab.txt``, lower case."""
+    return BertTokenizerFast(vocab=str(vocab), do_lower_case=True)
+
+
+def chunks(lines: list[str], words: BertTokenizerFast) -> list[list[int]]:
+    """The text end to end, cut into full sequences with [CLS] and [SEP], as ``run_mlm.py`` groups its texts."""
+    encoded = words(lines, add_special_tokens=False, verbose=False)["input_ids"] if lines else []
+    ids = [token for line in encoded for token in line]
+    wide = LENGTH - 2
+    cut = (ids[start : start + wide] for start in range(0, len(ids) - wide + 1, wide))
+    return [[words.cls_token_id, *piece, words.sep_token_id] for piece in cut]
+
+
+def heldout(text: Path, vocab: Path) -> list[dict[str, Tensor]]:
+    """Batches of WikiText's paragraphs with 15 % of the tokens to be guessed, the same at every call."""
+    words = tokenizer(vocab)
+    lines = [line for line in text.read_text(encoding="utf-8").splitlines() if line.strip() and line[:2] != " ="]
+    set_seed(0)
+    collate = DataCollatorForLanguageModeling(words, mlm_probability=0.15)
+    sequences = chunks(lines, words)[:SEQUENCES]
+    return [collate([{"input_ids": ids} for ids in sequences[i : i + 32]]) for i in range(0, len(sequences), 32)]
+
+
+@torch.no_grad()
+def loss(folder: Path, batches: list[dict[str, Tensor]]) -> float:
+    """Nats a masked token."""
+    model = AutoModelForMaskedLM.from_pretrained(folder).eval()
+    total = counted = 0.0
+    for batch in batches:
+        masked = int((batch["labels"] != -100).sum())
+        total += float(model(**batch).loss) * masked
+        counted += masked
+    return total / counted

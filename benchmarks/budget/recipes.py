@@ -1,0 +1,43 @@
+"""What is tried in the budget: the recipe as published, the changes to it one by one, and the other side."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+Overrides = Mapping[str, str]
+
+# Devlin et al. 2019, A.2: 256 sequences, 1e-4, dropout 0.1, 15 % masked, a warm-up of 1 % of the steps
+PUBLISHED: Overrides = {
+    "model": "mini",
+    "objective": "mlm_nsp",
+    "optimizer": "adamw",
+    "optimizer.lr": "1e-4",
+    "schedule": "linear",
+    "schedule.warmup_ratio": "0.01",
+    "data.batch_tokens": "null",
+    "data.batch_sequences": "256",
+}
+
+
+class Change(NamedTuple):
+    """A change, and whether it needs to know the number of steps; the clock alone ends the others."""
+
+    name: str
+    overrides: Overrides
+    by_steps: bool = False
+
+
+CHANGES = (
+    Change("batches of 2,048 tokens", {"data.batch_tokens": "2048", "data.batch_sequences": "null"}),
+    Change("learning rate 1e-3", {"optimizer.lr": "1e-3"}),
+    Change("no dropout", {"model.hidden_dropout_prob": "0.0", "model.attention_probs_dropout_prob": "0.0"}),
+    Change("Muon, learning rate 4e-3", {"optimizer": "muon", "optimizer.lr": "4e-3"}),
+    Change("standard deviation of the weights 0.05", {"model.initializer_range": "0.05"}),
+    Change("mask rate 0.2", {"objective.mask_rate": "0.2"}),
+    Change("masked tokens alone", {"objective": "mlm"}),
+    Change("length 32 for a third, then 128", {"data.phases": "[[0.35,32],[0.65,128]]"}, by_steps=True),
+)
+
+PEERS: Mapping[str, Overrides] = {  # arguments of transformers' TrainingArguments
+    "transformers, defaults of its script": {"learning_rate": "5e-5", "per_device_train_batch_size": "8"},
+    "transformers, learning rate 1e-3, 16 sequences": {"learning_rate": "1e-3", "per_device_train_batch_size": "16"},
+}
