@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 
 from cloze.checkpoint.folder import load_pretrained
 from cloze.checkpoint.google import write_google
-from cloze.checkpoint.pretrained import save_task_model
+from cloze.checkpoint.task_models import save_task_model
 from cloze.checkpoint.weights import read_json
 from cloze.cli import train
 from cloze.model.adaptation import Adaptation

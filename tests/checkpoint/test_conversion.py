@@ -11,7 +11,8 @@ from safetensors.torch import load_file, save_file
 
 from cloze.checkpoint.conversion import convert
 from cloze.checkpoint.folder import read_folder
-from cloze.checkpoint.pretrained import Pretrained, read_pretrained, save_task_model, task_model
+from cloze.checkpoint.pretrained import Pretrained, read_pretrained
+from cloze.checkpoint.task_models import save_task_model, task_model
 from cloze.errors import InputError
 from cloze.model.adaptation import Adaptation
 from cloze.text.tokenizer import build_tokenizer, vocabulary

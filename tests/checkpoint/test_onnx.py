@@ -12,7 +12,8 @@ from cloze.checkpoint.conversion import convert
 from cloze.checkpoint.modules import fine_tuned_model
 from cloze.checkpoint.onnx import INPUTS, check_packages, difference, padded_model, write_onnx
 from cloze.checkpoint.padded import PaddedModel
-from cloze.checkpoint.pretrained import Pretrained, read_pretrained, save_task_model, task_model
+from cloze.checkpoint.pretrained import Pretrained, read_pretrained
+from cloze.checkpoint.task_models import save_task_model, task_model
 from cloze.errors import InputError
 from cloze.model.adaptation import Adaptation
 from cloze.text.tokenizer import build_tokenizer

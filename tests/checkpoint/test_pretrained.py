@@ -14,7 +14,8 @@ from torch import Tensor
 from benchmarks.batches import padded, random_batch
 from cloze.batch import TaskBatch
 from cloze.checkpoint.folder import save_pretrained
-from cloze.checkpoint.pretrained import Pretrained, read_pretrained, save_task_model, task_model
+from cloze.checkpoint.pretrained import Pretrained, read_pretrained
+from cloze.checkpoint.task_models import save_task_model, task_model
 from cloze.errors import InputError
 from cloze.model.adaptation import Adaptation
 from cloze.model.heads import BertForPreTraining

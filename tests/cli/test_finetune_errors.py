@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from tokenizers import Tokenizer
 
-from cloze.checkpoint.pretrained import save_task_model
+from cloze.checkpoint.task_models import save_task_model
 from cloze.cli.finetune import main
 from cloze.model.adaptation import Adaptation
 from cloze.model.config import BertConfig

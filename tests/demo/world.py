@@ -17,7 +17,8 @@ from selenium.webdriver.support.ui import WebDriverWait
 from tokenizers import Tokenizer
 
 from cloze.checkpoint.folder import save_pretrained
-from cloze.checkpoint.pretrained import Pretrained, save_task_model, task_model
+from cloze.checkpoint.pretrained import Pretrained
+from cloze.checkpoint.task_models import save_task_model, task_model
 from cloze.model.adaptation import Adaptation
 from cloze.model.config import BertConfig
 from cloze.model.heads import BertForPreTraining

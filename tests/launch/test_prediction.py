@@ -17,7 +17,8 @@ import transformers
 from tokenizers import Tokenizer
 
 from cloze.checkpoint.folder import save_pretrained
-from cloze.checkpoint.pretrained import Pretrained, save_task_model, task_model
+from cloze.checkpoint.pretrained import Pretrained
+from cloze.checkpoint.task_models import save_task_model, task_model
 from cloze.cli import finetune
 from cloze.cli.predict import main, own_words
 from cloze.launch import prediction

@@ -12,7 +12,8 @@ from transformers import BertForSequenceClassification
 
 from cloze.batch import IGNORED_LABEL, TaskBatch
 from cloze.checkpoint.names import to_hugging_face
-from cloze.checkpoint.pretrained import Pretrained, task_model
+from cloze.checkpoint.pretrained import Pretrained
+from cloze.checkpoint.task_models import task_model
 from cloze.data.downstream.batching import collate
 from cloze.data.downstream.classification import TextFeatures
 from cloze.data.downstream.examples import TextExample

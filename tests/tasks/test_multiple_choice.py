@@ -7,7 +7,8 @@ from transformers import BertConfig as TheirConfig
 from transformers import BertForMultipleChoice
 
 from cloze.checkpoint.names import to_hugging_face
-from cloze.checkpoint.pretrained import Pretrained, task_model
+from cloze.checkpoint.pretrained import Pretrained
+from cloze.checkpoint.task_models import task_model
 from cloze.data.downstream.batching import collate
 from cloze.data.downstream.choice import ChoiceFeatures
 from cloze.data.downstream.examples import ChoiceExample

@@ -16,7 +16,8 @@ from transformers import AutoTokenizer, BertForQuestionAnswering
 from transformers import BertConfig as TheirConfig
 
 from cloze.checkpoint.names import to_hugging_face
-from cloze.checkpoint.pretrained import Pretrained, save_task_model, task_model
+from cloze.checkpoint.pretrained import Pretrained
+from cloze.checkpoint.task_models import save_task_model, task_model
 from cloze.data.downstream.batching import collate
 from cloze.data.downstream.examples import Answer, QuestionExample
 from cloze.data.downstream.items import Item

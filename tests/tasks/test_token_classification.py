@@ -16,7 +16,8 @@ from tokenizers import Tokenizer
 from transformers import AutoModelForTokenClassification, pipeline
 
 from cloze.batch import IGNORED_LABEL
-from cloze.checkpoint.pretrained import Pretrained, save_task_model, task_model
+from cloze.checkpoint.pretrained import Pretrained
+from cloze.checkpoint.task_models import save_task_model, task_model
 from cloze.data.downstream.batching import collate
 from cloze.data.downstream.conll import TaggedFiles
 from cloze.data.downstream.examples import TaggedExample

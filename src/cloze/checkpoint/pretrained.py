@@ -1,23 +1,19 @@
-"""From the folder of any BERT to the model of a task, and from that to a folder again."""
+"""The folder of any BERT: its encoder, tokenizer and head, as they are."""
 
-import dataclasses
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from cloze.checkpoint.folder import Contents, portable, read_folder, write_folder
-from cloze.checkpoint.names import to_hugging_face
+from cloze.checkpoint.folder import Contents, read_folder
 from cloze.checkpoint.weights import read_json, read_tensors
 from cloze.errors import InputError
 from cloze.model.adaptation import Adaptation
 from cloze.model.config import BertConfig
-from cloze.model.task_heads import ARCHITECTURES, TaskModel
+from cloze.model.task_heads import ARCHITECTURES
 from cloze.text.tokenizer import SPECIAL_TOKENS, load_tokenizer
 
 HEADLESS = (
@@ -198,128 +194,3 @@ def _own_head(contents: Contents, folder: Path) -> dict[str, Any]:
         raise InputError(f"{folder / DESCRIPTION} is damaged ({error}); copy the model folder again") from error
     state = contents.state(required="encoder.") | read_tensors(folder / HEAD)
     return {**told, "adaptation": adaptation, "state": state}
-
-
-def task_model(
-    architecture: str,
-    pretrained: Pretrained,
-    *,
-    labels: Sequence[str],
-    adaptation: Adaptation,
-    problem_type: str | None = None,
-) -> TaskModel:
-    """The model of a task on a pre-trained encoder, or on a random one.
-
-    The head is the folder's where that was saved for the same task with the same labels; else it is drawn anew. Which
-    parts were drawn is told by the model's ``drawn``.
-
-    Args:
-        architecture: one of ``ARCHITECTURES``.
-        pretrained: what to begin with.
-        labels: the classes in the order of the outputs; none for a score, for answers and for choices.
-        adaptation: what is trained and which vectors the head reads.
-        problem_type: Hugging Face's name of the kind of classification.
-
-    Raises:
-        InputError: the folder was saved for another architecture, or the adaptation does not fit the encoder.
-    """
-    if pretrained.architecture in ARCHITECTURES and pretrained.architecture != architecture:
-        raise InputError(
-            f"{pretrained.folder} was fine-tuned as {pretrained.architecture}, but this task needs {architecture}: "
-            "give the pre-trained model, or a task of the same kind"
-        )
-    if adaptation.classifier_dropout is None:
-        adaptation = dataclasses.replace(adaptation, classifier_dropout=pretrained.classifier_dropout)
-    outputs = FIXED_OUTPUTS.get(architecture, max(1, len(labels)))
-    try:
-        model = ARCHITECTURES[architecture](pretrained.config, outputs, adaptation)
-    except ValueError as error:
-        raise InputError(f"adaptation.{error}") from error
-    same_task = (
-        pretrained.architecture == architecture
-        and pretrained.labels == list(labels)
-        and pretrained.problem_type in (None, problem_type)
-    )
-    state = _kept(model, pretrained, same_task)
-    model.load_state_dict(state, strict=False)
-    model.drawn = tuple(dict.fromkeys(_part(name) for name in model.state_dict() if name not in state))
-    return model
-
-
-def _part(name: str) -> str:
-    """'encoder.blocks.11.attention.output.bias' -> 'encoder.blocks.11', 'pooler.dense.bias' -> 'pooler'."""
-    words = name.split(".")
-    return ".".join(words[:3]) if words[1] == "blocks" else words[0]
-
-
-def _kept(model: TaskModel, pretrained: Pretrained, same_task: bool) -> dict[str, Tensor]:
-    """The parameters that the model takes over."""
-    adaptation, blocks = model.adaptation, model.config.num_hidden_layers
-    own = model.state_dict()
-    head = [name for name in own if not name.startswith(("encoder.", "pooler."))]
-    state = {name: tensor for name, tensor in pretrained.state.items() if name in own}
-    same_head = (  # and fed as it was
-        same_task
-        and adaptation.layers == pretrained.adaptation.layers
-        and ("pooler.dense.weight" in own) == ("pooler.dense.weight" in pretrained.state)
-        and all(name in state and state[name].shape == own[name].shape for name in head)
-    )
-    anew = [] if same_head else head
-    if adaptation.reinitialized_layers:
-        upper = range(blocks - adaptation.reinitialized_layers, blocks)
-        anew += ["pooler.", *(f"encoder.blocks.{number}." for number in upper)]
-    return {name: tensor for name, tensor in state.items() if not name.startswith(tuple(anew))}
-
-
-def save_task_model(
-    model: TaskModel,
-    tokenizer: Tokenizer,
-    folder: Path,
-    *,
-    architecture: str,
-    labels: Sequence[str],
-    problem_type: str | None = None,
-    task_state: Mapping[str, float] | None = None,
-    state: Mapping[str, Tensor] | None = None,
-) -> None:
-    """Write the folder of a fine-tuned model, for ``AutoModelFor...``, ``pipeline`` and ``read_pretrained``.
-
-    A model for which Hugging Face has no class becomes the folder of its encoder, a ``BertModel``, with the head in
-    ``head.safetensors`` (our names) and what it means in ``cloze.json``.
-
-    Args:
-        model: saved in fp32.
-        tokenizer: saved with it.
-        folder: replaced if it exists.
-        architecture: one of ``ARCHITECTURES``.
-        labels: the classes in the order of the outputs; none for a score, for answers and for choices.
-        problem_type: Hugging Face's name of the kind of classification.
-        task_state: what else the task has found.
-        state: the parameters, where the model itself holds only a rank's part of them.
-    """
-    state = portable(model.state_dict() if state is None else state)
-    settings: dict[str, Any] = {"classifier_dropout": model.adaptation.classifier_dropout}
-    if task_state:
-        settings[TASK_STATE] = dict(task_state)
-    if model.is_published:
-        settings["architectures"] = [architecture]
-        settings["problem_type"] = problem_type
-        if architecture not in FIXED_OUTPUTS:
-            names = list(labels) or ["LABEL_0"]
-            settings["id2label"] = dict(enumerate(names))
-            settings["label2id"] = {name: number for number, name in enumerate(names)}
-        write_folder(folder, tokenizer, model.config, to_hugging_face(state, architecture), settings)
-        return
-    settings["architectures"] = ["BertModel"]
-    description = {
-        "architecture": architecture,
-        "labels": list(labels),
-        "problem_type": problem_type,
-        "adaptation": model.adaptation.reading(),
-    }
-    encoder = {name: tensor for name, tensor in state.items() if name.startswith("encoder.")}
-    files = {
-        HEAD: save({name: tensor for name, tensor in state.items() if name not in encoder}),
-        DESCRIPTION: (json.dumps(description, indent=2, ensure_ascii=False) + "\n").encode(),
-    }
-    write_folder(folder, tokenizer, model.config, to_hugging_face(encoder), settings, files)

@@ -13,7 +13,8 @@ import torch
 from tokenizers import Tokenizer
 
 from cloze.checkpoint.folder import save_pretrained
-from cloze.checkpoint.pretrained import FIXED_OUTPUTS, save_task_model
+from cloze.checkpoint.pretrained import FIXED_OUTPUTS
+from cloze.checkpoint.task_models import save_task_model
 from cloze.errors import InputError
 from cloze.model.adaptation import Adaptation
 from cloze.model.config import BertConfig

@@ -4,7 +4,8 @@ from typing import Any
 
 import torch
 
-from cloze.checkpoint.pretrained import Pretrained, task_model
+from cloze.checkpoint.pretrained import Pretrained
+from cloze.checkpoint.task_models import task_model
 from cloze.data.downstream.choice import ChoiceFeatures
 from cloze.data.downstream.classification import TextFeatures
 from cloze.data.downstream.items import Features

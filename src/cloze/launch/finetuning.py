@@ -14,7 +14,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from cloze.callbacks.checkpoints import Checkpoints
 from cloze.callbacks.length import Length
 from cloze.callbacks.progress import Progress
-from cloze.checkpoint.pretrained import save_task_model
+from cloze.checkpoint.task_models import save_task_model
 from cloze.config.construct import build
 from cloze.config.sections import TaskTraining
 from cloze.config.targets import locate

@@ -10,7 +10,8 @@ from lightning.pytorch.utilities import rank_zero_only
 from tokenizers import Tokenizer
 
 from cloze.callbacks.length import Length
-from cloze.checkpoint.pretrained import Pretrained, read_pretrained, task_model
+from cloze.checkpoint.pretrained import Pretrained, read_pretrained
+from cloze.checkpoint.task_models import task_model
 from cloze.config.construct import build
 from cloze.config.sections import Hardware, ModelFolder, Task, TaskTraining
 from cloze.config.targets import locate
