@@ -52,7 +52,7 @@ def play(
     """Run a story in a folder; every rank of a command must end with its status."""
     (folder / "story.json").write_text(json.dumps(commands), encoding="utf-8")
     if player == PLAYER:
-        done = forks.run(player, "story.json", cwd=folder, seconds=540)
+        done = forks.run(player, "story.json", cwd=folder)
     else:
         environment = {**os.environ, **forks.SURROUNDINGS}
         done = processes.run([sys.executable, "-m", player, "story.json"], cwd=folder, env=environment)

@@ -38,7 +38,7 @@ def assert_equal_runs(runs: Path, one: str, other: str) -> None:
 @pytest.mark.slow
 def test_killed_at_twenty_random_moments(small_corpus: list[str], tmp_path: Path) -> None:
     words = [*small_corpus, *LONG, "checkpoint.every_steps=10"]
-    done = forks.run("tests.launch.forked", "1", "20", "train.py", *words, cwd=tmp_path, seconds=540)
+    done = forks.run("tests.launch.forked", "1", "20", "train.py", *words, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     counted = re.search(r"killed 20 times, (\d+) of them with checkpoints on disk", done.stdout)
     assert counted is not None

@@ -29,7 +29,7 @@ def command(words: list[str], *, launcher: str = "torchrun", **disturb: Any) -> 
 def play(folder: Path, *commands: dict[str, Any], **variables: str) -> list[tuple[list[int], float]]:
     """The exit statuses of each command, and the seconds between its two ranks' ends."""
     (folder / "story.json").write_text(json.dumps(commands), encoding="utf-8")
-    done = forks.run("tests.launch.disturbed", "story.json", cwd=folder, env=variables, seconds=540)
+    done = forks.run("tests.launch.disturbed", "story.json", cwd=folder, env=variables)
     assert done.returncode == 0, done.stderr
     return [tuple(json.loads(line)) for line in done.stdout.splitlines()]
 
