@@ -92,7 +92,8 @@ class Bench:
             if run["overrides"] == key["overrides"] and all(run[part] == key[part] for part in key if part != "name"):
                 return run
         print(f"{name} ...", end=" ", flush=True)
-        environment = {**os.environ, "OMP_NUM_THREADS": str(self.threads), "PYTHONPATH": str(REPOSITORY)}
+        path = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")]))
+        environment = {**os.environ, "OMP_NUM_THREADS": str(self.threads), "PYTHONPATH": path}
         command = [sys.executable, *words]
         done = subprocess.run(
             command,

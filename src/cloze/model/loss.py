@@ -72,11 +72,12 @@ class _LinearCrossEntropy(torch.autograd.Function):
             log_sum = top - probs.amax(-1, keepdim=True).log()
             loss += ((log_sum - right) * counted).sum()
             if training:
-                grad = probs.scatter_add_(1, label, probs.new_full((), -1.0).expand_as(label)).to(x.dtype)
+                error = probs.scatter_add_(1, label, probs.new_full((), -1.0).expand_as(label))
                 # d loss / d logits = softmax - one-hot in the rows that count, and those are picked where it is cheap:
                 # in the other factor, which is D wide, not V.
+                grad_bias.addmv_(error.to(bias.dtype).T, counted.squeeze(1).to(bias.dtype))
+                grad = error.to(x.dtype)
                 grad_hidden[rows] = linear_values(grad, w.T, None) * counted
-                grad_bias.addmv_(grad.T.to(bias.dtype), counted.squeeze(1).to(bias.dtype))
                 if x.dtype == weight.dtype:
                     grad_weight.addmm_(grad.T, x[rows] * counted)
                 else:
