@@ -98,23 +98,12 @@ def test_signals_that_a_parent_ignored_are_heard() -> None:
 def test_a_hanging_test_is_named_and_the_others_go_on(tmp_path: Path) -> None:
     """One that hears its limit, and one that does not: xdist then takes a new process."""
     (tmp_path / "test_hanging.py").write_text(HANGING, encoding="utf-8")
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-p",
-        "tests.conftest",
-        "-o",
-        "timeout=600",
-        "-n",
-        "1",
-        "test_hanging.py",
-    ]
+    command = [sys.executable, "-m", "pytest", "-p", "tests.conftest", "-n1", "test_hanging.py"]
     done = processes.run(
         command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(REPOSITORY), "CLOZE_TESTS_LATER": "15"}
     )
     assert "2 failed, 1 passed" in done.stdout, done.stdout + done.stderr
     assert "Timeout (>5.0s) from pytest-timeout" in done.stdout
     assert "crashed while running 'test_hanging.py::test_is_deaf'" in done.stdout
-    assert 'test_hanging.py", line 17 in test_is_deaf' in done.stderr + done.stdout
+    assert " in test_is_deaf" in done.stderr + done.stdout
     assert not is_alive(int((tmp_path / "left").read_text()))
