@@ -94,6 +94,8 @@ def activation_rows(sizes: list[str]) -> Iterator[dict[str, Any]]:
             model = BertForPreTraining(config).train()
             heads = head_bytes(config, kernels, len(batch.masked_positions), 8)
             formula = (kept_by_formula(config, kernels, batch, checkpointing=False) - heads) / batch.num_tokens
+            if precision != "32-true":  # of the parameters autocast keeps copies, here of few tokens each
+                formula += kernels.compute * matrices(model) / batch.num_tokens
             found = (kept_bytes(model, batch, half=precision != "32-true") - heads) / batch.num_tokens
             yield {
                 "what": f"activations of a token, {size} at 128, {precision}, attention dropout {dropout:g}",
@@ -103,6 +105,12 @@ def activation_rows(sizes: list[str]) -> Iterator[dict[str, Any]]:
                 "peer_name": "measured",
                 "ratio": found / formula,
             }
+
+
+def matrices(model: BertForPreTraining) -> int:
+    """Numbers in the matrices that are factors of products, but for the decoder."""
+    tables = {id(module.weight) for module in model.modules() if isinstance(module, torch.nn.Embedding)}
+    return sum(p.numel() for p in model.parameters() if p.ndim == 2 and id(p) not in tables)
 
 
 def largest(config: BertConfig, capacity: float, *, checkpointing: bool) -> int:

@@ -2,6 +2,7 @@
 
 import os
 import pty
+import subprocess
 import sys
 
 import pytest
@@ -17,16 +18,18 @@ with cloze.waiting.waiting("reading the model"):
     for thread in threading.enumerate():
         if isinstance(thread, threading.Timer) and thread.interval < 1:
             thread.join()
+    print("for a file")
 print("read", file=sys.stderr)
 """
 
 
 def on_a_terminal(patience: str, **environment: str) -> str:
-    """What the terminal of a process gets."""
+    """What the terminal of a process gets, whose stdout goes elsewhere."""
     master, slave = pty.openpty()
     command = [sys.executable, "-c", PROGRAM, patience]
     clean = {name: value for name, value in os.environ.items() if name not in ("RANK", "LOCAL_RANK", "SLURM_PROCID")}
-    with processes.started(command, stderr=slave, env={**clean, "TERM": "xterm", **environment}) as process:
+    clean |= {"TERM": "xterm", **environment}
+    with processes.started(command, stdout=subprocess.PIPE, stderr=slave, env=clean) as process:
         os.close(slave)
         text = b""
         while True:
@@ -37,7 +40,8 @@ def on_a_terminal(patience: str, **environment: str) -> str:
             text += part
             if not part:
                 break
-        assert process.wait(timeout=120) == 0
+        assert process.communicate(timeout=120)[0] == b"for a file\n"
+        assert process.returncode == 0
     os.close(master)
     return text.decode()
 

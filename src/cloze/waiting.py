@@ -5,7 +5,10 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 PATIENCE = 1.0
 """Seconds after which one wants to know. What is over sooner shows nothing, and costs no import."""
@@ -25,36 +28,44 @@ def waiting(what: str) -> Iterator[None]:
     if not sys.stderr.isatty() or any(os.environ.get(name, "0") != "0" for name in RANKS):
         yield
         return
-    spinner = _Spinner(what)
-    timer = threading.Timer(PATIENCE, spinner.start)
+    word = _Word(what)
+    timer = threading.Timer(PATIENCE, word.start)
     timer.daemon = True
     timer.start()
     try:
         yield
     finally:
         timer.cancel()
-        spinner.stop()
+        word.stop()
 
 
-class _Spinner:
+def spinner() -> "Progress":
+    """For stderr: what goes on, behind a wheel that turns. Its one task is that; it vanishes when it stops."""
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn
+
+    columns = SpinnerColumn(), TextColumn("{task.description} ...", markup=False)
+    return Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=sys.stdout.isatty())
+
+
+class _Word:
     """Started in one thread, stopped in another, whichever comes first."""
 
     def __init__(self, what: str) -> None:
         self.what = what
         self._lock = threading.Lock()
         self._over = False
-        self._status: Any = None
+        self._shown: Progress | None = None
 
     def start(self) -> None:
-        from rich.console import Console
-
         with self._lock:
             if not self._over:
-                self._status = Console(stderr=True).status(f"{self.what} ...")
-                self._status.start()
+                self._shown = spinner()
+                self._shown.add_task(self.what)
+                self._shown.start()
 
     def stop(self) -> None:
         with self._lock:
             self._over = True
-            if self._status is not None:
-                self._status.stop()
+            if self._shown is not None:
+                self._shown.stop()

@@ -101,7 +101,7 @@ def test_what_the_run_would_refuse_is_refused(
 ) -> None:
     refused = {
         "modle=mini": "did you mean 'model'?",
-        "hardware=gpu": "torch's flash attention has no dropout",
+        "hardware.attention=varlen": "that kernel trains on CUDA alone",
         "objective.max_length=1024 data.batch_tokens=1024": "has only 512 positions",
         "optimizer.lr=-1": "Invalid learning rate",
         "-m model=tiny,mini": "--dry-run tries one run",

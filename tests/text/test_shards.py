@@ -1,5 +1,7 @@
 """Shards keep documents to the last token, and nothing else passes for one."""
 
+import subprocess
+import sys
 from itertools import chain
 from pathlib import Path
 
@@ -42,6 +44,18 @@ def test_round_trip(data: st.DataObject, vocab_size: int, tmp_path_factory: pyte
     write(path, documents, vocab_size)
     assert read(path) == documents
     assert read_shard(path).tokens.dtype == (np.uint16 if vocab_size <= 65536 else np.uint32)
+
+
+def test_reading_imports_nothing_that_is_only_installed_beside(tmp_path: Path) -> None:
+    """pyarrow's own way to NumPy imports pandas, which takes longer than all the rest of a small shard."""
+    write(tmp_path / "train-00000.arrow", [[[1, 2, 3], [4]]], 300)
+    code = (
+        "import sys; from pathlib import Path; from cloze.text.shards import read_shard\n"
+        "print(read_shard(Path(sys.argv[1])).tokens.tolist(), 'pandas' in sys.modules)"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "train-00000.arrow")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    assert done.stdout == "[1, 2, 3, 4] False\n"
 
 
 @pytest.fixture

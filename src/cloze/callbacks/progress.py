@@ -134,7 +134,8 @@ def _terminal_bar() -> "Bar":
     from rich.progress import BarColumn, Progress, TextColumn
 
     columns = BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TextColumn("{task.fields[facts]}")
-    return Progress(*columns, console=Console(stderr=True), refresh_per_second=4)
+    stdout = sys.stdout.isatty()  # else what is for a file would go to the terminal
+    return Progress(*columns, console=Console(stderr=True), refresh_per_second=4, redirect_stdout=stdout)
 
 
 def _clock(seconds: float) -> str:

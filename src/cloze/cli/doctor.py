@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from cloze.cli import command
 from cloze.config.sections import Hardware
+from cloze.waiting import spinner
 
 UNSOUND = 1
 
@@ -48,6 +49,7 @@ def main() -> int:
 
 def _examine(config: Doctor) -> int:
     from rich.console import Console
+    from rich.text import Text
 
     from cloze.doctor.examination import examine
     from cloze.doctor.findings import MARKS, as_json, sound
@@ -58,8 +60,8 @@ def _examine(config: Doctor) -> int:
             found.append(finding)
             if config.format == "text":
                 mark, style = MARKS[finding.level]
-                console.print(f"{mark:<8}", style=style, end="")
-                console.print(f"{finding.text}" + (f"\n{'':<8}{finding.advice}" if finding.advice else ""))
+                advice = f"\n{'':<8}{finding.advice}" if finding.advice else ""
+                console.print(Text.assemble((f"{mark:<8}", style), finding.text, advice))
     if config.format == "json":
         print(as_json(found), flush=True)
     else:
@@ -71,14 +73,12 @@ def _examine(config: Doctor) -> int:
 @contextmanager
 def _told() -> Iterator[Callable[[str], None]]:
     """On a terminal, what is looked at; elsewhere nothing: it is done in seconds."""
-    from rich.console import Console
-
-    console = Console(stderr=True)
-    if not console.is_terminal:
+    if not sys.stderr.isatty():
         yield lambda _: None
         return
-    with console.status("") as status:
-        yield lambda name: status.update(f"looking at: {name}")
+    with spinner() as shown:
+        task = shown.add_task("looking at the machine")
+        yield lambda name: shown.update(task, description=f"looking at: {name}")
 
 
 if __name__ == "__main__":

@@ -151,6 +151,7 @@ class _RowCount:
             console=console,
             transient=True,
             disable=not console.is_terminal or os.isatty(1),
+            redirect_stdout=False,
         )
 
     def __enter__(self) -> "_RowCount":

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from cloze.model.config import BertConfig
-from cloze.model.loss import ROWS_AT_ONCE
+from cloze.model.loss import ROWS_AT_ONCE, ROWS_ON_A_DEVICE
 
 FP32 = 4
 """Bytes of a number of the residual stream, the parameters, the gradients."""
@@ -23,19 +23,19 @@ class Kernels:
 
     Attributes:
         compute: bytes of a number in matrix products: 2 under 16-bit autocast, 4 in fp32.
-        keeps_masks: torch's dropout keeps a byte an element; the hashed one on a CPU keeps nothing.
-        varlen: torch's kernel for packed tokens; the reference besides copies what it returns.
+        on_gpu: whose dropout keeps a byte an element; the hashed one of a CPU keeps nothing.
+        varlen: torch's kernel for packed tokens; the others besides copy what they return.
     """
 
     compute: int = FP32
-    keeps_masks: bool = False
+    on_gpu: bool = False
     varlen: bool = False
 
     @classmethod
     def of(cls, precision: str, *, on_gpu: bool) -> "Kernels":
         """Those that a precision, by Lightning's name, takes on a device."""
         half = "16" in precision
-        return cls(compute=2 if half else FP32, keeps_masks=on_gpu, varlen=on_gpu and half)
+        return cls(compute=2 if half else FP32, on_gpu=on_gpu, varlen=on_gpu and half)
 
 
 class StepMemory(NamedTuple):
@@ -80,16 +80,16 @@ def block_bytes(config: BertConfig, kernels: Kernels, length: float) -> float:
         length: tokens of the sequence; of several the mean over tokens, that is the sum of squared lengths over N.
     """
     hidden, compute = config.hidden_size, kernels.compute
-    if config.attention_probs_dropout_prob and not kernels.varlen:
+    if config.attention_probs_dropout_prob and not kernels.on_gpu:
         # q, k, v and the probabilities, in fp32 whatever the rest is in; and the result.
         attention = FP32 * (3 * hidden + config.num_attention_heads * length) + compute * hidden
     else:
-        results = 1 if kernels.varlen else 2
+        results = 1 if kernels.varlen and not config.attention_probs_dropout_prob else 2
         attention = compute * (3 + results) * hidden + FP32 * config.num_attention_heads  # and the log of the sums
     inputs = compute * 2 * hidden  # of the products with qkv and the intermediate layer
     feed_forward = compute * 2 * config.intermediate_size  # before and after GELU
     norms = 2 * (FP32 * hidden + STATISTICS)
-    masks = 2 * hidden if kernels.keeps_masks and config.hidden_dropout_prob else 0
+    masks = 2 * hidden if kernels.on_gpu and config.hidden_dropout_prob else 0
     return attention + inputs + feed_forward + norms + masks
 
 
@@ -105,7 +105,7 @@ def activation_bytes(config: BertConfig, kernels: Kernels, length: float, *, che
     """
     hidden = config.hidden_size
     embeddings = FP32 * hidden + STATISTICS + kernels.compute * config.type_vocab_size
-    embeddings += hidden if kernels.keeps_masks and config.hidden_dropout_prob else 0
+    embeddings += hidden if kernels.on_gpu and config.hidden_dropout_prob else 0
     block = block_bytes(config, kernels, length)
     if checkpointing:
         return embeddings + config.num_hidden_layers * FP32 * hidden + block
@@ -154,7 +154,8 @@ def step_memory(
     """
     parameters = count_parameters(config)
     casts = parameters * kernels.compute if kernels.compute < FP32 else 0
-    logits = 2 * FP32 * min(ROWS_AT_ONCE, masked) * config.vocab_size
+    rows = min(ROWS_ON_A_DEVICE if kernels.on_gpu else ROWS_AT_ONCE, masked)
+    logits = 2 * FP32 * rows * config.vocab_size  # they and their gradient
     sequences = max(1, round(tokens / length))
     return StepMemory(
         parameters=(FP32 * parameters + casts) // shards,

@@ -1,5 +1,6 @@
 """Progress of a preparation: a bar on a terminal, a quiet line now and then elsewhere."""
 
+import sys
 import time
 from types import TracebackType
 from typing import Protocol, Self
@@ -31,6 +32,7 @@ class ConsoleProgress:
             TimeRemainingColumn(),
             console=self._console,
             disable=not self._console.is_terminal,
+            redirect_stdout=sys.stdout.isatty(),  # else what is for a file would go to the terminal
         )
         self._tasks: dict[str, TaskID] = {}
         self._last_line = 0.0
