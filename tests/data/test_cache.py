@@ -74,7 +74,7 @@ def test_equal_batches_within_the_bound(corpus: tuple[Path, str], tmp_path: Path
     largest = max(info.bytes or 0 for info in (*infos, *local.manifest.heldout))
     assert len(infos) >= 4
     bound = 2.5 * largest / 1e9
-    steps = 2 * local.batches_in_epoch(0)
+    steps = 2 * local.batches_in_epochs(1)
     expected = flat(islice(local.train_dataloader(), steps))
     for workers in (0, 2):
         cache = tmp_path / f"cache{workers}"

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from cloze.batch import PretrainingBatch
 from cloze.data.objective import Objective
-from cloze.data.pretraining import PretrainingData
+from cloze.data.plan import Plan, make_plan
+from cloze.data.pretraining import PLANNED_SHARDS, PretrainingData
 from cloze.errors import InputError
 from cloze.text.prepare import Preparation
 from cloze.text.sentences import English
@@ -142,10 +143,11 @@ def test_heldout_does_not_depend_on_seed_rate_or_phases(folder: Path) -> None:
     assert heldout(heldout_tokens=None) == first
 
 
-def test_batches_in_epoch_are_exact(folder: Path) -> None:
+def test_batches_in_few_epochs_are_exact(folder: Path) -> None:
     data = data_of(folder, training_batches=None)
     data.setup()
-    counts = [data.batches_in_epoch(epoch) for epoch in range(2)]
+    assert 2 * len(data.manifest.train) <= PLANNED_SHARDS
+    counts = [data.batches_in_epochs(1), data.batches_in_epochs(2) - data.batches_in_epochs(1)]
     loader = data.train_dataloader()
     stream = iter(loader)
     for epoch, count in enumerate(counts):
@@ -154,6 +156,30 @@ def test_batches_in_epoch_are_exact(folder: Path) -> None:
             assert loader.position.epoch == epoch
     next(stream)
     assert loader.position.epoch == 2
+
+
+def test_the_length_of_many_epochs_or_shards_is_told_from_few_plans(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = data_of(folder, training_batches=None)
+    data.setup()
+    planned: list[int] = []
+
+    def counting(*args: Any, **options: Any) -> Plan:
+        planned.append(options["shard_index"])
+        return make_plan(*args, **options)
+
+    every = data.train_dataloader().data
+    epochs, shards = 40, len(data.manifest.train)
+    expected = sum(every.num_batches(0, epoch, shard) for epoch in range(epochs) for shard in range(shards))
+    monkeypatch.setattr("cloze.data.dataset.make_plan", counting)
+    assert data.batches_in_epochs(epochs) == pytest.approx(expected, rel=0.05)
+    assert len(planned) == PLANNED_SHARDS < epochs * shards
+    assert set(planned) == set(range(shards))
+    planned.clear()
+    data.manifest = replace(data.manifest, train=data.manifest.train * 500)
+    assert data.batches_in_epochs(1) == pytest.approx(expected * 500 / epochs, rel=0.1)
+    assert len(planned) == PLANNED_SHARDS
 
 
 def test_two_phases(folder: Path) -> None:
@@ -169,7 +195,7 @@ def test_two_phases(folder: Path) -> None:
     assert max(longest[:36]) == 32
     assert max(longest[36:]) > 32
     assert epochs[36] > epochs[34]
-    assert data.batches_in_epoch(0, phase=1) > 0
+    assert data.batches_in_epochs(1, phase=1) > 0
 
 
 @pytest.mark.parametrize(

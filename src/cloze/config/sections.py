@@ -22,7 +22,7 @@ class Training:
     Attributes:
         max_steps: length in optimizer steps. Exactly one of the four lengths is given; the schedule follows it.
         max_tokens: length in tokens, rounded up to whole global batches.
-        max_epochs: length in passes over the corpus.
+        max_epochs: length in passes over the corpus, of a large one to within some per mille (docs/data.md).
         max_time: length on the wall clock, as `90s`, `45m`, `3h50m` or `HH:MM:SS`; the schedule then counts seconds.
             It is that of the whole training, over all processes that went on with it.
         gradient_clip: largest norm of all gradients together, as BERT's 1.0; null does not clip.

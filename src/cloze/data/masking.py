@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from cloze.data.objective import MASKINGS, Objective
 from cloze.data.pairs import IntArray
-from cloze.data.random import State, below, compiled, uniform
+from cloze.data.random import compiled, next_below, next_uniform
 
 TOKEN, WHOLE_WORD, SPAN = range(len(MASKINGS))
 UNTOUCHED, MASKED, RANDOM, KEPT = range(4)  # what happens to a token; all but the first are predicted
@@ -62,24 +62,23 @@ class Scratch(NamedTuple):
 
     Attributes:
         ids: (T,) int64, the tokens before masking.
-        words: (T, 2) int64, first and one past the last position of each word.
-        treatment: (T,) int64, ``UNTOUCHED`` to ``KEPT``.
-        state: (1,) uint64, of the random generator.
+        begins, ends: (T,) int64, first and one past the last position of each word.
+        treatment: (T,) uint8, ``UNTOUCHED`` to ``KEPT``.
     """
 
     ids: IntArray
-    words: IntArray
-    treatment: IntArray
-    state: State
+    begins: IntArray
+    ends: IntArray
+    treatment: npt.NDArray[np.uint8]
 
 
 @compiled
 def make_scratch(longest: int) -> Scratch:
     return Scratch(
         np.empty(longest, np.int64),
-        np.empty((longest, 2), np.int64),
         np.empty(longest, np.int64),
-        np.empty(1, np.uint64),
+        np.empty(longest, np.int64),
+        np.empty(longest, np.uint8),
     )
 
 
@@ -90,93 +89,121 @@ def num_to_predict(length: int, special_tokens: int, rate: float, most: int) -> 
 
 
 @compiled
-def choose(scratch: Scratch, length: int, second: int, masking: Masking, continues: npt.NDArray[np.bool_]) -> int:
+def choose(
+    scratch: Scratch,
+    length: int,
+    second: int,
+    masking: Masking,
+    continues: npt.NDArray[np.bool_],
+    place: np.uint64,
+) -> tuple[int, np.uint64]:
     """Decide the treatment of each token of ``scratch.ids[:length]``; [CLS] and [SEP] are never touched.
 
     Args:
-        scratch: ``ids`` and ``state`` are read, ``words`` and ``treatment`` written.
+        scratch: ``ids`` is read, all else written.
         length: tokens of the sequence.
         second: where segment B begins; ``length`` for no B.
         masking: how.
         continues: see ``Vocabulary``.
+        place: in the random stream of the sequence.
 
     Returns:
-        How many tokens are to be predicted: ``num_to_predict``, less only where whole words leave a gap.
+        How many tokens are to be predicted (``num_to_predict``, less only where whole words leave a gap), and the place
+        in the random stream after the choice.
     """
-    scratch.treatment[:length] = UNTOUCHED
-    merge = masking.kind != TOKEN
-    count = _find_words(scratch, 0, 1, second - 1, merge, continues)
-    if second < length:
-        count = _find_words(scratch, count, second, length - 1, merge, continues)
+    for i in range(length):
+        scratch.treatment[i] = UNTOUCHED
     wanted = num_to_predict(length, 2 if second == length else 3, masking.rate, masking.most)
+    if masking.kind == TOKEN:
+        return _choose_tokens(scratch, length, second, wanted, masking, place)
+    count = _find_words(scratch, 0, 1, second - 1, continues)
+    if second < length:
+        count = _find_words(scratch, count, second, length - 1, continues)
     if masking.kind == SPAN:
-        return _choose_spans(scratch, count, wanted, masking)
-    return _choose_words(scratch, count, wanted, masking)
+        return _choose_spans(scratch, count, wanted, masking, place)
+    return _choose_words(scratch, count, wanted, masking, place)
 
 
 @compiled
-def _find_words(
-    scratch: Scratch, count: int, begin: int, end: int, merge: bool, continues: npt.NDArray[np.bool_]
-) -> int:
+def _find_words(scratch: Scratch, count: int, begin: int, end: int, continues: npt.NDArray[np.bool_]) -> int:
     """Append the words of one segment; a piece that continues a word cut off before the segment begins its own."""
+    begins, ends, ids = scratch.begins, scratch.ends, scratch.ids
     for i in range(begin, end):
-        if merge and i > begin and continues[scratch.ids[i]]:
-            scratch.words[count - 1, 1] = i + 1
-        else:
-            scratch.words[count, 0] = i
-            scratch.words[count, 1] = i + 1
-            count += 1
+        begins[count] = i  # stays only if a word begins here: a branch would be mispredicted at every third token
+        count += i == begin or not continues[ids[i]]
+        ends[count - 1] = i + 1
     return count
 
 
 @compiled
-def _choose_words(scratch: Scratch, count: int, wanted: int, masking: Masking) -> int:
+def _choose_tokens(
+    scratch: Scratch, length: int, second: int, wanted: int, masking: Masking, place: np.uint64
+) -> tuple[int, np.uint64]:
+    """Tokens in random order, each a word of its own: ``_choose_words`` draws the same."""
+    order, count = scratch.begins, second - 2
+    for i in range(count):
+        order[i] = 1 + i
+    for i in range(length - 1 - second):
+        order[count + i] = second + i
+    count += max(length - 1 - second, 0)
+    for i in range(wanted):
+        j, place = next_below(place, count - i)
+        position = order[i + j]
+        order[i + j] = order[i]
+        scratch.treatment[position], place = _treatment(masking, place)
+    return wanted, place
+
+
+@compiled
+def _choose_words(
+    scratch: Scratch, count: int, wanted: int, masking: Masking, place: np.uint64
+) -> tuple[int, np.uint64]:
     """Words in random order, without those that would exceed the number (Google's rule, whole-word or not)."""
-    words, state = scratch.words, scratch.state
+    begins, ends = scratch.begins, scratch.ends
     chosen = 0
     for i in range(count):
         if chosen == wanted:
             break
-        j = i + below(state, count - i)
-        begin, end = words[j, 0], words[j, 1]
-        words[j, 0], words[j, 1] = words[i, 0], words[i, 1]
+        j, place = next_below(place, count - i)
+        begin, end = begins[i + j], ends[i + j]
+        begins[i + j], ends[i + j] = begins[i], ends[i]
         if chosen + end - begin > wanted:
             continue
         for position in range(begin, end):
-            scratch.treatment[position] = _treatment(masking, state)
+            scratch.treatment[position], place = _treatment(masking, place)
         chosen += end - begin
-    return chosen
+    return chosen, place
 
 
 @compiled
-def _choose_spans(scratch: Scratch, count: int, wanted: int, masking: Masking) -> int:
+def _choose_spans(
+    scratch: Scratch, count: int, wanted: int, masking: Masking, place: np.uint64
+) -> tuple[int, np.uint64]:
     """Runs of whole words, treated alike, until the number is reached; the last run may be cut short (SpanBERT)."""
-    words, state, treatment = scratch.words, scratch.state, scratch.treatment
+    begins, ends, treatment = scratch.begins, scratch.ends, scratch.treatment
     chosen = 0
     while chosen < wanted:
-        word = below(state, count)
-        length = 1
-        while length < LONGEST_SPAN and uniform(state) >= SPAN_STOP:
+        word, place = next_below(place, count)
+        length, goes_on = 0, True
+        while goes_on and length < LONGEST_SPAN:
             length += 1
-        if length == LONGEST_SPAN and uniform(state) >= SPAN_STOP:
+            where, place = next_uniform(place)
+            goes_on = where >= SPAN_STOP
+        if goes_on or treatment[begins[word]] != UNTOUCHED:  # longer than the longest
             continue
-        if treatment[words[word, 0]] != UNTOUCHED:
-            continue
-        what = _treatment(masking, state)
+        what, place = _treatment(masking, place)
         for following in range(word, min(word + length, count)):
-            if following > word and words[following, 0] != words[following - 1, 1]:
+            if following > word and begins[following] != ends[following - 1]:
                 break  # a [SEP] lies between
-            for position in range(words[following, 0], words[following, 1]):
+            for position in range(begins[following], ends[following]):
                 if chosen < wanted and treatment[position] == UNTOUCHED:
                     treatment[position] = what
                     chosen += 1
-    return chosen
+    return chosen, place
 
 
 @compiled
-def _treatment(masking: Masking, state: State) -> int:
+def _treatment(masking: Masking, place: np.uint64) -> tuple[int, np.uint64]:
     """80 % [MASK], 10 % a random token, 10 % as it is."""
-    where = uniform(state)
-    if where < masking.mask_share:
-        return MASKED
-    return RANDOM if where < masking.mask_share + masking.random_share else KEPT
+    where, place = next_uniform(place)
+    return MASKED + (where >= masking.mask_share) + (where >= masking.mask_share + masking.random_share), place

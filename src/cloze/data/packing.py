@@ -7,6 +7,7 @@ import math
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from cloze.batch import IGNORED_LABEL, Packed, PretrainingBatch
@@ -16,7 +17,6 @@ from cloze.data.masking import (
     UNTOUCHED,
     WHOLE_WORD,
     Masking,
-    Scratch,
     Vocabulary,
     choose,
     make_scratch,
@@ -24,7 +24,7 @@ from cloze.data.masking import (
 )
 from cloze.data.pairs import A_LENGTH, A_START, B_LENGTH, B_START, LABEL, IntArray
 from cloze.data.plan import Plan
-from cloze.data.random import below, compiled, split
+from cloze.data.random import compiled, next_below, split
 from cloze.text.shards import Shard
 
 
@@ -87,31 +87,34 @@ def _deal(lengths: IntArray, micro_batches: int) -> IntArray:
 
 def count_masked(shard: Shard, plan: Plan, sequences: IntArray, masking: Masking, vocabulary: Vocabulary) -> int:
     """Tokens to be predicted in these sequences of a plan: known from their lengths, but for whole words."""
-    rows = plan.rows[sequences]
     if masking.kind != WHOLE_WORD:
-        return int(_planned(rows, plan.lengths[sequences], masking).sum())
-    scratch = make_scratch(int(plan.lengths.max()))
-    return int(_count_chosen(shard.tokens, rows, sequences, plan.mask_key, masking, vocabulary, scratch))
+        return int(_measure(plan.rows, plan.lengths, sequences, masking)[1])
+    longest = int(plan.lengths.max())
+    return int(_count_chosen(shard.tokens, plan.rows, sequences, plan.mask_key, masking, vocabulary, longest))
 
 
-class _Tokens(NamedTuple):
-    """The arrays of a micro-batch that compiled code writes; names as in ``cloze.batch``."""
+class _Arrays(NamedTuple):
+    """What compiled code writes of a micro-batch; names as in ``cloze.batch``."""
 
     input_ids: IntArray
     token_type_ids: IntArray
     position_ids: IntArray
+    cu_seqlens: npt.NDArray[np.int32]
     masked_positions: IntArray
     masked_labels: IntArray
+    next_sentence_labels: IntArray
 
     @classmethod
-    def padding(cls, tokens: int, predictions: int, pad: int) -> "_Tokens":
-        """So many [PAD] in segment A, and predictions that are ignored; positions are not set yet."""
+    def empty(cls, tokens: int, sequences: int, predictions: int) -> "_Arrays":
+        """Not set yet: each element is written once, by ``_fill``."""
         return cls(
-            np.full(tokens, pad),
-            np.zeros(tokens, np.int64),
             np.empty(tokens, np.int64),
-            np.zeros(predictions, np.int64),
-            np.full(predictions, IGNORED_LABEL),
+            np.empty(tokens, np.int64),
+            np.empty(tokens, np.int64),
+            np.empty(sequences + 1, np.int32),
+            np.empty(predictions, np.int64),
+            np.empty(predictions, np.int64),
+            np.empty(sequences, np.int64),
         )
 
 
@@ -141,37 +144,28 @@ def pack(
         static: fill up to these constants with sequences of [PAD], empty sequences and ignored labels. Without, only
             a micro-batch that got no sequence gets one of [PAD].
     """
-    rows, lengths = plan.rows[sequences], plan.lengths[sequences]
-    num_tokens, num_masked = int(lengths.sum()), int(_planned(rows, lengths, masking).sum())
+    num_tokens, num_masked, longest = _measure(plan.rows, plan.lengths, sequences, masking)
     num_padding = static.tokens - num_tokens if static else 2 * (num_tokens == 0)
-    padding = np.minimum(max_length, num_padding - np.arange(0, num_padding, max_length))
-    bounds = np.cumsum(np.concatenate([lengths, padding]))
-    num_sequences, num_predictions = len(bounds), max(num_masked, 1)
+    num_sequences, num_predictions = len(sequences) + -(-num_padding // max_length), max(num_masked, 1)
     if static:
         num_sequences = _round_up(num_sequences, static.sequences)
         num_predictions = _round_up(num_predictions, static.predictions)
 
-    arrays = _Tokens.padding(num_tokens + num_padding, num_predictions, vocabulary.pad)
-    arrays.position_ids[num_tokens:] = np.arange(num_padding) % max_length
-    filled = _fill(arrays, shard.tokens, rows, sequences, plan.mask_key, masking, vocabulary, make_scratch(max_length))
+    arrays = _Arrays.empty(num_tokens + num_padding, num_sequences, num_predictions)
+    filled = _fill(arrays, shard.tokens, plan.rows, sequences, plan.mask_key, masking, vocabulary, max_length)
     if static is None:  # whole words may have left a gap
         arrays = arrays._replace(
             masked_positions=arrays.masked_positions[: max(filled, 1)],
             masked_labels=arrays.masked_labels[: max(filled, 1)],
         )
-    cu_seqlens = np.full(num_sequences + 1, num_tokens + num_padding, np.int32)
-    cu_seqlens[0] = 0
-    cu_seqlens[1 : len(bounds) + 1] = bounds
-    next_sentence_labels = np.full(num_sequences, IGNORED_LABEL)
-    next_sentence_labels[: len(rows)] = rows[:, LABEL]
-
-    ids, types, positions, masked_positions, masked_labels = (torch.from_numpy(array) for array in arrays)
-    longest = max_length if static else int(max(lengths.max(initial=0), padding.max(initial=0)))
+    ids, types, positions, cu_seqlens, masked_positions, masked_labels, next_sentence_labels = map(
+        torch.from_numpy, arrays
+    )
     return PretrainingBatch(
-        Packed(ids, types, positions, torch.from_numpy(cu_seqlens), longest),
+        Packed(ids, types, positions, cu_seqlens, max_length if static else max(longest, num_padding)),
         masked_positions,
         masked_labels,
-        torch.from_numpy(next_sentence_labels),
+        next_sentence_labels,
         num_tokens,
         global_masked,
         global_pairs,
@@ -179,48 +173,83 @@ def pack(
 
 
 @compiled
-def _planned(rows: IntArray, lengths: IntArray, masking: Masking) -> IntArray:
-    """(B,) the number of tokens to predict in each sequence."""
-    counts = np.empty(len(rows), np.int64)
-    for i in range(len(rows)):
-        special_tokens = 3 if rows[i, B_LENGTH] else 2
-        counts[i] = num_to_predict(lengths[i], special_tokens, masking.rate, masking.most)
-    return counts
+def _measure(rows: IntArray, lengths: IntArray, sequences: IntArray, masking: Masking) -> tuple[int, int, int]:
+    """Tokens of these sequences, how many of them to predict, and the longest sequence."""
+    tokens, predictions, longest = 0, 0, 0
+    for sequence in sequences:
+        length = lengths[sequence]
+        tokens += length
+        predictions += num_to_predict(length, 3 if rows[sequence, B_LENGTH] else 2, masking.rate, masking.most)
+        longest = max(longest, length)
+    return tokens, predictions, longest
 
 
 @compiled
 def _fill(
-    arrays: _Tokens,
+    arrays: _Arrays,
     tokens: IntArray,
     rows: IntArray,
     sequences: IntArray,
     mask_key: np.uint64,
     masking: Masking,
     vocabulary: Vocabulary,
-    scratch: Scratch,
+    max_length: int,
 ) -> int:
-    """Write the sequences one behind the other, masked; the number of masked tokens."""
+    """Write the sequences one behind the other, masked, and padding behind them; the number of masked tokens."""
+    scratch = make_scratch(max_length)
+    ids = scratch.ids
     begin, masked = 0, 0
-    for i in range(len(rows)):
-        length, second = _assemble(scratch.ids, tokens, rows[i], vocabulary)
-        scratch.state[0] = split(mask_key, sequences[i])
-        choose(scratch, length, second, masking, vocabulary.continues)
+    arrays.cu_seqlens[0] = 0
+    for i in range(len(sequences)):
+        row = rows[sequences[i]]
+        length, second = _assemble(ids, tokens, row, vocabulary)
+        _, place = choose(scratch, length, second, masking, vocabulary.continues, split(mask_key, sequences[i]))
+        _write(arrays, begin, ids, length, second)
         for j in range(length):
-            token = scratch.ids[j]
-            arrays.token_type_ids[begin + j] = j >= second
-            arrays.position_ids[begin + j] = j
             treatment = scratch.treatment[j]
             if treatment != UNTOUCHED:
                 arrays.masked_positions[masked] = begin + j
-                arrays.masked_labels[masked] = token
+                arrays.masked_labels[masked] = ids[j]
                 masked += 1
                 if treatment == MASKED:
-                    token = vocabulary.mask
+                    arrays.input_ids[begin + j] = vocabulary.mask
                 elif treatment == RANDOM:
-                    token = below(scratch.state, vocabulary.size)
-            arrays.input_ids[begin + j] = token
+                    arrays.input_ids[begin + j], place = next_below(place, vocabulary.size)
         begin += length
+        arrays.cu_seqlens[i + 1] = begin
+        arrays.next_sentence_labels[i] = row[LABEL]
+    _pad(arrays, begin, len(sequences), masked, max_length, vocabulary.pad)
     return masked
+
+
+@compiled
+def _write(arrays: _Arrays, begin: int, ids: IntArray, length: int, second: int) -> None:
+    """One sequence without masks: loops without branches, which become wide moves."""
+    input_ids, types, positions = arrays.input_ids, arrays.token_type_ids, arrays.position_ids
+    for j in range(length):
+        input_ids[begin + j] = ids[j]
+    for j in range(second):
+        types[begin + j] = 0
+    for j in range(second, length):
+        types[begin + j] = 1
+    for j in range(length):
+        positions[begin + j] = j
+
+
+@compiled
+def _pad(arrays: _Arrays, begin: int, sequence: int, masked: int, max_length: int, pad: int) -> None:
+    """What is left: sequences of [PAD] in segment A, then empty ones, and predictions that are ignored."""
+    for j in range(len(arrays.input_ids) - begin):
+        arrays.input_ids[begin + j] = pad
+        arrays.token_type_ids[begin + j] = 0
+        arrays.position_ids[begin + j] = j % max_length
+    for i in range(sequence, len(arrays.next_sentence_labels)):
+        begin = min(begin + max_length, len(arrays.input_ids))
+        arrays.cu_seqlens[i + 1] = begin
+        arrays.next_sentence_labels[i] = IGNORED_LABEL
+    for i in range(masked, len(arrays.masked_labels)):
+        arrays.masked_positions[i] = 0
+        arrays.masked_labels[i] = IGNORED_LABEL
 
 
 @compiled
@@ -231,13 +260,14 @@ def _count_chosen(
     mask_key: np.uint64,
     masking: Masking,
     vocabulary: Vocabulary,
-    scratch: Scratch,
+    longest: int,
 ) -> int:
+    scratch = make_scratch(longest)
     masked = 0
-    for i in range(len(rows)):
-        length, second = _assemble(scratch.ids, tokens, rows[i], vocabulary)
-        scratch.state[0] = split(mask_key, sequences[i])
-        masked += choose(scratch, length, second, masking, vocabulary.continues)
+    for sequence in sequences:
+        length, second = _assemble(scratch.ids, tokens, rows[sequence], vocabulary)
+        place = split(mask_key, sequence)
+        masked += choose(scratch, length, second, masking, vocabulary.continues, place)[0]
     return masked
 
 

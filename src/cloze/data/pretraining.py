@@ -27,6 +27,9 @@ _log = logging.getLogger(__name__)
 DEFAULT_CACHE = Path("data/cache")
 """Where shards of a store are kept, from the working folder."""
 
+PLANNED_SHARDS = 16
+"""Plans from which the length of epochs is told: half a second, whatever the size of the corpus."""
+
 HELDOUT_SEED = 0
 """Held-out pairs and masks are the same whatever the seed of the run, so that runs can be compared."""
 
@@ -160,10 +163,26 @@ class PretrainingData(LightningDataModule):
             continues=continuation_pieces(vocabulary(self.tokenizer)),
         )
 
-    def batches_in_epoch(self, epoch: int, phase: int = 0) -> int:
-        """Global batches of an epoch, by planning every shard (some seconds for 10^9 tokens)."""
-        data = self._micro_batches(self._training_order(), self.manifest.train, 1)
-        return sum(data.num_batches(phase, epoch, shard) for shard in range(len(self.manifest.train)))
+    def batches_in_epochs(self, epochs: int, phase: int = 0) -> int:
+        """Global batches of the first epochs: counted in small corpora, else estimated from a bounded sample of plans.
+
+        The pairs of a shard are drawn anew every epoch, so its number of batches is known only from its plan. Where
+        there are more than ``PLANNED_SHARDS`` plans, so many of them, evenly spaced over epochs and shards, tell the
+        batches a token, and the manifest the tokens. A function of manifest, seed, objective and batch size alone: the
+        same on all ranks and after a restart.
+        """
+        shards = self.manifest.train
+        number = epochs * len(shards)
+        planned = min(number, PLANNED_SHARDS)
+        data = self._micro_batches(self._training_order(), shards, 1)
+        batches = tokens = 0
+        for place in range(planned):
+            epoch, shard = divmod(place * number // planned, len(shards))
+            batches += data.num_batches(phase, epoch, shard)
+            tokens += shards[shard].tokens
+        if planned == number:
+            return batches
+        return round(batches * epochs * sum(info.tokens for info in shards) / max(tokens, 1))
 
     def first_batch(self, ranks: int, accumulation: int, phase: int) -> PretrainingBatch:
         """The first micro-batch of rank zero in a phase, as training would see it if it began there.

@@ -62,13 +62,29 @@ def uniform(state: State) -> float:
 @compiled
 def below(state: State, bound: int) -> np.int64:
     """An integer in [0, bound), without bias, for a bound under 2^32 (Lemire 2019, ACM TOMACS 29:1)."""
+    number, state[0] = next_below(state[0], bound)
+    return number
+
+
+@compiled
+def next_below(place: np.uint64, bound: int) -> tuple[np.int64, np.uint64]:
+    """``below`` for inner loops: the integer, and the place in the stream after it, which stays in a register."""
     wide = np.uint64(bound)
-    product = (draw(state) >> np.uint64(32)) * wide
+    place += GAMMA
+    product = (mix(place) >> np.uint64(32)) * wide
     if (product & _LOW) < wide:
         threshold = ((_LOW - wide) + np.uint64(1)) % wide
         while (product & _LOW) < threshold:
-            product = (draw(state) >> np.uint64(32)) * wide
-    return np.int64(product >> np.uint64(32))
+            place += GAMMA
+            product = (mix(place) >> np.uint64(32)) * wide
+    return np.int64(product >> np.uint64(32)), place
+
+
+@compiled
+def next_uniform(place: np.uint64) -> tuple[float, np.uint64]:
+    """``uniform`` likewise."""
+    place += GAMMA
+    return np.int64(mix(place) >> np.uint64(11)) * _UNIT, place
 
 
 @compiled

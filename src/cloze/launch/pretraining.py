@@ -131,7 +131,7 @@ def training_length(training: Training, data: PretrainingData) -> Length:
     if training.max_tokens is not None:
         return Length(steps=math.ceil(training.max_tokens / data.size.most_tokens(data.max_length)))
     if training.max_epochs is not None:
-        return Length(steps=sum(data.batches_in_epoch(epoch) for epoch in range(training.max_epochs)))
+        return Length(steps=data.batches_in_epochs(training.max_epochs))
     return Length(steps=training.max_steps)
 
 
