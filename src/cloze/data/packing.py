@@ -144,7 +144,7 @@ def pack(
         static: fill up to these constants with sequences of [PAD], empty sequences and ignored labels. Without, only
             a micro-batch that got no sequence gets one of [PAD].
     """
-    num_tokens, num_masked, longest = _measure(plan.rows, plan.lengths, sequences, masking)
+    num_tokens, num_masked, longest = map(int, _measure(plan.rows, plan.lengths, sequences, masking))
     num_padding = static.tokens - num_tokens if static else 2 * (num_tokens == 0)
     num_sequences, num_predictions = len(sequences) + -(-num_padding // max_length), max(num_masked, 1)
     if static:
