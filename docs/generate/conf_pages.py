@@ -4,6 +4,7 @@ import re
 from html import escape
 
 from cloze.cli.help import help_text
+from cloze.cli.roots import SCHEMAS
 from cloze.config.arguments import conf_folder, groups
 from docs.generate.signatures import arguments, meaning
 
@@ -42,7 +43,10 @@ def commands_page() -> str:
     parts = ["# Commands", OF_COMMANDS]
     for file in sorted(conf.glob("*.yaml")):
         program = PROGRAMS.get(file.stem, f"cloze-{file.stem}")
-        parts += [f"## `{program}` {{ #{file.stem} }}", f"```text\n{help_text(conf, file.stem).rstrip()}\n```"]
+        parts += [
+            f"## `{program}` {{ #{file.stem} }}",
+            f"```text\n{help_text(conf, file.stem, SCHEMAS[file.stem]).rstrip()}\n```",
+        ]
     return "\n\n".join(parts) + "\n"
 
 

@@ -8,9 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from cloze.cli.help import help_text
+from cloze.cli.completion import ASK, LINE, answer, script
+from cloze.cli.help import help_page
+from cloze.cli.words import refuse_mistakes, unknown_option
 from cloze.confidential import masked_text
 from cloze.config.arguments import conf_folder, forced, groups
+from cloze.config.outline import outline
 from cloze.errors import InputError, Lost, Stopped
 from cloze.stopping import SIGNALLED, told
 from cloze.waiting import waiting
@@ -41,10 +44,18 @@ def run(
     with told.listening(f"interrupted; {interrupted}"):
         try:
             conf = conf_folder()
-            if {"-h", "--help"} & set(sys.argv[1:]):
-                _print_page(help_text(conf, name))
+            if sys.argv[1:2] == [ASK]:
+                _print_page(answer(name, schema, sys.argv[2], os.environ.get(LINE, "")))
                 return 0
-            sys.argv[1:] = forced(sys.argv[1:], groups(conf))
+            if sys.argv[1:2] == ["--completion"]:
+                _print_page(script(*sys.argv[2:3] or [""]))
+                return 0
+            if {"-h", "--help"} & set(sys.argv[1:]):
+                _print_page(help_page(conf, name, schema, sys.argv[1:]))
+                return 0
+            words, options = sys.argv[1:], groups(conf)
+            sys.argv[1:] = forced(words, options)
+            refuse_mistakes(words, options, outline(conf, name, schema, sys.argv[1:]))
             return _compose_and_run(task, name, schema, conf)
         except InputError as error:
             return _report(error)
@@ -127,12 +138,10 @@ def _sentence(error: Exception) -> str:
     from hydra.errors import MissingConfigException, OverrideParseException
     from omegaconf.errors import OmegaConfBaseException
 
-    from cloze.config.validation import nearest
-
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, option = error.missing_cfg_file.partition("/")  # of nested options, as task=glue/sst2
         if valid := groups(conf_folder()).get(group):
-            return f"unknown option '{group}={option}'" + nearest(f"{group}={option}", (f"{group}={x}" for x in valid))
+            return unknown_option(group, option, valid)
     if missing := re.search(r"Missing mandatory value: (\S+)", str(error)):
         return f"the key '{missing[1]}' has no value: add {missing[1]}=..."
     first_line = str(error).strip().partition("\n")[0]

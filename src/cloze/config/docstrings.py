@@ -4,8 +4,9 @@ import inspect
 import re
 
 HEAD = re.compile(r"(?:Args|Arguments|Attributes|Parameters):\s*")
-ENTRY = re.compile(r"(?P<name>\*{0,2}\w+)\s*(?:\((?P<kind>.*?)\))?:\s+(?P<text>.*)")
+ENTRY = re.compile(r"(?P<name>\*{0,2}\w+)\s*(?:\((?P<kind>.*?)\))?:(?:\s+(?P<text>.*))?")
 MARKUP = re.compile(r":\w+:`(?:~?[\w.]*\.)?(\w+)`")
+STATED_DEFAULT = re.compile(r"\s*\(default: [^()]*\)$")
 SENTENCE = re.compile(r"(?<=[^.\s]\.)\s+(?=[A-Z`])")
 
 
@@ -28,7 +29,7 @@ def meanings(docstring: str | None) -> dict[str, str]:
             entry = ENTRY.match(line.strip()) if width <= indent else None
             if entry is not None:
                 name = entry["name"]
-                found[name] = [entry["text"]]
+                found[name] = [entry["text"] or ""]
             elif name:
                 found[name].append(line.strip())
     return {name: _plain(" ".join(lines)) for name, lines in found.items()}
@@ -40,9 +41,9 @@ def opening(docstring: str | None) -> str:
 
 
 def first_sentence(text: str) -> str:
-    """Up to the first full stop that ends one, without it."""
-    return SENTENCE.split(text, maxsplit=1)[0].removesuffix(".")
+    """Up to the first full stop that ends one, without it and without a default, which is shown beside it."""
+    return STATED_DEFAULT.sub("", SENTENCE.split(text, maxsplit=1)[0].removesuffix("."))
 
 
 def _plain(text: str) -> str:
-    return MARKUP.sub(r"\1", text).replace("``", "`").strip()
+    return MARKUP.sub(r"\1", text).replace("``", "`").replace("`_", "`").strip()

@@ -71,7 +71,7 @@ def _check_arguments(config: Mapping[str, Any], signature: Signature, key: str, 
     arguments = signature.arguments
     for name in config:
         if name not in {*arguments, *HYDRA_KEYS}:
-            raise InputError(f"unknown key '{join(key, name)}'{_suggestion(name, key, set(arguments), known())}")
+            raise InputError(f"unknown key '{join(key, name)}'{suggestion(name, key, set(arguments), known())}")
     checked = {name: value for name, value in config.items() if name in HYDRA_KEYS}
     for name, argument in arguments.items():
         if name in config:
@@ -111,10 +111,9 @@ def _check_value(value: Any, hint: Any, key: str, known: Known) -> Any:
         raise InputError(f"the key '{key}' has no value: add {key}=...")
     if isinstance(value, int) and abs(value) > LARGEST:
         raise InputError(f"{key} is {value}, but must be a whole number of at most 63 bits")
-    alternatives = _alternatives(hint)
     if isinstance(value, Mapping) and "_target_" in value:
         return _check_node(value, key, known)
-    for alternative in alternatives:
+    for alternative in alternatives(hint):
         matches, converted = _match(value, alternative, key, known)
         if matches:
             return converted
@@ -126,7 +125,8 @@ def _check_value(value: Any, hint: Any, key: str, known: Known) -> Any:
     )
 
 
-def _alternatives(hint: Any) -> tuple[Any, ...]:
+def alternatives(hint: Any) -> tuple[Any, ...]:
+    """Those of a union, or the hint alone."""
     return get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
 
 
@@ -210,7 +210,7 @@ def described(hint: Any) -> str:
     return NAMES.get(hint, f"a node with the _target_ of a {getattr(hint, '__name__', hint)}")
 
 
-def _suggestion(name: str, key: str, named: set[str], known: list[str]) -> str:
+def suggestion(name: str, key: str, named: set[str], known: list[str]) -> str:
     """The nearest sibling, else a much nearer name in another section, else what is valid here."""
     elsewhere = {path.rpartition(".")[2]: path for path in reversed(known) if path != join(key, name)}
     sibling, (other, likeness) = _likest(name, named)[1], _likest(name, elsewhere)
@@ -251,6 +251,6 @@ def keys_of(config: Mapping[str, Any], signature: Signature | None, key: str = "
         if isinstance(value, Mapping):
             target = value.get("_target_")
             hint = arguments[name].hint if name in arguments else Any
-            sections = filter(None, map(section_of, _alternatives(hint)))
+            sections = filter(None, map(section_of, alternatives(hint)))
             inner = signature_of(target, join(key, name)) if isinstance(target, str) else next(sections, None)
             yield from keys_of(value, inner, join(key, name))
