@@ -120,7 +120,6 @@ MISTAKES: list[tuple[str, str]] = [
     ("train --help optimzer", "no such group, section or key; did you mean 'optimizer'?"),
     ("train --help optimizer=adam", "did you mean 'optimizer=adamw'?"),
     ("train --completion csh", "--completion is 'csh', but must be one of bash, zsh, fish"),
-    ("train optimizer._target_=torch.optim.Adm", "there is no such class or function"),
     ("train optimizer._target_=3", "optimizer._target_ is 3, but must be the dotted name"),
 ]
 
@@ -135,7 +134,7 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any
     environment["PYTHONPATH"] = os.pathsep.join([str(REPOSITORY), str(REPOSITORY / "src")])
     done = subprocess.run(
         [sys.executable, "-m", "tests.cli.mistakes", str(file)],
-        cwd=folder, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=400, check=False,
+        cwd=folder, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=900, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert sorted(path.name for path in folder.iterdir()) == ["cases.json"]

@@ -150,6 +150,8 @@ def outline(conf: Path, name: str, schema: type, words: Sequence[str] = ()) -> O
 def _as_value(default: str) -> str:
     """A default of Python's as the command line has it."""
     plain = {"None": "null", "True": "true", "False": "false"}
+    if default.startswith("(") and default.endswith(")"):
+        return f"[{default[1:-1].rstrip(',')}]"
     quoted = len(default) > 1 and default[0] == default[-1] and default[0] in "'\""
     return plain.get(default, default[1:-1] if quoted else default)
 
