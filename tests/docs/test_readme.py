@@ -38,7 +38,7 @@ def commands() -> list[list[str]]:
     for line in text.splitlines():
         words = shlex.split(line, comments=True) if re.search(r"(^|&& )python \w+\.py", line) else []
         if words and "--help" not in words:
-            words = words[words.index("python") + 1 :]
+            words = [word for word in words[words.index("python") + 1 :] if word != "--dry-run"]
             found.append([word if "[" in word else word.partition(",")[0] for word in words if word != "-m"])
     return found
 
