@@ -16,6 +16,7 @@ NEEDED = {
     "wikitext": ["++corpus.files=x"],
     "hub": ["++corpus.dataset=x"],
     "dask": ["++engine.address=x"],
+    "continued": ["++init=x"],
 }
 SCHEMAS = {"train": Pretraining, "finetune": FineTuning, "prepare": Preparing}
 
