@@ -8,6 +8,7 @@ The file holds a list of [command, words]; the answer is a list in the same orde
 import importlib
 import json
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -23,6 +24,8 @@ from cloze.config.arguments import conf_folder
 from cloze.config.outline import outline
 from cloze.config.schema import FineTuning, Pretraining
 
+LIMIT = 60
+"""Seconds that a command may take to refuse a word."""
 HEAVY = ("torch", "lightning", "transformers", "datasets")
 
 
@@ -46,7 +49,11 @@ def run(command: str, words: list[str]) -> dict[str, Any]:
             json.dump({"status": status, "heavy": heavy, "seconds": time.process_time() - began}, answer)
             answer.flush()
             os._exit(0)
-        os.waitpid(child, 0)
+        deadline = time.monotonic() + LIMIT
+        while os.waitpid(child, os.WNOHANG)[0] == 0:
+            if time.monotonic() > deadline:
+                os.kill(child, signal.SIGKILL)
+            time.sleep(0.005)
         answer.seek(0)
         told.seek(0)
         return {**json.load(answer), "error": told.read()}

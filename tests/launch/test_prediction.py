@@ -362,7 +362,7 @@ def test_words_that_hydra_does_not_see() -> None:
 
 
 def test_help_has_an_example_of_each(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(sys, "argv", ["cloze-predict", "--help"])
+    monkeypatch.setattr(sys, "argv", ["cloze-predict", "--help", "examples"])
     assert main() == 0
     page = capsys.readouterr().out
     for word in ("[MASK]", "task=fill-mask", "task=next-sentence", "output=stars.jsonl", "output=pairs.parquet", "| "):

@@ -38,7 +38,7 @@ def refuse_mistakes(words: Sequence[str], options: Mapping[str, Sequence[str]], 
     """
     sweep = bool({"-m", "--multirun"} & set(words))
     own = any(OWN_FILES.match(word) for word in words)  # groups and keys that are not known here
-    takes = ""
+    takes, keys = "", []
     for number, word in enumerate(words):
         behind = words[number + 1] if number + 1 < len(words) else None
         if takes:
@@ -51,9 +51,12 @@ def refuse_mistakes(words: Sequence[str], options: Mapping[str, Sequence[str]], 
         else:
             _check_choice(word, match["key"], match["value"], options, found, sweep=sweep)
             if not (own or sweep or word.startswith("~")):
-                _check_known(match["key"], match["value"], options, found)
+                _check_option(match["key"], match["value"], options, found)
+                keys.append(match["key"])
     if takes:
         raise InputError(f"{takes} needs a value behind it" + _valid(takes))
+    for key in keys:  # once all options are known to be there: they bring the keys
+        _check_key(key, found)
 
 
 def _flag(word: str, behind: str | None, found: Outline) -> str:
@@ -117,13 +120,21 @@ def _check_choice(
         raise InputError(f"'{word}' chooses several options: give -m for a run with each of them")
 
 
-def _check_known(key: str, value: str, options: Mapping[str, Sequence[str]], found: Outline) -> None:
-    """A key that no signature has, and an option that no file is: told at once, as the check of all would later."""
+def _check_option(key: str, value: str, options: Mapping[str, Sequence[str]], found: Outline) -> None:
+    """An option that no file is; a model may be a folder, or a name of the hub."""
+    if key not in found.groups:
+        return
+    for option in value.strip("[]").split(","):
+        plain = re.fullmatch(r"[\w./-]+", option.strip())
+        if plain is None or plain[0] in {*options[key], "null"}:
+            continue
+        if not (key == "model" and ("/" in plain[0] or Path(plain[0]).is_dir())):
+            raise InputError(unknown_option(key, plain[0], options[key]))
+
+
+def _check_key(key: str, found: Outline) -> None:
+    """A key that no signature has: told at once, as the check of all would later."""
     if key in found.groups:
-        for option in value.strip("[]").split(","):
-            plain = re.fullmatch(r"[\w./-]+", option.strip())
-            if plain and plain[0] not in {*options[key], "null"} and not (key == "model" and "/" in plain[0]):
-                raise InputError(unknown_option(key, plain[0], options[key]))
         return
     section = ""
     for name in key.split("."):
