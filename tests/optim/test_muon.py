@@ -1,13 +1,15 @@
 import copy
 
+import pytest
 import torch
 from torch import nn
+from torch.optim import Muon
 from torch.optim.lr_scheduler import LambdaLR
 
 from cloze.model.config import BertConfig
 from cloze.model.heads import BertForPreTraining
 from cloze.optim.groups import parameter_groups
-from cloze.optim.muon import MuonAdamW
+from cloze.optim.muon import MatrixMuon, MuonAdamW, orthogonalise
 
 
 def tiny() -> BertForPreTraining:
@@ -64,3 +66,30 @@ def test_a_scheduler_reaches_both_parts() -> None:
     optimizer = MuonAdamW(parameter_groups(tiny(), 0.01), lr=1.0)
     LambdaLR(optimizer, lambda _: 0.25)
     assert {group["lr"] for part in optimizer.parts for group in part.param_groups} == {0.25}
+
+
+@pytest.mark.parametrize("shape", [(64, 16), (16, 64), (32, 32)])
+def test_steps_are_those_of_torch_up_to_its_rounding_to_16_bits(shape: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    start = torch.randn(shape)
+    ours, theirs = nn.Parameter(start.clone()), nn.Parameter(start.clone())
+    options = {"lr": 0.1, "weight_decay": 0.05, "momentum": 0.9, "adjust_lr_fn": "match_rms_adamw"}
+    optimizers = MatrixMuon([ours], **options), Muon([theirs], **options)  # type: ignore[arg-type]
+    for _ in range(4):
+        grad = torch.randn(shape)
+        for parameter, optimizer in zip((ours, theirs), optimizers, strict=True):
+            parameter.grad = grad.clone()
+            optimizer.step()
+    moved, expected = ours.detach() - start, theirs.detach() - start
+    assert (moved - expected).norm() < 0.02 * expected.norm()
+    assert not torch.equal(moved, expected)  # fp32 here
+
+
+def test_an_update_is_nearly_orthogonal() -> None:
+    torch.manual_seed(0)
+    update = orthogonalise(torch.randn(16, 64), (3.4445, -4.775, 2.0315), 5, 1e-7)
+    assert update.dtype == torch.float32
+    # The coefficients trade exactness for steepness: singular values end between about 0.5 and 1.5.
+    singular = torch.linalg.svdvals(update)
+    assert singular.min() > 0.5
+    assert singular.max() < 1.5

@@ -1,10 +1,61 @@
 """Muon for the matrices of the blocks, AdamW for everything else, behind the face of one optimizer."""
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.optim import AdamW, Muon, Optimizer
+
+
+class MatrixMuon(Muon):
+    """torch's Muon with ``match_rms_adamw``, and on a CPU with products in fp32.
+
+    torch takes bf16 everywhere, which a CPU without units for it emulates: there a step of BERT-Tiny spent 0.8 of its
+    0.9 seconds on these small products. In fp32 on every CPU, so that the curve does not depend on which one it is.
+    """
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        """One step with momentum (Nesterov's), decoupled decay, and an orthogonal update."""
+        assert closure is None
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if (grad := parameter.grad) is None:
+                    continue
+                state = self.state[parameter]
+                if "momentum_buffer" not in state:
+                    state["momentum_buffer"] = torch.zeros_like(grad)
+                buffer = state["momentum_buffer"].lerp_(grad, 1 - group["momentum"])
+                update = orthogonalise(
+                    grad.lerp(buffer, group["momentum"]), group["ns_coefficients"], group["ns_steps"], group["eps"]
+                )
+                parameter.mul_(1 - group["lr"] * group["weight_decay"])
+                parameter.add_(update, alpha=-group["lr"] * 0.2 * math.sqrt(max(parameter.shape)))
+
+
+def orthogonalise(
+    matrix: Tensor, coefficients: tuple[float, float, float], steps: int, eps: float, dtype: torch.dtype | None = None
+) -> Tensor:
+    """The nearest matrix with orthonormal rows or columns, roughly, by Newton-Schulz iterations (Jordan et al. 2024).
+
+    Args:
+        matrix: (rows, columns).
+        coefficients: of the first, third and fifth power in an iteration.
+        steps: iterations.
+        eps: the least norm that is divided by.
+        dtype: of the products; by default fp32 on a CPU, bf16 elsewhere.
+    """
+    first, third, fifth = coefficients
+    x = matrix.to(dtype or (torch.float32 if matrix.is_cpu else torch.bfloat16))
+    tall = matrix.shape[0] > matrix.shape[1]
+    x = x.T if tall else x
+    x = x / x.norm().clamp(min=eps)
+    for _ in range(steps):
+        gram = x @ x.T
+        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=third, alpha=fifth), x, beta=first)
+    return x.T if tall else x
 
 
 class MuonAdamW(Optimizer):
@@ -37,7 +88,7 @@ class MuonAdamW(Optimizer):
         others = [group for group in groups if not group.get("hidden")]
         self.parts: list[Optimizer] = []
         if hidden:
-            self.parts.append(Muon(hidden, lr=lr, momentum=momentum, adjust_lr_fn="match_rms_adamw"))
+            self.parts.append(MatrixMuon(hidden, lr=lr, momentum=momentum, adjust_lr_fn="match_rms_adamw"))
         if others:
             self.parts.append(AdamW(others, lr=lr, betas=(betas[0], betas[1]), eps=eps, fused=True))
         super().__init__([group for part in self.parts for group in part.param_groups], {"lr": lr})
