@@ -22,7 +22,8 @@ from lightning.pytorch.loggers import Logger
 from torch.utils.data import DataLoader
 
 from benchmarks.machine import print_rows, write_rows
-from benchmarks.train_step import SHAPES, batch, config
+from benchmarks.shapes import SHAPES, shape
+from benchmarks.train_step import batch
 from cloze.allocator import keep_large_buffers
 from cloze.batch import PretrainingBatch
 from cloze.callbacks.finite import FiniteLoss
@@ -84,7 +85,7 @@ def train(
     torch.manual_seed(0)
     clock, total = Clock(), WARM_UP + steps + 1
     module = Pretraining(
-        model=BertForPreTraining(config(size)),
+        model=BertForPreTraining(shape(size)),
         optimizer=lambda groups: torch.optim.AdamW(groups, lr=1e-4, fused=True),
         schedule=Linear(warmup_ratio=0.1),
         length=total,

@@ -18,37 +18,18 @@ from torch import Tensor
 
 from benchmarks.batches import random_batch
 from benchmarks.machine import print_rows, write_rows
+from benchmarks.shapes import SHAPES, VOCAB_SIZE, shape
 from cloze.batch import PretrainingBatch
 from cloze.model.config import BertConfig
 from cloze.model.heads import BertForPreTraining
 from cloze.model.memory import Kernels, activation_bytes, block_bytes, head_bytes, step_memory
 
-SHAPES = {  # layers, hidden size, heads: Turc et al. 2019, table 1; Devlin et al. 2019
-    "tiny": (2, 128, 2),
-    "mini": (4, 256, 4),
-    "small": (4, 512, 8),
-    "base": (12, 768, 12),
-    "large": (24, 1024, 16),
-}
 CARDS = {"141 GB": 141e9, "80 GB": 80e9, "24 GB": 24e9}
 RESERVED = 2e9
 """Bytes of a card for the driver, the libraries' work space, and what the allocator cannot put together."""
 ADAMW = 8.0
 """Bytes of its state for each parameter."""
-LENGTH, MASK_RATE, VOCAB_SIZE = 512, 0.15, 30522
-
-
-def shape(size: str, *, vocab_size: int = VOCAB_SIZE, **changed: Any) -> BertConfig:
-    """A published shape."""
-    layers, hidden, heads = SHAPES[size]
-    return BertConfig(
-        vocab_size=vocab_size,
-        num_hidden_layers=layers,
-        hidden_size=hidden,
-        num_attention_heads=heads,
-        intermediate_size=4 * hidden,
-        **changed,
-    )
+LENGTH, MASK_RATE = 512, 0.15
 
 
 def kept_bytes(model: BertForPreTraining, batch: PretrainingBatch, *, half: bool) -> int:

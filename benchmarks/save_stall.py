@@ -18,7 +18,8 @@ from typing import Any
 import torch
 
 from benchmarks.machine import print_rows, write_rows
-from benchmarks.train_step import SHAPES, batch, config
+from benchmarks.shapes import SHAPES, shape
+from benchmarks.train_step import batch
 from cloze.allocator import keep_large_buffers
 from cloze.callbacks.checkpoints import BackgroundIO
 from cloze.checkpoint.saves import Saves
@@ -37,7 +38,7 @@ class Training:
 
     def __init__(self, size: str) -> None:
         self.work = batch("full")
-        self.model = BertForPreTraining(config(size)).train()
+        self.model = BertForPreTraining(shape(size)).train()
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-4, fused=True)
         self.steps = 0
 

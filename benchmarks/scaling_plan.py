@@ -11,8 +11,7 @@ from dataclasses import dataclass
 
 import torch
 
-from benchmarks.train_step import VOCAB_SIZE
-from cloze.model.config import BertConfig
+from benchmarks.shapes import shape
 from cloze.model.flops import training_flops
 from cloze.model.heads import BertForPreTraining
 
@@ -48,19 +47,7 @@ NETWORKS = (
     Network("8 x 400 Gb/s a node", inside=0.8 * 450e9, between=0.8 * 8 * 50e9),
     Network("1 x 100 Gb/s a node", inside=0.8 * 450e9, between=0.8 * 12.5e9),
 )
-SIZES = {"base": (12, 768, 12), "large": (24, 1024, 16)}
-
-
-def shape(size: str) -> BertConfig:
-    """Devlin et al. 2019, section 3."""
-    layers, hidden, heads = SIZES[size]
-    return BertConfig(
-        vocab_size=VOCAB_SIZE,
-        num_hidden_layers=layers,
-        hidden_size=hidden,
-        num_attention_heads=heads,
-        intermediate_size=4 * hidden,
-    )
+SIZES = ("base", "large")
 
 
 def parameters(size: str) -> int:

@@ -28,33 +28,12 @@ import torch
 
 from benchmarks.batches import padded, random_batch
 from benchmarks.machine import print_rows, write_rows
+from benchmarks.shapes import SHAPES, VOCAB_SIZE, shape
 from cloze.allocator import keep_large_buffers
 from cloze.batch import PretrainingBatch
 from cloze.hardware import multiplies_bf16
-from cloze.model.config import BertConfig
 from cloze.model.flops import training_flops
 from cloze.model.heads import BertForPreTraining
-
-SHAPES = {  # layers, hidden size, heads: Turc et al. 2019, table 1; Devlin et al. 2019
-    "tiny": (2, 128, 2),
-    "mini": (4, 256, 4),
-    "small": (4, 512, 8),
-    "medium": (8, 512, 8),
-    "base": (12, 768, 12),
-}
-VOCAB_SIZE = 30522
-
-
-def config(size: str) -> BertConfig:
-    """The published shape with the published vocabulary."""
-    layers, hidden, heads = SHAPES[size]
-    return BertConfig(
-        vocab_size=VOCAB_SIZE,
-        num_hidden_layers=layers,
-        hidden_size=hidden,
-        num_attention_heads=heads,
-        intermediate_size=4 * hidden,
-    )
 
 
 def batch(lengths: str, sequences: int = 32) -> PretrainingBatch:
@@ -67,7 +46,7 @@ def batch(lengths: str, sequences: int = 32) -> PretrainingBatch:
 def our_step(size: str, work: PretrainingBatch, *, bf16: bool = False, compiled: bool = False) -> Callable[[], None]:
     """Ours, set up as ``train.py`` does it."""
     keep_large_buffers()
-    model = BertForPreTraining(config(size)).train()
+    model = BertForPreTraining(shape(size)).train()
     if compiled:
         model.encoder.compile()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
@@ -87,8 +66,8 @@ def their_step(size: str, work: PretrainingBatch) -> Callable[[], None]:
     """Hugging Face's model and losses on the padded batch."""
     import transformers
 
-    shape = transformers.BertConfig(**asdict(config(size)), attn_implementation="sdpa")
-    model = transformers.BertForPreTraining(shape).train()
+    theirs = transformers.BertConfig(**asdict(shape(size)), attn_implementation="sdpa")
+    model = transformers.BertForPreTraining(theirs).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
     inputs = padded(work)
     if inputs["attention_mask"].all():
@@ -207,7 +186,7 @@ def rows(size: str, lengths: str, threads: int, taken: dict[str, list[float]], r
     median = {name: statistics.median(values) for name, values in taken.items()}
     bounds = work.packed.cu_seqlens
     flops = training_flops(
-        config(size),
+        shape(size),
         tokens=work.num_tokens,
         squared_lengths=int((bounds.diff().long() ** 2).sum()),
         masked=len(work.masked_positions),

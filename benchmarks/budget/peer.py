@@ -23,7 +23,7 @@ from transformers import (
 
 from benchmarks.budget.judge import LENGTH, chunks, tokenizer
 from benchmarks.budget.snapshots import FACTS, THIRDS
-from benchmarks.train_step import SHAPES
+from benchmarks.shapes import SHAPES
 
 PILOT = 5  # steps
 

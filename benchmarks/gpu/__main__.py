@@ -29,8 +29,9 @@ from benchmarks.gpu import HAS_NUMBA
 from benchmarks.gpu.curves import curves
 from benchmarks.gpu.measure import Clock, fetcher, gemm_rate, measure, run_step, wait
 from benchmarks.gpu.report import describe, markdown
-from benchmarks.gpu.sides import SHAPES, VARIANTS, Side, our_side, their_side
+from benchmarks.gpu.sides import VARIANTS, Side, our_side, their_side
 from benchmarks.gpu.work import Sizes, batches_of, endless, filled, loader_batches, rows_of
+from benchmarks.shapes import SHAPES
 from cloze.peak import peak_flops
 
 TOKENS = {"tiny": 1024, "mini": 131072, "base": 65536, "large": 32768}

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map_only
 
-from benchmarks.gpu.sides import Side, config
+from benchmarks.gpu.sides import Side
 from benchmarks.gpu.work import Sizes
+from benchmarks.shapes import shape
 from cloze.model.flops import training_flops
 
 PARTS = ("forward", "backward", "optimizer")
@@ -116,7 +117,8 @@ def measure(
         raise RuntimeError(f"the loss is {loss.item()}")
     flops = sum(
         training_flops(
-            config(size, attention_dropout=0.0), tokens=work.tokens, squared_lengths=work.squared, masked=work.masked,
+            shape(size, attention_probs_dropout_prob=0.0),
+            tokens=work.tokens, squared_lengths=work.squared, masked=work.masked,
             sequences=work.sequences,
         )
         for work in done

@@ -7,35 +7,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmarks.gpu.work import VOCAB_SIZE
+from benchmarks.shapes import shape
 from cloze.batch import PretrainingBatch
 from cloze.model.attention import use_kernel
-from cloze.model.config import BertConfig
 from cloze.model.fp8 import multiply_in_fp8
 from cloze.model.heads import BertForPreTraining
 from cloze.optim.clipping import clip_gradients
 from cloze.optim.groups import parameter_groups
 
-SHAPES = {  # layers, hidden size, heads: Turc et al. 2019, table 1; Devlin et al. 2019
-    "tiny": (2, 128, 2),
-    "mini": (4, 256, 4),
-    "base": (12, 768, 12),
-    "large": (24, 1024, 16),
-}
 VARIANTS = ("ours", "ours without compile", "Hugging Face", "Hugging Face compiled")
-
-
-def config(size: str, *, attention_dropout: float) -> BertConfig:
-    """The published shape with the published vocabulary."""
-    layers, hidden, heads = SHAPES[size]
-    return BertConfig(
-        vocab_size=VOCAB_SIZE,
-        num_hidden_layers=layers,
-        hidden_size=hidden,
-        num_attention_heads=heads,
-        intermediate_size=4 * hidden,
-        attention_probs_dropout_prob=attention_dropout,
-    )
 
 
 class Side:
@@ -64,7 +44,7 @@ def our_side(
     size: str, device: torch.device, *, compiled: bool, kernel: str = "auto", graphs: bool = False, fp8: bool = False
 ) -> Side:
     """Attention dropout 0, as our recipes for a GPU have it; 0.1 elsewhere."""
-    model = BertForPreTraining(config(size, attention_dropout=0.0)).to(device).train()
+    model = BertForPreTraining(shape(size, attention_probs_dropout_prob=0.0)).to(device).train()
     use_kernel(model.encoder, "sdpa" if device.type == "cpu" and kernel == "auto" else kernel)  # no graph has the other
     if fp8:
         multiply_in_fp8(model.encoder, emulate=device.type != "cuda")
@@ -84,8 +64,10 @@ def their_side(size: str, device: torch.device, *, compiled: bool) -> Side:
     """Rows padded to T, logits at every position, dropout 0.1 everywhere: what ``Trainer(bf16=True)`` runs."""
     import transformers
 
-    shape = transformers.BertConfig(**asdict(config(size, attention_dropout=0.1)), attn_implementation="sdpa")
-    model = transformers.BertForPreTraining(shape).to(device).train()
+    theirs = transformers.BertConfig(
+        **asdict(shape(size, attention_probs_dropout_prob=0.1)), attn_implementation="sdpa"
+    )
+    model = transformers.BertForPreTraining(theirs).to(device).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
     run: Any = model
     if compiled:

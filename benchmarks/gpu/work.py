@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks.batches import padded, random_batch
+from benchmarks.shapes import VOCAB_SIZE
 from cloze.batch import IGNORED_LABEL, PretrainingBatch
 
-VOCAB_SIZE = 30522
 DIFFERENT = 4
 """Batches that take turns."""
 

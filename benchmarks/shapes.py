@@ -1,0 +1,34 @@
+"""The published sizes of BERT."""
+
+from typing import Any
+
+from cloze.model.config import BertConfig
+
+SHAPES = {  # layers, hidden size, heads: Turc et al. 2019, table 1; Devlin et al. 2019
+    "tiny": (2, 128, 2),
+    "mini": (4, 256, 4),
+    "small": (4, 512, 8),
+    "medium": (8, 512, 8),
+    "base": (12, 768, 12),
+    "large": (24, 1024, 16),
+}
+VOCAB_SIZE = 30522
+
+
+def shape(size: str, *, vocab_size: int = VOCAB_SIZE, **changed: Any) -> BertConfig:
+    """A published shape.
+
+    Args:
+        size: of `SHAPES`.
+        vocab_size: pieces; by default the published vocabulary's.
+        changed: other fields of the configuration.
+    """
+    layers, hidden, heads = SHAPES[size]
+    return BertConfig(
+        vocab_size=vocab_size,
+        num_hidden_layers=layers,
+        hidden_size=hidden,
+        num_attention_heads=heads,
+        intermediate_size=4 * hidden,
+        **changed,
+    )
