@@ -1,6 +1,6 @@
 """What watching a run costs: our callbacks and loggers, against the same training without them.
 
-    python -m benchmarks.logging_cost --sizes tiny mini --rounds 6 --json FILE
+    python -m benchmarks.logging_cost --sizes tiny mini --json FILE
 
 Both sides train the same model on the same batch with Lightning in one process, in turn; figures are medians over the
 rounds of the time a step. Our side has `Progress`, `Throughput`, `FiniteLoss` and the loggers of the row, and writes a
@@ -136,8 +136,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", nargs="+", choices=SHAPES, default=["tiny", "mini"])
     parser.add_argument("--loggers", nargs="+", choices=LOGGERS, default=list(LOGGERS))
-    parser.add_argument("--rounds", type=int, default=6)
-    parser.add_argument("--steps", type=int, default=200, help="timed steps of each side in a round")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=100, help="timed steps of each side in a round")
     parser.add_argument("--json", type=Path, help="write the rows here")
     arguments = parser.parse_args()
     keep_large_buffers()
@@ -146,8 +146,8 @@ def main() -> None:
         for name in arguments.loggers:
             rows.append(measure(size, name, arguments.rounds, arguments.steps))
             print_rows(rows[-1:])
-    if arguments.json:
-        write_rows(rows, arguments.json)
+            if arguments.json:
+                write_rows(rows, arguments.json)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-FIXED = ("what", "ours", "peer", "ratio", "unit", "peer_name", "machine", "versions", "date")
+FIXED = ("what", "ours", "peer", "ratio", "unit", "peer_name")
+CIRCUMSTANCES = ("machine", "versions", "date")
+"""In the line above the table where all rows share them, else columns."""
 HERE = Path(__file__).parent
 MEASURED, NOTES, PAGE = HERE / "measured", HERE / "notes", HERE / "RESULTS.md"
 HEAD = """\
@@ -26,13 +28,18 @@ short ones again. The rows lie in `benchmarks/measured/`, the prose in `benchmar
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
     """One Markdown table: what was measured, ours, the peer's, the ratio, then whatever else the rows hold."""
-    others = list(dict.fromkeys(key for row in rows for key in row if key not in FIXED))
+    others = list(dict.fromkeys(key for row in rows for key in row if key not in FIXED and key not in shared(rows)))
     head = ["measured", "ours", "peer", "ratio", "unit", "peer is", *(other.replace("_", " ") for other in others)]
     lines = [head, ["---"] * len(head)]
     for row in rows:
         cells = [row["what"], *(number(row[key]) for key in ("ours", "peer", "ratio")), row["unit"], row["peer_name"]]
         lines.append(cells + [number(row.get(other, "")) for other in others])
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def shared(rows: Sequence[dict[str, Any]]) -> dict[str, str]:
+    """The circumstances that are the same for all rows."""
+    return {key: rows[0][key] for key in CIRCUMSTANCES if all(row[key] == rows[0][key] for row in rows)}
 
 
 def title(path: Path) -> str:
@@ -50,8 +57,7 @@ def number(value: object) -> str:
 def section(file: Path) -> str:
     """Title, command, machine, table and note of one file of rows."""
     rows = json.loads(file.read_text(encoding="utf-8"))
-    measured = f"{rows[0]['machine']}, {rows[0]['versions']}, {rows[0]['date']}"
-    parts = [f"`python -m benchmarks.{file.stem} --json FILE` on {measured}.", table(rows)]
+    parts = [f"`python -m benchmarks.{file.stem} --json FILE` on {', '.join(shared(rows).values())}.", table(rows)]
     return "\n\n".join([f"## {title(file)}", *parts, *note(file.stem)])
 
 

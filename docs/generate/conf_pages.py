@@ -6,7 +6,9 @@ from html import escape
 from cloze.cli.help import help_text
 from cloze.cli.roots import SCHEMAS
 from cloze.config.arguments import conf_folder, groups
-from docs.generate.signatures import arguments, meaning
+from cloze.config.outline import as_value
+from cloze.config.targets import signature_of
+from cloze.config.validation import described
 
 TARGET = re.compile(r"^\s*_target_: (?P<path>[\w.]+)", re.MULTILINE)
 SECTIONS = {
@@ -76,18 +78,22 @@ def sections_page() -> str:
 
 
 def _described(target: str) -> str:
-    """The first paragraph of the docstring and the table of the arguments."""
+    """The first paragraph of the docstring and the table of the arguments; the parameters of a model are no key."""
+    signature = signature_of(target)
     rows = [
-        f"| `{name}` | {_code(kind)} | {_code(default or 'to be given')} | {_cell(told)} |"
-        for name, kind, default, told in arguments(target)
+        f"| `{key}` | {described(argument.hint)} | {_code(argument.default)} | {_cell(argument.meaning)} |"
+        for key, argument in signature.arguments.items()
+        if key != "params"
     ]
-    table = "\n".join(["| key | type | default | |", "|---|---|---|---|", *rows]) if rows else "No arguments."
-    return "\n\n".join(filter(None, [_cell(meaning(target)), table]))
+    table = "\n".join(["| key | what | default | |", "|---|---|---|---|", *rows]) if rows else "No arguments."
+    return "\n\n".join(filter(None, [_cell(signature.meaning), table]))
 
 
-def _code(text: str) -> str:
+def _code(default: str | None) -> str:
     """Code in a cell: within code marks a backslash would stay before `|`."""
-    return text if text in ("", "to be given") else f"<code>{escape(text, quote=False).replace('|', '&#124;')}</code>"
+    if default is None:
+        return "to be given"
+    return f"<code>{escape(as_value(default), quote=False).replace('|', '&#124;')}</code>"
 
 
 def _cell(text: str) -> str:

@@ -113,7 +113,7 @@ class Outline:
         meaning = first_sentence(told) if told and ("." in key or not comment) else comment
         if not meaning and below is not None:
             meaning = first_sentence(OF_SECTION.sub(r"\g<text>", below.meaning))
-        default = None if argument is None or argument.default is None else _as_value(argument.default)
+        default = None if argument is None or argument.default is None else as_value(argument.default)
         if stated is not None and not stated.is_section:
             default = None if stated.text == "???" else stated.text
         return Entry(key, default, meaning, Any if argument is None else argument.hint, is_section)
@@ -147,7 +147,7 @@ def outline(conf: Path, name: str, schema: type, words: Sequence[str] = ()) -> O
     return found
 
 
-def _as_value(default: str) -> str:
+def as_value(default: str) -> str:
     """A default of Python's as the command line has it."""
     plain = {"None": "null", "True": "true", "False": "false"}
     if default.startswith("(") and default.endswith(")"):
