@@ -1,14 +1,18 @@
 """Completion as bash asks for it, and what is offered where."""
 
+import os
+import pty
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from cloze.cli.completion import SHELLS, answer, candidates, script, split
 from cloze.cli.roots import SCHEMAS
+from tests import processes
 from tests.conftest import REPOSITORY
 
 
@@ -104,23 +108,30 @@ complete -p cloze-train
 """
 
 
-def test_bash(tmp_path: Path) -> None:
-    (tmp_path / "bin").mkdir()
-    program = tmp_path / "bin" / "cloze-train"
+@pytest.fixture
+def programs(tmp_path: Path) -> Path:
+    """`cloze-train` and `python`, for the path of a shell that works in `tmp_path`, where a trap lies."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    program = folder / "cloze-train"
     program.write_text(
         f"#!{sys.executable}\nimport sys\nsys.path.insert(0, {str(REPOSITORY / 'src')!r})\n"
         "from cloze.cli.train import main\nsys.exit(main())\n",
         encoding="utf-8",
     )
     program.chmod(0o755)
-    python = tmp_path / "bin" / "python"  # no link: it would not find the packages of its environment
+    python = folder / "python"  # no link: it would not find the packages of its environment
     python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n', encoding="utf-8")
     python.chmod(0o755)
     (tmp_path / "no tes.txt").touch()
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "train.py").write_text("open('was-run', 'w')\n", encoding="utf-8")
+    return folder
+
+
+def test_bash(programs: Path, tmp_path: Path) -> None:
     done = subprocess.run(
-        ["bash", "--norc", "--noprofile", "-c", DRIVER, "bash", str(tmp_path / "bin"), str(REPOSITORY / "train.py")],
+        ["bash", "--norc", "--noprofile", "-c", DRIVER, "bash", str(programs), str(REPOSITORY / "train.py")],
         cwd=tmp_path, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=200, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -137,13 +148,65 @@ def test_bash(tmp_path: Path) -> None:
     assert not (tmp_path / "was-run").exists()
 
 
-@pytest.mark.parametrize("shell", ["zsh", "fish"])
-def test_the_script_is_one_that_the_shell_can_read(shell: str, tmp_path: Path) -> None:
-    if shutil.which(shell) is None:
-        pytest.skip(f"no {shell}")
-    file = tmp_path / "script"
-    file.write_text(script(shell), encoding="utf-8")
-    subprocess.run([shell, "-n", str(file)], stdin=subprocess.DEVNULL, timeout=60, check=True)
+@pytest.mark.skipif(shutil.which("fish") is None, reason="no fish")
+def test_fish(programs: Path, tmp_path: Path) -> None:
+    code = (
+        "set -p PATH $argv[1]; cloze-train --completion fish | source\n"
+        "for line in 'cloze-train optimizer=' 'cloze-train corpus.files=no' \"python $argv[2] hardware=g\" "
+        "'python other/train.py hardware=g'; echo $line:; complete -C $line; end"
+    )
+    done = subprocess.run(
+        ["fish", "--no-config", "-c", code, str(programs), str(REPOSITORY / "train.py")],
+        cwd=tmp_path, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=200, check=True,
+    )  # fmt: skip
+    offered = [line.partition("\t")[0] for line in done.stdout.splitlines()]
+    assert offered == [
+        "cloze-train optimizer=:", *(f"optimizer={name}" for name in ("adamw", "lamb", "muon", "stableadamw")),
+        "cloze-train corpus.files=no:", "corpus.files=no tes.txt",
+        f"python {REPOSITORY / 'train.py'} hardware=g:", "hardware=gpu",
+        "python other/train.py hardware=g:",
+    ]  # fmt: skip
+    assert not (tmp_path / "was-run").exists()
+
+
+RC = """
+autoload -Uz compinit; compinit -D -u
+PATH=$PROGRAMS:$PATH; eval "$(cloze-train --completion zsh)"
+zle-line-init() { BUFFER=$LINE; CURSOR=$#LINE; zle complete-word; print -r -- "[$BUFFER]"; exit }
+zle -N zle-line-init
+"""
+
+
+@pytest.mark.skipif(shutil.which("zsh") is None, reason="no zsh")
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("cloze-train optimizer=lam", "cloze-train optimizer=lamb "),
+        ("cloze-train corpus.files=no", r"cloze-train corpus.files=no\ tes.txt "),
+        ("cloze-train corp", "cloze-train corpus"),  # a section and a group
+        (f"python {REPOSITORY}/train.py hardware=g", f"python {REPOSITORY}/train.py hardware=gpu "),
+        ("python other/train.py hardware=g", "python other/train.py hardware=g"),
+    ],
+)
+def test_zsh(programs: Path, tmp_path: Path, line: str, expected: str) -> None:
+    (tmp_path / ".zshrc").write_text(RC, encoding="utf-8")
+    surroundings = {**os.environ, "ZDOTDIR": str(tmp_path), "PROGRAMS": str(programs), "LINE": line}
+    assert f"[{expected}]" in at_a_terminal(["zsh", "-d", "-i"], tmp_path, surroundings)
+    assert not (tmp_path / "was-run").exists()
+
+
+def at_a_terminal(command: list[str], folder: Path, surroundings: dict[str, str]) -> str:
+    """What a command says on a terminal of its own: zsh completes nowhere else."""
+    master, slave = pty.openpty()
+    process = processes.start(command, cwd=folder, stdin=slave, stdout=slave, stderr=slave, env=surroundings)
+    os.close(slave)
+    told = b""
+    with suppress(OSError), processes.limited(process, 200):  # Linux's way to tell that nobody writes any more
+        while part := os.read(master, 65536):
+            told += part
+    processes.end(process)
+    os.close(master)
+    return told.decode()
 
 
 def test_the_commands_are_all_there() -> None:
