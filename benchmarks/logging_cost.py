@@ -37,6 +37,7 @@ from cloze.loggers import MetricsFile, mlflow_logger, tensorboard_logger, wandb_
 from cloze.model.heads import BertForPreTraining
 from cloze.optim.schedules import Linear
 from cloze.tasks.pretraining import Pretraining
+from cloze.tasks.training import Recipe
 
 LOG_EVERY = 50
 WARM_UP = 10  # steps
@@ -84,13 +85,13 @@ def train(
     """Train anew from the same weights."""
     torch.manual_seed(0)
     clock, total = Clock(), WARM_UP + steps + 1
-    module = Pretraining(
-        model=BertForPreTraining(shape(size)),
+    recipe = Recipe(
         optimizer=lambda groups: torch.optim.AdamW(groups, lr=1e-4, fused=True),
         schedule=Linear(warmup_ratio=0.1),
         length=total,
         log_every=LOG_EVERY,
     )
+    module = Pretraining(model=BertForPreTraining(shape(size)), recipe=recipe)
     training = Training(max_steps=total, log_every=LOG_EVERY)
     trainer = make_trainer(training, Hardware(), callbacks=[clock, Length(steps=total), *callbacks], loggers=found)
     trainer.limit_val_batches = 0

@@ -23,7 +23,7 @@ from cloze.model.config import BertConfig
 from cloze.optim.schedules import Linear
 from cloze.tasks.class_weights import scaled_class_weights
 from cloze.tasks.classification import Classification, MultiLabel, Regression
-from cloze.tasks.finetuning import Recipe
+from cloze.tasks.training import Recipe
 from cloze.text.tokenizer import SPECIAL_TOKENS, build_tokenizer
 
 TOKENIZER = build_tokenizer([*SPECIAL_TOKENS, *"abcdefgh"])

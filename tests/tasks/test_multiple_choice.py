@@ -15,8 +15,8 @@ from cloze.data.downstream.examples import ChoiceExample
 from cloze.model.adaptation import Adaptation
 from cloze.model.config import BertConfig
 from cloze.optim.schedules import Linear
-from cloze.tasks.finetuning import Recipe
 from cloze.tasks.multiple_choice import MultipleChoice
+from cloze.tasks.training import Recipe
 from cloze.text.tokenizer import SPECIAL_TOKENS, build_tokenizer
 
 TOKENIZER = build_tokenizer([*SPECIAL_TOKENS, *"abcdefgh"])

@@ -26,6 +26,7 @@ from cloze.model.config import BertConfig
 from cloze.model.heads import BertForPreTraining
 from cloze.optim.schedules import Linear
 from cloze.tasks.pretraining import Pretraining
+from cloze.tasks.training import Recipe
 
 STEPS = 3
 pytestmark = pytest.mark.filterwarnings(
@@ -65,13 +66,10 @@ def module(*, log_every: int, dropout: float, fused: bool) -> Pretraining:
         vocab_size=60, hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64,
         max_position_embeddings=32, hidden_dropout_prob=dropout, attention_probs_dropout_prob=0.0,
     )  # fmt: skip
-    return Pretraining(
-        model=BertForPreTraining(shape),
-        optimizer=partial(torch.optim.AdamW, lr=1e-3, fused=fused),
-        schedule=Linear(),
-        length=100,
-        log_every=log_every,
+    recipe = Recipe(
+        optimizer=partial(torch.optim.AdamW, lr=1e-3, fused=fused), schedule=Linear(), length=100, log_every=log_every
     )
+    return Pretraining(model=BertForPreTraining(shape), recipe=recipe)
 
 
 class Loader:

@@ -15,6 +15,7 @@ from cloze.model.config import BertConfig
 from cloze.model.heads import BertForPreTraining
 from cloze.optim.schedules import Linear
 from cloze.tasks.pretraining import Pretraining
+from cloze.tasks.training import Recipe
 
 VOCAB_SIZE = 60
 LENGTHS = [[7, 30], [12, 12], [4, 20], [25, 3]]  # of the sequences of four micro-batches
@@ -67,13 +68,8 @@ def join(batches: list[PretrainingBatch]) -> PretrainingBatch:
 
 
 def train(folder: Path, micro_batches: int, steps: int = 3, log_every: int = 1) -> Pretraining:
-    task = Pretraining(
-        model=model(),
-        optimizer=partial(torch.optim.SGD, lr=0.5),
-        schedule=Linear(),
-        length=steps,
-        log_every=log_every,
-    )
+    recipe = Recipe(optimizer=partial(torch.optim.SGD, lr=0.5), schedule=Linear(), length=steps, log_every=log_every)
+    task = Pretraining(model=model(), recipe=recipe)
     batches = [batch for step in range(steps) for batch in global_batch(step, micro_batches)]
     trainer = pl.Trainer(
         accelerator="cpu",

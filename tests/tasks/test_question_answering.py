@@ -27,8 +27,8 @@ from cloze.errors import InputError
 from cloze.model.adaptation import Adaptation
 from cloze.model.config import BertConfig
 from cloze.optim.schedules import Linear
-from cloze.tasks.finetuning import Recipe
 from cloze.tasks.question_answering import QuestionAnswering, padded
+from cloze.tasks.training import Recipe
 from cloze.text.tokenizer import SPECIAL_TOKENS, build_tokenizer
 
 WORDS = ("who", "what", "is", "ada", "bo", "cy", "di", "ed", "red", "blue", "green", "gold")

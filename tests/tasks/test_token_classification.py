@@ -29,8 +29,9 @@ from cloze.errors import InputError
 from cloze.model.adaptation import Adaptation
 from cloze.model.config import BertConfig
 from cloze.optim.schedules import Linear
-from cloze.tasks.finetuning import Prediction, Recipe
+from cloze.tasks.finetuning import Prediction
 from cloze.tasks.token_classification import TokenClassification
+from cloze.tasks.training import Recipe
 from cloze.text.tokenizer import SPECIAL_TOKENS, build_tokenizer, read_vocabulary
 
 LABELS = ["O", "B-LOC", "I-LOC", "B-PER", "I-PER"]

@@ -17,11 +17,12 @@ from cloze.model.task_heads import ARCHITECTURES
 from cloze.optim.schedules import Linear
 from cloze.tasks.classification import Classification, MultiLabel, Regression
 from cloze.tasks.fine_tuned import FineTuned
-from cloze.tasks.finetuning import FineTuning, Recipe
+from cloze.tasks.finetuning import FineTuning
 from cloze.tasks.inference import Inference
 from cloze.tasks.multiple_choice import MultipleChoice
 from cloze.tasks.question_answering import QuestionAnswering
 from cloze.tasks.token_classification import TokenClassification
+from cloze.tasks.training import Recipe
 
 PASSAGE_LENGTH, QUESTION_LENGTH = 384, 64  # google-research/bert, run_squad.py
 

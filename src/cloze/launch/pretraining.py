@@ -33,6 +33,7 @@ from cloze.optim.schedules import Schedule
 from cloze.run_folder import checkpoint_to_resume, write_config
 from cloze.summary import summary
 from cloze.tasks.pretraining import Pretraining
+from cloze.tasks.training import Recipe
 from cloze.text.manifest import MANIFEST
 from cloze.text.progress import ConsoleProgress
 from cloze.waiting import waiting
@@ -174,8 +175,7 @@ def make_module(
     config: Mapping[str, Any], training: Training, model: BertForPreTraining, length: Length, schedule: Schedule
 ) -> Pretraining:
     """What Lightning trains."""
-    return Pretraining(
-        model=model,
+    recipe = Recipe(
         optimizer=make_optimizer(config),
         schedule=schedule,
         length=length.total,
@@ -183,3 +183,4 @@ def make_module(
         weight_decay=weight_decay(config["optimizer"]),
         log_every=training.log_every,
     )
+    return Pretraining(model=model, recipe=recipe)

@@ -29,7 +29,8 @@ from cloze.model.attention import use_kernel
 from cloze.model.config import BertConfig
 from cloze.model.fp8 import multiply_in_fp8
 from cloze.model.task_heads import TaskModel
-from cloze.tasks.finetuning import FineTuning, Recipe
+from cloze.tasks.finetuning import FineTuning
+from cloze.tasks.training import Recipe
 from cloze.text.progress import ConsoleProgress
 from cloze.text.tokenizer import WordPiece, read_vocabulary
 from cloze.text.wordpiece import train_vocabulary

@@ -16,7 +16,8 @@ from cloze.errors import InputError
 from cloze.metrics.classification import METRICS
 from cloze.model.task_heads import TaskModel
 from cloze.tasks.class_weights import ClassWeights, check_class_weights, scaled_class_weights
-from cloze.tasks.finetuning import FineTuning, Prediction, Recipe
+from cloze.tasks.finetuning import FineTuning, Prediction
+from cloze.tasks.training import Recipe
 
 
 class Classification(FineTuning[TextExample]):

@@ -16,7 +16,8 @@ from cloze.errors import InputError
 from cloze.metrics.answers import AnswerScore, Language, Threshold, answer_score, best_threshold, mean_score
 from cloze.model.task_heads import TaskModel
 from cloze.tasks.answer_spans import best_answers
-from cloze.tasks.finetuning import FineTuning, Prediction, Recipe
+from cloze.tasks.finetuning import FineTuning, Prediction
+from cloze.tasks.training import Recipe
 
 
 class QuestionAnswering(FineTuning[QuestionExample]):

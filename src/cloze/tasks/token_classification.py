@@ -12,7 +12,8 @@ from cloze.data.downstream.items import Item
 from cloze.metrics.entities import entities, entity_scores
 from cloze.model.task_heads import TaskModel
 from cloze.tasks.class_weights import ClassWeights, check_class_weights, scaled_class_weights
-from cloze.tasks.finetuning import FineTuning, Prediction, Recipe
+from cloze.tasks.finetuning import FineTuning, Prediction
+from cloze.tasks.training import Recipe
 
 
 class TokenClassification(FineTuning[TaggedExample]):
