@@ -72,10 +72,12 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def stamps(folder: Path) -> dict[str, tuple[int, int]]:
-    """Inode and time of change of all finished files: those that bear no temporary name."""
+    """Inode and time of change of all finished files: those that bear no temporary name, nor belong to the search for
+    duplicates, which begins anew as a whole."""
     found = {}
     for path in folder.rglob("*"):
-        if path.is_file() and not path.name.startswith(".") and path.name != "lock":
+        temporary = path.name.startswith(".") or path.parent.name in {"lines", "documents"}
+        if path.is_file() and not temporary and path.name != "lock":
             stat = path.stat()
             found[str(path.relative_to(folder))] = (stat.st_ino, stat.st_mtime_ns)
     return found

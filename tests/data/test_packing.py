@@ -24,7 +24,7 @@ def test_cut_is_a_balanced_partition(lengths: list[int], micro_batches: int) -> 
     assert sorted(np.concatenate(parts).tolist()) == list(range(len(lengths)))
     loads = [sum(lengths[i] for i in part) for part in parts]
     assert max(loads) - min(loads) <= max(lengths, default=0)
-    assert max(loads) <= sum(lengths) / micro_batches + (1 - 1 / micro_batches) * max(lengths, default=0)
+    assert max(loads) * micro_batches <= sum(lengths) + (micro_batches - 1) * max(lengths, default=0)
     for part in parts:
         assert [lengths[i] for i in part] == sorted((lengths[i] for i in part), reverse=True)
 
