@@ -2,7 +2,8 @@ import pytest
 import torch
 from torch import nn
 
-from cloze.model.linear import Linear, _OneDNNLinear
+from cloze.model import linear
+from cloze.model.linear import Linear, _OneDNNLinear, add_weight_gradient, weight_gradient
 
 
 @pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this torch has no oneDNN")
@@ -28,3 +29,21 @@ def test_large_products_agree_whatever_library_this_machine_takes() -> None:
     x = torch.randn(1024, 512)
     torch.testing.assert_close(layer(x), nn.functional.linear(x, layer.weight, layer.bias), rtol=1e-4, atol=1e-4)
     assert layer.state_dict().keys() == nn.Linear(2, 2).state_dict().keys()
+
+
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this torch has no oneDNN")
+@pytest.mark.parametrize("family", [0, 25, 26], ids=["not AMD", "Zen 4", "Zen 5"])
+@pytest.mark.parametrize(("wide", "narrow"), [(300, 40), (40, 300)])
+def test_gradients_of_weights_agree_on_every_processor(
+    family: int, wide: int, narrow: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(linear, "_amd_family", lambda: family)
+    torch.manual_seed(0)
+    grad, x = torch.randn(3000, wide), torch.randn(3000, narrow)
+    assert grad.numel() * narrow >= linear.SMALLEST
+    expected = (grad.double().T @ x.double()).float()
+    torch.testing.assert_close(weight_gradient(grad, x), expected, rtol=1e-4, atol=1e-3)
+    total = None
+    for _ in range(2):
+        total = add_weight_gradient(total, grad, x, torch.float32)
+    torch.testing.assert_close(total, 2 * expected, rtol=1e-4, atol=1e-3)

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cloze.batch import IGNORED_LABEL
-from cloze.model.linear import linear_values
+from cloze.model.linear import add_weight_gradient, linear_values
 
 ROWS_AT_ONCE = 128
 """Rows whose logits are alive together: 128 x 30,522 in fp32 is 15 MiB, which stays in a CPU's last-level cache."""
@@ -55,9 +55,10 @@ class _LinearCrossEntropy(torch.autograd.Function):
         training = any(ctx.needs_input_grad)
         x, w, b = _in_product_dtype(hidden, weight, bias)  # once, not for every few rows
         w, b = _filled(w, multiple, 0.0), _filled(b, multiple, -torch.inf)  # columns that never win
+        grad_weight = None
         if training:
             grad_hidden = torch.empty_like(hidden)
-            grad_weight, grad_bias = torch.zeros_like(w, dtype=weight.dtype), torch.zeros_like(b, dtype=bias.dtype)
+            grad_bias = torch.zeros_like(b, dtype=bias.dtype)
         rows_at_once = ROWS_AT_ONCE if hidden.is_cpu else ROWS_ON_A_DEVICE
         for start in range(0, len(labels), rows_at_once):
             rows = slice(start, start + rows_at_once)
@@ -78,13 +79,10 @@ class _LinearCrossEntropy(torch.autograd.Function):
                 grad_bias.addmv_(error.to(bias.dtype).T, counted.squeeze(1).to(bias.dtype))
                 grad = error.to(x.dtype)
                 grad_hidden[rows] = linear_values(grad, w.T, None) * counted
-                if x.dtype == weight.dtype:
-                    grad_weight.addmm_(grad.T, x[rows] * counted)
-                else:
-                    grad_weight += grad.T @ (x[rows] * counted)  # a sum in fp32 of products in 16 bits
+                grad_weight = add_weight_gradient(grad_weight, grad, x[rows] * counted, weight.dtype)
         if training:
-            pieces = len(weight)
-            ctx.save_for_backward(grad_hidden, grad_weight[:pieces], grad_bias[:pieces])
+            grad_weight = torch.zeros_like(weight) if grad_weight is None else grad_weight[: len(weight)].contiguous()
+            ctx.save_for_backward(grad_hidden, grad_weight, grad_bias[: len(weight)])
         ctx.mark_non_differentiable(correct)
         return loss, correct
 
