@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from cloze.batch import Packed
 from cloze.model.config import BertConfig
-from cloze.model.dropout import FloatArray, Mask, flat, is_hashable, keeps
+from cloze.model.dropout import FloatArray, Mask, flat, is_hashable, keeps, on_all_threads
 from cloze.model.kernels import HALF, KERNELS
 from cloze.model.linear import Linear
 
@@ -116,13 +116,15 @@ def _attend_reference(qkv: Tensor, packed: Packed, dropout: float) -> Tensor:
     return torch.cat(pieces)
 
 
-@numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})  # lets the sum over a row be vectorised
+@numba.njit(
+    cache=True, nogil=True, parallel=True, fastmath={"reassoc", "contract"}
+)  # so that a row's sum is vectorised
 def _softmax_backward(
     probs: FloatArray, grad: FloatArray, dropped: FloatArray, key: Any, threshold: np.uint32, scale: np.float32
 ) -> None:
     """From the gradient of the dropped probabilities to that of the scores, in place; and the dropped ones again."""
     rows, length = probs.shape
-    for r in range(rows):
+    for r in numba.prange(rows):
         dot = np.float32(0)
         for c in range(length):
             kept = scale if keeps(np.uint32(r * length + c), key, threshold) else np.float32(0)
@@ -167,7 +169,8 @@ class _DroppedAttention(torch.autograd.Function):
             grad_scores = grad_mixed @ value.mT  # (count * H, T, T), of the dropped probabilities until the next line
             dropped = torch.empty_like(probs)
             length = probs.shape[-1]
-            _softmax_backward(
+            on_all_threads(
+                _softmax_backward,
                 flat(probs).reshape(-1, length),
                 flat(grad_scores).reshape(-1, length),
                 flat(dropped).reshape(-1, length),

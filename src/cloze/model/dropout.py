@@ -9,6 +9,8 @@ torch's own dropout is used.
 The hash is ``lowbias32`` (C. Wellons, "Prospecting for Hash Functions", 2018), once under each half of the key.
 """
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import numba
@@ -39,17 +41,17 @@ def keeps(index: np.uint32, key: tuple[np.uint32, np.uint32], threshold: np.uint
     return x >= threshold
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, parallel=True)
 def _drop(x: FloatArray, out: FloatArray, key: Any, threshold: np.uint32, scale: np.float32) -> None:
-    for i in range(x.size):
+    for i in numba.prange(x.size):
         out[i] = x[i] * scale if keeps(np.uint32(i), key, threshold) else np.float32(0)
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, parallel=True)
 def _drop_and_add(
     x: FloatArray, residual: FloatArray, out: FloatArray, key: Any, threshold: np.uint32, scale: np.float32
 ) -> None:
-    for i in range(x.size):
+    for i in numba.prange(x.size):
         out[i] = residual[i] + (x[i] * scale if keeps(np.uint32(i), key, threshold) else np.float32(0))
 
 
@@ -65,14 +67,29 @@ class Mask:
     def apply(self, x: Tensor, out: Tensor | None = None) -> Tensor:
         """Zero the dropped elements of a contiguous fp32 CPU tensor and scale the rest, into ``out`` (may be x)."""
         out = torch.empty_like(x) if out is None else out
-        _drop(flat(x), flat(out), self.key, self.threshold, self.scale)
+        on_all_threads(_drop, flat(x), flat(out), self.key, self.threshold, self.scale)
         return out
 
     def add(self, x: Tensor, residual: Tensor) -> Tensor:
         """``residual`` plus the masked x, in one pass over memory."""
         out = torch.empty_like(x)
-        _drop_and_add(flat(x), flat(residual), flat(out), self.key, self.threshold, self.scale)
+        on_all_threads(_drop_and_add, flat(x), flat(residual), flat(out), self.key, self.threshold, self.scale)
         return out
+
+
+def on_all_threads(kernel: Callable[..., None], *arguments: Any) -> None:
+    """Call one of numba's parallel functions on as many threads as torch takes."""
+    numba.set_num_threads(min(torch.get_num_threads(), _most_threads()))
+    kernel(*arguments)
+
+
+@functools.cache
+def _most_threads() -> int:
+    """Those that numba starts, once in a process; with OpenMP it sets their number for torch as well."""
+    threads = torch.get_num_threads()
+    numba.set_num_threads(1)
+    torch.set_num_threads(threads)
+    return int(numba.config.NUMBA_NUM_THREADS)
 
 
 def flat(x: Tensor) -> FloatArray:
