@@ -34,6 +34,7 @@ from cloze.batch import PretrainingBatch
 from cloze.hardware import multiplies_bf16
 from cloze.model.flops import training_flops
 from cloze.model.heads import BertForPreTraining
+from cloze.peak import products
 
 
 def batch(lengths: str, sequences: int = 32) -> PretrainingBatch:
@@ -128,10 +129,7 @@ class GemmRate:
         torch.set_num_threads(self.threads)
         a, b = torch.randn(2, 2048, 2048).to(dtype)
         now = clock(self.threads)
-        products: list[Callable[[], object]] = [lambda: torch.mm(a, b)]
-        if torch.backends.mkldnn.is_available() and dtype == torch.float32:  # bf16 is oneDNN's in any case
-            products.append(lambda: torch.ops.mkldnn._linear_pointwise(a, b, None, "none", [], ""))
-        for product in products:
+        for product in products(a, b):
             for _ in range(times):
                 start = now()
                 product()

@@ -2,8 +2,8 @@
 
 For fp32 torch calls MKL, whose kernels are tuned for Intel's processors. On AMD's, oneDNN's product ran at 1.2 to 1.4
 times its speed forward and for the gradient of the input (Zen 4; on Zen 3 as fast, and 1.7 times in the wide product of
-the masked-language-model head), and slower for that of the weight, which stays with MKL. On Zen 5 MKL does not use the
-wide units: oneDNN ran at 2.2 times its speed, and at 1.5 to 2 times for the gradient of the weight.
+the masked-language-model head), and slower for that of the weight, which stays with MKL. On Zen 5 it ran at 2.2 times
+MKL's speed, and at 1.5 to 2 times for the gradient of the weight, too.
 """
 
 import functools
