@@ -6,10 +6,12 @@ workers.
 
 import os
 import re
+import sys
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from types import TracebackType
 from typing import Any, NamedTuple
 
 import torch
@@ -229,7 +231,7 @@ def _load(
         collate_fn=_unchanged,
         num_workers=num_workers,
         pin_memory=pin_memory,
-        worker_init_fn=_leave_group if num_workers else None,
+        worker_init_fn=_stand_alone if num_workers else None,
         generator=torch.Generator(),  # the workers' base seed must not draw from the global one
     )
     for batch in loader:
@@ -272,9 +274,16 @@ def telling_of_dead_workers() -> Iterator[None]:
         raise
 
 
-def _leave_group(_: int) -> None:
+def _stand_alone(_: int) -> None:
     """Ctrl-C and a scheduler's SIGTERM reach the whole group; training goes on for a step, and needs its batches."""
     os.setpgid(0, 0)
+    sys.excepthook = _tell
+
+
+def _tell(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+    """What a worker's threads could not do, except to hand a batch to a training that has ended meanwhile."""
+    if not isinstance(error, EOFError | ConnectionError):
+        sys.__excepthook__(kind, error, traceback)
 
 
 def _unchanged(batch: Any) -> Any:
