@@ -47,6 +47,24 @@ def test_the_generator_of_torch_decides() -> None:
     torch.testing.assert_close(first, dropout(x), atol=0, rtol=0)
 
 
+def test_the_number_of_threads_changes_nothing_and_is_left_as_it_was() -> None:
+    qkv, packed = torch.randn(7 * 33, 3, 2, 16), random_batch([33] * 7, 50).packed
+    before, found = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2, 5):
+            torch.set_num_threads(threads)
+            torch.manual_seed(0)
+            leaf = qkv.clone().requires_grad_()
+            (attend(leaf, packed, 0.2) * qkv[:, 0]).sum().backward()
+            found.append((leaf.grad, Dropout(0.3).train()(qkv, qkv)))
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    for gradient, dropped in found[1:]:
+        torch.testing.assert_close(gradient, found[0][0], rtol=1e-6, atol=1e-6)  # products may add in another order
+        assert torch.equal(dropped, found[0][1])
+
+
 def test_off_when_evaluating() -> None:
     x = torch.randn(10)
     assert Dropout(0.5).eval()(x) is x
