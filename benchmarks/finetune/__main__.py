@@ -97,7 +97,15 @@ def measure(task: str, side: str, seed: int, given: argparse.Namespace, folder: 
     if side == "ours":
         scores = json.loads((run / "results.json").read_text(encoding="utf-8"))
         found["score"] = scores["dev"][SETTINGS[task].metric]
-    return {**found, "whole_seconds": seconds, "command": shlex.join(["python", *command[1:]])}
+    return {**found, "whole_seconds": seconds, "command": _anywhere(["python", *command[1:]], given, folder)}
+
+
+def _anywhere(words: Sequence[str], given: argparse.Namespace, folder: Path) -> str:
+    """A command with names in place of this machine's folders."""
+    names = {given.model: "MODEL", given.datasets.resolve(): "DATASETS", folder: "FOLDER"}
+    for path, name in names.items():
+        words = [word.replace(str(path), name) for word in words]
+    return shlex.join(words)
 
 
 def our_words(task: str, train: Path, dev: Path, run: Path, clock_file: Path) -> list[str]:
