@@ -1,7 +1,7 @@
 """Which recipe learns most in half an hour of two cores: BERT-Mini on books, judged on WikiText-2.
 
     python -m benchmarks.budget                     # some six hours; stopped, it goes on with the runs that are missing
-    python -m benchmarks.budget --minutes 0.2 --megabytes 2 --json /tmp/trial.json          # a trial
+    python -m benchmarks.budget --minutes 0.2 --megabytes 2 --json runs/bench/trial.json    # a trial
 
 The first run is the recipe as published; each further one is ``train.py`` with one change more, which is kept where the
 loss at the end is lower. Then the same time with ``transformers``' Trainer. The time is that of training on the wall

@@ -63,9 +63,8 @@ def measured_gemm_flops(
 def products(a: Tensor, b: Tensor) -> list[Callable[[], Tensor]]:
     """The ways in which torch multiplies two square matrices as fast as it can."""
     ways: list[Callable[[], Tensor]] = [lambda: torch.mm(a, b)]
-    if (
-        a.is_cpu and a.dtype == torch.float32 and torch.backends.mkldnn.is_available()
-    ):  # 16 bits are oneDNN's in any case
+    # Products in 16 bits are oneDNN's in any case.
+    if a.is_cpu and a.dtype == torch.float32 and torch.backends.mkldnn.is_available():
         ways.append(lambda: torch.ops.mkldnn._linear_pointwise(a, b, None, "none", [], ""))
     return ways
 

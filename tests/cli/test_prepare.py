@@ -72,11 +72,12 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def stamps(folder: Path) -> dict[str, tuple[int, int]]:
-    """Inode and time of change of all finished files: those that bear no temporary name, nor belong to the search for
-    duplicates, which begins anew as a whole."""
+    """Inode and time of change of all finished files: those that bear no temporary name, nor belong to a search for
+    duplicates that has not ended, which begins anew as a whole."""
     found = {}
+    unfinished = set() if (folder / "unfinished/duplicates.json").exists() else {"lines", "documents"}
     for path in folder.rglob("*"):
-        temporary = path.name.startswith(".") or path.parent.name in {"lines", "documents"}
+        temporary = path.name.startswith(".") or path.parent.name in unfinished
         if path.is_file() and not temporary and path.name != "lock":
             stat = path.stat()
             found[str(path.relative_to(folder))] = (stat.st_ino, stat.st_mtime_ns)

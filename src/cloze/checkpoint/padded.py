@@ -4,6 +4,7 @@ Legend for shapes: see ``cloze.batch``; L labels, I items, C choices. Outputs ha
 """
 
 import math
+from abc import ABC, abstractmethod
 
 import torch
 import torch.nn.functional as F
@@ -15,7 +16,7 @@ from cloze.model.heads import BertForPreTraining, Pooler
 from cloze.model.task_heads import MultipleChoiceModel, QuestionAnswerer, TaskModel
 
 
-class PaddedModel(nn.Module):
+class PaddedModel(nn.Module, ABC):
     """What can be written where rows are padded.
 
     Attributes:
@@ -26,13 +27,13 @@ class PaddedModel(nn.Module):
     outputs: tuple[str, ...]
     choices = False
 
+    @abstractmethod
     def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor) -> tuple[Tensor, ...]:
         """The outputs for rows (B, T), one tensor each."""
-        raise NotImplementedError
 
+    @abstractmethod
     def packed(self, packed: Packed) -> tuple[Tensor, ...]:
         """The same of the packed model: (N, ...) where the padded one says (B, T, ...)."""
-        raise NotImplementedError
 
 
 class PaddedEncoder(nn.Module):

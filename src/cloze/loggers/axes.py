@@ -1,5 +1,6 @@
 """What the loggers of dashboards share: the two axes of every row, the names of runs."""
 
+from abc import abstractmethod
 from argparse import Namespace
 from collections.abc import Mapping
 from pathlib import Path
@@ -56,9 +57,9 @@ class AxesLogger(Logger):
         if row:
             self.write(row, done, self._tokens)
 
+    @abstractmethod
     def write(self, row: Mapping[str, float], step: int, tokens: int) -> None:
         """Write a row at both axes."""
-        raise NotImplementedError
 
 
 def run_names(folder: Path) -> tuple[str, str | None]:

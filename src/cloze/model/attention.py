@@ -116,9 +116,8 @@ def _attend_reference(qkv: Tensor, packed: Packed, dropout: float) -> Tensor:
     return torch.cat(pieces)
 
 
-@numba.njit(
-    cache=True, nogil=True, parallel=True, fastmath={"reassoc", "contract"}
-)  # so that a row's sum is vectorised
+# Without "reassoc" the sum over a row would not be vectorised.
+@numba.njit(cache=True, nogil=True, parallel=True, fastmath={"reassoc", "contract"})
 def _softmax_backward(
     probs: FloatArray, grad: FloatArray, dropped: FloatArray, key: Any, threshold: np.uint32, scale: np.float32
 ) -> None:

@@ -26,15 +26,14 @@ class Linear(nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, in_features) -> (N, out_features)."""
-        if _suits_onednn(x, self.weight, x.shape[0] * self.weight.numel()):
+        if _suits_onednn(x, self.weight):
             return _OneDNNLinear.apply(x, self.weight, self.bias)  # type: ignore[no-any-return, no-untyped-call]
         return F.linear(x, self.weight, self.bias)
 
 
 def linear_values(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """``F.linear`` by the faster library, for code that computes its gradients itself: autograd does not see it."""
-    suits = _suits_onednn(x, weight, x.shape[0] * weight.numel())
-    return _product(x, weight, bias) if suits else F.linear(x, weight, bias)
+    return _product(x, weight, bias) if _suits_onednn(x, weight) else F.linear(x, weight, bias)
 
 
 def weight_gradient(grad: Tensor, x: Tensor) -> Tensor:
@@ -55,16 +54,16 @@ def add_weight_gradient(total: Tensor | None, grad: Tensor, x: Tensor, dtype: to
 
 
 def _gradient_suits_onednn(grad: Tensor, x: Tensor) -> bool:
-    return _suits_onednn(grad, x, grad.numel() * x.shape[1]) and _amd_family() >= ZEN_5
+    return _suits_onednn(grad.T, x.T) and _amd_family() >= ZEN_5
 
 
-def _suits_onednn(x: Tensor, factor: Tensor, multiplications: int) -> bool:
+def _suits_onednn(x: Tensor, weight: Tensor) -> bool:
     return (
         not torch.compiler.is_compiling()
         and x.is_cpu
-        and x.dtype == factor.dtype == torch.float32
+        and x.dtype == weight.dtype == torch.float32
         and x.ndim == 2
-        and multiplications >= SMALLEST
+        and x.shape[0] * weight.numel() >= SMALLEST
         and not torch.is_autocast_enabled("cpu")
         and _amd_family() > 0
     )
