@@ -1,5 +1,6 @@
 """The loss of a model folder on held-out text, by ``transformers`` itself, for both sides alike."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -11,7 +12,7 @@ logging.set_verbosity_error()  # what is in our folder beside its own head
 logging.disable_progress_bar()
 
 LENGTH = 128
-SEQUENCES = 256  # 32,768 tokens, some 4,900 of them masked
+SEQUENCES = 256  # 32,768 tokens, some 4,900 of them masked; headings of WikiText (` = `) are left out
 
 
 def tokenizer(vocab: Path) -> BertTokenizerFast:
@@ -28,13 +29,13 @@ def chunks(lines: list[str], words: BertTokenizerFast) -> list[list[int]]:
     return [[words.cls_token_id, *piece, words.sep_token_id] for piece in cut]
 
 
-def heldout(text: Path, vocab: Path) -> list[dict[str, Tensor]]:
-    """Batches of WikiText's paragraphs with 15 % of the tokens to be guessed, the same at every call."""
+def heldout(texts: Sequence[str], vocab: Path) -> list[dict[str, Tensor]]:
+    """Batches with 15 % of the tokens to be guessed, the same at every call; as many sequences from each text."""
     words = tokenizer(vocab)
-    lines = [line for line in text.read_text(encoding="utf-8").splitlines() if line.strip() and line[:2] != " ="]
     set_seed(0)
     collate = DataCollatorForLanguageModeling(words, mlm_probability=0.15)
-    sequences = chunks(lines, words)[:SEQUENCES]
+    lines = ([line for line in text.splitlines() if line.strip() and line[:2] != " ="] for text in texts)
+    sequences = [ids for some in lines for ids in chunks(some, words)[: SEQUENCES // len(texts)]]
     return [collate([{"input_ids": ids} for ids in sequences[i : i + 32]]) for i in range(0, len(sequences), 32)]
 
 

@@ -25,7 +25,8 @@ from benchmarks.budget.judge import LENGTH, chunks, tokenizer
 from benchmarks.budget.snapshots import FACTS, THIRDS
 from benchmarks.shapes import SHAPES
 
-PILOT = 5  # steps
+PILOT = 30  # steps
+WARM = 10  # of them, before the pace is taken
 
 
 class Snapshots(TrainerCallback):  # type: ignore[misc]
@@ -51,6 +52,18 @@ class Snapshots(TrainerCallback):  # type: ignore[misc]
             self.taken += 1
 
 
+class Pace(TrainerCallback):  # type: ignore[misc]
+    """Seconds a step of the pilot, without those in which memory is first touched."""
+
+    def __init__(self) -> None:
+        self.began = self.seconds = 0.0
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if state.global_step == WARM:
+            self.began = time.monotonic()
+        self.seconds = (time.monotonic() - self.began) / max(1, state.global_step - WARM)
+
+
 def main() -> None:
     """Train, and leave the folders."""
     folder, seconds, size, vocab, *rest = sys.argv[1:]
@@ -69,21 +82,19 @@ def main() -> None:
         intermediate_size=4 * hidden,
     )
 
-    def train(steps: int, callbacks: list[TrainerCallback]) -> float:
-        """So many steps from random weights; the seconds they took."""
+    def train(steps: int, callback: TrainerCallback) -> None:
+        """So many steps from random weights."""
         arguments = TrainingArguments(
             output_dir=folder, max_steps=steps, save_strategy="no", report_to=[], disable_tqdm=True, seed=1, **settings
         )
         collate = DataCollatorForLanguageModeling(words, mlm_probability=0.15)
-        trainer = Trainer(
-            BertForMaskedLM(shape), arguments, data_collator=collate, train_dataset=sequences, callbacks=callbacks
-        )
-        began = time.monotonic()
-        trainer.train()
-        return time.monotonic() - began
+        Trainer(
+            BertForMaskedLM(shape), arguments, data_collator=collate, train_dataset=sequences, callbacks=[callback]
+        ).train()
 
-    pace = train(PILOT, []) / PILOT
-    train(max(1, int(float(seconds) / pace)), [Snapshots(Path(folder), float(seconds))])
+    pace = Pace()
+    train(PILOT, pace)
+    train(max(1, int(float(seconds) / pace.seconds)), Snapshots(Path(folder), float(seconds)))
 
 
 if __name__ == "__main__":

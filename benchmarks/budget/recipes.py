@@ -18,12 +18,14 @@ PUBLISHED: Overrides = {
 }
 
 
+PHASES = "data.phases"  # phases of length need a number of steps; the clock ends the other runs
+
+
 class Change(NamedTuple):
-    """A change, and whether it needs to know the number of steps; the clock alone ends the others."""
+    """A change, on what was best before it."""
 
     name: str
     overrides: Overrides
-    by_steps: bool = False
 
 
 CHANGES = (
@@ -31,10 +33,10 @@ CHANGES = (
     Change("learning rate 1e-3", {"optimizer.lr": "1e-3"}),
     Change("no dropout", {"model.hidden_dropout_prob": "0.0", "model.attention_probs_dropout_prob": "0.0"}),
     Change("Muon, learning rate 4e-3", {"optimizer": "muon", "optimizer.lr": "4e-3"}),
-    Change("standard deviation of the weights 0.05", {"model.initializer_range": "0.05"}),
     Change("mask rate 0.2", {"objective.mask_rate": "0.2"}),
+    Change("standard deviation of the weights 0.05", {"model.initializer_range": "0.05"}),
     Change("masked tokens alone", {"objective": "mlm"}),
-    Change("length 32 for a third, then 128", {"data.phases": "[[0.35,32],[0.65,128]]"}, by_steps=True),
+    Change("length 32 for a third, then 128", {PHASES: "[[0.35,32],[0.65,128]]"}),
 )
 
 PEERS: Mapping[str, Overrides] = {  # arguments of transformers' TrainingArguments

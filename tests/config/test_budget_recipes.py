@@ -6,7 +6,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from benchmarks.budget.__main__ import search
-from benchmarks.budget.recipes import CHANGES, PUBLISHED, Change, Overrides
+from benchmarks.budget.recipes import CHANGES, PHASES, PUBLISHED, Change, Overrides
 from cloze.config.arguments import conf_folder
 from cloze.config.schema import Pretraining
 from cloze.config.validation import check
@@ -33,17 +33,26 @@ def composed(overrides: Overrides) -> dict[str, Any]:
 
 
 def test_a_change_that_does_not_help_is_dropped_before_the_next() -> None:
-    losses = {"as published": 7.0, "a": 6.0, "b": 6.5, "c": 5.0}
-    steps = {"as published": 10, "a": 20, "b": 30, "c": 40}
+    losses = {"as published": 7.0, "a": 6.0, "b": 6.5, "c": 5.0, "d": 5.5}
     seen: dict[str, tuple[Overrides, int | None]] = {}
 
     def train(name: str, overrides: Overrides, length: int | None) -> dict[str, Any]:
         seen[name] = (overrides, length)
-        return {"name": name, "losses": [9.0, losses[name]], "thirds": [{}, {"steps": steps[name]}]}
+        steps = length or 600
+        seconds = 60.0 if length is None else 0.05 * length  # with phases twice as fast
+        thirds = [{}, {"steps": steps, "seconds": seconds}]
+        return {"name": name, "losses": [9.0, losses.get(name, 8.0)], "thirds": thirds}
 
-    changes = [Change("a", {"x": "1"}), Change("b", {"x": "2", "y": "1"}), Change("c", {"z": "1"}, by_steps=True)]
+    changes = [
+        Change("a", {"x": "1"}),
+        Change("b", {"x": "2", "y": "1"}),
+        Change("c", {PHASES: "1"}),
+        Change("d", {"z": "1"}),
+    ]
     runs, best = search(train, changes)
-    assert [run["name"] for run in runs] == ["as published", "+ a", "+ b", "+ c"]
+    assert [run["name"] for run in runs] == ["as published", "+ a", "+ b", "+ c", "+ d"]
     assert seen["b"] == ({**PUBLISHED, "x": "2", "y": "1"}, None)
-    assert seen["c"] == ({**PUBLISHED, "x": "1", "z": "1"}, 20)
+    assert seen["pace of c"] == ({**PUBLISHED, "x": "1", PHASES: "1"}, 20)
+    assert seen["c"] == ({**PUBLISHED, "x": "1", PHASES: "1"}, 1200)
+    assert seen["d"] == ({**PUBLISHED, "x": "1", PHASES: "1", "z": "1"}, 1200)
     assert best == seen["c"][0]
