@@ -35,8 +35,13 @@ def heldout(texts: Sequence[str], vocab: Path) -> list[dict[str, Tensor]]:
     set_seed(0)
     collate = DataCollatorForLanguageModeling(words, mlm_probability=0.15)
     lines = ([line for line in text.splitlines() if line.strip() and line[:2] != " ="] for text in texts)
-    sequences = [ids for some in lines for ids in chunks(some, words)[: SEQUENCES // len(texts)]]
+    sequences = [ids for some in lines for ids in spread(chunks(some, words), SEQUENCES // len(texts))]
     return [collate([{"input_ids": ids} for ids in sequences[i : i + 32]]) for i in range(0, len(sequences), 32)]
+
+
+def spread(sequences: list[list[int]], wanted: int) -> list[list[int]]:
+    """So many of them at equal distances: a text's beginning, with its contents and prefaces, is not like the rest."""
+    return sequences[:: max(1, len(sequences) // wanted)][:wanted]
 
 
 @torch.no_grad()
