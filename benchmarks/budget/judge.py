@@ -12,7 +12,7 @@ logging.set_verbosity_error()  # what is in our folder beside its own head
 logging.disable_progress_bar()
 
 LENGTH = 128
-SEQUENCES = 256  # 32,768 tokens, some 4,900 of them masked; headings of WikiText (` = `) are left out
+SEQUENCES = 256  # 32,768 tokens, some 4,900 of them masked
 
 
 def tokenizer(vocab: Path) -> BertTokenizerFast:
@@ -30,7 +30,10 @@ def chunks(lines: list[str], words: BertTokenizerFast) -> list[list[int]]:
 
 
 def heldout(texts: Sequence[str], vocab: Path) -> list[dict[str, Tensor]]:
-    """Batches with 15 % of the tokens to be guessed, the same at every call; as many sequences from each text."""
+    """Batches with 15 % of the tokens to be guessed, the same at every call; as many sequences from each text.
+
+    Headings, which WikiText writes between `` = ``, are left out.
+    """
     words = tokenizer(vocab)
     set_seed(0)
     collate = DataCollatorForLanguageModeling(words, mlm_probability=0.15)
