@@ -2,7 +2,7 @@
 
     python -m benchmarks.gpu                                               the table, in runs/bench/gpu.json and .md
     python -m benchmarks.gpu                                               again: what the time did not suffice for
-    python -m benchmarks.gpu --sizes base --lengths 128 --trace step.json  a trace of three steps
+    python -m benchmarks.gpu --sizes base --lengths 128 --trace step.json  a trace of three steps, and what took longest
     python -m benchmarks.gpu --curves runs/bench/fp8.json                  the loss in fp8 beside that in bf16
     python -m benchmarks.gpu --device cpu --sizes tiny --seconds 1         the same code where there is no GPU
 
@@ -119,7 +119,7 @@ def clean(where: torch.device) -> None:
 
 
 def trace(size: str, length: int, variant: str, args: argparse.Namespace) -> None:
-    """Three steps in the profiler, for chrome://tracing or Perfetto."""
+    """Three steps in the profiler: what took the time, and each moment of it for chrome://tracing or Perfetto."""
     where = torch.device(args.device)
     side, ours = make(size, where, variant, args), variant.startswith("ours")
     fetch = fetcher(work("mixed", length, args.tokens or TOKENS[size], ours, args, Path()), where)
@@ -131,6 +131,8 @@ def trace(size: str, length: int, variant: str, args: argparse.Namespace) -> Non
             run_step(side, fetch()[0], Clock(where))
         wait(where)
     profiler.export_chrome_trace(str(args.trace))
+    by = "self_device_time_total" if where.type == "cuda" else "self_cpu_time_total"
+    print(profiler.key_averages().table(sort_by=by, row_limit=40, max_name_column_width=100))
     clean(where)
 
 
