@@ -29,9 +29,11 @@ from benchmarks.gpu import HAS_NUMBA
 from benchmarks.gpu.curves import curves
 from benchmarks.gpu.measure import Clock, fetcher, gemm_rate, measure, run_step, wait
 from benchmarks.gpu.report import describe, markdown
+from benchmarks.gpu.side_by_side import compile_side_by_side
 from benchmarks.gpu.sides import VARIANTS, Side, our_side, their_side
 from benchmarks.gpu.work import Sizes, batches_of, endless, filled, loader_batches, rows_of
 from benchmarks.shapes import SHAPES
+from cloze.model.kernels import KERNELS
 from cloze.peak import peak_flops
 
 TOKENS = {"tiny": 1024, "mini": 131072, "base": 65536, "large": 32768}
@@ -147,6 +149,11 @@ def table(args: argparse.Namespace) -> dict[str, Any]:
     result = {**about, "gemm_flops": gemm_rate(torch.device(args.device)), "rows": rows}
     units = sorted(itertools.product(args.sizes, args.lengths, args.variants), key=lambda u: u[2] == VARIANTS[-1])
     longest: dict[str, float] = {}
+    if args.side_by_side:
+        options = ["--device", args.device, "--attention", args.attention, *(["--graphs"] if args.graphs else [])]
+        options += ["--tokens", str(args.tokens)] if args.tokens else []
+        missing = [unit for unit in units if unit not in known and unit[2] == "ours"]  # the peer takes more memory
+        compile_side_by_side(missing, options, args.budget / 3)
     for size, length, variant in units:
         if (size, length, variant) in known:
             continue
@@ -199,8 +206,9 @@ def main() -> None:
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
     parser.add_argument("--kinds", nargs="+", choices=["mixed", "full", "loader"], default=["mixed", "full", "loader"])
     parser.add_argument("--tokens", type=int, help="of a micro-batch, instead of each size's own")
-    parser.add_argument("--attention", default="auto", choices=["auto", "varlen", "sdpa", "flex"], help="ours")
+    parser.add_argument("--attention", default="auto", choices=["auto", *KERNELS], help="ours")
     parser.add_argument("--graphs", action="store_true", help="ours in CUDA graphs")
+    parser.add_argument("--side-by-side", action="store_true", help="compile all at once, before")
     parser.add_argument("--workers", type=int, default=4, help="processes of the loader")
     parser.add_argument("--seconds", type=float, default=3.0, help="to measure for, each row")
     parser.add_argument("--budget", type=float, default=500.0, help="seconds of the whole run")

@@ -13,6 +13,7 @@ from torch import Tensor
 from benchmarks.batches import padded, random_batch
 from benchmarks.shapes import VOCAB_SIZE
 from cloze.batch import IGNORED_LABEL, PretrainingBatch
+from cloze.data.packing import StaticShape
 
 DIFFERENT = 4
 """Batches that take turns."""
@@ -36,8 +37,8 @@ def batches_of(kind: str, length: int, tokens: int) -> list[PretrainingBatch]:
 
 
 def filled(batch: PretrainingBatch, length: int, tokens: int) -> PretrainingBatch:
-    """Filled up to constants, as ``cloze.data.packing`` does it."""
-    sequences, predictions = tokens // 16 + 2, -(-int(1.04 * 0.15 * tokens + 8) // 8) * 8
+    """Filled up to constants, as ``cloze.data.packing`` does it, and to the same ones."""
+    _, sequences, predictions = StaticShape.of(tokens, length, 1, 0.15)
     packed, missing = batch.packed, tokens - batch.num_tokens
     rest = [min(length, missing - start) for start in range(0, missing, length)]
     bounds = torch.tensor([batch.num_tokens, *rest]).cumsum(0)[1:]

@@ -130,14 +130,18 @@ def check_attention(dropout: float, hardware: Hardware, *, key: str) -> None:
     Raises:
         InputError: the kernel cannot do it.
     """
+    from cloze.model.kernels import HAS_TRITON  # with numba, which those who do not train need not wait for
+
     kernel, asked = hardware.attention, f"hardware.attention is {hardware.attention}, but"
-    if kernel in ("varlen", "flex") and not hardware.on_gpu:
+    if kernel in ("triton", "varlen", "flex") and not hardware.on_gpu:
         raise InputError(f"{asked} that kernel trains on CUDA alone: take hardware=gpu, or hardware.attention=auto")
-    if kernel == "varlen" and not hardware.in_half:
+    if kernel in ("triton", "varlen") and not hardware.in_half:
         raise InputError(
             f"{asked} that kernel has no {hardware.precision}: take hardware.precision=bf16-mixed, or "
             "hardware.attention=auto"
         )
+    if kernel == "triton" and not HAS_TRITON:
+        raise InputError(f"{asked} the package triton is not installed: pip install triton, or hardware.attention=auto")
     if kernel == "reference" and hardware.on_gpu:
         raise InputError(f"{asked} it makes a GPU wait at every layer: take hardware.attention=auto")
     if not dropout:
@@ -147,10 +151,10 @@ def check_attention(dropout: float, hardware: Hardware, *, key: str) -> None:
             f"{asked} that kernel has no dropout, and {key} is {dropout}: set it to 0 (as MosaicBERT and ModernBERT "
             "do), or take hardware.attention=auto"
         )
-    if kernel == "auto" and hardware.on_gpu and hardware.in_half:
+    if kernel == "auto" and hardware.on_gpu and hardware.in_half and not HAS_TRITON:
         print(
-            f"note: {key} is {dropout}, which torch's flash attention does not have: attention takes the slower kernel "
-            f"sdpa; {key}=0 changes the recipe as MosaicBERT and ModernBERT do, and is faster",
+            f"note: {key} is {dropout}, which torch's flash attention does not have, and the package triton, whose "
+            "kernel has it, is not installed: attention takes the slow kernel sdpa; pip install triton",
             file=sys.stderr,
         )
 

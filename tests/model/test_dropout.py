@@ -5,7 +5,7 @@ import torch
 from benchmarks.batches import random_batch
 from cloze.model.attention import attend
 from cloze.model.config import BertConfig
-from cloze.model.dropout import Dropout, Mask
+from cloze.model.dropout import Dropout, Mask, draw_key, drop_fused
 from cloze.model.heads import BertForPreTraining
 
 
@@ -27,6 +27,15 @@ def test_masks_are_independent_of_each_other_and_of_their_neighbours() -> None:
     assert between.abs().max() < bound
     for lag in (1, 2, 3, 4, 8, 16, 64, 128, 256, 4096):
         assert (masks[:, lag:] * masks[:, :-lag]).mean(1).abs().max() < bound, lag
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])
+def test_in_torch_operations_the_same_elements_are_kept(rate: float) -> None:
+    torch.manual_seed(0)
+    key = draw_key(torch.device("cpu"))
+    mask = Mask(rate)
+    mask.key = tuple(key.numpy().view(np.uint32))
+    torch.testing.assert_close(drop_fused(torch.ones(500, 40), rate, key), mask.apply(torch.ones(500, 40)))
 
 
 def test_the_gradient_meets_the_same_mask_and_the_residual_all_of_it() -> None:

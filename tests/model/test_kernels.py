@@ -3,6 +3,7 @@
 import inspect
 import itertools
 from collections.abc import Sequence
+from importlib.util import find_spec
 
 import pytest
 import torch
@@ -124,10 +125,11 @@ def test_a_kernel_refuses_what_it_cannot_honour(kernel: str, dropout: float, dty
 
 def test_auto_takes_the_fastest_that_can_do_it() -> None:
     cpu, cuda = torch.device("cpu"), torch.device("cuda")
-    assert fastest(cpu, torch.bfloat16, 0.0) == "reference"
-    assert fastest(cuda, torch.bfloat16, 0.0) == "varlen"
-    assert fastest(cuda, torch.bfloat16, 0.1) == "sdpa"
-    assert fastest(cuda, torch.float32, 0.0) == "sdpa"
+    assert fastest(cpu, torch.bfloat16, 0.0, 64) == "reference"
+    assert fastest(cuda, torch.bfloat16, 0.1, 64) == ("triton" if find_spec("triton") else "sdpa")
+    assert fastest(cuda, torch.bfloat16, 0.0, 48) == "varlen"
+    assert fastest(cuda, torch.bfloat16, 0.1, 48) == "sdpa"
+    assert fastest(cuda, torch.float32, 0.0, 64) == "sdpa"
 
 
 def test_every_layer_gets_the_kernel() -> None:
@@ -156,6 +158,7 @@ def test_torch_takes_the_arguments_that_varlen_is_called_with() -> None:
 @GPU
 @pytest.mark.parametrize("lengths", LENGTHS.values(), ids=LENGTHS)
 @pytest.mark.parametrize(("kernel", "dtype"), [
+    ("triton", torch.bfloat16), ("triton", torch.float16),
     ("varlen", torch.bfloat16), ("varlen", torch.float16), ("sdpa", torch.bfloat16), ("sdpa", torch.float32),
     ("flex", torch.bfloat16),
 ])  # fmt: skip

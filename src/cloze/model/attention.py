@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from cloze.batch import Packed
 from cloze.model.config import BertConfig
 from cloze.model.dropout import FloatArray, Mask, flat, is_hashable, keeps, on_all_threads
-from cloze.model.kernels import HALF, KERNELS
+from cloze.model.kernels import HALF, KERNELS, suits_triton
 from cloze.model.linear import Linear
 
 
@@ -51,7 +51,7 @@ def attend(qkv: Tensor, packed: Packed, dropout: float, kernel: str = "auto") ->
         qkv: (N, 3, H, K), queries, keys and values.
         packed: where the sequences lie.
         dropout: the share of the probabilities that are dropped.
-        kernel: ``varlen``, ``sdpa``, ``flex``, ``reference``, or ``auto`` for the fastest that can do it.
+        kernel: ``triton``, ``varlen``, ``sdpa``, ``flex``, ``reference``, or ``auto`` for the fastest that can do it.
 
     Returns:
         (N, H, K); zeros for tokens after the last sequence.
@@ -60,7 +60,7 @@ def attend(qkv: Tensor, packed: Packed, dropout: float, kernel: str = "auto") ->
         ValueError: the kernel cannot honour the dropout, the precision or the device.
     """
     if kernel == "auto":
-        kernel = fastest(qkv.device, qkv.dtype, dropout)
+        kernel = fastest(qkv.device, qkv.dtype, dropout, qkv.shape[-1])
     if kernel != "reference":
         return KERNELS[kernel](qkv, packed, dropout)
     if dropout and is_hashable(qkv):
@@ -70,10 +70,12 @@ def attend(qkv: Tensor, packed: Packed, dropout: float, kernel: str = "auto") ->
     return _attend_reference(qkv, packed, dropout)
 
 
-def fastest(device: torch.device, dtype: torch.dtype, dropout: float) -> str:
+def fastest(device: torch.device, dtype: torch.dtype, dropout: float, head_size: int) -> str:
     """What ``auto`` means: the kernel that does this with the least work, and off the CPU without a wait."""
     if device.type == "cpu":
         return "reference"
+    if suits_triton(device, dtype, head_size):
+        return "triton"
     return "varlen" if device.type == "cuda" and dtype in HALF and not dropout else "sdpa"
 
 

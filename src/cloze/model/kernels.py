@@ -1,5 +1,6 @@
 """The kernels that attention runs on, by name; all of them static in shape and without a wait for the device.
 
+``triton``: our own, over blocks of the stream, on CUDA in half precision, with dropout.
 ``varlen``: torch's flash attention over sequences of different lengths, on CUDA in half precision, without dropout.
 ``sdpa``: torch's fused attention on blocks of the stream, on any device, in any precision, with dropout.
 ``flex``: torch's generated kernel with a mask of blocks, compiled on CUDA, without dropout.
@@ -8,6 +9,7 @@ A kernel that cannot honour what it is asked for raises; none ignores it. Legend
 """
 
 import functools
+import importlib.util
 from collections.abc import Callable
 from typing import Any
 
@@ -16,10 +18,44 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cloze.batch import Packed
+from cloze.errors import InputError
+from cloze.model.dropout import draw_key
 
 HALF = (torch.bfloat16, torch.float16)
+HAS_TRITON = importlib.util.find_spec("triton") is not None
 FLEX_BLOCK = 128
 """Rows and columns of the blocks that ``flex`` leaves out or computes: its kernels' own size."""
+
+
+def triton(qkv: Tensor, packed: Packed, dropout: float) -> Tensor:
+    """(N, 3, H, K) -> (N, H, K); zeros for tokens after the last sequence.
+
+    Raises:
+        InputError: not on CUDA, not in half precision, without triton, or K is no power of two from 16 to 128.
+    """
+    if not suits_triton(qkv.device, qkv.dtype, qkv.shape[-1]):
+        raise InputError(
+            f"attention=triton: needs CUDA in bf16 or fp16, the package triton, and heads of 16, 32, 64 or 128, not "
+            f"{qkv.device.type} in {qkv.dtype} with heads of {qkv.shape[-1]}; take attention=auto"
+        )
+    from cloze.model.triton_attention import packed_attention  # imported here: builds without CUDA lack triton
+
+    begins, ends = _bounds_of_token(packed, len(qkv))
+    key = draw_key(qkv.device) if dropout else packed.cu_seqlens[:2]  # any two numbers
+    mixed: Tensor = packed_attention(qkv, begins, ends, key, dropout, packed.max_seqlen)[0]
+    return mixed
+
+
+def suits_triton(device: torch.device, dtype: torch.dtype, head_size: int) -> bool:
+    """Whether our own kernel serves these heads here."""
+    return device.type == "cuda" and dtype in HALF and head_size in (16, 32, 64, 128) and HAS_TRITON
+
+
+def _bounds_of_token(packed: Packed, tokens: int) -> tuple[Tensor, Tensor]:
+    """(tokens,) int32 each: where each token's sequence begins and ends; it ends at 0 after the last sequence."""
+    bounds = F.pad(packed.cu_seqlens, (0, 1))
+    sequence = sequence_of_token(packed, tokens)
+    return bounds[sequence - 1], bounds[sequence]
 
 
 def varlen(qkv: Tensor, packed: Packed, dropout: float) -> Tensor:
@@ -146,4 +182,6 @@ def in_a_sequence(packed: Packed, tokens: int) -> Tensor:
     return torch.arange(tokens, device=packed.cu_seqlens.device) < packed.cu_seqlens[-1]
 
 
-KERNELS: dict[str, Callable[[Tensor, Packed, float], Tensor]] = {"varlen": varlen, "sdpa": sdpa, "flex": flex}
+KERNELS: dict[str, Callable[[Tensor, Packed, float], Tensor]] = {
+    "triton": triton, "varlen": varlen, "sdpa": sdpa, "flex": flex
+}  # fmt: skip

@@ -66,12 +66,13 @@ class _LinearCrossEntropy(torch.autograd.Function):
             label = labels[rows].clamp(min=0).unsqueeze(1)
             logits = linear_values(x[rows], w, b).float()  # (rows, V)
             right, top = logits.gather(1, label), logits.amax(-1, keepdim=True)
-            correct += ((right == top) & counted).sum()
+            # Not in place: of what is, torch 2.11's compiler makes a result whose gradient is zero, without a word.
+            correct = correct + ((right == top) & counted).sum()
             # In place, where that is known to be safe; the highest of them is exp(top - log_sum).
             place = logits if logits.is_cpu and not torch.compiler.is_compiling() else None
             probs = torch.softmax(logits, -1, out=place)
             log_sum = top - probs.amax(-1, keepdim=True).log()
-            loss += ((log_sum - right) * counted).sum()
+            loss = loss + ((log_sum - right) * counted).sum()
             if training:
                 error = probs.scatter_add_(1, label, probs.new_full((), -1.0).expand_as(label))
                 # d loss / d logits = softmax - one-hot in the rows that count, and those are picked where it is cheap:
