@@ -120,10 +120,11 @@ def _open(folder: Path, plan: int) -> dict[str, float]:
     }
     if plan:
         begun = time.process_time()
-        batches = sum(loader.data.num_batches(0, 0, shard) for shard in range(plan))
+        windows = loader.data.order.windows(0)[: plan // data.shuffle_shards]
+        batches = sum(loader.data.num_batches(0, 0, window) for window in windows)
         found |= {
-            "planned_documents": float(sum(info.documents for info in data.manifest.train[:plan])),
-            "planned_tokens": float(sum(info.tokens for info in data.manifest.train[:plan])),
+            "planned_documents": float(sum(data.manifest.train[i].documents for window in windows for i in window)),
+            "planned_tokens": float(sum(data.manifest.train[i].tokens for window in windows for i in window)),
             "planned_batches": batches,
             "planning_s": time.process_time() - begun,
             "rss_after_planning_mib": _peak_mib(),

@@ -15,6 +15,7 @@ PUBLISHED: Overrides = {
     "schedule.warmup_ratio": "0.01",
     "data.batch_tokens": "null",
     "data.batch_sequences": "256",
+    "data.shuffle_shards": "1",  # Google's scripts shuffle file by file
 }
 
 
@@ -31,11 +32,10 @@ class Change(NamedTuple):
 CHANGES = (
     Change("batches of 2,048 tokens", {"data.batch_tokens": "2048", "data.batch_sequences": "null"}),
     Change("learning rate 1e-3", {"optimizer.lr": "1e-3"}),
+    Change("eight shards shuffled together", {"data.shuffle_shards": "8"}),
     Change("no dropout", {"model.hidden_dropout_prob": "0.0", "model.attention_probs_dropout_prob": "0.0"}),
-    Change("Muon, learning rate 4e-3", {"optimizer": "muon", "optimizer.lr": "4e-3"}),
     Change("mask rate 0.2", {"objective.mask_rate": "0.2"}),
-    Change("standard deviation of the weights 0.05", {"model.initializer_range": "0.05"}),
-    Change("masked tokens alone", {"objective": "mlm"}),
+    Change("Muon, learning rate 4e-3", {"optimizer": "muon", "optimizer.lr": "4e-3"}),
     Change("length 32 for a third, then 128", {PHASES: "[[0.35,32],[0.65,128]]"}),
 )
 

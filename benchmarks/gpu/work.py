@@ -99,7 +99,7 @@ def loader_batches(
         shards=(shard,),
         vocabulary=Vocabulary(VOCAB_SIZE, 101, 102, 103, 0, np.zeros(VOCAB_SIZE, bool)),
         objectives=(Objective(max_length=length),),
-        size=BatchSize(tokens=tokens - length),
+        size=BatchSize(tokens=tokens),
         seed=1,
     )
     data = MicroBatches(order, micro_batches=1, static_shapes=True)

@@ -68,21 +68,26 @@ def bytes_in(folder: Path) -> int:
     return total
 
 
-def test_equal_batches_within_the_bound(corpus: tuple[Path, str], tmp_path: Path, store: Store) -> None:
-    local = data_of(corpus[0])
+@pytest.mark.parametrize("shuffle_shards", [1, 2])
+def test_equal_batches_within_the_bound(
+    corpus: tuple[Path, str], tmp_path: Path, store: Store, shuffle_shards: int
+) -> None:
+    local = data_of(corpus[0], shuffle_shards=shuffle_shards)
     infos = local.manifest.train
     largest = max(info.bytes or 0 for info in (*infos, *local.manifest.heldout))
     assert len(infos) >= 4
-    bound = 2.5 * largest / 1e9
+    bound = (2 * shuffle_shards + 0.5) * largest / 1e9
     steps = 2 * local.batches_in_epochs(1)
     expected = flat(islice(local.train_dataloader(), steps))
     for workers in (0, 2):
         cache = tmp_path / f"cache{workers}"
-        remote = data_of(corpus[1], cache=cache, cache_gigabytes=bound, num_workers=workers)
+        remote = data_of(
+            corpus[1], cache=cache, cache_gigabytes=bound, num_workers=workers, shuffle_shards=shuffle_shards
+        )
         found = []
         for batch in islice(remote.train_dataloader(), steps):
             found += flat([batch])
-            assert bytes_in(cache) <= 4 * largest  # in use here, in workers
+            assert bytes_in(cache) <= 4 * shuffle_shards * largest  # in use here, in workers
         assert len(found) == len(expected)
         assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
         assert all(
@@ -124,7 +129,7 @@ def test_what_is_used_stays_and_the_oldest_goes(corpus: tuple[Path, str], tmp_pa
     del first
     cache.lease(infos[3])
     assert infos[0].sha256 not in {path.stem for path in shards_in(tmp_path)}
-    cache.fetch_ahead(infos[1])
+    cache.fetch_ahead([infos[1]])
     processes.wait_until((tmp_path / f"{infos[1].sha256}.arrow").exists)
 
 
@@ -151,4 +156,4 @@ def test_a_bad_store_is_told_in_time(corpus: tuple[Path, str], tmp_path: Path, o
         ShardCache(location(corpus[1]), tmp_path, 1.0).lease(infos[0])
     assert not shards_in(tmp_path)
     with pytest.raises(InputError, match="expected at least"):
-        ShardCache(location(corpus[1]), tmp_path, 1e-9).check(infos)
+        ShardCache(location(corpus[1]), tmp_path, 1e-9).check(infos, 1)

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice, pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,8 +16,9 @@ from cloze.batch import IGNORED_LABEL, PretrainingBatch
 from cloze.data.dataset import MicroBatches, Order
 from cloze.data.loader import ENDLESS, HeldoutLoader, Position, TrainingLoader
 from cloze.data.objective import Objective
-from cloze.data.plan import BatchSize
+from cloze.data.plan import BatchSize, make_plan
 from cloze.text.remote import Location
+from cloze.text.shards import read_shard
 from tests.data.corpora import prose, vocabulary, write_shards
 
 Sequence = tuple[tuple[int, ...], ...]
@@ -114,7 +116,7 @@ def test_the_sixty_batches_cross_epochs_and_shards(order: Order) -> None:
     loader = TrainingLoader(MicroBatches(order, micro_batches=1))
     places = [loader.position for _ in islice(loader, 60)]
     assert places[-1].epoch >= 1
-    assert {place.shard for place in places} == {0, 1, 2}
+    assert {place.window for place in places} == {0, 1, 2}
     assert places == sorted(places)
 
 
@@ -128,7 +130,7 @@ def test_starting_anywhere_continues_the_same_sequence(
     for _ in islice(before, skipped * micro_batches):
         pass
     state = before.state_dict()
-    assert set(state) == {"epoch", "shard", "batch"}
+    assert set(state) == {"epoch", "window", "batch"}
     assert all(type(value) is int for value in state.values())
     after.load_state_dict(state)
     rest = [(sorted(sequences_of(batch)), batch.global_masked, batch.global_pairs) for batch in islice(after, 8)]
@@ -156,7 +158,7 @@ def test_no_state_within_a_global_batch(order: Order) -> None:
     with pytest.raises(RuntimeError, match="last micro-batch"):
         loader.state_dict()
     next(stream)
-    assert loader.state_dict() == {"epoch": 0, "shard": 0, "batch": 1}
+    assert loader.state_dict() == {"epoch": 0, "window": 0, "batch": 1}
 
 
 def test_a_lost_state_is_noticed(order: Order) -> None:
@@ -200,7 +202,7 @@ def test_phases(order: Order, num_workers: int) -> None:
     assert max(longest[:8]) == 32
     assert min(longest[8:]) > 100
     assert states[7]["epoch"] == 0
-    assert states[8] == {"epoch": 1, "shard": 0, "batch": 0}
+    assert states[8] == {"epoch": 1, "window": 0, "batch": 0}
     for done in (3, 7, 8, 9, 19):
         resumed = TrainingLoader(
             MicroBatches(two, micro_batches=1),
@@ -238,7 +240,7 @@ def test_heldout_is_complete_and_split_without_overlap(order: Order, ranks: int,
         for rank in range(ranks)
     ]
     read = [sequence for loader in loaders for batch in loader for sequence in sequences_of(batch)]
-    planned = [MicroBatches(whole, micro_batches=1).plan(0, 0, shard)[1] for shard in range(3)]
+    planned = [MicroBatches(whole, micro_batches=1).plan(0, 0, (shard,))[1] for shard in range(3)]
     assert sorted(len(sequence[0]) for sequence in read) == sorted(
         np.concatenate([p.lengths for p in planned]).tolist()
     )
@@ -259,5 +261,73 @@ def test_heldout_is_capped(order: Order) -> None:
     )
 
 
+def together(order: Order, shuffle_shards: int, **changes: Any) -> Order:
+    return replace(order, shuffle_shards=shuffle_shards, **changes)
+
+
+def test_the_windows_of_an_epoch_hold_every_shard_once(order: Order) -> None:
+    many = replace(order, shards=order.shards * 4, shuffle_shards=5)
+    for epoch in range(3):
+        windows = many.windows(epoch)
+        assert [len(window) for window in windows] == [5, 5, 2]
+        assert sorted(shard for window in windows for shard in window) == list(range(12))
+    assert many.windows(0) != many.windows(1)
+    assert replace(many, keep_remainder=True, shuffle_shards=1).windows(7) == [(shard,) for shard in range(12)]
+
+
+def test_one_shard_at_a_time_is_planned_by_its_own_place(order: Order) -> None:
+    data = MicroBatches(order, micro_batches=1)
+    for (shard,) in order.windows(1):
+        content, plan = data.plan(0, 1, (shard,))
+        alone = make_plan(
+            read_shard(order.shards[shard]), order.objectives[0], order.size, seed=1, epoch=1, shard_index=shard
+        )
+        assert all(np.array_equal(found, same) for found, same in zip(plan[:3], alone[:3], strict=True))
+        assert plan.mask_key == alone.mask_key
+        assert content.tokens.base is not None  # a view of the mapped file, not a copy
+
+
+def test_a_window_is_its_shards_end_to_end(order: Order) -> None:
+    content, _ = MicroBatches(together(order, 2), micro_batches=1).plan(0, 0, (2, 0))
+    documents = []
+    for shard in (content, *(read_shard(order.shards[i]) for i in (2, 0))):
+        bounds = shard.sentence_offsets[shard.document_offsets]
+        documents.append([shard.tokens[begin:end].tolist() for begin, end in pairwise(bounds)])
+        assert np.array_equal(np.diff(shard.sentence_offsets) > 0, np.ones(len(shard.sentence_offsets) - 1, bool))
+    assert documents[0] == documents[1] + documents[2]
+
+
+@pytest.mark.parametrize("shuffle_shards", [2, 8])
+def test_every_sentence_of_a_window_is_read_once_an_epoch_from_all_of_it(order: Order, shuffle_shards: int) -> None:
+    whole = together(
+        order, shuffle_shards, objectives=(Objective(pairs="none"),), size=BatchSize(sequences=4), keep_remainder=True
+    )
+    data, tokens, shards = MicroBatches(whole, micro_batches=1), 0, [read_shard(path) for path in whole.shards]
+    for window in whole.windows(0):
+        _, plan = data.plan(0, 0, window)
+        tokens += int(plan.lengths.sum()) - 2 * len(plan.lengths)
+        ends = np.cumsum([len(shards[shard].tokens) for shard in window])
+        first = plan.rows[: len(plan.rows) // 4, 0]  # where the first quarter of the sequences begin
+        assert set(np.searchsorted(ends, first, side="right")) == set(range(len(window)))
+    assert tokens == sum(len(shard.tokens) for shard in shards)
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_shards_together_are_the_same_on_any_hardware_from_any_point(order: Order, ranks: int) -> None:
+    two = together(order, 2)
+    expected = gather(two, 50)
+    assert expected != gather(order, 50)
+    assert gather(two, 30, ranks=ranks, accumulation=2, num_workers=ranks - 1) == expected[:30]
+    loader = TrainingLoader(MicroBatches(two, micro_batches=1))
+    states = [loader.state_dict(), *(loader.state_dict() for _ in islice(loader, 45))]
+    borders = [i for i, (a, b) in enumerate(pairwise(states), 1) if a["window"] != b["window"]]
+    assert len(borders) > 2
+    for done in sorted({0, 7, *borders, *(border - 1 for border in borders)}):
+        resumed = TrainingLoader(MicroBatches(two, micro_batches=1))
+        resumed.load_state_dict(states[done])
+        again = [(sorted(sequences_of(b)), b.global_masked, b.global_pairs) for b in islice(resumed, 3)]
+        assert again == expected[done : done + 3]
+
+
 def test_position_is_three_integers() -> None:
-    assert Position(1, 2, 3)._asdict() == {"epoch": 1, "shard": 2, "batch": 3}
+    assert Position(1, 2, 3)._asdict() == {"epoch": 1, "window": 2, "batch": 3}

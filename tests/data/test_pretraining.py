@@ -111,7 +111,7 @@ def test_a_stopped_run_goes_on_with_the_same_batches_on_other_hardware(
     fit(data_of(folder, num_workers=num_workers), whole, 30, 2)
     assert len(whole.steps) == 30
     saved = torch.load(tmp_path / "saved.ckpt", weights_only=True)["loops"]["fit_loop"]["state_dict"]["combined_loader"]
-    assert [set(state) for state in saved] == [{"epoch", "shard", "batch"}]
+    assert [set(state) for state in saved] == [{"epoch", "window", "batch"}]
     for accumulation in (2, 1, 3):
         resumed = Recorder()
         fit(data_of(folder, num_workers=num_workers), resumed, 30, accumulation, tmp_path / "saved.ckpt")
@@ -158,10 +158,11 @@ def test_batches_in_few_epochs_are_exact(folder: Path) -> None:
     assert loader.position.epoch == 2
 
 
+@pytest.mark.parametrize("shuffle_shards", [1, 3])
 def test_the_length_of_many_epochs_or_shards_is_told_from_few_plans(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path, monkeypatch: pytest.MonkeyPatch, shuffle_shards: int
 ) -> None:
-    data = data_of(folder, training_batches=None)
+    data = data_of(folder, training_batches=None, shuffle_shards=shuffle_shards)
     data.setup()
     planned: list[int] = []
 
@@ -171,15 +172,16 @@ def test_the_length_of_many_epochs_or_shards_is_told_from_few_plans(
 
     every = data.train_dataloader().data
     epochs, shards = 40, len(data.manifest.train)
-    expected = sum(every.num_batches(0, epoch, shard) for epoch in range(epochs) for shard in range(shards))
+    expected = sum(every.num_batches(0, epoch, w) for epoch in range(epochs) for w in every.order.windows(epoch))
     monkeypatch.setattr("cloze.data.dataset.make_plan", counting)
     assert data.batches_in_epochs(epochs) == pytest.approx(expected, rel=0.05)
-    assert len(planned) == PLANNED_SHARDS < epochs * shards
-    assert set(planned) == set(range(shards))
+    plans = PLANNED_SHARDS * len(every.order.windows(0)) // shards
+    assert len(planned) == plans < epochs * shards
+    assert set(planned) == set(range(shards)) or shuffle_shards > 1
     planned.clear()
     data.manifest = replace(data.manifest, train=data.manifest.train * 500)
     assert data.batches_in_epochs(1) == pytest.approx(expected * 500 / epochs, rel=0.1)
-    assert len(planned) == PLANNED_SHARDS
+    assert len(planned) == PLANNED_SHARDS // shuffle_shards
 
 
 def test_two_phases(folder: Path) -> None:

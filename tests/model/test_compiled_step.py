@@ -41,7 +41,7 @@ def batches(tmp_path_factory: pytest.TempPathFactory) -> list[PretrainingBatch]:
         seed=1,
     )
     data = MicroBatches(order, micro_batches=1, static_shapes=True)
-    found = [data[Index(0, 0, 0, batch, 0, 0.15)] for batch in range(6)]
+    found = [data[Index(0, 0, (0,), batch, 0, 0.15)] for batch in range(6)]
     assert len({batch.global_masked for batch in found}) > 1
     return found
 

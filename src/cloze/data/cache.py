@@ -13,7 +13,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -52,22 +52,26 @@ class ShardCache:
         self.source, self.folder, self.bytes, self.seconds = source, folder, int(gigabytes * 1e9), seconds
         self._ahead: threading.Thread | None = None
 
-    def check(self, shards: tuple[ShardInfo, ...]) -> None:
+    def check(self, shards: tuple[ShardInfo, ...], at_once: int) -> None:
         """Refuse a corpus that cannot be kept here.
 
+        Args:
+            shards: all of them.
+            at_once: how many are in use together.
+
         Raises:
-            InputError: its manifest lacks checksums, or the cache is too small for two shards, one of them ahead.
+            InputError: its manifest lacks checksums, or the cache is too small for twice as many, half of them ahead.
         """
         if any(info.sha256 is None or info.bytes is None for info in shards):
             raise InputError(
                 f"{self.source}: its manifest has no checksums, it was prepared by an earlier version; copy the folder "
                 "to this machine, or prepare the corpus again"
             )
-        least = 2 * max((info.bytes or 0 for info in shards), default=0)
-        if self.bytes < least:
+        largest = sorted((info.bytes or 0 for info in shards), reverse=True)[: 2 * at_once]
+        if self.bytes < sum(largest):
             raise InputError(
-                f"data.cache_gigabytes={self.bytes / 1e9:g}: expected at least {least / 1e9:g}, for two shards "
-                f"of {self.source}"
+                f"data.cache_gigabytes={self.bytes / 1e9:g}: expected at least {sum(largest) / 1e9:g}, for "
+                f"{len(largest)} shards of {self.source}; take more, or fewer data.shuffle_shards"
             )
 
     def lease(self, info: ShardInfo) -> Lease:
@@ -85,14 +89,16 @@ class ShardCache:
                     self._make_room(info.bytes or 0)
                     self._fetch(info, path)
 
-    def fetch_ahead(self, info: ShardInfo) -> None:
-        """Begin to fetch a shard that will be needed next; a failure is told when it is needed."""
-        if (self.folder / f"{info.sha256}.arrow").exists() or (self._ahead is not None and self._ahead.is_alive()):
+    def fetch_ahead(self, infos: Sequence[ShardInfo]) -> None:
+        """Begin to fetch shards that will be needed next; a failure is told when they are needed."""
+        missing = [info for info in infos if not (self.folder / f"{info.sha256}.arrow").exists()]
+        if not missing or (self._ahead is not None and self._ahead.is_alive()):
             return
 
         def fetch() -> None:
             with contextlib.suppress(InputError, OSError):
-                self.lease(info)
+                for info in missing:
+                    self.lease(info)
 
         self._ahead = threading.Thread(target=fetch, daemon=True, name="fetch-ahead")
         self._ahead.start()

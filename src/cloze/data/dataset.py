@@ -17,7 +17,10 @@ from cloze.data.random import key_of, permutation, stream
 from cloze.errors import InputError
 from cloze.text.manifest import ShardInfo
 from cloze.text.remote import Location
-from cloze.text.shards import Shard, read_shard
+from cloze.text.shards import Shard, joined, read_shard
+
+Window = tuple[int, ...]
+"""Shards whose sequences are shuffled together, by their places in the manifest."""
 
 
 class Index(NamedTuple):
@@ -25,7 +28,7 @@ class Index(NamedTuple):
 
     phase: int
     epoch: int
-    shard: int
+    window: Window
     batch: int
     micro_batch: int
     mask_rate: float
@@ -41,6 +44,7 @@ class Order:
         objectives: one a phase; they differ in ``max_length``.
         size: of a global batch.
         seed: of the run.
+        shuffle_shards: how many shards that follow one another are shuffled together.
         keep_remainder: see ``make_plan``.
     """
 
@@ -49,14 +53,15 @@ class Order:
     objectives: tuple[Objective, ...]
     size: BatchSize
     seed: int
+    shuffle_shards: int = 1
     keep_remainder: bool = False
 
-    def shard_order(self, epoch: int) -> list[int]:
+    def windows(self, epoch: int) -> list[Window]:
         """The shards in the order of an epoch: shuffled in training, that of the manifest in evaluation."""
-        if self.keep_remainder:
-            return list(range(len(self.shards)))
-        shuffled: list[int] = permutation(len(self.shards), stream(key_of(self.seed, epoch))).tolist()
-        return shuffled
+        shards = list(range(len(self.shards)))
+        if not self.keep_remainder:
+            shards = permutation(len(shards), stream(key_of(self.seed, epoch))).tolist()
+        return [tuple(shards[i : i + self.shuffle_shards]) for i in range(0, len(shards), self.shuffle_shards)]
 
 
 class CutBatch(NamedTuple):
@@ -95,7 +100,7 @@ class MicroBatches(Dataset[PretrainingBatch]):
             infos: that.
         """
         self._cache, self._infos = cache, infos
-        self._lease: Lease | None = None
+        self._leases: list[Lease] = []
         self.order = order
         self.micro_batches = micro_batches
         self.shapes = [
@@ -109,44 +114,47 @@ class MicroBatches(Dataset[PretrainingBatch]):
             else None
             for objective in order.objectives
         ]
-        self._plan: tuple[tuple[int, int, int], Shard, Plan] | None = None
+        self._plan: tuple[tuple[int, int, Window], Shard, Plan] | None = None
         self._cut: tuple[Index, CutBatch] | None = None
 
-    def plan(self, phase: int, epoch: int, shard: int) -> tuple[Shard, Plan]:
-        """The tokens of a shard and its plan."""
-        name = (phase, epoch, shard)
+    def plan(self, phase: int, epoch: int, window: Window) -> tuple[Shard, Plan]:
+        """The tokens of a window and their plan."""
+        name = (phase, epoch, window)
         if self._plan is None or self._plan[0] != name:
-            order = self.order
-            path = order.shards[shard]
-            if self._cache is not None:
-                self._lease = self._cache.lease(self._infos[shard])
-                path = self._lease.path
-            content = _read(path)
+            order, self._plan = self.order, None  # the last window's tokens go before the next ones come
+            content = joined([_read(path) for path in self._paths(window)])
             plan = make_plan(
                 content,
                 order.objectives[phase],
                 order.size,
                 seed=order.seed,
                 epoch=epoch,
-                shard_index=shard,
+                shard_index=window[0],
                 keep_remainder=order.keep_remainder,
             )
             self._plan = name, content, plan
         return self._plan[1:]
 
-    def fetch_ahead(self, shard: int) -> None:
-        """Say which shard comes next."""
-        if self._cache is not None:
-            self._cache.fetch_ahead(self._infos[shard])
+    def _paths(self, window: Window) -> list[Location]:
+        """Where the shards lie; those in the cache stay there until the next window comes."""
+        if self._cache is None:
+            return [self.order.shards[shard] for shard in window]
+        self._leases = [self._cache.lease(self._infos[shard]) for shard in window]
+        return [lease.path for lease in self._leases]
 
-    def num_batches(self, phase: int, epoch: int, shard: int) -> int:
-        """Global batches of a shard."""
-        return self.plan(phase, epoch, shard)[1].num_batches
+    def fetch_ahead(self, window: Window) -> None:
+        """Say which window comes next."""
+        if self._cache is not None:
+            self._cache.fetch_ahead([self._infos[shard] for shard in window])
+
+    def num_batches(self, phase: int, epoch: int, window: Window) -> int:
+        """Global batches of a window."""
+        return self.plan(phase, epoch, window)[1].num_batches
 
     def __getitem__(self, index: Index) -> PretrainingBatch:
         objective = self.order.objectives[index.phase]
         masking = Masking.of(objective, index.mask_rate)
-        shard, plan = self.plan(index.phase, index.epoch, index.shard)
+        shard, plan = self.plan(index.phase, index.epoch, index.window)
         name = index._replace(micro_batch=0)
         if self._cut is None or self._cut[0] != name:
             self._cut = name, cut_batch(shard, plan, index.batch, self.micro_batches, masking, self.order.vocabulary)

@@ -18,7 +18,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from cloze.batch import PretrainingBatch
-from cloze.data.dataset import Index, MicroBatches
+from cloze.data.dataset import Index, MicroBatches, Window
 from cloze.data.transfer import on_device
 from cloze.errors import InputError
 from cloze.stopping import SIGNALLED, told
@@ -29,15 +29,15 @@ without length, and the saved state with it."""
 
 
 class Position(NamedTuple):
-    """A global batch: which of the epoch, which of the epoch's shuffled shards, which of the shard's batches."""
+    """A global batch: which epoch, which of its windows of shuffled shards, which of the window's batches."""
 
     epoch: int
-    shard: int
+    window: int
     batch: int
 
 
 class TrainingLoader:
-    """An endless walk over epochs, shards and global batches, of which a rank gets its micro-batches.
+    """An endless walk over epochs, windows of shards and global batches, of which a rank gets its micro-batches.
 
     The position is that of the next global batch to be trained on, and the loader's whole state. Iterating again goes
     on from there. Phases and mask rate follow from the number of global batches trained on so far.
@@ -109,31 +109,31 @@ class TrainingLoader:
             yield batch
 
     def _indices(self, named: deque[tuple[Index, Position]]) -> Iterator[Index]:
-        for done, phase, position, shard in self._walk(self.position, self._delivered):
+        for done, phase, position, window in self._walk(self.position, self._delivered):
             share = done / max(self.training_batches - 1, 1) if self.training_batches else 0.0
             mask_rate = self.data.order.objectives[phase].mask_rate_at(share)
             # A phase that ends breaks its epoch off: the next phase begins the next one.
             ended = self._phase(done + 1) != phase
             following = Position(position.epoch + 1, 0, 0) if ended else position._replace(batch=position.batch + 1)
             for micro_batch in range(self.rank, self.data.micro_batches, self.ranks):
-                index = Index(phase, position.epoch, shard, position.batch, micro_batch, mask_rate)
+                index = Index(phase, position.epoch, window, position.batch, micro_batch, mask_rate)
                 named.append((index, following))
                 yield index
 
-    def _walk(self, position: Position, done: int) -> Iterator[tuple[int, int, Position, int]]:
-        """Batches done, phase, position and shard of each global batch from a position on."""
+    def _walk(self, position: Position, done: int) -> Iterator[tuple[int, int, Position, Window]]:
+        """Batches done, phase, position and window of each global batch from a position on."""
         epoch, start, batch = position
         while True:
             phase = self._phase(done)
             batches = 0
-            shards = self.data.order.shard_order(epoch)
-            for place, shard in enumerate(shards[start:], start):
-                number = self.data.num_batches(phase, epoch, shard)
+            windows = self.data.order.windows(epoch)
+            for place, window in enumerate(windows[start:], start):
+                number = self.data.num_batches(phase, epoch, window)
                 batches += number
-                following = shards[place + 1] if place + 1 < len(shards) else self.data.order.shard_order(epoch + 1)[0]
+                following = windows[place + 1] if place + 1 < len(windows) else self.data.order.windows(epoch + 1)[0]
                 self.data.fetch_ahead(following)
                 while batch < number and self._phase(done) == phase and not self._ended(done):
-                    yield done, phase, Position(epoch, place, batch), shard
+                    yield done, phase, Position(epoch, place, batch), window
                     batch, done = batch + 1, done + 1
                 if self._phase(done) != phase:
                     break
@@ -163,7 +163,7 @@ class TrainingLoader:
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Go on from a position."""
-        self.position = Position(state["epoch"], state["shard"], state["batch"])
+        self.position = Position(state["epoch"], state["window"], state["batch"])
         self._within = False
 
 
@@ -197,15 +197,15 @@ class HeldoutLoader:
         self.num_workers, self.pin_memory, self.device = num_workers, pin_memory, device
         self._batches = list(self._within(max_tokens))
 
-    def _within(self, max_tokens: int | None) -> Iterator[tuple[int, int]]:
+    def _within(self, max_tokens: int | None) -> Iterator[tuple[Window, int]]:
         tokens = 0
-        for shard in self.data.order.shard_order(0):
-            _, plan = self.data.plan(0, 0, shard)
+        for window in self.data.order.windows(0):
+            _, plan = self.data.plan(0, 0, window)
             for batch in range(plan.num_batches):
                 if max_tokens is not None and tokens >= max_tokens:
                     return
                 tokens += int(plan.lengths[plan.batches[batch] : plan.batches[batch + 1]].sum())
-                yield shard, batch
+                yield window, batch
 
     def __len__(self) -> int:
         """Micro-batches of each rank."""
@@ -214,8 +214,8 @@ class HeldoutLoader:
     def __iter__(self) -> Iterator[PretrainingBatch]:
         mask_rate = self.data.order.objectives[0].mask_rate
         indices = (
-            Index(0, 0, shard, batch, micro_batch, mask_rate)
-            for shard, batch in self._batches
+            Index(0, 0, window, batch, micro_batch, mask_rate)
+            for window, batch in self._batches
             for micro_batch in range(self.rank, self.data.micro_batches, self.ranks)
         )
         return on_device(_load(self.data, indices, self.num_workers, self.pin_memory), self.device)

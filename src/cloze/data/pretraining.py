@@ -28,7 +28,7 @@ DEFAULT_CACHE = Path("data/cache")
 """Where shards of a store are kept, from the working folder."""
 
 PLANNED_SHARDS = 16
-"""Plans from which the length of epochs is told: half a second, whatever the size of the corpus."""
+"""From whose plans the length of epochs is told: half a second, whatever the size of the corpus."""
 
 HELDOUT_SEED = 0
 """Held-out pairs and masks are the same whatever the seed of the run, so that runs can be compared."""
@@ -56,6 +56,7 @@ class PretrainingData(LightningDataModule):
         batch_sequences: int | None = None,
         phases: Sequence[tuple[float, int]] | None = None,
         training_batches: int | None = None,
+        shuffle_shards: int = 8,
         heldout_tokens: int | None = 500_000,
         num_workers: int = 0,
         static_shapes: bool = False,
@@ -76,6 +77,8 @@ class PretrainingData(LightningDataModule):
                 1. None for ``objective.max_length`` all along. Held-out sequences always have ``objective.max_length``.
             training_batches: global batches of the whole training; None where only the clock knows. Phases and a mask
                 rate that changes need it.
+            shuffle_shards: so many shards, which follow one another in the epoch's random order, are shuffled together;
+                each process that makes batches holds them, at 2 bytes a token (4 for more than 65,536 pieces).
             heldout_tokens: evaluate on about so many tokens; None for all.
             num_workers: processes that make batches; 0 for the training process.
             static_shapes: fill micro-batches up to constant shapes, for compiled steps.
@@ -98,7 +101,7 @@ class PretrainingData(LightningDataModule):
         self.size = BatchSize(tokens=batch_tokens, sequences=batch_sequences)
         self.phases = [(float(share), int(length)) for share, length in phases or [(1.0, objective.max_length)]]
         self.training_batches = training_batches
-        self.heldout_tokens = heldout_tokens
+        self.shuffle_shards, self.heldout_tokens = shuffle_shards, heldout_tokens
         self.num_workers, self.static_shapes, self.pin_memory = num_workers, static_shapes, pin_memory
         self.manifest: Manifest
         self.tokenizer: Tokenizer
@@ -112,6 +115,8 @@ class PretrainingData(LightningDataModule):
             raise InputError(
                 f"data.batch_tokens={self.size.tokens}: expected at least one sequence of max_length={self.max_length}"
             )
+        if self.shuffle_shards < 1:
+            raise InputError(f"data.shuffle_shards={self.shuffle_shards}: expected at least 1")
         if self.heldout_tokens is not None and self.heldout_tokens < self.objective.max_length:
             raise InputError(
                 f"data.heldout_tokens={self.heldout_tokens}: expected at least one sequence, or null for all"
@@ -145,12 +150,13 @@ class PretrainingData(LightningDataModule):
         """
         self.manifest = Manifest.load(self.folder)
         if self.cache is not None:
-            self.cache.check((*self.manifest.train, *self.manifest.heldout))
+            self.cache.check((*self.manifest.train, *self.manifest.heldout), self.shuffle_shards)
         self.tokenizer = load_tokenizer(self.folder / "tokenizer")
         self.manifest.check_tokenizer(self.tokenizer, name=str(self.folder / "tokenizer"), folder=self.folder)
-        if self.objective.pairs == "next_sentence" and all(info.documents < 2 for info in self.manifest.train):
+        documents = sorted(info.documents for info in self.manifest.train)[-self.shuffle_shards :]
+        if self.objective.pairs == "next_sentence" and sum(documents) < 2:
             raise InputError(
-                f"{self.folder}: no shard has two documents, so there is no random next sentence; "
+                f"{self.folder}: no two documents are read together, so there is no random next sentence; "
                 "check how documents are separated, or use objective=mlm or objective=mlm_sop"
             )
         pieces = self.tokenizer.get_vocab()
@@ -166,20 +172,23 @@ class PretrainingData(LightningDataModule):
     def batches_in_epochs(self, epochs: int, phase: int = 0) -> int:
         """Global batches of the first epochs: counted in small corpora, else estimated from a bounded sample of plans.
 
-        The pairs of a shard are drawn anew every epoch, so its number of batches is known only from its plan. Where
-        there are more than ``PLANNED_SHARDS`` plans, so many of them, evenly spaced over epochs and shards, tell the
+        The pairs of a window are drawn anew every epoch, so its number of batches is known only from its plan. Where
+        there are more than ``PLANNED_SHARDS`` shards, the windows of about so many, evenly spaced over epochs, tell the
         batches a token, and the manifest the tokens. A function of manifest, seed, objective and batch size alone: the
         same on all ranks and after a restart.
         """
         shards = self.manifest.train
-        number = epochs * len(shards)
-        planned = min(number, PLANNED_SHARDS)
-        data = self._micro_batches(self._training_order(), shards, 1)
+        order = self._training_order()
+        windows = len(order.windows(0))
+        number = epochs * windows
+        planned = min(number, max(1, PLANNED_SHARDS * windows // max(1, len(shards))))
+        data = self._micro_batches(order, shards, 1)
         batches = tokens = 0
         for place in range(planned):
-            epoch, shard = divmod(place * number // planned, len(shards))
-            batches += data.num_batches(phase, epoch, shard)
-            tokens += shards[shard].tokens
+            epoch, window = divmod(place * number // planned, windows)
+            chosen = order.windows(epoch)[window]
+            batches += data.num_batches(phase, epoch, chosen)
+            tokens += sum(shards[shard].tokens for shard in chosen)
         if planned == number:
             return batches
         return round(batches * epochs * sum(info.tokens for info in shards) / max(tokens, 1))
@@ -193,11 +202,10 @@ class PretrainingData(LightningDataModule):
             phase: counts from 0.
         """
         data = self._micro_batches(self._training_order(), self.manifest.train, ranks * accumulation)
-        shards = data.order.shard_order(0)
-        shard = next((shard for shard in shards if data.num_batches(phase, 0, shard)), None)
-        if shard is None:
+        window = next((window for window in data.order.windows(0) if data.num_batches(phase, 0, window)), None)
+        if window is None:
             raise InputError(f"{self.folder}: the text is too short for one batch; take more of it")
-        return data[Index(phase, 0, shard, 0, 0, data.order.objectives[phase].mask_rate)]
+        return data[Index(phase, 0, window, 0, 0, data.order.objectives[phase].mask_rate)]
 
     def train_dataloader(self) -> TrainingLoader:
         """The walk over the training shards for this rank.
@@ -265,6 +273,7 @@ class PretrainingData(LightningDataModule):
             objectives=tuple(replace(self.objective, max_length=length) for _, length in self.phases),
             size=self.size,
             seed=self.seed,
+            shuffle_shards=self.shuffle_shards,
         )
 
     def _paths(self, shards: Sequence[ShardInfo]) -> tuple[Location, ...]:
@@ -281,11 +290,13 @@ class PretrainingData(LightningDataModule):
         return 0 if self.trainer is None else self.trainer.global_step
 
     def _warn_of_large_batches(self) -> None:
-        largest = max((info.tokens for info in self.manifest.train), default=0)
+        tokens = sorted((info.tokens for info in self.manifest.train), reverse=True)
+        largest = sum(tokens[: self.shuffle_shards])
         if self.size.most_tokens(self.max_length) > largest and self._place()[0] == 0:
             _log.warning(
-                "%s: a global batch comes from one shard, and the largest has %d tokens: batches will be smaller than "
-                "asked for; take smaller ones, or prepare with a larger preparation.shard_tokens",
+                "%s: a global batch comes from shards that are shuffled together, and the largest %d have %d tokens: "
+                "batches will be smaller than asked for; take smaller ones, or more data.shuffle_shards",
                 self.folder,
+                self.shuffle_shards,
                 largest,
             )

@@ -53,6 +53,24 @@ def read_shard(path: Location, content: pa.Buffer | None = None) -> Shard:
     return shard_of(read_table(path, content=content), path)
 
 
+def joined(shards: Sequence[Shard]) -> Shard:
+    """The documents of all, one after the other, as one shard; of a single one the very arrays."""
+    if len(shards) == 1:
+        return shards[0]
+    tokens = np.concatenate([shard.tokens for shard in shards])
+    return Shard(
+        tokens,
+        _end_to_end([shard.sentence_offsets for shard in shards]),
+        _end_to_end([shard.document_offsets for shard in shards]),
+    )
+
+
+def _end_to_end(offsets: Sequence[np.ndarray]) -> np.ndarray:
+    """Offsets into arrays that have been joined, from the offsets into each: all begin at 0."""
+    begins = np.cumsum([0, *(each[-1] for each in offsets)])
+    return np.concatenate([[0], *(each[1:] + begin for each, begin in zip(offsets, begins, strict=False))])
+
+
 def list_column(values: Sequence[np.ndarray], dtype: np.dtype) -> "pa.ListArray[Any]":
     """A column of lists of different lengths, one a record."""
     offsets = np.zeros(len(values) + 1, np.int32)
