@@ -117,7 +117,7 @@ def data_flow() -> str:
     left, *middle, right = (8 + number * (width + gap) + width / 2 for number in range(5))
     parts += [arrow((right, y), (right, y + 22), (left, y + 22), (left, y + 55)) for y in (106, 226)]
     parts += [arrow((left, 346), (left, 372), (x, 372), (x, 349)) for x in (*middle, right)]
-    parts.append(label(140, 149, "every batch is a pure function of (seed, epoch, shard)", anchor="start"))
+    parts.append(label(140, 149, "every batch is a pure function of (seed, epoch, window)", anchor="start"))
     return picture(972, 384, "From text to shards, from shards to a model, from the model to its uses", parts)
 
 

@@ -1,6 +1,7 @@
-"""The plan of a shard for an epoch: its sequences in random order, cut into global batches.
+"""The plan of a window of shards for an epoch: its sequences in random order, cut into global batches.
 
-A pure function of (seed, epoch, shard) and the objective. Ranks, workers and micro-batches do not occur here.
+A pure function of (seed, epoch, window) and the objective. Ranks, workers and micro-batches do not occur here; nor do
+windows, each of which is one shard by now (``cloze.text.shards.joined``).
 """
 
 # mypy: disable-error-code="no-any-return"
@@ -24,7 +25,7 @@ from cloze.data.random import compiled, key_of, permutation, stream
 from cloze.errors import InputError
 from cloze.text.shards import Shard
 
-_PAIRS, _ORDER, _MASKS = range(3)  # the random streams of one (seed, epoch, shard)
+_PAIRS, _ORDER, _MASKS = range(3)  # the random streams of one (seed, epoch, window)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +99,7 @@ def make_plan(
         size: of the global batches.
         seed: of the run.
         epoch: counts from 0.
-        shard_index: the shard's place in the manifest.
+        shard_index: the place in the manifest of the shard, or the first of those joined.
         keep_remainder: keep the last batch although it is not full (evaluation). In training it is dropped, other
             sequences every epoch, unless it is the shard's only batch.
     """

@@ -24,18 +24,18 @@ class Kernels:
     Attributes:
         compute: bytes of a number in matrix products: 2 under 16-bit autocast, 4 in fp32.
         on_gpu: whose dropout keeps a byte an element; the hashed one of a CPU keeps nothing.
-        varlen: torch's kernel for packed tokens; the others besides copy what they return.
+        packed: a kernel of attention for packed tokens; the others besides copy what they return.
     """
 
     compute: int = FP32
     on_gpu: bool = False
-    varlen: bool = False
+    packed: bool = False
 
     @classmethod
     def of(cls, precision: str, *, on_gpu: bool) -> "Kernels":
         """Those that a precision, by Lightning's name, takes on a device."""
         half = "16" in precision
-        return cls(compute=2 if half else FP32, on_gpu=on_gpu, varlen=on_gpu and half)
+        return cls(compute=2 if half else FP32, on_gpu=on_gpu, packed=on_gpu and half)
 
 
 class StepMemory(NamedTuple):
@@ -84,7 +84,7 @@ def block_bytes(config: BertConfig, kernels: Kernels, length: float) -> float:
         # q, k, v and the probabilities, in fp32 whatever the rest is in; and the result.
         attention = FP32 * (3 * hidden + config.num_attention_heads * length) + compute * hidden
     else:
-        results = 1 if kernels.varlen and not config.attention_probs_dropout_prob else 2
+        results = 1 if kernels.packed else 2
         attention = compute * (3 + results) * hidden + FP32 * config.num_attention_heads  # and the log of the sums
     inputs = compute * 2 * hidden  # of the products with qkv and the intermediate layer
     feed_forward = compute * 2 * config.intermediate_size  # before and after GELU
@@ -108,7 +108,8 @@ def activation_bytes(config: BertConfig, kernels: Kernels, length: float, *, che
     embeddings += hidden if kernels.on_gpu and config.hidden_dropout_prob else 0
     block = block_bytes(config, kernels, length)
     if checkpointing:
-        return embeddings + config.num_hidden_layers * FP32 * hidden + block
+        between = kernels.compute if kernels.on_gpu else FP32  # of a number in the vectors from block to block
+        return embeddings + config.num_hidden_layers * between * hidden + block
     return embeddings + config.num_hidden_layers * block
 
 

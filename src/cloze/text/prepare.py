@@ -28,7 +28,7 @@ class Preparation:
             the documents of which nothing is left.
         heldout_fraction: share of the documents that is held out from training, chosen by their hash; at least one
             when there are two different ones, none with 0.
-        shard_tokens: size of the shards; all global batches of a shard draw on its documents only.
+        shard_tokens: size of the shards; `data.shuffle_shards` of them are shuffled together.
         task_megabytes: size of the pieces of work, as the source estimates it; when killed, a preparation loses one a
             worker.
         workers: processes; None for one a core, 0 to work in the calling process. Never changes what is written.
