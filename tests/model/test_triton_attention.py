@@ -1,4 +1,4 @@
-"""Our kernel of attention under Triton's interpreter, which needs no GPU: against attention written out, with its masks.
+"""Our kernel of attention under Triton's interpreter, without a GPU: against attention written out, with its masks.
 
 Needs the package triton, which comes with torch's builds for GPUs: ``pip install triton 'numpy<2.4'`` runs it anywhere.
 """
@@ -42,7 +42,8 @@ def written_out(qkv, begins, inside, key, dropout, longest):
 
 
 torch.manual_seed(0)
-for lengths, tail, dropout in (([3, 17, 17, 40, 64, 1, 64, 5], 0, 0.0), ([30, 64, 0, 0], 7, 0.0), ([70, 5, 90], 3, 0.3)):
+MIXED, EMPTY_ONES, DROPPED = ([3, 17, 17, 40, 64, 1, 64, 5], 0, 0.0), ([30, 64, 0, 0], 7, 0.0), ([70, 5, 90], 3, 0.3)
+for lengths, tail, dropout in (MIXED, EMPTY_ONES, DROPPED):
     bounds = list(itertools.accumulate(lengths, initial=0))
     tokens = bounds[-1] + tail
     begins, ends = torch.zeros(2, tokens, dtype=torch.int32)
