@@ -17,6 +17,7 @@ from cloze.data.dataset import MicroBatches, Order
 from cloze.data.loader import ENDLESS, HeldoutLoader, Position, TrainingLoader
 from cloze.data.objective import Objective
 from cloze.data.plan import BatchSize, make_plan
+from cloze.errors import InputError
 from cloze.text.remote import Location
 from cloze.text.shards import read_shard
 from tests.data.corpora import prose, vocabulary, write_shards
@@ -327,6 +328,15 @@ def test_shards_together_are_the_same_on_any_hardware_from_any_point(order: Orde
         resumed.load_state_dict(states[done])
         again = [(sorted(sequences_of(b)), b.global_masked, b.global_pairs) for b in islice(resumed, 3)]
         assert again == expected[done : done + 3]
+
+
+def test_a_checkpoint_of_a_version_that_read_shard_by_shard(order: Order) -> None:
+    old = {"epoch": 1, "shard": 2, "batch": 3}
+    loader = TrainingLoader(MicroBatches(order, micro_batches=1))
+    loader.load_state_dict(old)
+    assert loader.position == Position(1, 2, 3)
+    with pytest.raises(InputError, match=r"resume=CHECKPOINT data.shuffle_shards=1"):
+        TrainingLoader(MicroBatches(together(order, 8), micro_batches=1)).load_state_dict(old)
 
 
 def test_position_is_three_integers() -> None:

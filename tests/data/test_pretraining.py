@@ -184,6 +184,11 @@ def test_the_length_of_many_epochs_or_shards_is_told_from_few_plans(
     assert len(planned) == PLANNED_SHARDS // shuffle_shards
 
 
+def test_no_shard_at_a_time_is_refused(folder: Path) -> None:
+    with pytest.raises(InputError, match=r"data.shuffle_shards=0: expected at least 1"):
+        data_of(folder, shuffle_shards=0)
+
+
 def test_two_phases(folder: Path) -> None:
     data = data_of(folder, phases=[(0.9, 32), (0.1, 64)], training_batches=40)
     assert data.max_length == 64

@@ -162,8 +162,18 @@ class TrainingLoader:
         return self.position._asdict()
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Go on from a position."""
-        self.position = Position(state["epoch"], state["window"], state["batch"])
+        """Go on from a position.
+
+        Raises:
+            InputError: it is of a version that read shard by shard, and shards are shuffled together.
+        """
+        if "shard" in state and self.data.order.shuffle_shards > 1:
+            raise InputError(
+                "the checkpoint is of an earlier version, which read one shard after the other: go on in a new run with "
+                "resume=CHECKPOINT data.shuffle_shards=1"
+            )
+        window = state["shard"] if "shard" in state else state["window"]
+        self.position = Position(state["epoch"], window, state["batch"])
         self._within = False
 
 

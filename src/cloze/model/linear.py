@@ -1,22 +1,13 @@
-"""Linear layers that take the faster of torch's two CPU libraries.
+"""Linear layers whose products, forward and backward, take the faster of torch's two CPU libraries."""
 
-For fp32 torch calls MKL, whose kernels are tuned for Intel's processors. On AMD's, oneDNN's product ran at 1.2 to 1.4
-times its speed forward and for the gradient of the input (Zen 4; on Zen 3 as fast, and 1.7 times in the wide product of
-the masked-language-model head), and slower for that of the weight, which stays with MKL. On Zen 5 it ran at 2.2 times
-MKL's speed, and at 1.5 to 2 times for the gradient of the weight, too.
-"""
-
-import functools
-import re
-from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-SMALLEST = 1 << 25
-"""Multiplications below which the choice costs more than it gains."""
+from cloze.product import amd_family, onednn_product, suits_onednn
+
 ZEN_5 = 26
 """AMD's number of its processors' generation from which oneDNN takes the gradients of weights, too."""
 
@@ -26,21 +17,16 @@ class Linear(nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, in_features) -> (N, out_features)."""
-        if _suits_onednn(x, self.weight):
+        if suits_onednn(x, self.weight):
             return _OneDNNLinear.apply(x, self.weight, self.bias)  # type: ignore[no-any-return, no-untyped-call]
         return F.linear(x, self.weight, self.bias)
-
-
-def linear_values(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """``F.linear`` by the faster library, for code that computes its gradients itself: autograd does not see it."""
-    return _product(x, weight, bias) if _suits_onednn(x, weight) else F.linear(x, weight, bias)
 
 
 def weight_gradient(grad: Tensor, x: Tensor) -> Tensor:
     """``grad.T @ x`` by the faster library: (N, O) and (N, I) -> (O, I), which may be the view of an (I, O)."""
     wide = grad.shape[1] >= x.shape[1]
     if _gradient_suits_onednn(grad, x):  # faster with the smaller side first
-        return _product(x.T, grad.T, None).T if wide else _product(grad.T, x.T, None)
+        return onednn_product(x.T, grad.T, None).T if wide else onednn_product(grad.T, x.T, None)
     return grad.T @ x if wide else (x.T @ grad).T  # MKL is faster with the larger side first
 
 
@@ -54,47 +40,19 @@ def add_weight_gradient(total: Tensor | None, grad: Tensor, x: Tensor, dtype: to
 
 
 def _gradient_suits_onednn(grad: Tensor, x: Tensor) -> bool:
-    return _suits_onednn(grad.T, x.T) and _amd_family() >= ZEN_5
-
-
-def _suits_onednn(x: Tensor, weight: Tensor) -> bool:
-    return (
-        not torch.compiler.is_compiling()
-        and x.is_cpu
-        and x.dtype == weight.dtype == torch.float32
-        and x.ndim == 2
-        and x.shape[0] * weight.numel() >= SMALLEST
-        and not torch.is_autocast_enabled("cpu")
-        and _amd_family() > 0
-    )
-
-
-@functools.cache
-def _amd_family() -> int:
-    """AMD's number of the processor's generation, 0 for other makers and where there is no oneDNN.
-
-    By name and not by a measurement, so that a run can be repeated to the bit.
-    """
-    cpuinfo = Path("/proc/cpuinfo")
-    text = cpuinfo.read_text(encoding="utf-8") if cpuinfo.exists() else ""
-    family = re.search(r"^cpu family\s*: (\d+)$", text, re.MULTILINE)
-    return int(family[1]) if family and "AuthenticAMD" in text and torch.backends.mkldnn.is_available() else 0
-
-
-def _product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")  # type: ignore[no-any-return]
+    return suits_onednn(grad.T, x.T) and amd_family() >= ZEN_5
 
 
 class _OneDNNLinear(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         ctx.save_for_backward(x, weight)
-        return _product(x, weight, bias)
+        return onednn_product(x, weight, bias)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         x, weight = ctx.saved_tensors
-        grad_x = _product(grad, weight.T, None) if ctx.needs_input_grad[0] else None
+        grad_x = onednn_product(grad, weight.T, None) if ctx.needs_input_grad[0] else None
         if not ctx.needs_input_grad[1]:  # a frozen layer
             return grad_x, None, grad.sum(0) if ctx.needs_input_grad[2] else None
         return grad_x, weight_gradient(grad, x), grad.sum(0)

@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cloze.batch import IGNORED_LABEL
-from cloze.model.linear import add_weight_gradient, linear_values
+from cloze.model.linear import add_weight_gradient
+from cloze.product import product
 
 ROWS_AT_ONCE = 128
 """Rows whose logits are alive together: 128 x 30,522 in fp32 is 15 MiB, which stays in a CPU's last-level cache."""
@@ -64,7 +65,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
             rows = slice(start, start + rows_at_once)
             counted = (labels[rows] != IGNORED_LABEL).unsqueeze(1)  # (rows, 1)
             label = labels[rows].clamp(min=0).unsqueeze(1)
-            logits = linear_values(x[rows], w, b).float()  # (rows, V)
+            logits = product(x[rows], w, b).float()  # (rows, V)
             right, top = logits.gather(1, label), logits.amax(-1, keepdim=True)
             # Not in place: of what is, torch 2.11's compiler makes a result whose gradient is zero, without a word.
             correct = correct + ((right == top) & counted).sum()
@@ -79,7 +80,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
                 # in the other factor, which is D wide, not V.
                 grad_bias.addmv_(error.to(bias.dtype).T, counted.squeeze(1).to(bias.dtype))
                 grad = error.to(x.dtype)
-                grad_hidden[rows] = linear_values(grad, w.T, None) * counted
+                grad_hidden[rows] = product(grad, w.T) * counted
                 grad_weight = add_weight_gradient(grad_weight, grad, x[rows] * counted, weight.dtype)
         if training:
             grad_weight = torch.zeros_like(weight) if grad_weight is None else grad_weight[: len(weight)].contiguous()

@@ -8,6 +8,11 @@ import torch
 from torch import Tensor
 from torch.optim import AdamW, Muon, Optimizer
 
+from cloze.product import product
+
+SMALLEST = 1 << 20
+"""Multiplications from which the faster library is looked for: earlier than in a layer, which has more to do."""
+
 
 class MatrixMuon(Muon):
     """torch's Muon with ``match_rms_adamw``, and on a CPU with products in fp32.
@@ -51,10 +56,11 @@ def orthogonalise(
     x = matrix.to(dtype or (torch.float32 if matrix.is_cpu else torch.bfloat16))
     tall = matrix.shape[0] > matrix.shape[1]
     x = x.T if tall else x
-    x = x / x.norm().clamp(min=eps)
+    x = (x / x.norm().clamp(min=eps)).contiguous()
     for _ in range(steps):
-        gram = x @ x.T
-        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=third, alpha=fifth), x, beta=first)
+        gram = product(x, x, smallest=SMALLEST)  # x @ x.T
+        square = product(gram, gram, smallest=SMALLEST)  # the Gram matrix is its own transpose
+        x = torch.add(product(torch.add(third * gram, square, alpha=fifth), x.T, smallest=SMALLEST), x, alpha=first)
     return x.T if tall else x
 
 

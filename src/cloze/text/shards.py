@@ -58,6 +58,7 @@ def joined(shards: Sequence[Shard]) -> Shard:
     if len(shards) == 1:
         return shards[0]
     tokens = np.concatenate([shard.tokens for shard in shards])
+    tokens.flags.writeable = False  # as those of a file: what is compiled for them serves these, too
     return Shard(
         tokens,
         _end_to_end([shard.sentence_offsets for shard in shards]),
