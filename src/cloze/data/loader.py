@@ -169,8 +169,8 @@ class TrainingLoader:
         """
         if "shard" in state and self.data.order.shuffle_shards > 1:
             raise InputError(
-                "the checkpoint is of an earlier version, which read one shard after the other: go on in a new run with "
-                "resume=CHECKPOINT data.shuffle_shards=1"
+                "the checkpoint is of an earlier version, which read one shard after the other: go on in a new run, "
+                "with resume=CHECKPOINT data.shuffle_shards=1"
             )
         window = state["shard"] if "shard" in state else state["window"]
         self.position = Position(state["epoch"], window, state["batch"])
