@@ -80,14 +80,8 @@ class Bench:
             f"+callbacks.budget.seconds={self.seconds}",
             f"+callbacks.budget.tokenizer={prepared}/tokenizer",
         ]
-        return self._run(
-            "ours",
-            name,
-            {**overrides, "steps": str(steps) if judged else f"{steps}, unjudged"},
-            words,
-            folder / "thirds",
-            judged=judged,
-        )
+        key = {**overrides, "steps": str(steps) if judged else f"{steps}, unjudged"}
+        return self._run("ours", name, key, words, folder / "thirds", judged=judged)
 
     def peer(self, name: str, overrides: Overrides) -> Run:
         """One run of ``transformers``' Trainer."""
