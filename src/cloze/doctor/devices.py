@@ -1,6 +1,7 @@
 """The processor's and the GPUs' matrix products, and whether torch and the driver belong together."""
 
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -130,4 +131,11 @@ def _attention() -> Iterator[Finding]:
             level="failure",
             text=f"this torch has no attention over packed tokens ({error})",
             advice="pip install 'torch>=2.11', the build for CUDA",
+        )
+    if find_spec("triton") is None:
+        yield Finding(
+            topic="devices",
+            level="warning",
+            text="the package triton is not installed: attention takes slower kernels, with dropout far slower ones",
+            advice="pip install triton",
         )
