@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from cloze.errors import InputError
-from cloze.text.cluster import DaskEngine
+from cloze.text.cluster import DaskEngine, DaskPool
 from cloze.text.manifest import Manifest
 from cloze.text.pool import WorkerKilledError
 from cloze.text.prepare import Preparation
@@ -154,6 +154,32 @@ def test_a_store_that_is_gone(small_text: Path, own_store: Store) -> None:
     assert time.monotonic() - begun < 60
     own_store.start()
     assert preparation.run(remote).train
+
+
+@pytest.mark.slow
+def test_results_that_are_lost_with_their_workers_are_made_again(
+    small_text: Path, cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All workers die between the end of a task and the moment when its result is asked for."""
+    lost: list[object] = []
+    fetch = DaskPool._result
+
+    def lose(pool: DaskPool, future: object) -> object:
+        if not lost:
+            lost.append(future)
+            for worker in cluster.workers:
+                worker.kill()
+                worker.wait(processes.SECONDS)
+            cluster.workers = [cluster.start_worker() for _ in range(2)]
+        return fetch(pool, future)
+
+    monkeypatch.setattr("cloze.text.cluster.SECONDS_OF_A_RESULT", 0.5)
+    monkeypatch.setattr(DaskPool, "_result", lose)
+    expected = preparation_of(str(small_text)).run(tmp_path / "local")
+    engine = DaskEngine(address=str(cluster.file), wait_seconds=60)
+    assert preparation_of(str(small_text)).run(tmp_path / "shared", engine=engine) == expected
+    assert lost
+    assert contents(tmp_path / "shared") == contents(tmp_path / "local")
 
 
 @pytest.mark.slow

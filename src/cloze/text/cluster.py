@@ -22,6 +22,7 @@ from cloze.text.pool import Result, Task, WorkerKilledError
 from cloze.text.remote import Location, location
 
 SECONDS_OF_A_LOOK = 2.0
+SECONDS_OF_A_RESULT = 10.0  # a small record, of work that is done
 SECONDS_TO_END = 60.0
 
 
@@ -113,15 +114,22 @@ class DaskPool:
                 continue
             self._waiting -= ended
             for future in ended:
-                yield self._result(future)
+                try:
+                    result = self._result(future)
+                except TimeoutError:  # gone with its worker after it was done: it is done again
+                    self._waiting.add(future)
+                    continue
+                yield result
 
     def _result(self, future: Any) -> Any:
         from distributed import KilledWorker
 
-        if future.status in ("cancelled", "lost"):
+        if future.status == "cancelled":
             raise self._gone()
+        if future.status == "lost":
+            raise TimeoutError
         try:
-            return future.result()
+            return future.result(timeout=SECONDS_OF_A_RESULT)
         except KilledWorker as error:
             raise WorkerKilledError(
                 "a task ended every worker of the cluster that it was given to, most often because memory ran out; "
