@@ -8,32 +8,30 @@ loss at the end is lower. Then the same time with ``transformers``' Trainer. The
 clock; preparation is outside. At each third the model is written, and afterwards judged by ``transformers`` for both
 sides alike: the loss of 15 % masked tokens of books which nobody read, and that of WikiText-2's validation text. The
 books choose what is kept: who has learned more of books may know less of an encyclopaedia. Every finished run is a
-line in FILE's neighbour ``FILE.runs.jsonl`` at once (same machine, versions, time and overrides: not run again).
+line in FILE's neighbour ``FILE.runs.jsonl`` at once, and is not made again under the same conditions. On another
+machine the search goes on with the missing runs and makes the best recipe's once more, to have something beside them.
 """
 
 import argparse
 import hashlib
 import json
-import math
 import os
 import shlex
 import subprocess
 import sys
 import tarfile
-from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Protocol
 
 from benchmarks.budget.judge import heldout, loss
-from benchmarks.budget.recipes import CHANGES, PEERS, PHASES, PUBLISHED, Change, Overrides
+from benchmarks.budget.recipes import CHANGES, PEERS, PUBLISHED, Overrides
+from benchmarks.budget.search import Run, Search, rows
 from benchmarks.budget.snapshots import FACTS, THIRDS
 from benchmarks.machine import describe_machine
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DATA = Path(os.environ.get("CLOZE_DATA", REPOSITORY / "../shared/data")).resolve()
 UNREAD = "unread"  # no recipe sees these books
-Run = dict[str, Any]
 
 
 class Bench:
@@ -49,8 +47,10 @@ class Bench:
         self.log.parent.mkdir(parents=True, exist_ok=True)
         self.vocab = next(iter(sorted((DATA / "vocab").glob("*uncased*.txt"))))
         self.books = unpacked(DATA / "corpus/classic_books.tar.xz", self.work, given.megabytes)
-        machine = {name: value for name, value in describe_machine().items() if name != "date"}
-        self.conditions = {"minutes": given.minutes, "megabytes": given.megabytes, "threads": given.threads, **machine}
+        machine = describe_machine()
+        self.machine, self.date = machine["machine"], machine["date"]
+        budget = {"minutes": given.minutes, "megabytes": given.megabytes, "threads": given.threads}
+        self.conditions = {**budget, "versions": machine["versions"]}
         self.heldout = heldout([(DATA / "corpus/wikitext2/valid.txt").read_text(encoding="utf-8")], self.vocab)
         unread = sorted((self.books / UNREAD).glob("*.md"))
         self.unread = heldout([file.read_text(encoding="utf-8") for file in unread], self.vocab)
@@ -94,9 +94,8 @@ class Bench:
     def _run(
         self, side: str, name: str, overrides: Overrides, words: list[str], folder: Path, *, judged: bool = True
     ) -> Run:
-        key = {"side": side, "name": name, "overrides": dict(overrides), **self.conditions}
         for run in self.finished():
-            if run["overrides"] == key["overrides"] and all(run[part] == key[part] for part in key if part != "name"):
+            if (run["side"], run["machine"], run["overrides"]) == (side, self.machine, overrides):
                 return run
         print(f"{name} ...", end=" ", flush=True)
         path = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")]))
@@ -115,7 +114,8 @@ class Bench:
             sys.exit(f"failed: {shlex.join(command)}\n{done.stdout}{done.stderr}")
         places = [folder / str(third) for third in THIRDS]
         facts = [json.loads((place / FACTS).read_text(encoding="utf-8")) for place in places]
-        run = {**key, "thirds": facts}
+        key = {"side": side, "name": name, "overrides": dict(overrides), **self.conditions}
+        run = {**key, "machine": self.machine, "date": self.date, "thirds": facts}
         if judged:
             run["losses"] = [loss(place, self.heldout) for place in places]
             run["books"] = [loss(place, self.unread) for place in places]
@@ -125,9 +125,11 @@ class Bench:
         return run
 
     def finished(self) -> list[Run]:
-        """The runs of the file."""
+        """The runs of the file under these conditions, on whichever machine."""
         lines = self.log.read_text(encoding="utf-8").splitlines() if self.log.exists() else []
-        return [json.loads(line) for line in lines]
+        return [
+            run for run in map(json.loads, lines) if all(run[key] == self.conditions[key] for key in self.conditions)
+        ]
 
 
 def unpacked(archive: Path, work: Path, megabytes: float) -> Path:
@@ -147,67 +149,6 @@ def unpacked(archive: Path, work: Path, megabytes: float) -> Path:
     return folder
 
 
-class Train(Protocol):
-    """One run, from its name, its overrides, and its steps where the clock cannot end it."""
-
-    def __call__(self, name: str, overrides: Overrides, steps: int | None, *, judged: bool = True) -> Run: ...
-
-
-def fitting(train: Train, name: str, overrides: Overrides, best: Run) -> int:
-    """How many steps take the time of the best run, from a thirtieth of that run's steps."""
-    few = max(3, best["thirds"][-1]["steps"] // 30)
-    seconds = train(f"pace of {name}", overrides, few, judged=False)["thirds"][-1]["seconds"]
-    return max(1, int(few * best["thirds"][-1]["seconds"] / seconds))
-
-
-def search(train: Train, changes: Sequence[Change]) -> tuple[list[Run], Overrides]:
-    """The published recipe and each change on what was best before it; and the best.
-
-    Args:
-        train: makes a run.
-        changes: in the order in which they are tried.
-    """
-    kept = dict(PUBLISHED)
-    best = train("as published", kept, None)
-    runs = [best]
-    for change in changes:
-        tried = {**kept, **change.overrides}
-        steps = fitting(train, change.name, tried, best) if PHASES in tried else None
-        run = train(change.name, tried, steps)
-        runs.append({**run, "name": f"+ {change.name}"})
-        if run["books"][-1] < best["books"][-1]:
-            kept, best = tried, run
-    return runs, kept
-
-
-def rows(runs: Sequence[Run], peers: Sequence[Run]) -> list[dict[str, Any]]:
-    """One line for each run, beside the best of the other side."""
-    other = min(peers, key=lambda run: run["books"][-1])
-    lowest, found = math.inf, []
-    for run in [*runs, *peers]:
-        end = run["books"][-1]
-        minutes = [run["minutes"] * third / len(THIRDS) for third in THIRDS]
-        found.append(
-            {
-                "what": run["name"],
-                "ours": end,
-                "peer": other["books"][-1],
-                "ratio": math.exp(other["books"][-1] - end),
-                "unit": "nats a masked token (ratio: of perplexities)",
-                "peer_name": other["name"],
-                **{f"at {at:.3g} minutes": value for at, value in zip(minutes, run["books"], strict=True)},
-                **{f"WikiText-2, {at:.3g}": value for at, value in zip(minutes, run["losses"], strict=True)},
-                "tokens": run["thirds"][-1]["tokens"],
-                "steps": run["thirds"][-1]["steps"],
-                "minutes taken": run["thirds"][-1]["seconds"] / 60,
-                "kept": "yes" if run["side"] == "ours" and end < lowest else "",
-                **describe_machine(),
-            }
-        )
-        lowest = min(lowest, end) if run["side"] == "ours" else lowest
-    return found
-
-
 def main() -> None:
     """Run what is missing, print the table and the best recipe, write the rows."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -224,13 +165,16 @@ def main() -> None:
     if given.peers and find_spec("accelerate") is None:
         parser.error("transformers' Trainer needs accelerate: pip install --no-deps accelerate, or --peers 0")
     bench = Bench(given)
-    runs, best = search(bench.ours, CHANGES[: given.changes])
-    peers = [bench.peer(name, overrides) for name, overrides in list(PEERS.items())[: given.peers]]
-    found = rows(runs, peers or runs[:1])
+    search = Search(bench.ours, bench.finished, bench.machine)
+    for change in CHANGES[: given.changes]:
+        search.change(change)
+    for name, overrides in list(PEERS.items())[: given.peers]:
+        search.peer(name, overrides, bench.peer)
+    found = rows(search.runs)
     given.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     for row in found:
         print(json.dumps({k: v for k, v in row.items() if k not in ("machine", "versions", "date", "unit")}))
-    print("best: python train.py", *(f"{key}={value}" for key, value in best.items()))
+    print("best: python train.py", *(f"{key}={value}" for key, value in search.kept.items()))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import resource
 import signal
 import subprocess
@@ -72,12 +73,14 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def stamps(folder: Path) -> dict[str, tuple[int, int]]:
-    """Inode and time of change of all finished files: those that bear no temporary name, nor belong to a search for
-    duplicates that has not ended, which begins anew as a whole."""
+    """Inode and time of change of all finished files: those that bear no temporary name, nor belong to a task of
+    encoding that is not on record or to a search for duplicates that has not ended, which begin anew as a whole."""
     found = {}
     unfinished = set() if (folder / "unfinished/duplicates.json").exists() else {"lines", "documents"}
     for path in folder.rglob("*"):
-        temporary = path.name.startswith(".") or path.parent.name in unfinished
+        task = re.fullmatch(r"part-(\d+)-\d+\.arrow", path.name)
+        off_record = task is not None and not path.with_name(f"encoded-{task[1]}.json").exists()
+        temporary = path.name.startswith(".") or path.parent.name in unfinished or off_record
         if path.is_file() and not temporary and path.name != "lock":
             stat = path.stat()
             found[str(path.relative_to(folder))] = (stat.st_ino, stat.st_mtime_ns)

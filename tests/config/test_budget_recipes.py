@@ -1,12 +1,13 @@
 """The recipes of the half-hour benchmark: each composes, and the best so far carries the next change."""
 
+import math
 from typing import Any
 
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from benchmarks.budget.__main__ import search
 from benchmarks.budget.recipes import CHANGES, PHASES, PUBLISHED, Change, Overrides
+from benchmarks.budget.search import Run, Search, rows
 from cloze.config.arguments import conf_folder
 from cloze.config.schema import Pretraining
 from cloze.config.validation import check
@@ -32,27 +33,86 @@ def composed(overrides: Overrides) -> dict[str, Any]:
     return {str(key): value for key, value in plain.items()}
 
 
-def test_a_change_that_does_not_help_is_dropped_before_the_next() -> None:
-    losses = {"as published": 7.0, "a": 6.0, "b": 6.5, "c": 5.0, "d": 5.5}
-    seen: dict[str, tuple[Overrides, int | None]] = {}
+class Machine:
+    """Makes runs of a second for each step's worth, and remembers them."""
 
-    def train(name: str, overrides: Overrides, steps: int | None, *, judged: bool = True) -> dict[str, Any]:
+    def __init__(self, name: str, losses: dict[str, float], record: list[Run]) -> None:
+        self.name, self.losses, self.record = name, losses, record
+        self.made: dict[str, tuple[Overrides, int | None]] = {}
+
+    def train(self, name: str, overrides: Overrides, steps: int | None, *, judged: bool = True) -> Run:
         assert judged is not name.startswith("pace of")
-        seen[name] = (overrides, steps)
+        self.made[name] = (overrides, steps)
         seconds = 60.0 if steps is None else 0.05 * steps  # with phases twice as fast
-        thirds = [{}, {"steps": steps or 600, "seconds": seconds}]
-        return {"name": name, "books": [9.0, losses.get(name, 8.0)], "thirds": thirds}
+        thirds = [{}, {}, {"steps": steps or 600, "seconds": seconds, "tokens": 9}]
+        run = {"side": "ours", "overrides": {**overrides, "steps": str(steps)}, "machine": self.name, "thirds": thirds}
+        run |= {"minutes": 30, "versions": "", "date": "", "losses": [9.0, 9.0, 9.0]}
+        if judged:
+            run["books"] = [9.0, 9.0, self.losses[name]]
+            self.record.append(run)
+        return run
 
-    changes = [
-        Change("a", {"x": "1"}),
-        Change("b", {"x": "2", "y": "1"}),
-        Change("c", {PHASES: "1"}),
-        Change("d", {"z": "1"}),
+    def peer(self, name: str, overrides: Overrides) -> Run:
+        run = {**self.train(name, overrides, None), "side": "peer", "overrides": overrides}
+        self.record[-1] = run
+        return run
+
+
+RECIPES = [
+    Change("a", {"x": "1"}),
+    Change("b", {"x": "2", "y": "1"}),
+    Change("c", {PHASES: "1"}),
+    Change("d", {"z": "1"}),
+]
+LOSSES = {"as published": 7.0, "a": 6.0, "b": 6.5, "c": 5.0, "d": 5.5, "peer": 6.0}
+
+
+def test_a_change_that_does_not_help_is_dropped_before_the_next() -> None:
+    record: list[Run] = []
+    machine = Machine("one", LOSSES, record)
+    search = Search(machine.train, lambda: record, machine.name)
+    for change in RECIPES:
+        search.change(change)
+    search.peer("peer", {"p": "1"}, machine.peer)
+    assert [run["name"] for run in search.runs] == ["as published", "+ a", "+ b", "+ c", "+ d", "peer"]
+    assert [run["kept"] for run in search.runs] == ["", "yes", "no", "yes", "no", ""]
+    assert machine.made["b"] == ({**PUBLISHED, "x": "2", "y": "1"}, None)
+    assert machine.made["pace of c"] == ({**PUBLISHED, "x": "1", PHASES: "1"}, 20)
+    assert machine.made["c"] == ({**PUBLISHED, "x": "1", PHASES: "1"}, 1200)
+    assert machine.made["d"] == ({**PUBLISHED, "x": "1", PHASES: "1", "z": "1"}, 1200)
+    assert search.kept == machine.made["c"][0]
+    assert [row["ours"] for row in rows(search.runs)] == [7.0, 6.0, 6.5, 5.0, 5.5, 6.0]
+    assert rows(search.runs)[3]["ratio"] == math.exp(1.0)
+
+
+def test_on_another_machine_the_best_is_run_again_and_nothing_else() -> None:
+    record: list[Run] = []
+    one = Machine("one", LOSSES, record)
+    search = Search(one.train, lambda: record, one.name)
+    for change in RECIPES[:2]:
+        search.change(change)
+
+    again = "all that was kept, to a"
+    two = Machine("two", {**LOSSES, again: 4.0}, record)  # twice as fast: "c" helps there no more
+    search = Search(two.train, lambda: record, two.name)
+    for change in RECIPES:
+        search.change(change)
+    assert list(two.made) == [again, "pace of c", "c", "d"]
+    assert [(run["name"], run["machine"]) for run in search.runs] == [
+        ("as published", "one"),
+        ("+ a", "one"),
+        ("+ b", "one"),
+        (again, "two"),
+        ("+ c", "two"),
+        ("+ d", "two"),
     ]
-    runs, best = search(train, changes)
-    assert [run["name"] for run in runs] == ["as published", "+ a", "+ b", "+ c", "+ d"]
-    assert seen["b"] == ({**PUBLISHED, "x": "2", "y": "1"}, None)
-    assert seen["pace of c"] == ({**PUBLISHED, "x": "1", PHASES: "1"}, 20)
-    assert seen["c"] == ({**PUBLISHED, "x": "1", PHASES: "1"}, 1200)
-    assert seen["d"] == ({**PUBLISHED, "x": "1", PHASES: "1", "z": "1"}, 1200)
-    assert best == seen["c"][0]
+    assert search.kept == {**PUBLISHED, "x": "1"}
+
+    three = Machine("three", {**LOSSES, again: 5.0}, record)
+    search = Search(three.train, lambda: record, three.name)
+    for change in RECIPES:
+        search.change(change)
+    assert not three.made
+    search.peer("peer", {"p": "1"}, three.peer)
+    assert list(three.made) == [again, "peer"]
+    assert [row["peer"] for row in rows(search.runs)] == ["", "", "", "", "", "", 6.0, 6.0]
