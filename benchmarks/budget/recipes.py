@@ -33,9 +33,9 @@ CHANGES = (
     Change("batches of 2,048 tokens", {"data.batch_tokens": "2048", "data.batch_sequences": "null"}),
     Change("learning rate 1e-3", {"optimizer.lr": "1e-3"}),
     Change("eight shards shuffled together", {"data.shuffle_shards": "8"}),
+    Change("Muon, learning rate 4e-3", {"optimizer": "muon", "optimizer.lr": "4e-3"}),
     Change("no dropout", {"model.hidden_dropout_prob": "0.0", "model.attention_probs_dropout_prob": "0.0"}),
     Change("mask rate 0.2", {"objective.mask_rate": "0.2"}),
-    Change("Muon, learning rate 4e-3", {"optimizer": "muon", "optimizer.lr": "4e-3"}),
     Change("length 32 for a third, then 128", {PHASES: "[[0.35,32],[0.65,128]]"}),
     Change("standard deviation of the weights 0.05", {"model.initializer_range": "0.05"}),
 )
