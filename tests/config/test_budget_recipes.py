@@ -34,7 +34,7 @@ def composed(overrides: Overrides) -> dict[str, Any]:
 
 
 class Machine:
-    """Makes runs of a second for each step's worth, and remembers them."""
+    """Makes runs whose losses are given, each of a minute, or of its steps."""
 
     def __init__(self, name: str, losses: dict[str, float], record: list[Run]) -> None:
         self.name, self.losses, self.record = name, losses, record
@@ -44,9 +44,16 @@ class Machine:
         assert judged is not name.startswith("pace of")
         self.made[name] = (overrides, steps)
         seconds = 60.0 if steps is None else 0.05 * steps  # with phases twice as fast
-        thirds = [{}, {}, {"steps": steps or 600, "seconds": seconds, "tokens": 9}]
-        run = {"side": "ours", "overrides": {**overrides, "steps": str(steps)}, "machine": self.name, "thirds": thirds}
-        run |= {"minutes": 30, "versions": "", "date": "", "losses": [9.0, 9.0, 9.0]}
+        run: Run = {
+            "side": "ours",
+            "overrides": {**overrides, "steps": str(steps)},
+            "machine": self.name,
+            "thirds": [{}, {}, {"steps": steps or 600, "seconds": seconds, "tokens": 9}],
+            "losses": [9.0, 9.0, 9.0],
+            "minutes": 30,
+            "versions": "",
+            "date": "",
+        }
         if judged:
             run["books"] = [9.0, 9.0, self.losses[name]]
             self.record.append(run)
