@@ -27,10 +27,10 @@ def of_recipe(runs: Sequence[Run], recipe: Overrides) -> dict[str, Run]:
 
 
 def fitting(train: Train, name: str, overrides: Overrides, best: Run) -> int:
-    """How many steps take the time of the best run, from a thirtieth of that run's steps."""
+    """How many steps take the budget's time, from a thirtieth of the best run's steps."""
     few = max(3, best["thirds"][-1]["steps"] // 30)
     seconds = train(f"pace of {name}", overrides, few, judged=False)["thirds"][-1]["seconds"]
-    return max(1, int(few * best["thirds"][-1]["seconds"] / seconds))
+    return max(1, int(few * 60 * best["minutes"] / seconds))
 
 
 class Search:
@@ -53,12 +53,7 @@ class Search:
     def change(self, change: Change) -> None:
         """Try a change; keep it if it helps."""
         tried = {**self.kept, **change.overrides}
-
-        def make(best: Run) -> Run:
-            steps = fitting(self.train, change.name, tried, best) if PHASES in tried else None
-            return self.train(change.name, tried, steps)
-
-        before, after = self._beside_best(tried, make)
+        before, after = self._beside_best(tried, lambda best: self._made(change.name, tried, best))
         helps = after["books"][-1] < before["books"][-1]
         self._show({**after, "kept": "yes" if helps else "no"}, f"+ {change.name}")
         if helps:
@@ -73,9 +68,15 @@ class Search:
         """The best recipe's run and that of another, on one machine."""
         best, others = of_recipe(self.record(), self.kept), of_recipe(self.record(), recipe)
         on = next((machine for machine in [self.machine, *sorted(best)] if machine in best and machine in others), None)
-        before = best[on] if on else best.get(self.machine) or self.train(self.name, self.kept, None)
+        there = next(iter(best.values()), None)  # none before the first run of all
+        before = best[on] if on else best.get(self.machine) or self._made(self.name, self.kept, there)
         self._show(before, self.name)
         return before, others[on] if on else make(before)
+
+    def _made(self, name: str, recipe: Overrides, best: Run | None) -> Run:
+        """A run of this machine; that with phases has as many steps as fit."""
+        steps = fitting(self.train, name, recipe, best) if best and PHASES in recipe else None
+        return self.train(name, recipe, steps)
 
     def _show(self, run: Run, name: str) -> None:
         if all(run["overrides"] != other["overrides"] or run["machine"] != other["machine"] for other in self.runs):

@@ -50,7 +50,7 @@ class Machine:
             "machine": self.name,
             "thirds": [{}, {}, {"steps": steps or 600, "seconds": seconds, "tokens": 9}],
             "losses": [9.0, 9.0, 9.0],
-            "minutes": 30,
+            "minutes": 1,
             "versions": "",
             "date": "",
         }
@@ -123,3 +123,20 @@ def test_on_another_machine_the_best_is_run_again_and_nothing_else() -> None:
     search.peer("peer", {"p": "1"}, three.peer)
     assert list(three.made) == [again, "peer"]
     assert [row["peer"] for row in rows(search.runs)] == ["", "", "", "", "", "", 6.0, 6.0]
+
+
+def test_on_another_machine_the_best_with_phases_has_as_many_steps_as_fit_there() -> None:
+    record: list[Run] = []
+    one = Machine("one", LOSSES, record)
+    search = Search(one.train, lambda: record, one.name)
+    for change in RECIPES[:3]:
+        search.change(change)
+
+    again = "all that was kept, to c"
+    two = Machine("two", {**LOSSES, again: 5.0}, record)
+    search = Search(two.train, lambda: record, two.name)
+    for change in RECIPES:
+        search.change(change)
+    assert list(two.made) == [f"pace of {again}", again, "pace of d", "d"]
+    assert two.made[f"pace of {again}"] == ({**PUBLISHED, "x": "1", PHASES: "1"}, 40)  # a thirtieth of the 1,200
+    assert two.made[again] == ({**PUBLISHED, "x": "1", PHASES: "1"}, 1200)
