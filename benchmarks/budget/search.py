@@ -53,7 +53,7 @@ class Search:
     def change(self, change: Change) -> None:
         """Try a change; keep it if it helps."""
         tried = {**self.kept, **change.overrides}
-        before, after = self._beside_best(tried, lambda best: self._made(change.name, tried, best))
+        before, after = self._beside_best(tried, lambda: self._made(change.name, tried))
         helps = after["books"][-1] < before["books"][-1]
         self._show({**after, "kept": "yes" if helps else "no"}, f"+ {change.name}")
         if helps:
@@ -61,22 +61,24 @@ class Search:
 
     def peer(self, name: str, overrides: Overrides, train: Callable[[str, Overrides], Run]) -> None:
         """One of the other side."""
-        _, run = self._beside_best(overrides, lambda _: train(name, overrides))
+        _, run = self._beside_best(overrides, lambda: train(name, overrides))
         self._show(run, name)
 
-    def _beside_best(self, recipe: Overrides, make: Callable[[Run], Run]) -> tuple[Run, Run]:
+    def _beside_best(self, recipe: Overrides, make: Callable[[], Run]) -> tuple[Run, Run]:
         """The best recipe's run and that of another, on one machine."""
         best, others = of_recipe(self.record(), self.kept), of_recipe(self.record(), recipe)
         on = next((machine for machine in [self.machine, *sorted(best)] if machine in best and machine in others), None)
-        there = next(iter(best.values()), None)  # none before the first run of all
-        before = best[on] if on else best.get(self.machine) or self._made(self.name, self.kept, there)
+        before = best[on] if on else best.get(self.machine) or self._made(self.name, self.kept)
         self._show(before, self.name)
-        return before, others[on] if on else make(before)
+        return before, others[on] if on else make()
 
-    def _made(self, name: str, recipe: Overrides, best: Run | None) -> Run:
+    def _made(self, name: str, recipe: Overrides) -> Run:
         """A run of this machine; that with phases has as many steps as fit."""
-        steps = fitting(self.train, name, recipe, best) if best and PHASES in recipe else None
-        return self.train(name, recipe, steps)
+        if PHASES not in recipe:
+            return self.train(name, recipe, None)
+        best = of_recipe(self.record(), self.kept)
+        there = best.get(self.machine) or next(iter(best.values()))
+        return self.train(name, recipe, fitting(self.train, name, recipe, there))
 
     def _show(self, run: Run, name: str) -> None:
         if all(run["overrides"] != other["overrides"] or run["machine"] != other["machine"] for other in self.runs):

@@ -74,12 +74,17 @@ RECIPES = [
 LOSSES = {"as published": 7.0, "a": 6.0, "b": 6.5, "c": 5.0, "d": 5.5, "peer": 6.0}
 
 
-def test_a_change_that_does_not_help_is_dropped_before_the_next() -> None:
-    record: list[Run] = []
-    machine = Machine("one", LOSSES, record)
-    search = Search(machine.train, lambda: record, machine.name)
-    for change in RECIPES:
+def searched(name: str, losses: dict[str, float], record: list[Run], changes: list[Change]) -> tuple[Machine, Search]:
+    """A machine that has gone through the changes on top of the record."""
+    machine = Machine(name, losses, record)
+    search = Search(machine.train, lambda: record, name)
+    for change in changes:
         search.change(change)
+    return machine, search
+
+
+def test_a_change_that_does_not_help_is_dropped_before_the_next() -> None:
+    machine, search = searched("one", LOSSES, [], RECIPES)
     search.peer("peer", {"p": "1"}, machine.peer)
     assert [run["name"] for run in search.runs] == ["as published", "+ a", "+ b", "+ c", "+ d", "peer"]
     assert [run["kept"] for run in search.runs] == ["", "yes", "no", "yes", "no", ""]
@@ -94,16 +99,10 @@ def test_a_change_that_does_not_help_is_dropped_before_the_next() -> None:
 
 def test_on_another_machine_the_best_is_run_again_and_nothing_else() -> None:
     record: list[Run] = []
-    one = Machine("one", LOSSES, record)
-    search = Search(one.train, lambda: record, one.name)
-    for change in RECIPES[:2]:
-        search.change(change)
+    searched("one", LOSSES, record, RECIPES[:2])
 
     again = "all that was kept, to a"
-    two = Machine("two", {**LOSSES, again: 4.0}, record)  # twice as fast: "c" helps there no more
-    search = Search(two.train, lambda: record, two.name)
-    for change in RECIPES:
-        search.change(change)
+    two, search = searched("two", {**LOSSES, again: 4.0}, record, RECIPES)  # "c" helps there no more
     assert list(two.made) == [again, "pace of c", "c", "d"]
     assert [(run["name"], run["machine"]) for run in search.runs] == [
         ("as published", "one"),
@@ -115,10 +114,7 @@ def test_on_another_machine_the_best_is_run_again_and_nothing_else() -> None:
     ]
     assert search.kept == {**PUBLISHED, "x": "1"}
 
-    three = Machine("three", {**LOSSES, again: 5.0}, record)
-    search = Search(three.train, lambda: record, three.name)
-    for change in RECIPES:
-        search.change(change)
+    three, search = searched("three", {**LOSSES, again: 5.0}, record, RECIPES)
     assert not three.made
     search.peer("peer", {"p": "1"}, three.peer)
     assert list(three.made) == [again, "peer"]
@@ -127,16 +123,10 @@ def test_on_another_machine_the_best_is_run_again_and_nothing_else() -> None:
 
 def test_on_another_machine_the_best_with_phases_has_as_many_steps_as_fit_there() -> None:
     record: list[Run] = []
-    one = Machine("one", LOSSES, record)
-    search = Search(one.train, lambda: record, one.name)
-    for change in RECIPES[:3]:
-        search.change(change)
+    searched("one", LOSSES, record, RECIPES[:3])
 
     again = "all that was kept, to c"
-    two = Machine("two", {**LOSSES, again: 5.0}, record)
-    search = Search(two.train, lambda: record, two.name)
-    for change in RECIPES:
-        search.change(change)
+    two, _ = searched("two", {**LOSSES, again: 5.0}, record, RECIPES)
     assert list(two.made) == [f"pace of {again}", again, "pace of d", "d"]
     assert two.made[f"pace of {again}"] == ({**PUBLISHED, "x": "1", PHASES: "1"}, 40)  # a thirtieth of the 1,200
     assert two.made[again] == ({**PUBLISHED, "x": "1", PHASES: "1"}, 1200)
