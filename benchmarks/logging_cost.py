@@ -30,7 +30,8 @@ from cloze.callbacks.finite import FiniteLoss
 from cloze.callbacks.length import Length
 from cloze.callbacks.progress import Progress
 from cloze.callbacks.throughput import Throughput
-from cloze.config.sections import Hardware, Training
+from cloze.config.hardware import Hardware
+from cloze.config.sections import Training
 from cloze.dashboard import Story, dashboards
 from cloze.launch.trainer import make_trainer
 from cloze.loggers import MetricsFile, mlflow_logger, tensorboard_logger, wandb_logger

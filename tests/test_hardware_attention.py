@@ -2,7 +2,7 @@
 
 import pytest
 
-from cloze.config.sections import Hardware
+from cloze.config.hardware import Hardware
 from cloze.errors import InputError
 from cloze.hardware import check_attention
 

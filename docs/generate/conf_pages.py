@@ -12,14 +12,14 @@ from cloze.config.validation import described
 
 TARGET = re.compile(r"^\s*_target_: (?P<path>[\w.]+)", re.MULTILINE)
 SECTIONS = {
-    "trainer": "Training",
-    "trainer (of fine-tuning)": "TaskTraining",
-    "checkpoint": "Checkpointing",
-    "hardware": "Hardware",
-    "corpus": "Corpus",
-    "task": "Task",
-    "grow (with init=)": "Growth",
-    "model=FOLDER": "ModelFolder",
+    "trainer": "cloze.config.sections.Training",
+    "trainer (of fine-tuning)": "cloze.config.sections.TaskTraining",
+    "checkpoint": "cloze.config.sections.Checkpointing",
+    "hardware": "cloze.config.hardware.Hardware",
+    "corpus": "cloze.config.sections.Corpus",
+    "task": "cloze.config.sections.Task",
+    "grow (with init=)": "cloze.config.sections.Growth",
+    "model=FOLDER": "cloze.config.sections.ModelFolder",
 }
 NODES = {  # sections of conf/train.yaml and conf/finetune.yaml that are one constructor, whatever the options
     "preparation": "cloze.text.prepare.Preparation",
@@ -70,9 +70,7 @@ def groups_page() -> str:
 def sections_page() -> str:
     """One table a section of the configuration that is the same for all options."""
     parts = ["# Sections", OF_SECTIONS]
-    for title, name in SECTIONS.items():
-        parts.append(f"## {title}\n\n{_described(f'cloze.config.sections.{name}')}")
-    for title, target in NODES.items():
+    for title, target in (SECTIONS | NODES).items():
         parts.append(f"## {title}\n\n{_described(target)}")
     return "\n\n".join(parts) + "\n"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from cloze.allocator import keep_large_buffers
-from cloze.config.sections import Hardware
+from cloze.config.hardware import Hardware
 from cloze.errors import InputError
 
 MOST_A_PROCESSOR = 64

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloze.config.sections import Hardware, Node, Training
+from cloze.config.hardware import Hardware
+from cloze.config.sections import Node, Training
 from cloze.config.validation import check
 from cloze.errors import InputError
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from cloze.config.sections import Hardware
+from cloze.config.hardware import Hardware
 from cloze.doctor import devices, machine, workers
 from cloze.doctor.devices import check_build
 from cloze.doctor.limits import cgroup_cores, cgroup_memory

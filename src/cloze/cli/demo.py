@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from cloze.cli import command
-from cloze.config.sections import Hardware, Node
+from cloze.config.hardware import Hardware
+from cloze.config.sections import Node
 from cloze.waiting import waiting
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cloze.cli import command
-from cloze.config.sections import Hardware
+from cloze.config.hardware import Hardware
 from cloze.waiting import spinner
 
 UNSOUND = 1

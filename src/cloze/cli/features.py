@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from cloze.cli import command
-from cloze.config.sections import Hardware, Node
+from cloze.config.hardware import Hardware
+from cloze.config.sections import Node
 from cloze.data.stream.options import Columns, Level, LongTexts, VectorType
 from cloze.waiting import waiting
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from cloze.cli import command
-from cloze.config.sections import Hardware, Node
+from cloze.config.hardware import Hardware
+from cloze.config.sections import Node
 from cloze.data.stream.columns import Columns
 from cloze.waiting import waiting
 

@@ -3,7 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from cloze.config.sections import Checkpointing, Corpus, Growth, Hardware, Node, Task, TaskTraining, Training
+from cloze.config.hardware import Hardware
+from cloze.config.sections import Checkpointing, Corpus, Growth, Node, Task, TaskTraining, Training
 from cloze.errors import InputError
 from cloze.model.adaptation import Adaptation
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cloze.checkpoint.pretrained import read_pretrained
-from cloze.config.sections import Hardware
+from cloze.config.hardware import Hardware
 from cloze.errors import InputError
 from cloze.hardware import check_hardware, set_up
 from cloze.tasks.inference import Inference

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from cloze.config.sections import Hardware
+from cloze.config.hardware import Hardware
 from cloze.doctor.findings import Finding, gib
 from cloze.errors import InputError
 from cloze.hardware import check_hardware

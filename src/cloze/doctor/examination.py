@@ -4,7 +4,7 @@ import importlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from cloze.config.sections import Hardware
+from cloze.config.hardware import Hardware
 from cloze.doctor.findings import Finding
 from cloze.doctor.packages import check_imports, check_packages
 

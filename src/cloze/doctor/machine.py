@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from cloze.confidential import has_wandb_key
-from cloze.config.sections import Hardware
+from cloze.config.hardware import Hardware
 from cloze.doctor.findings import Finding, gib
 from cloze.doctor.limits import cgroup_cores, cgroup_memory
 

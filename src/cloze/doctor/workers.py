@@ -4,7 +4,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
-from cloze.config.sections import Hardware
+from cloze.config.hardware import Hardware
 from cloze.doctor.findings import Finding
 
 LONGEST = 60.0  # seconds

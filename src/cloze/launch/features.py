@@ -15,7 +15,8 @@ from safetensors import SafetensorError
 
 from cloze.checkpoint.pretrained import Pretrained, read_pretrained
 from cloze.config.construct import build
-from cloze.config.sections import Hardware, ModelFolder
+from cloze.config.hardware import Hardware
+from cloze.config.sections import ModelFolder
 from cloze.config.targets import locate
 from cloze.data.stream.chunks import Chunks
 from cloze.data.stream.feature_files import feature_files

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from cloze.checkpoint.pretrained import Pretrained, read_pretrained
-from cloze.config.sections import Hardware
+from cloze.config.hardware import Hardware
 from cloze.config.validation import nearest
 from cloze.data.stream.columns import Columns
 from cloze.data.stream.examples import ExampleMaker

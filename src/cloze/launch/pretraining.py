@@ -13,7 +13,8 @@ from lightning.pytorch.utilities import rank_zero_only
 from cloze.callbacks.before import Before
 from cloze.callbacks.length import Length
 from cloze.config.construct import build
-from cloze.config.sections import Hardware, Training
+from cloze.config.hardware import Hardware
+from cloze.config.sections import Training
 from cloze.data.loader import telling_of_dead_workers
 from cloze.data.pretraining import PretrainingData
 from cloze.errors import InputError

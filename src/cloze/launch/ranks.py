@@ -15,7 +15,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from torch._C._distributed_c10d import TCPStore
 from torch.distributed.distributed_c10d import PrefixStore, Store
 
-from cloze.config.sections import Hardware
+from cloze.config.hardware import Hardware
 from cloze.errors import InputError
 from cloze.launch.launcher import join_ranks
 

@@ -8,7 +8,7 @@ import torch
 from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy, ParallelStrategy, Strategy
 from torch.optim import Optimizer
 
-from cloze.config.sections import Hardware
+from cloze.config.hardware import Hardware
 from cloze.errors import InputError
 from cloze.model.encoder import Encoder
 from cloze.model.heads import BertForPreTraining

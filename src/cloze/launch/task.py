@@ -13,7 +13,8 @@ from cloze.callbacks.length import Length
 from cloze.checkpoint.pretrained import Pretrained, read_pretrained
 from cloze.checkpoint.task_models import task_model
 from cloze.config.construct import build
-from cloze.config.sections import Hardware, ModelFolder, Task, TaskTraining
+from cloze.config.hardware import Hardware
+from cloze.config.sections import ModelFolder, Task, TaskTraining
 from cloze.config.targets import locate
 from cloze.data.downstream.batching import FrozenRows
 from cloze.data.downstream.examples import texts

@@ -20,7 +20,8 @@ from cloze.callbacks.checkpoints import Checkpoints
 from cloze.callbacks.step_seed import StepSeed
 from cloze.checkpoint.saves import Saves, check_model, read_checkpoint
 from cloze.config.construct import build
-from cloze.config.sections import Checkpointing, Hardware, Training
+from cloze.config.hardware import Hardware
+from cloze.config.sections import Checkpointing, Training
 from cloze.config.targets import locate
 from cloze.errors import InputError
 from cloze.launch.launcher import Launcher

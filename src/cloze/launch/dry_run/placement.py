@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import torch
 
-from cloze.config.sections import Hardware
+from cloze.config.hardware import Hardware
 from cloze.errors import InputError
 from cloze.hardware import check_hardware, placed
 

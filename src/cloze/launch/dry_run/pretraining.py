@@ -11,7 +11,8 @@ import lightning.pytorch as pl
 from cloze.batch import PretrainingBatch
 from cloze.callbacks.length import Length
 from cloze.config.construct import build
-from cloze.config.sections import Checkpointing, Hardware, Training
+from cloze.config.hardware import Hardware
+from cloze.config.sections import Checkpointing, Training
 from cloze.data.objective import Objective
 from cloze.data.packing import StaticShape
 from cloze.data.pretraining import PretrainingData

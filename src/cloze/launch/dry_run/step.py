@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from cloze.callbacks.step_seed import StepSeed
-from cloze.config.sections import Hardware, Training
+from cloze.config.hardware import Hardware
+from cloze.config.sections import Training
 from cloze.errors import InputError
 from cloze.launch.trainer import make_trainer
 
