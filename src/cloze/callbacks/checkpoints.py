@@ -1,8 +1,9 @@
 """When a checkpoint is saved, which stay, and how a run is stopped without losing anything."""
 
+import inspect
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 from lightning.fabric.plugins import CheckpointIO
-from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.callbacks import Checkpoint, EarlyStopping
 from torch import Tensor
 from torch.utils._pytree import tree_map_only
 
@@ -19,6 +20,8 @@ from cloze.checkpoint.saves import Saves, read_checkpoint
 from cloze.errors import TRY_AGAIN
 from cloze.stopping import BEGAN, SIGNALLED, told
 
+CONFIGURATION = "configuration"
+"""In a checkpoint, that of its run."""
 UNKNOWN_SAVE = 10.0
 """Seconds that a checkpoint may take as long as none has been written."""
 ENDING = 5.0
@@ -37,6 +40,8 @@ class Checkpoints(Checkpoint):
 
     Args:
         saves: the folder of checkpoints.
+        configuration: of the run, without secrets; a checkpoint tells it, so that a run that is resumed from it can
+            tell what it changes.
         every_steps: optimizer steps between two of them, or None.
         every_minutes: minutes between two of them, or None.
         monitor: the metric of the evaluation by which the best one is kept, or None.
@@ -50,6 +55,7 @@ class Checkpoints(Checkpoint):
         self,
         saves: Saves,
         *,
+        configuration: Mapping[str, Any] | None = None,
         every_steps: int | None = None,
         every_minutes: float | None = 10.0,
         monitor: str | None = None,
@@ -59,11 +65,13 @@ class Checkpoints(Checkpoint):
         queue_again: Callable[[], None] | None = None,
     ) -> None:
         self.saves = saves
+        self.configuration = dict(configuration or {})
         self.every_steps = every_steps
         self.every_minutes = every_minutes
         self.monitor = monitor
         self.stop_after = stop_after
         self.queue_again = queue_again
+        self.changed = False  # whether a checkpoint is loaded whose configuration decided otherwise
         self.io = BackgroundIO(saves, asynchronous=asynchronous)
         self._step = 0  # the last optimizer step that this callback has seen
         self._saved_step = -1
@@ -84,6 +92,23 @@ class Checkpoints(Checkpoint):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._evaluation_due = state_dict["evaluation_due"]
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        checkpoint[CONFIGURATION] = self.configuration
+
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """What a callback was constructed with holds, where its state remembers what another one was."""
+        states = checkpoint["callbacks"]
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            if self.changed and isinstance(callback, EarlyStopping):
+                states.pop(callback.state_key, None)  # the best score so far is of something else
+            state = states.get(callback.state_key, {})
+            named = state.keys() & inspect.signature(type(callback)).parameters.keys() & vars(callback).keys()
+            state.update((name, getattr(callback, name)) for name in named)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         told.note_only()

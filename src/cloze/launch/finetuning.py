@@ -22,10 +22,11 @@ from cloze.errors import InputError
 from cloze.hardware import check_hardware, set_up
 from cloze.launch.ranks import Ranks, begin_ranks
 from cloze.launch.reporting import leave_report
+from cloze.launch.resuming import resume_step
 from cloze.launch.strategy import check_optimizer
 from cloze.launch.task import Job, TaskSetup, set_up_task
 from cloze.launch.tracking import log_evaluation, tracked
-from cloze.launch.trainer import accumulate, lasting, make_trainer, steps_in
+from cloze.launch.trainer import accumulate, lasting, make_trainer
 from cloze.loggers import MetricsFile
 from cloze.model.sharding import load_whole, whole
 from cloze.report.results import RESULTS, Results, read_results, write_results
@@ -96,11 +97,15 @@ def _train(job: Job, ranks: Ranks) -> Results:
     )
     pl.seed_everything(job.config["seed"], workers=True, verbose=False)
     setup = set_up_task(job)
-    resume_step = steps_in(checkpoint, setup.module, job.config)
-    trainer = _trainer(job, setup, resume_step=resume_step)
+    trainer = _trainer(job, setup)
+    step = resume_step(checkpoint, trainer, setup.module, job.config)
+    trainer.loggers = [  # which drop what was logged after that step
+        MetricsFile(job.folder / "metrics.csv", resume_step=step),
+        *(build(job.config["logger"], name) for name in job.config["logger"]),
+    ]
     if trainer.is_global_zero:
         write_config(job.folder, job.config)
-    with tracked(trainer, job.config, setup.data.counts, resume_step=resume_step):
+    with tracked(trainer, job.config, setup.data.counts, resume_step=step):
         return _trained(job, setup, trainer, checkpoint)
 
 
@@ -141,7 +146,7 @@ def _apply(job: Job) -> Results:
     return results
 
 
-def _trainer(job: Job, setup: TaskSetup, *, resume_step: int) -> pl.Trainer:
+def _trainer(job: Job, setup: TaskSetup) -> pl.Trainer:
     training, config = job.training, job.config
     callbacks: list[pl.Callback] = [setup.length, *(build(config["callbacks"], name) for name in config["callbacks"])]
     best = f"{prefix(setup.data.dev_splits[0])}/{setup.module.main_metric}" if setup.data.dev_splits else None
@@ -154,10 +159,7 @@ def _trainer(job: Job, setup: TaskSetup, *, resume_step: int) -> pl.Trainer:
         _logged_at_least_once(training, setup.length),
         job.hardware,
         callbacks=callbacks,
-        loggers=[
-            MetricsFile(job.folder / "metrics.csv", resume_step=resume_step),
-            *(build(config["logger"], name) for name in config["logger"]),
-        ],
+        loggers=[],
     )
     every = training.validate_every or setup.data.steps(epochs=1)
     accumulate(trainer, setup.data, job.hardware.micro_batch_tokens, every)

@@ -22,9 +22,10 @@ from cloze.hardware import check_attention, check_hardware, placed, set_up
 from cloze.launch.continuation import Beginning, beginning
 from cloze.launch.ranks import begin_ranks
 from cloze.launch.reporting import leave_report
+from cloze.launch.resuming import resume_step
 from cloze.launch.strategy import check_optimizer, compile_pretraining
 from cloze.launch.tracking import tracked
-from cloze.launch.trainer import accumulate, lasting, make_optimizer, make_trainer, steps_in, weight_decay
+from cloze.launch.trainer import accumulate, lasting, make_optimizer, make_trainer, weight_decay
 from cloze.loggers import MetricsFile
 from cloze.model.attention import use_kernel
 from cloze.model.config import BertConfig
@@ -72,8 +73,6 @@ def pretrain(config: Mapping[str, Any]) -> float | None:
     with waiting("making the model"):
         model = make_model(config, hardware, data, start)
     module = make_module(config, training, model, length, schedule)
-    resume_step = steps_in(checkpoint, module, config)
-    metrics = MetricsFile(folder / "metrics.csv", resume_step=resume_step)
     trainer = make_trainer(
         training,
         hardware,
@@ -83,8 +82,13 @@ def pretrain(config: Mapping[str, Any]) -> float | None:
             *lasting(config, monitor="val/masked_lm_loss"),
             *(build(config["callbacks"], name) for name in config["callbacks"]),
         ],
-        loggers=[metrics, *(build(config["logger"], name) for name in config["logger"])],
+        loggers=[],
     )
+    step = resume_step(checkpoint, trainer, module, config)
+    trainer.loggers = [  # which drop what was logged after that step
+        MetricsFile(folder / "metrics.csv", resume_step=step),
+        *(build(config["logger"], name) for name in config["logger"]),
+    ]
     accumulate(trainer, data, hardware.micro_batch_tokens, training.validate_every)
     if trainer.is_global_zero:
         write_config(folder, config)
@@ -92,7 +96,7 @@ def pretrain(config: Mapping[str, Any]) -> float | None:
             start.save(folder, data.tokenizer, model.config)
     if start is not None and checkpoint is None:
         trainer.num_sanity_val_steps = float("inf")  # all held-out batches, for what the model knows before
-    with telling_of_dead_workers(), tracked(trainer, config, asdict(data.manifest), resume_step=resume_step):
+    with telling_of_dead_workers(), tracked(trainer, config, asdict(data.manifest), resume_step=step):
         trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     if trainer.is_global_zero:
         print(summary(trainer, data.manifest, folder), flush=True)

@@ -2,7 +2,6 @@
 
 import inspect
 import logging
-import sys
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -12,13 +11,13 @@ import lightning.pytorch as pl
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.loggers import Logger
-from lightning.pytorch.utilities import rank_zero_only
 from torch.nn import Parameter
 from torch.optim import Optimizer
 
 from cloze.callbacks.checkpoints import Checkpoints
 from cloze.callbacks.step_seed import StepSeed
-from cloze.checkpoint.saves import Saves, check_model, read_checkpoint
+from cloze.checkpoint.saves import Saves
+from cloze.confidential import masked
 from cloze.config.construct import build
 from cloze.config.hardware import Hardware
 from cloze.config.sections import Checkpointing, Training
@@ -101,6 +100,7 @@ def lasting(
     saves = Saves(Path(config["folder"]) / CHECKPOINTS, keep_last=section.keep_last, higher_is_better=higher_is_better)
     checkpoints = Checkpoints(
         saves,
+        configuration=masked(config),
         every_steps=section.every_steps,
         every_minutes=section.every_minutes,
         monitor=monitor,
@@ -127,7 +127,7 @@ def make_optimizer(config: Mapping[str, Any]) -> Callable[[Iterable[dict[str, An
     """
     optimizer: Callable[[Iterable[dict[str, Any]]], Optimizer] = build(config, "optimizer")
     try:
-        optimizer(_small_groups())
+        optimizer(small_groups())
     except Exception as error:
         if not isinstance(error, ValueError) and not type(error).__module__.startswith("pytorch_optimizer"):
             raise
@@ -135,7 +135,8 @@ def make_optimizer(config: Mapping[str, Any]) -> Callable[[Iterable[dict[str, An
     return optimizer
 
 
-def _small_groups() -> list[dict[str, Any]]:
+def small_groups() -> list[dict[str, Any]]:
+    """What an optimizer is tried on."""
     return [{"params": [Parameter(torch.zeros(2, 2))], "hidden": hidden} for hidden in (True, False)]
 
 
@@ -143,30 +144,3 @@ def weight_decay(optimizer: Mapping[str, Any]) -> float:
     """What the optimizer's node says, else its constructor's default: the parameter groups say it for each group."""
     default = inspect.signature(locate(optimizer["_target_"], "optimizer")).parameters["weight_decay"].default
     return float(optimizer.get("weight_decay", default))
-
-
-def steps_in(checkpoint: Path | None, module: pl.LightningModule, config: Mapping[str, Any]) -> int:
-    """Optimizer steps behind a checkpoint; none without one.
-
-    Raises:
-        InputError: it cannot be read, or is of another model or optimizer.
-    """
-    if checkpoint is None:
-        return 0
-    state = read_checkpoint(checkpoint)
-    check_model(checkpoint, state["state_dict"], module.state_dict())
-    there, here = state["optimizer_states"][0], make_optimizer(config)(_small_groups()).state_dict()
-    if _settings(there) != _settings(here):
-        raise InputError(
-            f"{checkpoint} is of another optimizer: take that one, or begin anew with init=FOLDER of its model"
-        )
-    rank_zero_only(print)(f"going on from {checkpoint}", file=sys.stderr)
-    return int(state["global_step"])
-
-
-def _settings(state: Any) -> set[str]:
-    """The names of an optimizer's settings, by which its state is known."""
-    if not isinstance(state, dict):
-        return set()
-    groups = [group for part in state.get("parts", [state]) for group in part.get("param_groups", [])]
-    return {name for group in groups for name in group if name not in ("initial_lr", "lr_scale", "hidden")}

@@ -19,6 +19,7 @@ from cloze.model.task_heads import TaskModel
 from cloze.optim.clipping import clip_gradients
 from cloze.optim.groups import parameter_groups
 from cloze.optim.schedules import Schedule
+from cloze.optim.settings import Settings, restate, settings
 from cloze.optim.updates import copied_parameters, update_ratios
 from cloze.tasks.since_last_row import SinceLastRow, log_past
 
@@ -66,6 +67,7 @@ class TrainingModule(LightningModule, ABC):
         self.recipe = recipe
         self.labels: list[str] = []
         self.since_last_row = SinceLastRow(recipe.log_every)
+        self._settings: Settings = []
 
     @abstractmethod
     def row(self, sums: list[float]) -> dict[str, float | Tensor]:
@@ -80,6 +82,7 @@ class TrainingModule(LightningModule, ABC):
         """The optimizer over groups of parameters, and the schedule as a function of the step."""
         recipe = self.recipe
         optimizer = recipe.optimizer(parameter_groups(self.model, recipe.weight_decay, recipe.layer_decay))
+        self._settings = settings(optimizer)
         rates: list[Callable[[int], float]] = [
             partial(self._rate, scale=group.get("lr_scale", 1.0)) for group in optimizer.param_groups
         ]
@@ -110,7 +113,8 @@ class TrainingModule(LightningModule, ABC):
             self.since_last_row.optimizer |= update_ratios(optimizer, before)
 
     def on_train_start(self) -> None:
-        """The row of the step that a resumed run goes on from."""
+        """After a checkpoint has been loaded: the configuration's settings hold, and the row of its step is written."""
+        self._restate()
         if row := self._whole_row():
             log_past(self.trainer, row)
 
@@ -118,6 +122,15 @@ class TrainingModule(LightningModule, ABC):
         """After every ``recipe.log_every``-th optimizer step: the means since the last time."""
         if row := self._whole_row():
             self.log_dict(row, batch_size=1)
+
+    def _restate(self) -> None:
+        """Optimizers and schedulers keep their settings in their state: a checkpoint brings those of another run."""
+        optimizer, scheduler = self.trainer.optimizers[0], self.trainer.lr_scheduler_configs[0].scheduler
+        assert isinstance(scheduler, LambdaLR)
+        restate(optimizer, self._settings)
+        scheduler.base_lrs = [group["initial_lr"] for group in optimizer.param_groups]
+        for group, rate in zip(optimizer.param_groups, scheduler.lr_lambdas, strict=True):
+            group["lr"] = group["initial_lr"] * rate(self.trainer.global_step)
 
     def _whole_row(self) -> dict[str, float | Tensor]:
         sums = self.since_last_row.take(self.trainer)

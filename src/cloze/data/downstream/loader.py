@@ -59,6 +59,9 @@ class TaskLoader:
             self._delivered = self._batches_done()
         while self._delivered < self.training_batches:
             batches = self.batching.batches(self.lengths, self.epoch)
+            if self.batch >= len(batches):  # the place is of smaller batches, or of more items
+                self.epoch, self.batch = self.epoch + 1, 0
+                continue
             for numbers in batches[self.batch : self.batch + self.training_batches - self._delivered]:
                 parts = micro_batches(self.items, numbers, self.ranks * self.accumulation, self.frozen)
                 *first, last = parts[self.rank :: self.ranks]

@@ -1,0 +1,27 @@
+"""The settings of an optimizer, apart from its state: the configuration's to say, also where training is resumed."""
+
+import inspect
+from typing import Any
+
+from torch.optim import Optimizer
+
+MARKS = ("weight_decay", "hidden", "lr_scale")
+"""What `parameter_groups` says of a group."""
+
+Settings = list[dict[str, Any]]
+
+
+def settings(optimizer: Optimizer) -> Settings:
+    """What the constructor of a new optimizer was told of each group of parameters.
+
+    The other keys of a group, as the count of steps that some optimizers keep there, are state.
+    """
+    names = {*inspect.signature(type(optimizer)).parameters, *MARKS} - {"params"}
+    return [{name: group[name] for name in names & group.keys()} for group in optimizer.param_groups]
+
+
+def restate(optimizer: Optimizer, told: Settings) -> None:
+    """Put the settings back that loading a state has replaced by those with which it was saved."""
+    for group, own in zip(optimizer.param_groups, told, strict=True):
+        group.update(own)
+        group["initial_lr"] = own["lr"]  # a scheduler's name for the rate that it multiplies
