@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 from lightning.pytorch.utilities import rank_zero_only
 
+from cloze.bounded import parse_yaml
 from cloze.checkpoint.saves import INDEX, Saves, check_whole
 from cloze.confidential import masked, masked_text
 from cloze.errors import InputError
@@ -131,9 +132,9 @@ def differences_of_run(folder: Path, config: Mapping[str, Any]) -> list[str]:
     """Where a configuration differs from that of the run in the folder, in what decides the result."""
     file = folder / CONFIG
     try:
-        before = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError, yaml.YAMLError) as error:
-        raise InputError(f"{file} cannot be read ({_first(error)}): choose another run=NAME") from error
+        before = parse_yaml(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{file} cannot be read ({error}): choose another run=NAME") from error
     if not isinstance(before, dict):
         raise InputError(f"{file} holds no configuration: choose another run=NAME")
     return differences(_science(before), _science(masked(config)))
@@ -194,10 +195,6 @@ def provenance() -> list[str]:
         f"revision: {_revision()}",
         f"versions: Python {platform.python_version()}, {versions}",
     ]
-
-
-def _first(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0]
 
 
 def _science(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,12 +2,14 @@
 
 import gzip
 import json
+import lzma
 import os
 import pickle
 import shutil
 import sys
 import zipfile
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,9 @@ TINY = [
     *("data.batch_tokens=256", "trainer.validate_every=4", "trainer.log_every=1", "trainer.max_steps=4"),
 ]
 GOOD = "text,label\nfine film,1\npoor film,0\n"
+LAUGHS = "a: &a [1]\n" + "".join(f"{b}: &{b} [*{a}, *{a}, *{a}, *{a}]\n" for a, b in pairwise("abcdefghijklmnop"))
+"""Sixteen lines that stand for 4^15 numbers."""
+ZEROS = lzma.compress(bytes((64 << 20) + 1), preset=0)
 PAYLOAD = "payload-was-run"
 """The file that a payload makes when it is run."""
 
@@ -62,10 +67,11 @@ def _runs() -> None:
         sys.argv = ["train.py", *CORPUS, *TINY, *words]
         assert train.main() == 0
     shutil.rmtree("runs/stopped/model")
-    for name in ("damaged", "lost"):
+    for name in ("damaged", "lost", "laughs"):
         shutil.copytree("runs/stopped", f"runs/{name}")
         config = Path(f"runs/{name}/config.yaml")
         config.write_text(config.read_text(encoding="utf-8").replace("stopped", name), encoding="utf-8")
+    Path("runs/laughs/config.yaml").write_text(LAUGHS, encoding="utf-8")
     Path("runs/damaged/checkpoints/index.json").write_text('[{"step": 1', encoding="utf-8")
     for file in Path("runs/lost/checkpoints").glob("*.ckpt"):
         file.write_bytes(file.read_bytes()[:-100])
@@ -80,10 +86,13 @@ def _texts() -> None:
     Path("notes.pdf").write_bytes(b"%PDF-1.7\n")
     packed = gzip.compress(b"A line of text.\n" * 1000)
     Path("cut.txt.gz").write_bytes(packed[: len(packed) // 2])
+    Path("zeros.txt.xz").write_bytes(ZEROS)
     Path("no-zst.txt.zst").write_text("no Zstandard frame\n", encoding="utf-8")
     Path("broken.parquet").write_bytes(b"PAR1 and nothing else")
     pq.write_table(pa.table({"body": ["a", "b"]}), "body.parquet")
     Path("broken.jsonl").write_text('{"text": "fine"}\n{"text": "poor\n', encoding="utf-8")
+    Path("deep.jsonl").write_text('{"text": ' + "[" * 10_000 + "\n", encoding="utf-8")
+    Path("digits.jsonl").write_text('{"text": ' + "9" * 5_000 + "}\n", encoding="utf-8")
     Path("list.jsonl").write_text("[1, 2]\n", encoding="utf-8")
     Path("no-text.jsonl").write_text('{"body": "fine"}\n', encoding="utf-8")
     Path("twice-vocab.txt").write_text("\n".join([*SPECIAL_TOKENS, "a", "b", "a"]) + "\n", encoding="utf-8")
@@ -94,6 +103,7 @@ def _tables() -> None:
     for name in ("train", "dev"):
         Path(f"{name}.csv").write_text(GOOD, encoding="utf-8")
     Path("empty.csv").touch()
+    Path("zeros.csv.xz").write_bytes(ZEROS)
     Path("header.csv").write_text("text,label\n", encoding="utf-8")
     Path("twice.csv").write_text("text,text,label\na,b,1\n", encoding="utf-8")
     Path("latin1.csv").write_bytes("text,label\nTrès bien,1\n".encode("latin-1"))
@@ -113,6 +123,8 @@ def _tables() -> None:
     with zipfile.ZipFile("two.zip", "w") as archive:
         archive.writestr("a.json", "{}")
         archive.writestr("../../b.json", "{}")
+    with zipfile.ZipFile("zeros.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("zeros.json", bytes((64 << 20) + 1))
     np.save("objects.npy", np.array([Payload()], dtype=object), allow_pickle=True)
 
 
@@ -139,7 +151,22 @@ def _models() -> None:
     ):
         task = ARCHITECTURES[architecture](shape, len(labels), Adaptation())
         save_task_model(task, tokenizer, Path(name), architecture=architecture, labels=labels)
-    for name in ("cut", "wide", "gpt", "typed", "words", "bare", "pickle", "index", "nan", "planted", "broken", "list"):
+    for name in (
+        "cut",
+        "wide",
+        "gpt",
+        "typed",
+        "words",
+        "bare",
+        "pickle",
+        "index",
+        "nan",
+        "planted",
+        "broken",
+        "list",
+        "deep",
+        "sparse",
+    ):
         shutil.copytree("model", f"model-{name}")
     weights = Path("model/model.safetensors").read_bytes()
     Path("model-cut/model.safetensors").write_bytes(weights[: len(weights) // 2])
@@ -148,6 +175,7 @@ def _models() -> None:
         ("wide", {"hidden_size": 32}),
         ("gpt", {"model_type": "gpt2"}),
         ("typed", {"num_hidden_layers": "two"}),
+        ("deep", {"num_hidden_layers": 10**9}),
         ("planted", {"_target_": "os.system", "hidden_act": {"_target_": "os.system", "command": f"touch {PAYLOAD}"}}),
     ):
         Path(f"model-{name}/config.json").write_text(json.dumps({**config, **change}), encoding="utf-8")
@@ -158,6 +186,8 @@ def _models() -> None:
         Path("model-bare", name).unlink()
     Path("model-pickle/model.safetensors").unlink()
     torch.save({"weight": Payload()}, "model-pickle/pytorch_model.bin")
+    Path("model-sparse/model.safetensors").unlink()
+    torch.save({"weight": torch.eye(2).to_sparse()}, "model-sparse/pytorch_model.bin")
     Path("model-index/model.safetensors").unlink()
     outside = {"weight_map": {"x": "../model/model.safetensors"}}
     Path("model-index/model.safetensors.index.json").write_text(json.dumps(outside), encoding="utf-8")

@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -112,6 +113,67 @@ def test_a_damaged_pickle_is_refused_or_read(
             read_tensors(file)
         except InputError as error:
             assert "pytorch_model.bin " in str(error)  # noqa: PT017
+
+
+@pytest.mark.filterwarnings("ignore")  # torch's, about kinds of tensors that are not finished
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda: torch.eye(3).to_sparse(), "x is a sparse tensor"),
+        (lambda: torch.eye(3).to_sparse_csr(), "x is a sparse tensor"),
+        (lambda: torch.quantize_per_tensor(torch.ones(3), 0.1, 0, torch.qint8), "x is a quantised tensor"),
+        (lambda: torch.empty(3, device="meta"), "x is a meta tensor"),
+        (lambda: torch.nested.nested_tensor([torch.ones(2), torch.ones(3)]), "x is a nested tensor"),
+        (lambda: torch.ones(2, dtype=torch.complex64), "x is a complex64 tensor"),
+        (lambda: torch.ones(1).expand(10**6, 10**6), r"x has the shape \(1000000, 1000000\), but the file holds fewer"),
+    ],
+)
+def test_what_a_pickle_holds_and_is_no_weight_is_named(make: Callable[[], Tensor], reason: str, tmp_path: Path) -> None:
+    torch.save({"x": make()}, tmp_path / "pytorch_model.bin")
+    with pytest.raises(InputError, match=rf"pytorch_model\.bin: {reason}"):
+        read_weights(tmp_path)
+
+
+def test_an_archive_that_expands_out_of_proportion_is_refused(tmp_path: Path) -> None:
+    torch.save({"x": torch.zeros(1 << 25)}, tmp_path / "stored.bin")
+    with (
+        zipfile.ZipFile(tmp_path / "stored.bin") as stored,
+        zipfile.ZipFile(tmp_path / "pytorch_model.bin", "w", zipfile.ZIP_DEFLATED) as deflated,
+    ):
+        for name in stored.namelist():
+            deflated.writestr(name, stored.read(name))
+    with pytest.raises(InputError, match=r"pytorch_model\.bin: it expands to more than 250 times"):
+        read_weights(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "reason"),
+    [
+        ("num_hidden_layers", 10**9, "num_hidden_layers=1000000000: it must be at most 4,096"),
+        ("vocab_size", 10**30, "it must be at most 2,147,483,647"),
+        ("max_position_embeddings", 2**63, "it must be at most 2,147,483,647"),
+        ("hidden_size", 8.5, "hidden_size=8.5: it must be a whole number"),
+        ("layer_norm_eps", 10**400, "layer_norm_eps=1000"),
+        ("initializer_range", float("nan"), "initializer_range=nan: it must be from 0 to 1"),
+        ("architectures", [["x"]], "architectures is .* but must be a list of names"),
+        ("architectures", {"a": 1}, "architectures is .* but must be a list of names"),
+    ],
+)
+def test_a_shape_is_not_believed_whatever_it_says(folder: Path, key: str, value: object, reason: str) -> None:
+    settings = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(settings | {key: value}))
+    with pytest.raises(InputError, match=rf"config\.json.*{reason}"):
+        read_pretrained(folder)
+
+
+def test_whole_numbers_may_be_written_as_other_languages_do(folder: Path, expected: dict[str, Tensor]) -> None:
+    settings = json.loads((folder / "config.json").read_text())
+    floats = {key: float(value) if type(value) is int else value for key, value in settings.items()}
+    assert "hidden_size" in floats
+    (folder / "config.json").write_text(json.dumps(floats))
+    pretrained = read_pretrained(folder)
+    assert is_same(pretrained.state, expected)
+    assert isinstance(pretrained.config.hidden_size, int)
 
 
 def test_what_other_libraries_wrote_is_named(folder: Path) -> None:

@@ -204,7 +204,9 @@ def _shape(settings: Mapping[str, Any], file: Path) -> BertConfig:
         InputError: it is that of another kind of model.
     """
     named = settings.get("architectures") or ["Bert"]
-    if "model_type" not in settings and str(named[0]).startswith("Bert"):  # older than that key
+    if not isinstance(named, list) or not all(isinstance(name, str) for name in named):
+        raise InputError(f"{file}: architectures is {named!r}, but must be a list of names, as ['BertModel']")
+    if "model_type" not in settings and named[0].startswith("Bert"):  # older than that key
         settings = {**settings, "model_type": "bert"}
     for key, value in SUPPORTED.items():
         given = settings.get(key, None if key == "model_type" else value)
@@ -213,10 +215,13 @@ def _shape(settings: Mapping[str, Any], file: Path) -> BertConfig:
     fields = {field.name for field in dataclasses.fields(BertConfig)}
     if "vocab_size" not in settings:
         raise InputError(f"{file} describes no encoder: it has no vocab_size; put the config.json of a BERT there")
-    for name in fields & settings.keys():
-        if isinstance(settings[name], bool) or not isinstance(settings[name], int | float):
-            raise InputError(f"{file} describes no encoder: {name} is {settings[name]!r}, but must be a number")
+    shape = {name: value for name, value in settings.items() if name in fields}
+    for name, value in shape.items():
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise InputError(f"{file} describes no encoder: {name} is {value!r}, but must be a number")
+        if isinstance(value, float) and value.is_integer():  # to JSON, 32.0 is the same number as 32
+            shape[name] = int(value)
     try:
-        return BertConfig(**{name: value for name, value in settings.items() if name in fields})
+        return BertConfig(**shape)
     except (TypeError, ValueError) as error:
         raise InputError(f"{file} describes no encoder: {error}") from error

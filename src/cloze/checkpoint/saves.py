@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 
+from cloze.bounded import read_json
 from cloze.checkpoint.weights import runs_code
 from cloze.errors import InputError
 
@@ -70,11 +71,11 @@ class Saves:
         if not file.exists():
             return []
         try:
-            saves = [Save(**entry) for entry in json.loads(file.read_text(encoding="utf-8"))]
+            saves = [Save(**entry) for entry in read_json(file)]
             if wrong := [save.file for save in saves if not FILE.fullmatch(str(save.file))]:
                 raise ValueError(f"{wrong[0]!r} is no checkpoint's name")
             return saves
-        except (ValueError, TypeError, RecursionError) as error:
+        except (ValueError, TypeError) as error:
             raise InputError(
                 f"{file} is damaged ({error}): give the checkpoint to go on from, as resume={self.folder}/step-*.ckpt"
             ) from error

@@ -1,9 +1,10 @@
 """The tensors of a model folder: safetensors or an older pickle, whole or in shards. No pickle's code is ever run."""
 
-import json
 import pickle
 import re
 import warnings
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,25 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from cloze import bounded
 from cloze.errors import InputError
 
 CONFIG, WEIGHTS, PICKLED_WEIGHTS = "config.json", "model.safetensors", "pytorch_model.bin"
 FORMATS = (WEIGHTS, f"{WEIGHTS}.index.json", PICKLED_WEIGHTS, f"{PICKLED_WEIGHTS}.index.json")
 """In the order in which they are looked for: where a folder has several, they hold the same."""
+
+KINDS: dict[str, Callable[[Tensor], bool]] = {
+    "meta": lambda tensor: tensor.device.type != "cpu",
+    "nested": lambda tensor: tensor.is_nested,
+    "quantised": lambda tensor: tensor.is_quantized,
+    "sparse": lambda tensor: tensor.layout is not torch.strided,
+}
+"""Tensors that a pickle may hold and that are no weights."""
+
+NUMBERS = {
+    *(torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2),
+    *(torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool),
+}
 
 FOREIGN = ("tf_model.h5", "flax_model.msgpack", "model.onnx")
 """What other libraries put in the same place."""
@@ -49,16 +64,19 @@ def read_tensors(file: Path) -> dict[str, Tensor]:
         raise _missing(file)
     try:
         if file.suffix != ".bin":
-            return load_file(file)  # type: ignore[no-any-return]
+            return _plain(load_file(file), file)
+        _check_archive(file)
         with warnings.catch_warnings(action="ignore", category=UserWarning):  # about the pickle's age
             content = torch.load(file, map_location="cpu", weights_only=True)
+    except bounded.ExpansionError as error:
+        raise InputError(f"{file}: {error}") from error
     except SafetensorError as error:
         raise damaged(file, error) from error
     except Exception as error:  # damage makes torch's reader of pickles raise nearly anything
         raise _refusal(file, error) from error
     if not isinstance(content, dict):
         raise damaged(file, "no tensors with names")
-    return {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
+    return _plain({str(name): value for name, value in content.items() if isinstance(value, Tensor)}, file)
 
 
 def read_json(file: Path) -> dict[str, Any]:
@@ -70,8 +88,8 @@ def read_json(file: Path) -> dict[str, Any]:
     if not file.is_file():
         raise _missing(file)
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
+        content = bounded.read_json(file)
+    except ValueError as error:
         raise damaged(file, error) from error
     if not isinstance(content, dict):
         raise damaged(file, "no JSON object")
@@ -101,10 +119,39 @@ def _read_shards(index: Path) -> dict[str, Tensor]:
     return tensors
 
 
+def _check_archive(file: Path) -> None:
+    """PyTorch stores numbers as they are; an archive that is compressed may become any size.
+
+    Raises:
+        ValueError: it would become far larger than the file.
+    """
+    if zipfile.is_zipfile(file):
+        with zipfile.ZipFile(file) as archive:
+            bounded.check_expansion(sum(member.file_size for member in archive.infolist()), file.stat().st_size)
+
+
+def _plain(tensors: dict[str, Tensor], file: Path) -> dict[str, Tensor]:
+    """The tensors, each of which is known to be an array of real numbers that the file holds.
+
+    Raises:
+        InputError: one is not; a pickle may describe others, some of any size.
+    """
+    for name, tensor in tensors.items():
+        kind = next((kind for kind, is_one in KINDS.items() if is_one(tensor)), None)
+        if kind is None and tensor.dtype not in NUMBERS:
+            kind = str(tensor.dtype).removeprefix("torch.")
+        if kind is not None:
+            raise InputError(f"{file}: {name} is a {kind} tensor, but only dense ones of real numbers are read")
+        if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+            raise InputError(f"{file}: {name} has the shape {tuple(tensor.shape)}, but the file holds fewer numbers")
+    return tensors
+
+
 def _check_finite(tensors: dict[str, Tensor], file: Path) -> None:
     """Weights with NaN would show only later, as a loss that is no number."""
     for name, tensor in tensors.items():
-        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+        wide = tensor.float() if tensor.element_size() == 1 else tensor  # torch looks at no number of 8 bits
+        if tensor.is_floating_point() and not torch.isfinite(wide).all():
             raise InputError(f"{file}: {name} holds NaN or infinite values; take weights from before that happened")
 
 

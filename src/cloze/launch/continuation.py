@@ -12,6 +12,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from tokenizers import Tokenizer
 from torch import Tensor
 
+from cloze.bounded import read_json
 from cloze.checkpoint.growth import grow_positions, grow_vocabulary
 from cloze.checkpoint.pretrained import read_pretrained
 from cloze.config.construct import build
@@ -173,7 +174,7 @@ def beginning(config: Mapping[str, Any], run: Path, *, resumed: bool) -> Beginni
 def _from_run(run: Path, words: WordPiece) -> Beginning:
     folder = run / BEGINNING
     try:
-        config = BertConfig(**json.loads((folder / SHAPE).read_text(encoding="utf-8")))
+        config = BertConfig(**read_json(folder / SHAPE))
     except (OSError, ValueError, TypeError) as error:
         raise InputError(
             f"{folder / SHAPE} is needed to go on, but cannot be read ({error}): begin another run"

@@ -2,6 +2,12 @@
 
 from dataclasses import dataclass
 
+MAXIMA = {
+    **dict.fromkeys(("vocab_size", "hidden_size", "intermediate_size", "max_position_embeddings"), 2**31 - 1),
+    **dict.fromkeys(("num_hidden_layers", "num_attention_heads", "type_vocab_size"), 4096),
+}
+"""The counts of a shape and the largest that are believed; each layer is an object, whatever its width."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class BertConfig:
@@ -37,17 +43,14 @@ class BertConfig:
     layer_norm_eps: float = 1e-12
 
     def __post_init__(self) -> None:
-        for name in (
-            "vocab_size",
-            "hidden_size",
-            "num_hidden_layers",
-            "num_attention_heads",
-            "intermediate_size",
-            "max_position_embeddings",
-            "type_vocab_size",
-        ):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)}: it must be at least 1")
+        for name, most in MAXIMA.items():
+            value = getattr(self, name)
+            if not isinstance(value, int):
+                raise ValueError(f"{name}={value}: it must be a whole number")
+            if value < 1:
+                raise ValueError(f"{name}={value}: it must be at least 1")
+            if value > most:
+                raise ValueError(f"{name}={value}: it must be at most {most:,}")
         if self.hidden_size % self.num_attention_heads:
             raise ValueError(
                 f"hidden_size={self.hidden_size} cannot be shared evenly by num_attention_heads="
@@ -56,6 +59,9 @@ class BertConfig:
         for name in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
             if not 0.0 <= getattr(self, name) < 1.0:
                 raise ValueError(f"{name}={getattr(self, name)}: it must be at least 0 and below 1")
+        for name in ("initializer_range", "layer_norm_eps"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise ValueError(f"{name}={getattr(self, name)}: it must be from 0 to 1")
 
     @property
     def head_size(self) -> int:

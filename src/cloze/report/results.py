@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from cloze.bounded import read_json
 from cloze.errors import InputError
 from cloze.text.atomic import write_atomically
 
@@ -33,7 +34,7 @@ def read_results(folder: Path) -> Results:
     if not file.exists():
         raise InputError(f"{file} does not exist: the run has not finished")
     try:
-        results: Results = json.loads(file.read_text(encoding="utf-8"))
+        results: Results = read_json(file)
     except ValueError as error:
         raise InputError(f"{file} is not JSON ({error}): run the evaluation again") from error
     return results

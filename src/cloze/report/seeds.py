@@ -7,8 +7,8 @@ from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
-
+from cloze.bounded import parse_yaml
+from cloze.errors import InputError
 from cloze.report.markdown import plain, table
 from cloze.report.results import RESULTS, Results, read_results
 from cloze.text.atomic import write_atomically
@@ -69,7 +69,12 @@ def summarise_sweep(folder: Path) -> str:
 
 
 def _read(folder: Path) -> Run:
-    config = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))
+    try:
+        config = parse_yaml((folder / CONFIG).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(
+            f"{folder / CONFIG} cannot be read ({error}): run the sweep again under another name"
+        ) from error
     science = {key: value for key, value in config.items() if key not in NOT_SCIENCE}
     return Run(folder.name, _dotted(science), read_results(folder))
 

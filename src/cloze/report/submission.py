@@ -1,10 +1,10 @@
 """The files that GLUE's server wants (gluebenchmark.com, FAQ): for each test set `index` and `prediction`, by tabs."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from cloze.bounded import parse_json
 from cloze.errors import InputError
 from cloze.report.glue import BY_NAME
 from cloze.text.atomic import write_atomically
@@ -71,7 +71,7 @@ def _best_seed(task: str, scores: Mapping[str, Mapping[str, list[float]]]) -> st
 
 def _lines(predictions: Path, test: Submitted) -> str:
     with predictions.open(encoding="utf-8") as lines:
-        records = [json.loads(line) for line in lines]
+        records = [parse_json(line) for line in lines]
     rows = [f"{record['id']}\t{_word(record, test, predictions)}" for record in records]
     return "\n".join(["index\tprediction", *rows, ""])
 

@@ -9,6 +9,7 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
+from cloze.bounded import read_json
 from cloze.confidential import masked
 from cloze.errors import InputError
 from cloze.text.atomic import write_atomically
@@ -60,7 +61,7 @@ class Journal:
     def done(self, step: str) -> dict[str, Any] | None:
         """What a finished step left on record, or None."""
         path = self.work / f"{step}.json"
-        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+        return read_json(path) if path.exists() else None
 
     def record(self, step: str, outcome: Mapping[str, Any]) -> None:
         """Marks a step as finished; all that it wrote must stand before."""

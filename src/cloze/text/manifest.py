@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from tokenizers import Tokenizer
 
+from cloze.bounded import read_json
 from cloze.errors import InputError
 from cloze.text.atomic import write_atomically
 from cloze.text.remote import Location
@@ -54,10 +55,10 @@ class Manifest:
         """
         path = folder / MANIFEST
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = read_json(path)
         except (FileNotFoundError, NotADirectoryError) as error:
             raise InputError(f"{folder}: not a prepared corpus (no {MANIFEST}); run cloze-prepare first") from error
-        except (OSError, ValueError, RecursionError) as error:
+        except (OSError, ValueError) as error:
             raise InputError(f"{path}: cannot be read ({error}); prepare the corpus again") from error
         version = content.pop("format", None) if isinstance(content, dict) else None
         if version != FORMAT:

@@ -9,6 +9,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from cloze.bounded import read_json
 from cloze.text.atomic import write_atomically
 from cloze.text.remote import Location
 from cloze.text.steps import LENGTH_BINS, ShardMeasure
@@ -73,7 +74,7 @@ def save_report(report: Mapping[str, Any], folder: Location) -> None:
 
 
 def load_report(folder: Location) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads((folder / REPORT).read_text(encoding="utf-8"))
+    content: dict[str, Any] = read_json(folder / REPORT)
     return content
 
 

@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
+from cloze.bounded import read_json
 from cloze.errors import InputError
 from cloze.text.remote import RemotePath, fetch_folder
 
@@ -192,8 +193,8 @@ def load_tokenizer(folder: str | Path | RemotePath) -> Tokenizer:
             f"{folder}: holds neither tokenizer.json nor vocab.txt; give the folder of a model or a corpus"
         )
     try:
-        settings = json.loads(config.read_text(encoding="utf-8")) if config.is_file() else {}
-    except (ValueError, RecursionError) as error:
+        settings = read_json(config) if config.is_file() else {}
+    except ValueError as error:
         raise InputError(f"{config} is damaged ({error}); copy the folder again") from error
     pieces = read_vocabulary(folder)
     return build_tokenizer(

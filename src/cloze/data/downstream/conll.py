@@ -3,11 +3,13 @@
 import re
 import sys
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from cloze.bounded import ExpansionError, read_member
 from cloze.data.downstream.examples import TaggedExample
 from cloze.data.downstream.split_files import SplitFiles
 from cloze.data.downstream.table_files import JSON_SUFFIXES, BadRowError, Table, TableFormat, is_hub, read_table
@@ -199,8 +201,10 @@ def _unzipped(file: Path, member: str) -> bytes:
     try:
         with zipfile.ZipFile(file) as archive:
             if member in archive.namelist():
-                return archive.read(member)
+                return read_member(archive, member)
             there = ", ".join(f"{file}/{name}" for name in archive.namelist() if not name.endswith("/"))
-    except zipfile.BadZipFile as error:
+    except ExpansionError as error:
+        raise InputError(f"{file}: {error}") from error
+    except (zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"{file}: is not a ZIP archive, or a damaged one ({error}); fetch it again") from error
     raise InputError(f"{file}/{member}: is not in the archive; give one of {there}")

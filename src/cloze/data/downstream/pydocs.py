@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, NamedTuple, TypeVar
 
+from cloze.bounded import read_json
 from cloze.data.downstream.examples import Example, TaggedExample, TextExample
 from cloze.errors import InputError
 from cloze.text.atomic import write_atomically
@@ -86,7 +87,7 @@ class PydocsTask(ABC, Generic[E]):
             file = self._file()
             if not file.exists():
                 self._write(file)
-            content = json.loads(file.read_text(encoding="utf-8"))
+            content = read_json(file)
             self.counts.update(content["counts"])
             self._passages = {split: [Passage(*fields) for fields in content[split]] for split in SPLITS}
         return list(self.examples(self._passages[split]))

@@ -4,13 +4,13 @@
 "answer_start": 0}], "is_impossible": false}]}]}]}``
 """
 
-import json
 import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from cloze.bounded import ExpansionError, parse_json, read_member
 from cloze.data.downstream.examples import Answer, QuestionExample
 from cloze.errors import InputError
 from cloze.text.sources.lines import COMPRESSIONS, open_text
@@ -63,8 +63,8 @@ def read_squad_json(path: Path, *, labelled: bool) -> list[QuestionExample]:
         InputError: something is missing or of another kind; it says where.
     """
     try:
-        document = json.loads(_content(path))
-    except (ValueError, RecursionError) as error:
+        document = parse_json(_content(path))
+    except ValueError as error:
         raise InputError(f"{path}: is not JSON ({error}); fetch the file again") from error
     if not isinstance(document, dict):
         raise InputError(f"{path}: is no JSON object; {FORMAT}")
@@ -80,7 +80,9 @@ def _content(path: Path) -> bytes:
             names = [name for name in archive.namelist() if name.endswith(".json")]
             if len(names) != 1:
                 raise InputError(f"{path}: has {len(names)} .json files; expected one: take out the one that you mean")
-            return archive.read(names[0])
+            return read_member(archive, names[0])
+    except ExpansionError as error:
+        raise InputError(f"{path}: {error}") from error
     except (zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"{path}: is not a ZIP archive, or a damaged one ({error}); fetch it again") from error
 

@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple, Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from cloze.bounded import parse_json
 from cloze.errors import InputError
 from cloze.text.sources.lines import COMPRESSIONS, open_text
 
@@ -218,13 +219,13 @@ def json_object(line: str) -> dict[str, Any] | BadRowError:
     if not line.strip():
         return BadRowError("blank lines", "is blank")
     try:
-        value = json.loads(line)
+        value = parse_json(line)
         if "\\u" in line:  # the escapes may spell half a character, which no tokenizer takes
             json.dumps(value, ensure_ascii=False).encode()
-    except (json.JSONDecodeError, RecursionError) as error:
-        return BadRowError("lines that are not JSON", f"is not JSON ({error})")
     except UnicodeEncodeError:
         return BadRowError("lone surrogates", "holds half of a surrogate pair, which is no character")
+    except ValueError as error:
+        return BadRowError("lines that are not JSON", f"is not JSON ({error})")
     if not isinstance(value, dict):
         return BadRowError("lines that are not JSON objects", "is not a JSON object; write one object a line")
     return value

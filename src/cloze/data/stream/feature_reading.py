@@ -1,6 +1,5 @@
 """Written features, read again: one result at a time, as an array that is mapped and not held in memory."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from safetensors import safe_open
 
+from cloze.bounded import read_json
 from cloze.data.stream.feature_files import INDEX, rows_path
 
 
@@ -60,7 +60,7 @@ class WrittenFeatures:
         return [self.output / shard["rows"] for shard in self._index()]
 
     def _index(self) -> list[dict[str, Any]]:
-        shards: list[dict[str, Any]] = json.loads((self.output / INDEX).read_text(encoding="utf-8"))["shards"]
+        shards: list[dict[str, Any]] = read_json(self.output / INDEX)["shards"]
         return shards
 
     def _parquet(self, name: str) -> Iterator[np.ndarray]:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from cloze.bounded import read_json
 from cloze.errors import InputError
 from cloze.text.atomic import write_atomically
 from cloze.text.lock import lock_file
@@ -91,8 +92,8 @@ def _read(file: Path, kinds: Mapping[str, type]) -> dict[str, Any]:
         InputError: it is damaged.
     """
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
+        found = read_json(file)
+    except ValueError as error:
         raise InputError(f"{file} is damaged ({error}); {ANEW}") from error
     if not isinstance(found, dict) or not all(isinstance(found.get(key), kind) for key, kind in kinds.items()):
         raise InputError(f"{file} is damaged; {ANEW}")

@@ -14,6 +14,7 @@ from typing import Any, Protocol, Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from cloze.bounded import read_json
 from cloze.data.downstream.table_files import JSON_SUFFIXES
 from cloze.errors import InputError
 from cloze.text.atomic import write_atomically
@@ -135,10 +136,10 @@ class JsonLines:
 
     def _go_on(self, command: dict[str, Any]) -> None:
         try:
-            written = json.loads(self.journal.read_bytes())
+            written = read_json(self.journal)
             before, done, size = dict(written["command"]), int(written["rows"]), int(written["bytes"])
             counts = Counter({str(name): int(count) for name, count in written["counts"].items()})
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
             raise InputError(
                 f"{self.journal} is damaged; delete it and {self.partial.name}, and the same command begins anew"
             ) from error

@@ -1,10 +1,10 @@
 """What a pre-trained model has read: the report of the preparation, where the corpus is at hand."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from cloze.bounded import read_json
 from cloze.report.page.run import Run, beside_run, section
 
 REPORT, MANIFEST = "report.json", "manifest.json"  # cloze.text.report and cloze.text.manifest write them
@@ -57,7 +57,7 @@ def read_corpus(run: Run) -> Corpus | None:
 def _read(file: Path) -> dict[str, Any]:
     """Nothing for a file that is missing or of another making: a report does not stop for its data's."""
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = read_json(file)
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}

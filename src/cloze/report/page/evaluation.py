@@ -1,13 +1,13 @@
 """What a fine-tuned model gets right and wrong, split by split, from `predictions/`."""
 
 import csv
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from cloze.bounded import parse_json, read_json
 from cloze.errors import InputError
 from cloze.report.classes import ClassScore, class_scores, labelled
 from cloze.report.page.run import MODEL, Run
@@ -86,7 +86,7 @@ def _records(file: Path) -> Iterator[Prediction]:
     with file.open(encoding="utf-8", errors="replace") as lines:
         for number, line in enumerate(lines, 1):
             try:
-                record = json.loads(line)
+                record = parse_json(line)
             except ValueError as error:
                 raise InputError(f"{file}, line {number}: not JSON ({error}); run the evaluation again") from error
             if not isinstance(record, dict):
@@ -97,7 +97,7 @@ def _records(file: Path) -> Iterator[Prediction]:
 def _labels(run: Run) -> list[str]:
     """Of the model's configuration; where each example may have several there is no matrix to read them from."""
     try:
-        names: dict[str, Any] = json.loads((run.folder / MODEL / "config.json").read_text(encoding="utf-8"))["id2label"]
+        names: dict[str, Any] = read_json(run.folder / MODEL / "config.json")["id2label"]
         return [str(names[number]) for number in sorted(names, key=int)]
     except (OSError, ValueError, KeyError):
         return []

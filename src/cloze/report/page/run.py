@@ -1,14 +1,12 @@
 """A run as its folder shows it: finished, stopped, going on, with or without an evaluation."""
 
-import json
 import math
 import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
-
+from cloze.bounded import parse_json, parse_yaml
 from cloze.confidential import masked
 from cloze.errors import InputError
 from cloze.report.page.folders import CONFIG, METRICS
@@ -77,12 +75,9 @@ def _config(file: Path) -> tuple[Mapping[str, Any], Mapping[str, str]]:
         return {}, {}
     try:
         text = file.read_text(encoding="utf-8")
-        config = yaml.safe_load(text)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(
-            f"{file} cannot be read ({reason}): it should be the YAML file that training writes"
-        ) from error
+        config = parse_yaml(text)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{file} cannot be read ({error}): it should be the YAML file that training writes") from error
     if not isinstance(config, dict):
         raise InputError(f"{file}: expected keys and values, as training writes them")
     lines = (line.removeprefix("#").strip() for line in text.split("\n") if line.startswith("#"))
@@ -114,7 +109,7 @@ def count_parameters(model: Path) -> int | None:
     try:
         with file.open("rb") as stream:
             (size,) = struct.unpack("<Q", stream.read(8))
-            tensors: dict[str, dict[str, list[int]]] = json.loads(stream.read(size)) if size < 2**26 else {}
+            tensors: dict[str, dict[str, list[int]]] = parse_json(stream.read(size)) if size < 2**26 else {}
     except (OSError, struct.error, ValueError):
         return None
     return sum(math.prod(tensor["shape"]) for key, tensor in tensors.items() if key != "__metadata__")

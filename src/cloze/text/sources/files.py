@@ -162,6 +162,8 @@ def _matches(pattern: str) -> list[str]:
         )
     if not Path(pattern).exists():
         raise InputError(f"corpus.files: {pattern!r} does not exist (in {Path.cwd()})")
+    if not Path(pattern).is_file():
+        raise InputError(f"corpus.files: {pattern!r} is a device or a pipe, which cannot be read twice; give a file")
     return [pattern]
 
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 
+from cloze.bounded import parse_json
 from cloze.text.documents import Document, Unit
 from cloze.text.sources.lines import LineDecoder, RawLine
 
@@ -25,11 +26,10 @@ def _text(line: RawLine, decoder: LineDecoder, field: str) -> str | None:
     if content is None:
         return None
     try:
-        row = json.loads(content)
-    except json.JSONDecodeError as error:
-        decoder.reject(
-            "malformed_lines", f"the line is not JSON ({error.msg} at character {error.pos + 1})", line.offset
-        )
+        row = parse_json(content)
+    except ValueError as error:
+        reason = f"{error.msg} at character {error.pos + 1}" if isinstance(error, json.JSONDecodeError) else error
+        decoder.reject("malformed_lines", f"the line is not JSON ({reason})", line.offset)
         return None
     if not isinstance(row, dict):
         decoder.reject("malformed_lines", "the line is JSON, but not an object with fields", line.offset)

@@ -13,8 +13,9 @@ from typing import BinaryIO, NamedTuple, cast
 
 import pyarrow as pa
 
+from cloze.bounded import Expanded, ExpansionError
 from cloze.errors import InputError
-from cloze.text.remote import RemotePath, location
+from cloze.text.remote import RemotePath, location, size_of
 
 COMPRESSIONS = (".gz", ".xz", ".zst")
 BUFFER_BYTES = 1 << 20
@@ -41,6 +42,8 @@ def open_text(path: str) -> Iterator[BinaryIO]:
     try:
         with _decompressed(path, suffix) as stream:
             yield stream
+    except ExpansionError as error:
+        raise InputError(f"{path}: {error}") from error
     except (EOFError, OSError, lzma.LZMAError, zlib.error) as error:
         if suffix in COMPRESSIONS and not isinstance(error, FileNotFoundError | PermissionError):
             raise InputError(
@@ -53,8 +56,15 @@ def open_text(path: str) -> Iterator[BinaryIO]:
 
 def _decompressed(path: str, suffix: str) -> BinaryIO:
     place = location(path)
-    if isinstance(place, RemotePath):
-        return _decompressed_object(place, suffix)
+    if isinstance(place, Path) and (place.is_char_device() or place.is_block_device()):
+        raise InputError(f"{path}: is a device, which may have no end; give a file")
+    stream = _decompressed_object(place, suffix) if isinstance(place, RemotePath) else _decompressed_file(path, suffix)
+    if suffix not in COMPRESSIONS:
+        return stream
+    return cast(BinaryIO, io.BufferedReader(Expanded(stream, size_of(place)), BUFFER_BYTES))
+
+
+def _decompressed_file(path: str, suffix: str) -> BinaryIO:
     if suffix == ".gz":
         return cast(BinaryIO, gzip.open(path))
     if suffix == ".xz":
