@@ -126,7 +126,7 @@ def shell_finetune(tmp_path: Path) -> Command:
 
 def _process(script: str, *words: str, folder: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(REPOSITORY / script), *words]
-    return processes.run(command, cwd=folder, env={**os.environ, "PYTHONPATH": str(REPOSITORY)})
+    return processes.run(command, cwd=folder, env={**os.environ, "PYTHONPATH": f"{REPOSITORY}:{REPOSITORY}/src"})
 
 
 @pytest.fixture(scope="session")

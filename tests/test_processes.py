@@ -100,7 +100,9 @@ def test_a_hanging_test_is_named_and_the_others_go_on(tmp_path: Path) -> None:
     (tmp_path / "test_hanging.py").write_text(HANGING, encoding="utf-8")
     command = [sys.executable, "-m", "pytest", "-p", "tests.conftest", "-n1", "test_hanging.py"]
     done = processes.run(
-        command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(REPOSITORY), "CLOZE_TESTS_LATER": "15"}
+        command,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": f"{REPOSITORY}:{REPOSITORY}/src", "CLOZE_TESTS_LATER": "15"},
     )
     assert "2 failed, 1 passed" in done.stdout, done.stdout + done.stderr
     assert "Timeout (>5.0s) from pytest-timeout" in done.stdout

@@ -107,7 +107,11 @@ def test_offline_weights_and_biases_gets_none(session: Session) -> None:
     pytest.importorskip("wandb")
     words = [*CORPUS, *TINY, "run=w", "logger=wandb", "callbacks.mark._target_=tests.bad_input.mark.Mark"]
     command = [sys.executable, str(REPOSITORY / "train.py"), *words, f"callbacks.mark.api_key={PASSWORD}"]
-    own = {"WANDB_API_KEY": TOKEN, "WANDB_MODE": "offline", "PYTHONPATH": str(REPOSITORY)}
+    own = {
+        "WANDB_API_KEY": TOKEN,
+        "WANDB_MODE": "offline",
+        "PYTHONPATH": f"{REPOSITORY}:{REPOSITORY}/src",
+    }
     result = processes.run(command, cwd=session.folder, env={**os.environ, **own})
     assert result.returncode == 0, result.stderr
     records = list((session.folder / "runs" / "w" / "wandb").glob("offline-run-*/*.wandb"))

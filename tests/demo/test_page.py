@@ -26,7 +26,7 @@ const copy = document.querySelector('.running').cloneNode(true);
 copy.querySelectorAll('.entity-type').forEach(type => type.remove());
 return copy.textContent"""
 LONG = "the cat sat on the mat. " * 100
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
+ENVIRONMENT = {**os.environ, "PYTHONPATH": f"{REPOSITORY}:{REPOSITORY}/src", "OMP_NUM_THREADS": "1"}
 
 
 @pytest.fixture(scope="module")

@@ -51,7 +51,7 @@ def test_killed_at_twenty_random_moments(small_corpus: list[str], tmp_path: Path
 def started(folder: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
     """The command in a group of its own, once it has taken a step."""
     command = [sys.executable, str(REPOSITORY / "train.py"), *words, "checkpoint.every_steps=1"]
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    environment = {**os.environ, "PYTHONPATH": f"{REPOSITORY}:{REPOSITORY}/src"}
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     run = next(word.removeprefix("run=") for word in words if word.startswith("run="))
     with processes.started(command, cwd=folder, env=environment, start_new_session=True, **pipes) as process:

@@ -64,6 +64,23 @@ def test_ids_are_the_tokenizers(lowercase: bool, sentences: list[str]) -> None:
 
 
 @pytest.mark.parametrize("lowercase", [True, False])
+@settings(deadline=None, max_examples=300)
+@given(sentence=MIXED, limit=st.sampled_from([3, 100]))
+def test_lost_characters_are_those_under_unknown_tokens(lowercase: bool, sentence: str, limit: int) -> None:
+    tokenizer = build_tokenizer(VOCAB, lowercase=lowercase, max_input_chars_per_word=limit)
+    encoder = WordEncoder(tokenizer)
+    encoding = tokenizer.encode(sentence, add_special_tokens=False)
+    unknown = overlong = 0
+    for token, (first, last) in zip(encoding.tokens, encoding.offsets, strict=True):
+        if token == "[UNK]":
+            word = tokenizer.normalizer.normalize_str(sentence[first:last])
+            overlong += (last - first) * (len(word) > limit)
+            unknown += (last - first) * (len(word) <= limit)
+    for _ in range(2):  # from the tokenizer, then from the cache
+        assert encoder.lost(sentence, encoder.encode(sentence)) == (unknown, overlong)
+
+
+@pytest.mark.parametrize("lowercase", [True, False])
 @settings(deadline=None, max_examples=30)
 @given(piece=st.lists(st.sampled_from([*TRICKY, ",", ";", ":", "?", "\u0301"]), min_size=1).map("".join))
 def test_ids_of_very_long_chunks(lowercase: bool, piece: str) -> None:

@@ -208,6 +208,54 @@ def own(tmp_path: Path) -> Preparation:
     )
 
 
+def test_characters_lost_are_counted_and_said(
+    own: Preparation, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = "ab \u2603\u2603 " + "a" * 150 + "\n"
+    (tmp_path / "lost.txt").write_text(text * 3, encoding="utf-8")
+    vocab = tmp_path / "lost_vocab.txt"
+    vocab.write_text("\n".join([*SPECIAL_TOKENS, "a", "b", "##a", "##b"]) + "\n", encoding="utf-8")
+    words = WordPiece(vocab=str(vocab))
+    preparation = replace(own, source=TextFiles(files=str(tmp_path / "lost.txt")), tokenizer=words, sentences=Lines())
+    folder = tmp_path / "lost"
+    preparation.run(folder)
+    assert load_report(folder)["characters"] == {"all": 3 * 154, "unknown": 3 * 2, "overlong": 3 * 150}
+    said = capsys.readouterr().err
+    assert "warning: 98.7% of the text's characters are lost to [UNK]: 97.4% in words of more than 100" in said
+    assert "tokenizer.max_input_chars_per_word=1000" in said
+    assert "1.3% in words with characters that have no token (the given vocabulary lacks them" in said
+
+    longer = replace(preparation, tokenizer=replace(words, max_input_chars_per_word=1000))
+    longer.run(tmp_path / "longer")
+    assert load_report(tmp_path / "longer")["characters"] == {"all": 3 * 154, "unknown": 3 * 2, "overlong": 0}
+    assert "in words of more than" not in capsys.readouterr().err
+
+
+def test_the_text_decides_on_accents(own: Preparation, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "german.txt").write_text("Der schöne Käse.\n\nDie Küche ist schön.\n" * 5, encoding="utf-8")
+    words = WordPiece(vocab_size=150)
+    preparation = replace(own, source=TextFiles(files=str(tmp_path / "german.txt")), tokenizer=words)
+    preparation.run(tmp_path / "kept")
+    assert "set tokenizer.strip_accents=false" in capsys.readouterr().err
+    assert "schöne" in load_tokenizer(tmp_path / "kept/tokenizer").get_vocab()
+    preparation.run(tmp_path / "kept")  # the same command finds the same corpus
+    stripped = replace(preparation, tokenizer=replace(words, strip_accents=True))
+    stripped.run(tmp_path / "stripped")
+    assert "warning: tokenizer.strip_accents=true alters" in capsys.readouterr().err
+    assert "schone" in load_tokenizer(tmp_path / "stripped/tokenizer").get_vocab()
+
+
+def test_corpora_of_earlier_versions_are_read(own: Preparation, tmp_path: Path) -> None:
+    folder = tmp_path / "corpus"
+    preparation = replace(own, tokenizer=WordPiece(vocab_size=150))
+    preparation.run(folder)
+    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    del manifest["config"]["tokenizer"]["max_input_chars_per_word"]
+    manifest["config"]["tokenizer"]["alphabet_size"] = 1000
+    (folder / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
+    preparation.ensure(folder)
+
+
 def test_training_needs_no_source(own: Preparation, tmp_path: Path) -> None:
     manifest = own.run(tmp_path / "corpus")
     (tmp_path / "text.txt").write_text("other text, of which nothing is prepared.\n")

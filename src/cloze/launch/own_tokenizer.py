@@ -11,7 +11,7 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from cloze.errors import InputError
-from cloze.text.tokenizer import SPECIAL_TOKENS, WordPiece, read_vocabulary, tokenizer_sha256, vocabulary
+from cloze.text.tokenizer import LONGEST_WORD, SPECIAL_TOKENS, WordPiece, read_vocabulary, tokenizer_sha256, vocabulary
 
 
 def own_words(stated: Mapping[str, Any], words: WordPiece, tokenizer: Tokenizer, name: str) -> WordPiece:
@@ -27,11 +27,11 @@ def own_words(stated: Mapping[str, Any], words: WordPiece, tokenizer: Tokenizer,
         InputError: they differ, or no corpus can be prepared with this tokenizer.
     """
     own = normalised(words, tokenizer)
-    for key in ("lowercase", "chinese_characters", "strip_accents"):
-        if key in stated and stated[key] != getattr(own, key):
+    normalisation = {key: getattr(own, key) for key in ("lowercase", "chinese_characters", "strip_accents")}
+    for key, value in {**normalisation, "max_input_chars_per_word": own.longest_word}.items():
+        if key in stated and stated[key] != value:
             raise InputError(
-                f"tokenizer.{key} is {stated[key]}, but that of {name} is {getattr(own, key)}: leave tokenizer= and it "
-                "out"
+                f"tokenizer.{key} is {stated[key]}, but that of {name} is {value}: leave tokenizer= and it out"
             )
     for key in ("vocab", "vocab_size"):
         if stated.get(key) is not None:
@@ -60,11 +60,13 @@ def own_words(stated: Mapping[str, Any], words: WordPiece, tokenizer: Tokenizer,
 def normalised(words: WordPiece, tokenizer: Tokenizer) -> WordPiece:
     """`words` with the normalisation of a tokenizer."""
     state = json.loads(tokenizer.to_str())["normalizer"] or {}
+    longest = tokenizer.model.max_input_chars_per_word
     return replace(
         words,
         lowercase=bool(state.get("lowercase")),
         chinese_characters=bool(state.get("handle_chinese_chars")),
         strip_accents=state.get("strip_accents"),
+        max_input_chars_per_word=None if longest == LONGEST_WORD else longest,
     )
 
 

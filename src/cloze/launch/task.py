@@ -33,6 +33,7 @@ from cloze.model.task_heads import TaskModel
 from cloze.tasks.finetuning import FineTuning
 from cloze.tasks.training import Recipe
 from cloze.text.progress import ConsoleProgress
+from cloze.text.scripts import suited, unreachable
 from cloze.text.tokenizer import WordPiece, read_vocabulary
 from cloze.text.wordpiece import train_vocabulary
 from cloze.waiting import waiting
@@ -127,8 +128,13 @@ def set_up_task(job: Job, *, freeze: bool = True) -> TaskSetup:
 
 
 @rank_zero_only
+def _print(lines: Sequence[str]) -> None:
+    for line in lines:
+        print(line, file=sys.stderr)
+
+
 def _note(text: str) -> None:
-    print(f"note: {text}", file=sys.stderr)
+    _print([f"note: {text}"])
 
 
 def _frozen(job: Job, data: TaskData[Any], model: TaskModel) -> dict[str, FrozenRows]:
@@ -161,8 +167,12 @@ def _pretrained(job: Job, data: TaskData[Any]) -> Pretrained:
         words: WordPiece = build(job.config, "tokenizer")
         if words.vocab is not None:
             vocab = read_vocabulary(words.vocab, lowercase=words.lowercase)
+            notes = unreachable(words, vocab)
         else:
-            vocab = train_vocabulary((text for example in data.examples["train"] for text in texts(example)), words)
+            training = [text for example in data.examples["train"] for text in texts(example)]
+            words, notes = suited(words, training)
+            vocab = train_vocabulary(training, words)
+        _print(notes)
         shape: BertConfig = build(job.config, "model", vocab_size=len(vocab))
         found = Pretrained(config=shape, tokenizer=words.build(vocab))
     else:

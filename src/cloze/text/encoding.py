@@ -10,7 +10,9 @@ The one step that looks further, canonical order of combining marks, goes no fur
 is not a mark; no cut lies between two marks.
 """
 
+import math
 import re
+from typing import NamedTuple
 
 import numpy as np
 from tokenizers import Tokenizer, normalizers, pre_tokenizers
@@ -42,6 +44,18 @@ CHINESE = r"\u3400-\u4dbf\u4e00-\u9fff"
 """Likewise, where the tokeniser puts spaces around Chinese characters."""
 
 
+class Lost(NamedTuple):
+    """How many characters became ``[UNK]``.
+
+    Attributes:
+        unknown: in words that the vocabulary has no tokens for.
+        overlong: in words that are longer than the tokenizer reads.
+    """
+
+    unknown: int
+    overlong: int
+
+
 class WordEncoder(dict[str, bytes]):
     """Encodes sentences without special tokens; as a mapping, the cache from chunk or word to the bytes of its ids."""
 
@@ -52,11 +66,37 @@ class WordEncoder(dict[str, bytes]):
         self._cached_chunks = cached_chunks
         self.dtype = token_dtype(tokenizer.get_vocab_size())
         self._longer_words = _longer_words(tokenizer)
+        unknown = getattr(tokenizer.model, "unk_token", None)
+        self._unknown = None if unknown is None else tokenizer.token_to_id(unknown)
+        self._unknown_bytes = b"" if self._unknown is None else self._bytes([self._unknown])
+        self._lost: dict[str, Lost] = {}
         self._plain = _PlainWords(tokenizer, self.dtype) if _is_bert(tokenizer) else None
 
     def encode(self, sentence: str) -> bytes:
         """The token ids of `sentence`, as the bytes of an array of ``self.dtype``."""
         return b"".join(map(self.__getitem__, sentence.split(" ")))
+
+    def lost(self, sentence: str, ids: bytes) -> Lost:
+        """The characters of `sentence`, which gave `ids`, that became ``[UNK]``."""
+        if self._unknown is None or self._unknown_bytes not in ids:  # found between two ids, it only costs time
+            return Lost(0, 0)
+        found = [self._lost_in(word) for chunk in sentence.split(" ") for word in self._cut(chunk)]
+        return Lost(sum(lost.unknown for lost in found), sum(lost.overlong for lost in found))
+
+    def _lost_in(self, word: str) -> Lost:
+        if (known := self._lost.get(word)) is not None:
+            return known
+        encoding = self._tokenizer.encode(word, add_special_tokens=False)
+        pairs = zip(encoding.ids, encoding.offsets, strict=True)
+        parts = [word[first:last] for token, (first, last) in pairs if token == self._unknown]
+        limit = getattr(self._tokenizer.model, "max_input_chars_per_word", math.inf)
+        overlong = sum(len(part) for part in parts if len(self._normalized(part)) > limit)
+        lost = Lost(sum(map(len, parts)) - overlong, overlong)
+        if len(word) <= LONGEST_CACHED_CHUNK:
+            if len(self._lost) >= self._cached_chunks:
+                self._lost.clear()
+            self._lost[word] = lost
+        return lost
 
     def __missing__(self, chunk: str) -> bytes:
         words = [chunk]
@@ -82,6 +122,10 @@ class WordEncoder(dict[str, bytes]):
             words.append(longer)
             words += single
         return words
+
+    def _normalized(self, text: str) -> str:
+        normalizer = self._tokenizer.normalizer
+        return text if normalizer is None else str(normalizer.normalize_str(text))
 
     def _bytes(self, ids: list[int]) -> bytes:
         return np.array(ids, self.dtype).tobytes()

@@ -65,8 +65,11 @@ class Manifest:
             raise InputError(f"{path}: expected version {FORMAT}, found {version}; prepare the corpus again")
         try:
             train, heldout = (tuple(ShardInfo(**info) for info in content.pop(part)) for part in ("train", "heldout"))
+            words = content["config"].get("tokenizer") or {}
+            if "max_input_chars_per_word" not in words and words.get("alphabet_size") == 1000:
+                words["alphabet_size"] = None  # of earlier versions, where this was the default
             return cls(**content, train=train, heldout=heldout)
-        except (TypeError, KeyError) as error:
+        except (AttributeError, TypeError, KeyError) as error:
             raise InputError(f"{path}: not a valid manifest ({error}); prepare the corpus again") from error
 
     def save(self, folder: Location) -> None:

@@ -13,9 +13,6 @@ from cloze.text.documents import Source, Unit
 from cloze.text.tokenizer import PREFIX, WordPiece, build_normalizer
 from cloze.text.wordpiece import train_vocabulary
 
-LONGEST_WORD = 100
-"""Characters; WordPiece takes a longer word as ``[UNK]`` without a look."""
-
 SAMPLED_UNITS = 16
 """Pieces are chosen from at least so many places of the corpus."""
 
@@ -91,11 +88,11 @@ def useful_pieces(lines: Sequence[str], vocab: Sequence[str], words: WordPiece, 
     """
     # So large that there are enough even if it holds all that is known.
     settings = replace(words, vocab=None, vocab_size=max(100, len(vocab) + count))
-    known = set(vocab)
+    known, longest = set(vocab), words.longest_word
     candidates = known.union(train_vocabulary(lines, settings))
     worth: Counter[str] = Counter()
     for word, times in _count_words(lines, words).items():
-        if len(word) <= LONGEST_WORD:
+        if len(word) <= longest:
             was_read = bool(word_pieces(word, known))
             for piece in word_pieces(word, candidates):
                 if piece not in known:
@@ -139,6 +136,7 @@ class _Cut:
             lowercase=words.lowercase, chinese_characters=words.chinese_characters, strip_accents=words.strip_accents
         )
         self.splitter = pre_tokenizers.BertPreTokenizer()
+        self.longest = words.longest_word
 
     def words(self, text: str) -> list[str]:
         return [word for word, _ in self.splitter.pre_tokenize_str(self.normalizer.normalize_str(text))]
@@ -146,7 +144,7 @@ class _Cut:
     def can_give(self, piece: str) -> bool:
         """Whether some text has a word that is the piece, or goes on with it."""
         word = f"a{piece.removeprefix(PREFIX)}" if piece.startswith(PREFIX) else piece
-        return len(word) <= LONGEST_WORD and piece != PREFIX and self.words(word) == [word]
+        return len(word) <= self.longest and piece != PREFIX and self.words(word) == [word]
 
 
 def _count_words(lines: Iterable[str], words: WordPiece) -> Counter[str]:

@@ -4,6 +4,7 @@ A part is a shard with three more columns, by which lines can still be told apar
 and the number of sentences it gave, and for each document its hash.
 """
 
+from collections import Counter
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -39,6 +40,7 @@ class PartBuilder:
         self.num_tokens = 0
         self.num_lines = 0
         self.text_bytes = 0
+        self.characters: Counter[str] = Counter()  # all but white space, and of them those lost to [UNK]
 
     @property
     def num_documents(self) -> int:
@@ -46,7 +48,7 @@ class PartBuilder:
 
     def add(self, document: Document) -> None:
         """Splits, encodes and hashes a document; one without a single token is left out."""
-        encode, itemsize = self._encoder.encode, self._encoder.dtype.itemsize
+        itemsize = self._encoder.dtype.itemsize
         sentences: list[bytes] = []
         counts: list[int] = []
         digests: list[bytes] = []
@@ -54,7 +56,8 @@ class PartBuilder:
             raw = line.encode()
             self.text_bytes += len(raw)
             digests.append(blake2b(raw, digest_size=8).digest())
-            encoded = [ids for sentence in self._splitter.split(line) if (ids := encode(sentence))]
+            encoded = [ids for sentence in self._splitter.split(line) if (ids := self._encode(sentence))]
+            self.characters["all"] += sum(map(len, line.split()))
             sentences += encoded
             counts.append(len(encoded))
         if not sentences:
@@ -67,6 +70,13 @@ class PartBuilder:
         self._document_hashes.append(int.from_bytes(blake2b(joined, digest_size=8).digest(), "little"))
         self.num_tokens += len(self._tokens[-1])
         self.num_lines += len(counts)
+
+    def _encode(self, sentence: str) -> bytes:
+        ids = self._encoder.encode(sentence)
+        lost = self._encoder.lost(sentence, ids)
+        self.characters["unknown"] += lost.unknown
+        self.characters["overlong"] += lost.overlong
+        return ids
 
     def write(self, path: Location, vocab_size: int) -> None:
         columns = {

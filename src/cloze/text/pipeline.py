@@ -11,6 +11,7 @@ what is missing. Memory is bounded by the sizes of tasks, parts and shards, what
 
 import math
 import os
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -31,8 +32,9 @@ from cloze.text.parts import read_hashes
 from cloze.text.pool import Engine, Pool, WorkerKilledError, WorkerPool
 from cloze.text.progress import ReportsProgress
 from cloze.text.remote import Location, RemotePath, remove_folder
-from cloze.text.report import corpus_statistics, save_report
-from cloze.text.sample import SampleTask, Sampling, read_sample, train_on_samples
+from cloze.text.report import corpus_statistics, loss_warnings, print_warnings, save_report
+from cloze.text.sample import SampleTask, Sampling, Trained, read_sample, train_on_samples
+from cloze.text.scripts import unreachable
 from cloze.text.shards import read_shard
 from cloze.text.steps import (
     Cutting,
@@ -129,7 +131,13 @@ class Pipeline:
         if (folder / "tokenizer.json").exists():
             return load_tokenizer(folder)
         config = self.preparation.tokenizer
-        vocab = self._train_vocabulary(tasks) if config.vocab is None else read_vocabulary(config.vocab)
+        if config.vocab is None:
+            vocab, config, notes = self._train_vocabulary(tasks)
+        else:
+            vocab = read_vocabulary(config.vocab)
+            notes = unreachable(config, vocab)
+        for note in notes:
+            print(note, file=sys.stderr)
         with self._scratch() as scratch:
             save_tokenizer(config.build(vocab), scratch / "tokenizer")
             if isinstance(folder, RemotePath):
@@ -148,7 +156,7 @@ class Pipeline:
             with TemporaryDirectory(prefix="cloze-") as folder:
                 yield Path(folder)
 
-    def _train_vocabulary(self, tasks: list[EncodingTask]) -> list[str]:
+    def _train_vocabulary(self, tasks: list[EncodingTask]) -> Trained:
         """Trains on the beginnings of evenly spaced pieces of the corpus, in order."""
         total = sum(unit.bytes for task in tasks for unit in task.units)
         budget = int(self.preparation.tokenizer.sample_megabytes * 1e6)
@@ -162,8 +170,8 @@ class Pipeline:
             paths = sorted(self._map("reading for the vocabulary", read, samples, pool), key=str)
         with WorkerPool(min(self.workers, 1)) as pool:  # a process of its own, whose memory ends with it
             train = partial(train_on_samples, self.preparation.tokenizer)
-            (vocab,) = self._map("training the vocabulary", train, [paths], pool)
-        return vocab
+            (trained,) = self._map("training the vocabulary", train, [paths], pool)
+        return trained
 
     def _encode(self, tasks: list[EncodingTask], tokenizer: Tokenizer) -> list[dict[str, Any]]:
         common = Encoding(
@@ -262,8 +270,14 @@ class Pipeline:
         statistics = corpus_statistics(train, heldout, continuation_pieces(vocab), vocab.index(UNK))
         seconds = time.monotonic() - self.begun
         skipped = sum((Counter(record["counts"]) for record in records), Counter[str]())
+        characters = {"all": 0, "unknown": 0, "overlong": 0}
+        for record in records:
+            characters = {key: count + record["characters"].get(key, 0) for key, count in characters.items()}
+        longest_word = getattr(tokenizer.model, "max_input_chars_per_word", 0)
         report = {
             **statistics,
+            "characters": characters,
+            "warnings": loss_warnings(characters, self.preparation.tokenizer, longest_word),
             "vocab_size": len(vocab),
             "duplicates": {key: value for key, value in summary.items() if key != "heldout_below"},
             "skipped": {"undecodable_lines": 0, **skipped},
@@ -275,6 +289,7 @@ class Pipeline:
             },
         }
         save_report(report, self.folder)
+        print_warnings(self.folder)
         manifest = Manifest(
             tokenizer_sha256=tokenizer_sha256(tokenizer),
             vocab_size=len(vocab),

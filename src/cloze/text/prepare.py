@@ -13,6 +13,7 @@ from cloze.text.pipeline import Pipeline
 from cloze.text.pool import Engine, LocalEngine
 from cloze.text.progress import ReportsProgress, silent
 from cloze.text.remote import Location
+from cloze.text.report import print_warnings
 from cloze.text.tokenizer import WordPiece, read_vocabulary
 
 
@@ -126,4 +127,5 @@ def _finished(folder: Location, config: dict[str, Any], fingerprint: dict[str, A
             f"{folder}: holds a corpus that was prepared otherwise ({'; '.join(changed[:5])}); undo that change, "
             "delete the folder, or choose another with corpus.prepared="
         )
+    print_warnings(folder)
     return manifest

@@ -1,7 +1,9 @@
 """The report of a preparation: what came out of the text, as JSON and for the eye."""
 
 import json
+import sys
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -13,8 +15,12 @@ from cloze.bounded import read_json
 from cloze.text.atomic import write_atomically
 from cloze.text.remote import Location
 from cloze.text.steps import LENGTH_BINS, ShardMeasure
+from cloze.text.tokenizer import WordPiece
 
 REPORT = "report.json"
+
+LOST_FROM = 0.005
+"""Share of the characters lost to [UNK] from which on it is a warning; a vocabulary of its own text loses 0.0005."""
 
 
 def unigram_entropy(counts: np.ndarray) -> float:
@@ -69,6 +75,33 @@ def _totals(measures: Sequence[ShardMeasure]) -> dict[str, int]:
     return {"shards": len(measures), **totals}
 
 
+def loss_warnings(characters: Mapping[str, int], words: WordPiece, longest_word: int) -> list[str]:
+    """What to say, and which key to set, where much of the text became [UNK].
+
+    Args:
+        characters: "all" that are not white space, and of them the "unknown" and the "overlong" (see `encoding.Lost`).
+        words: the settings of the vocabulary.
+        longest_word: characters of a word that the tokenizer reads.
+    """
+    total = max(characters["all"], 1)
+    causes = []
+    if characters["overlong"] >= LOST_FROM * total:
+        causes.append(
+            f"{characters['overlong'] / total:.1%} in words of more than {longest_word} characters (set "
+            f"tokenizer.max_input_chars_per_word={10 * longest_word}, or put spaces between the words)"
+        )
+    if characters["unknown"] >= LOST_FROM * total:
+        if words.vocab is not None:
+            key = "the given vocabulary lacks them: leave tokenizer.vocab= out, or with init= set grow.vocab_size"
+        elif words.alphabet_size is None or 2 * words.alphabet_size >= words.vocab_size:
+            key = f"raise tokenizer.vocab_size={words.vocab_size}"
+        else:
+            key = f"raise tokenizer.alphabet_size={words.alphabet_size}"
+        causes.append(f"{characters['unknown'] / total:.1%} in words with characters that have no token ({key})")
+    lost = (characters["overlong"] + characters["unknown"]) / total
+    return [f"warning: {lost:.1%} of the text's characters are lost to [UNK]: {', '.join(causes)}"] if causes else []
+
+
 def save_report(report: Mapping[str, Any], folder: Location) -> None:
     write_atomically(folder / REPORT, json.dumps(report, indent=1, ensure_ascii=False).encode())
 
@@ -76,6 +109,14 @@ def save_report(report: Mapping[str, Any], folder: Location) -> None:
 def load_report(folder: Location) -> dict[str, Any]:
     content: dict[str, Any] = read_json(folder / REPORT)
     return content
+
+
+@cache
+def print_warnings(folder: Location) -> None:
+    """Prints the warnings of a corpus to standard error, once a process."""
+    if (folder / REPORT).exists():
+        for warning in load_report(folder).get("warnings", ()):  # corpora of earlier versions have none
+            print(warning, file=sys.stderr)
 
 
 def render_report(report: Mapping[str, Any]) -> Group:
@@ -92,6 +133,10 @@ def render_report(report: Mapping[str, Any]) -> Group:
     handled = "removed" if duplicates["removed"] else "kept"
     facts.add_row("tokens a word", f"{report['tokens_per_word']:.3f}")
     facts.add_row("[UNK] among tokens", f"{report['unknown_rate']:.4%}")
+    if characters := report.get("characters"):  # corpora of earlier versions lack it
+        lost, total = characters["unknown"] + characters["overlong"], max(characters["all"], 1)
+        facts.add_row("[UNK] among characters", f"{lost / total:.4%}")
+        facts.add_row("of that in overlong words", f"{characters['overlong'] / total:.4%}")
     facts.add_row("vocabulary, never used", f"{report['vocab_size']:,}, {report['unused_pieces']:,}")
     facts.add_row("entropy of single tokens", f"{report['unigram_entropy']:.3f} nats")
     facts.add_row(f"duplicate documents ({handled})", f"{duplicates['documents']:,} of {duplicates['of_documents']:,}")

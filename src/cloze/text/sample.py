@@ -17,6 +17,7 @@ import pyarrow as pa
 from cloze.text.atomic import write_atomically
 from cloze.text.documents import Document, Source, Unit
 from cloze.text.remote import Location
+from cloze.text.scripts import suited
 from cloze.text.shards import open_arrow
 from cloze.text.tokenizer import WordPiece
 from cloze.text.wordpiece import train_vocabulary
@@ -71,10 +72,19 @@ def sampled_lines(path: Location) -> Iterator[str]:
         yield from document["lines"]
 
 
-def train_on_samples(config: WordPiece, paths: list[Location]) -> list[str]:
+class Trained(NamedTuple):
+    """A vocabulary, the settings that it goes with, and what to say about them."""
+
+    vocab: list[str]
+    config: WordPiece
+    notes: list[str]
+
+
+def train_on_samples(config: WordPiece, paths: list[Location]) -> Trained:
     """The vocabulary of some samples."""
     os.environ["TOKENIZERS_PARALLELISM"] = "true"  # nothing else runs meanwhile
-    return train_vocabulary(chain.from_iterable(map(sampled_lines, paths)), config)
+    config, notes = suited(config, chain.from_iterable(map(sampled_lines, paths)))
+    return Trained(train_vocabulary(chain.from_iterable(map(sampled_lines, paths)), config), config, notes)
 
 
 def documents_of(source: Source, units: list[Unit], sample: Location, counts: Counter[str]) -> Iterator[Document]:

@@ -74,9 +74,15 @@ def encode_units(common: Encoding, task: EncodingTask) -> dict[str, Any]:
     vocab_size = load_tokenizer(common.folder / "tokenizer").get_vocab_size()
     counts: Counter[str] = Counter()
     parts: list[dict[str, Any]] = []
+    characters: Counter[str] = Counter()
     text_bytes = 0
 
     def write(builder: PartBuilder) -> None:
+        nonlocal text_bytes
+        text_bytes += builder.text_bytes
+        characters.update(builder.characters)
+        if not builder.num_documents:
+            return
         file = f"part-{task.number:05d}-{len(parts):03d}.arrow"
         builder.write(journal.work / file, vocab_size)
         sizes = {"documents": builder.num_documents, "lines": builder.num_lines, "tokens": builder.num_tokens}
@@ -88,11 +94,9 @@ def encode_units(common: Encoding, task: EncodingTask) -> dict[str, Any]:
         builder.add(document)
         if builder.num_tokens >= TOKENS_OF_A_PART:
             write(builder)
-            text_bytes += builder.text_bytes
             builder = PartBuilder(common.sentences, encoder)
-    if builder.num_documents:
-        write(builder)
-    record = {"parts": parts, "text_bytes": text_bytes + builder.text_bytes, "counts": dict(counts)}
+    write(builder)
+    record = {"parts": parts, "text_bytes": text_bytes, "characters": dict(characters), "counts": dict(counts)}
     journal.record(task.step, record)
     sample.unlink(missing_ok=True)
     return record

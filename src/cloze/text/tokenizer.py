@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
@@ -16,6 +17,8 @@ from cloze.text.remote import RemotePath, fetch_folder
 
 PAD, UNK, CLS, SEP, MASK = SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 PREFIX = "##"  # of pieces that continue a word
+LONGEST_WORD = 100
+"""Characters; BERT's WordPiece takes a longer word as ``[UNK]`` without a look."""
 CASE_SHARE = (
     0.01  # uncased vocabularies hold a few capitals (2 of 21,128 in Google's Chinese one), cased ones a quarter
 )
@@ -30,9 +33,12 @@ class WordPiece:
         vocab_size: pieces to train, the special tokens included; a small corpus may give fewer.
         lowercase: lower the case and strip accents (BERT's "uncased").
         chinese_characters: put spaces around Chinese characters, so that each is a word.
-        strip_accents: None does as `lowercase` says.
+        strip_accents: decompose characters and drop the marks (``schön`` becomes ``schon``). None does as `lowercase`
+            says; where a vocabulary is trained on text in which marks carry meaning, they are kept.
         alphabet_size: characters that a trained vocabulary knows, the most frequent ones; words with others become
-            ``[UNK]``. At most half of `vocab_size`.
+            ``[UNK]``. None takes 1,000, or as many as 99.95 % of the text need. At most half of `vocab_size`.
+        max_input_chars_per_word: characters of a word from which on it becomes ``[UNK]``. None takes 100 as BERT does;
+            where a vocabulary is trained on text without spaces, 1,000.
         min_frequency: how often a pair of pieces must occur to be joined in training.
         sample_megabytes: text that training takes into account at most, from the beginning of what it is given. It
             bounds memory: training needs about five times as much.
@@ -43,16 +49,26 @@ class WordPiece:
     lowercase: bool = True
     chinese_characters: bool = True
     strip_accents: bool | None = None
-    alphabet_size: int = 1_000
+    alphabet_size: int | None = None
+    max_input_chars_per_word: int | None = None
     min_frequency: int = 2
     sample_megabytes: float = 64.0
 
     def __post_init__(self) -> None:
         if self.vocab_size < 100:
             raise InputError(f"tokenizer.vocab_size={self.vocab_size}: must be at least 100")
-        for key in ("alphabet_size", "min_frequency", "sample_megabytes"):
-            if getattr(self, key) <= 0:
-                raise InputError(f"tokenizer.{key}={getattr(self, key)}: must be positive")
+        for key in ("alphabet_size", "max_input_chars_per_word", "min_frequency", "sample_megabytes"):
+            value = getattr(self, key)
+            if value is not None and value <= 0:
+                raise InputError(f"tokenizer.{key}={value}: must be positive")
+
+    @property
+    def strips_accents(self) -> bool:
+        return self.lowercase if self.strip_accents is None else self.strip_accents
+
+    @property
+    def longest_word(self) -> int:
+        return self.max_input_chars_per_word or LONGEST_WORD
 
     def build(self, vocab: Sequence[str]) -> Tokenizer:
         """The tokenizer of `vocab` with this normalisation."""
@@ -61,6 +77,7 @@ class WordPiece:
             lowercase=self.lowercase,
             chinese_characters=self.chinese_characters,
             strip_accents=self.strip_accents,
+            max_input_chars_per_word=self.longest_word,
         )
 
 
@@ -79,10 +96,18 @@ def build_tokenizer(
     lowercase: bool = True,
     chinese_characters: bool = True,
     strip_accents: bool | None = None,
+    max_input_chars_per_word: int = LONGEST_WORD,
 ) -> Tokenizer:
     """The tokenizer of `vocab`, whose ids are the positions in it."""
     ids = {piece: index for index, piece in enumerate(vocab)}
-    tokenizer = Tokenizer(models.WordPiece(ids, unk_token=UNK, continuing_subword_prefix=PREFIX))
+    tokenizer = Tokenizer(
+        models.WordPiece(
+            ids,
+            unk_token=UNK,
+            continuing_subword_prefix=PREFIX,
+            max_input_chars_per_word=max_input_chars_per_word,
+        )
+    )
     tokenizer.normalizer = build_normalizer(
         lowercase=lowercase, chinese_characters=chinese_characters, strip_accents=strip_accents
     )
@@ -150,7 +175,7 @@ def save_tokenizer(tokenizer: Tokenizer, folder: str | Path) -> None:
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     normalizer = _normalizer_state(tokenizer)
-    config = {
+    config: dict[str, Any] = {
         "tokenizer_class": "BertTokenizer",
         "do_lower_case": normalizer["lowercase"],
         "tokenize_chinese_chars": normalizer["handle_chinese_chars"],
@@ -161,6 +186,10 @@ def save_tokenizer(tokenizer: Tokenizer, folder: str | Path) -> None:
         "sep_token": SEP,
         "mask_token": MASK,
     }
+    if tokenizer.model.max_input_chars_per_word != LONGEST_WORD:
+        # transformers makes a BertTokenizer from the vocabulary alone, with its own limit; this class reads the file.
+        config["tokenizer_class"] = "PreTrainedTokenizerFast"
+        config["model_input_names"] = ["input_ids", "token_type_ids", "attention_mask"]
     (folder / "vocab.txt").write_text("\n".join(vocabulary(tokenizer)) + "\n", encoding="utf-8")
     tokenizer.save(str(folder / "tokenizer.json"))
     (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
@@ -213,8 +242,10 @@ def vocabulary(tokenizer: Tokenizer) -> list[str]:
 
 def tokenizer_sha256(tokenizer: Tokenizer) -> str:
     """What determines the ids, vocabulary and normalisation, in one hash that no version of a library changes."""
-    content = json.dumps([vocabulary(tokenizer), _normalizer_state(tokenizer)], sort_keys=True)
-    return hashlib.sha256(content.encode()).hexdigest()
+    content: list[Any] = [vocabulary(tokenizer), _normalizer_state(tokenizer)]
+    if (limit := tokenizer.model.max_input_chars_per_word) != LONGEST_WORD:
+        content.append(limit)
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def continuation_pieces(vocab: Sequence[str]) -> np.ndarray:

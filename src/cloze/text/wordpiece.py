@@ -11,6 +11,10 @@ from cloze.text.tokenizer import PREFIX, SPECIAL_TOKENS, UNK, WordPiece, build_n
 CHUNK_CHARACTERS = 1 << 20
 UNICODE_SIZE = 0x110000
 
+SMALLEST_ALPHABET, COVERAGE = 1_000, 0.9995
+"""Characters that a vocabulary knows where `alphabet_size` is None, or as many as cover this share of the text (the
+default of SentencePiece, Kudo and Richardson 2018)."""
+
 
 def train_vocabulary(lines: Iterable[str], config: WordPiece) -> list[str]:
     """The pieces learnt from `lines`, special tokens first; the same lines give the same pieces.
@@ -35,7 +39,8 @@ def train_vocabulary(lines: Iterable[str], config: WordPiece) -> list[str]:
     if not counts.any():
         raise InputError("corpus: there is no text to train a vocabulary from; check corpus.files")
     # The most frequent characters, the lower code point first where counts are equal.
-    frequent = np.argsort(-counts, kind="stable")[: min(config.alphabet_size, config.vocab_size // 2)]
+    order = np.argsort(-counts, kind="stable")
+    frequent = order[: min(config.alphabet_size or _alphabet_size(counts[order]), config.vocab_size // 2)]
     alphabet = [chr(code) for code in np.sort(frequent[counts[frequent] > 0])]
     counts[frequent] = 0
     without_rare = dict.fromkeys(np.flatnonzero(counts).tolist(), " ")
@@ -55,6 +60,12 @@ def train_vocabulary(lines: Iterable[str], config: WordPiece) -> list[str]:
     tokenizer.train_from_iterator((chunk.translate(without_rare) for chunk in chunks), trainer)
     ids = tokenizer.get_vocab()
     return sorted(ids, key=ids.__getitem__)
+
+
+def _alphabet_size(counts: np.ndarray) -> int:
+    """How many characters to know; `counts` (UNICODE_SIZE,) falls."""
+    covering = np.searchsorted(np.cumsum(counts), COVERAGE * counts.sum()) + 1
+    return max(SMALLEST_ALPHABET, int(covering))
 
 
 def _chunks(lines: Iterable[str], max_bytes: float) -> Iterator[str]:
