@@ -96,7 +96,7 @@ def checkpoint_to_resume(
         raise InputError(f"{folder} holds a run with another configuration ({'; '.join(changed[:3])}): {advice}")
     if claiming:
         claim(folder)
-    newest = Saves(folder / CHECKPOINTS).newest_good(_warn)
+    newest = Saves(folder / CHECKPOINTS).newest_good(warn)
     if given is not None and newest is not None and not given.samefile(newest):
         raise InputError(f"resume={policy}: {folder} has newer checkpoints; go on from this one under another run=NAME")
     return given or newest
@@ -124,7 +124,8 @@ def _check_root(config: Mapping[str, Any]) -> None:
         raise InputError(f"seed is {config['seed']}, but must be from 0 to 4294967295")
 
 
-def _warn(sentence: str) -> None:
+def warn(sentence: str) -> None:
+    """Tell what does not stop a run."""
     print(f"warning: {sentence}", file=sys.stderr)
 
 

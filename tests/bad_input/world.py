@@ -220,6 +220,11 @@ def _checkpoints() -> None:
     state = torch.load(newest, weights_only=True)
     torch.save({**state, "hyper_parameters": Payload()}, "planted.ckpt")
     torch.save({"state_dict": state["state_dict"]}, "weights.ckpt")
+    optimizer = state["optimizer_states"][0]
+    short = {**optimizer["state"][0], "exp_avg": optimizer["state"][0]["exp_avg"][:1].clone()}
+    shortened = {**optimizer, "state": {**optimizer["state"], 0: short}}
+    torch.save({**state, "optimizer_states": [shortened]}, "short.ckpt")
+    torch.save({**state, "loops": {}}, "no-loops.ckpt")
     renamed = {name.replace("encoder", "decoder"): tensor for name, tensor in state["state_dict"].items()}
     torch.save({**state, "state_dict": renamed}, "other.ckpt")
     torch.save([1, 2, 3], "list.ckpt")

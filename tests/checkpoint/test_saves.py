@@ -88,7 +88,7 @@ class TestSaves:
         assert len(sentences) == 1
         assert str(second) in sentences[0]
         first.unlink()
-        with pytest.raises(InputError, match="every checkpoint is damaged"):
+        with pytest.raises(InputError, match="and none before it is whole"):
             told(saves)
 
     def test_a_damaged_index_is_named(self, tmp_path: Path) -> None:

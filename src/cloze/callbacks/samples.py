@@ -48,7 +48,7 @@ class SampleFillings(pl.Callback):
         return {"rows": self._rows}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self._rows = state_dict["rows"]
+        self._rows = [[int(step), str(sentence), str(pieces)] for step, sentence, pieces in state_dict["rows"]]
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         tokenizer = load_tokenizer(self.tokenizer)

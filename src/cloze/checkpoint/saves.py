@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from cloze.bounded import read_json
 from cloze.checkpoint.weights import runs_code
+from cloze.checkpoint.whole import difference, tensor_fault
 from cloze.errors import InputError
 
 INDEX = "index.json"
@@ -85,23 +87,31 @@ class Saves:
         scored = self._scored(self.complete())
         return self.folder / scored.file if scored is not None else None
 
-    def newest_good(self, tell: Callable[[str], None]) -> Path | None:
-        """The newest checkpoint that is as it was written.
+    def newest_good(
+        self, tell: Callable[[str], None], fault: Callable[[Path], str | None] = lambda _: None
+    ) -> Path | None:
+        """The newest checkpoint that is as it was written; None where there is none.
 
         Args:
-            tell: is given a sentence for each damaged one.
+            tell: is given a sentence for each newer one.
+            fault: what else is wrong with a file, as ``is damaged (why)``; None where all is well.
 
         Raises:
-            InputError: all of them are damaged.
+            InputError: nothing can be done with any of them.
         """
-        saves = self.complete()
-        for save in reversed(saves):
+        found: list[str] = []
+        for save in reversed(self.complete()):
             file = self.folder / save.file
-            if (damage := _damage(file, save)) is None:
+            damage = _damage(file, save)
+            wrong = fault(file) if damage is None else f"is damaged ({damage})"
+            if wrong is None:
+                for sentence in found:
+                    tell(f"{sentence}; the one before it is used")
                 return file
-            tell(f"{file} is damaged ({damage}); the one before it is used")
-        if saves:
-            raise InputError(f"{self.folder}: every checkpoint is damaged; delete the folder of the run to begin anew")
+            found.append(f"{file} {wrong}")
+        if found:
+            more = ", and none before it is whole" if len(found) > 1 else ""
+            raise InputError(f"{found[0]}{more}: delete the folder of the run to begin anew")
         return None
 
     def write(self, state: Mapping[str, Any], step: int) -> Path:
@@ -187,21 +197,24 @@ def check_whole(file: Path) -> None:
             raise InputError(f"{file} is damaged ({damage}): give another checkpoint as resume=")
 
 
-def check_model(file: Path, there: Mapping[str, Any], here: Mapping[str, Any]) -> None:
-    """Compare the parameters of a checkpoint with those of the model that shall go on from it, by name and shape.
+def model_fault(there: Mapping[str, Any], here: Mapping[str, Any]) -> str | None:
+    """What is wrong with the parameters of a checkpoint for the model that is to be resumed, if anything.
 
-    Raises:
-        InputError: they are of another model.
+    Args:
+        there: of the checkpoint.
+        here: of the model, by the same names.
     """
-    for name in sorted({*there, *here}):
-        shapes = [tuple(getattr(state.get(name), "shape", ())) for state in (there, here)]
+    for name in sorted({*there, *here}, key=str):
         if name not in there or name not in here:
-            why = f"{name} is only {'here' if name in here else 'there'}"
-        elif shapes[0] != shapes[1]:
-            why = f"{name} has shape {shapes[0]} there, {shapes[1]} here"
+            return f"{name} is only {'here' if name in here else 'there'}"
+        own = here[name]
+        if isinstance(own, Tensor):
+            fault = tensor_fault(there[name], own.shape, name, floating=own.is_floating_point())
         else:
-            continue
-        raise InputError(f"{file} is of another model ({why}): {ADVICE} with this model")
+            fault = difference(there[name], own, name)
+        if fault:
+            return fault
+    return None
 
 
 def _damage(file: Path, save: Save) -> str | None:

@@ -6,6 +6,7 @@ wherever it lies, with nothing of its run beside it.
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,41 @@ def description(
     }
 
 
+@dataclass(frozen=True, kw_only=True)
+class Description:
+    """What a checkpoint says of its model, as objects; see `description`."""
+
+    architecture: str
+    config: BertConfig
+    tokenizer: Tokenizer
+    labels: list[str]
+    problem_type: str | None
+    adaptation: Adaptation | None
+
+    @classmethod
+    def read(cls, described: Any) -> "Description":
+        """From a checkpoint.
+
+        Raises:
+            ValueError: it describes no model.
+        """
+        try:
+            architecture, problem_type = described["architecture"], described["problem_type"]
+            labels, adaptation = described["labels"], described["adaptation"]
+            if not all(isinstance(text, str) for text in (architecture, problem_type or "", *labels)):
+                raise TypeError("a name is no text")
+            return cls(
+                architecture=architecture,
+                config=BertConfig(**described["config"]),
+                tokenizer=Tokenizer.from_str(described["tokenizer"]),
+                labels=list(labels),
+                problem_type=problem_type,
+                adaptation=None if adaptation is None else Adaptation(**adaptation),
+            )
+        except Exception as error:  # of tokenizers, which has no narrower one
+            raise ValueError(f"{KEY} describes no model: {_first(error)}") from error
+
+
 def write_model_folder(checkpoint: Path, folder: Path) -> None:
     """Write the model folder of a checkpoint, as the end of training would.
 
@@ -68,35 +104,37 @@ def write_model_folder(checkpoint: Path, folder: Path) -> None:
     try:
         content = torch.load(checkpoint, map_location="cpu", mmap=True, weights_only=True)
     except Exception as error:  # damage makes torch's reader of pickles raise nearly anything
-        reason = str(error).strip().partition("\n")[0]
-        raise InputError(f"{checkpoint} cannot be read ({reason}): give another checkpoint of the run") from error
-    if not isinstance(content, dict) or not {KEY, "state_dict"} <= {*content}:
+        raise InputError(
+            f"{checkpoint} cannot be read ({_first(error)}): give another checkpoint of the run"
+        ) from error
+    if not isinstance(content, dict) or not isinstance(content.get("state_dict"), dict) or KEY not in content:
         raise InputError(f"{checkpoint} is no checkpoint that train.py or finetune.py has saved: it describes no model")
     try:
-        _write(content[KEY], content["state_dict"], folder)
+        _write(Description.read(content[KEY]), content["state_dict"], folder)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise InputError(f"{checkpoint}: its model is not the one that it describes ({reason})") from error
+        raise InputError(f"{checkpoint}: its model is not the one that it describes ({_first(error)})") from error
 
 
-def _write(described: Mapping[str, Any], state: Mapping[str, Any], folder: Path) -> None:
-    config, tokenizer = BertConfig(**described["config"]), Tokenizer.from_str(described["tokenizer"])
+def _write(described: Description, state: Mapping[str, Any], folder: Path) -> None:
     own = {name.removeprefix(PREFIX): tensor for name, tensor in state.items() if name.startswith(PREFIX)}
-    if described["adaptation"] is None:
-        model = BertForPreTraining(config)
+    if described.adaptation is None:
+        model = BertForPreTraining(described.config)
         model.load_state_dict(own)
-        save_pretrained(model, tokenizer, folder)
+        save_pretrained(model, described.tokenizer, folder)
         return
-    architecture, labels = described["architecture"], described["labels"]
-    outputs = FIXED_OUTPUTS.get(architecture, max(1, len(labels)))
-    task = ARCHITECTURES[architecture](config, outputs, Adaptation(**described["adaptation"]))
+    outputs = FIXED_OUTPUTS.get(described.architecture, max(1, len(described.labels)))
+    task = ARCHITECTURES[described.architecture](described.config, outputs, described.adaptation)
     task.load_state_dict(own)
     save_task_model(
         task,
-        tokenizer,
+        described.tokenizer,
         folder,
-        architecture=architecture,
-        labels=labels,
-        problem_type=described["problem_type"],
+        architecture=described.architecture,
+        labels=described.labels,
+        problem_type=described.problem_type,
         task_state=state.get("_extra_state"),
     )
+
+
+def _first(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 from lightning import LightningDataModule
 from tokenizers import Tokenizer
@@ -44,6 +45,9 @@ class PretrainingData(LightningDataModule):
     One iteration of the training loader is the whole training, over as many epochs as it takes, so that the trainer
     counts steps and one Lightning epoch.
     """
+
+    place: ClassVar[tuple[str, ...]] = ("epoch", "window", "batch")
+    """What says where in the data training is, in the state of its loader."""
 
     def __init__(
         self,

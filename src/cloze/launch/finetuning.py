@@ -22,7 +22,7 @@ from cloze.errors import InputError
 from cloze.hardware import check_hardware, set_up
 from cloze.launch.ranks import Ranks, begin_ranks
 from cloze.launch.reporting import leave_report
-from cloze.launch.resuming import resume_step
+from cloze.launch.resuming import resumed
 from cloze.launch.strategy import check_optimizer
 from cloze.launch.task import Job, TaskSetup, set_up_task
 from cloze.launch.tracking import log_evaluation, tracked
@@ -98,7 +98,7 @@ def _train(job: Job, ranks: Ranks) -> Results:
     pl.seed_everything(job.config["seed"], workers=True, verbose=False)
     setup = set_up_task(job)
     trainer = _trainer(job, setup)
-    step = resume_step(checkpoint, trainer, setup.module, job.config)
+    checkpoint, step = resumed(checkpoint, trainer, setup.module, setup.data, job.config, ranks)
     trainer.loggers = [  # which drop what was logged after that step
         MetricsFile(job.folder / "metrics.csv", resume_step=step),
         *(build(job.config["logger"], name) for name in job.config["logger"]),

@@ -22,7 +22,7 @@ from cloze.hardware import check_attention, check_hardware, placed, set_up
 from cloze.launch.continuation import Beginning, beginning
 from cloze.launch.ranks import begin_ranks
 from cloze.launch.reporting import leave_report
-from cloze.launch.resuming import resume_step
+from cloze.launch.resuming import resumed
 from cloze.launch.strategy import check_optimizer, compile_pretraining
 from cloze.launch.tracking import tracked
 from cloze.launch.trainer import accumulate, lasting, make_optimizer, make_trainer, weight_decay
@@ -84,7 +84,7 @@ def pretrain(config: Mapping[str, Any]) -> float | None:
         ],
         loggers=[],
     )
-    step = resume_step(checkpoint, trainer, module, config)
+    checkpoint, step = resumed(checkpoint, trainer, module, data, config, ranks)
     trainer.loggers = [  # which drop what was logged after that step
         MetricsFile(folder / "metrics.csv", resume_step=step),
         *(build(config["logger"], name) for name in config["logger"]),

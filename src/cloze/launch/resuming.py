@@ -4,53 +4,98 @@ A value of the configuration holds from the first resumed step on, or it is refu
 """
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import lightning.pytorch as pl
 from lightning.pytorch.utilities import rank_zero_only
 
 from cloze.callbacks.checkpoints import CONFIGURATION, Checkpoints
-from cloze.checkpoint.saves import check_model, read_checkpoint
+from cloze.checkpoint.saves import ADVICE, Saves, read_checkpoint
+from cloze.checkpoint.whole import is_plain
 from cloze.confidential import masked
 from cloze.errors import InputError
-from cloze.launch.trainer import make_optimizer, small_groups
-from cloze.run_folder import FREE
+from cloze.launch.checking import Data, checkpoint_fault
+from cloze.launch.ranks import Ranks
+from cloze.run_folder import FREE, warn
+from cloze.tasks.training import TrainingModule
 from cloze.text.manifest import differences
 
 NAMES = ("run", "folder", "resume")
 """Of the run itself: they differ wherever a run is resumed under another name."""
 BEGINNING = ("init", "grow", "model.folder", "model.weights")
 """What training began with: nothing of it is read again, so that another value could not hold."""
+OF_CALLBACKS = ("callbacks.", "trainer.patience")
+"""What decides which callbacks there are."""
 MOST = 20
 """Changes that are told."""
 
 
-def resume_step(
-    checkpoint: Path | None, trainer: pl.Trainer, module: pl.LightningModule, config: Mapping[str, Any]
-) -> int:
-    """Optimizer steps behind a checkpoint; none without one. Tells what the configuration changes of it.
+class Resumed(NamedTuple):
+    """Where training is resumed.
+
+    Attributes:
+        checkpoint: None for a new run.
+        step: optimizer steps behind it.
+    """
+
+    checkpoint: Path | None
+    step: int
+
+
+def resumed(
+    checkpoint: Path | None,
+    trainer: pl.Trainer,
+    module: TrainingModule,
+    data: Data,
+    config: Mapping[str, Any],
+    ranks: Ranks,
+) -> Resumed:
+    """Look at a checkpoint as a whole, before anything is loaded or written, and tell what the configuration changes.
+
+    Args:
+        checkpoint: the newest one, or the one that was given; None for a new run.
+        trainer: with its callbacks.
+        module: with its model.
+        data: encoded.
+        config: the root.
+        ranks: of which the first one decides.
+
+    Returns:
+        That one, or an older one of the run where that is of no use.
 
     Raises:
-        InputError: it cannot be read, is of another model or optimizer, or the configuration asks for what cannot hold.
+        InputError: none of them can be resumed from, or the configuration asks for what cannot hold.
     """
     if checkpoint is None:
-        return 0
-    state = read_checkpoint(checkpoint)
-    changed = changes(state.get(CONFIGURATION), config)
-    check_changes(checkpoint, changed)
-    check_model(checkpoint, state["state_dict"], module.state_dict())
-    there, here = state["optimizer_states"][0], make_optimizer(config)(small_groups()).state_dict()
-    if _names(there) != _names(here):
-        raise InputError(
-            f"{checkpoint} is of another optimizer: take that one, or begin anew with init=FOLDER of its model"
-        )
+        return Resumed(None, 0)
+
+    def fault(file: Path) -> str | None:
+        content = read_checkpoint(file)
+        if not is_plain(before := content.get(CONFIGURATION, {})) or not isinstance(before, dict):
+            return "is damaged (its configuration is none)"
+        check_changes(file, changed := changes(content.get(CONFIGURATION), config))
+        same = changed is not None and not any(change.startswith(OF_CALLBACKS) for change in changed)
+        return checkpoint_fault(content, trainer, module, data, same_callbacks=same)
+
+    chosen = ranks.decide(f"whole checkpoint of {config['folder']}", lambda: _of_use(checkpoint, fault, config))
+    assert chosen is not None
+    content = read_checkpoint(chosen)
+    changed = changes(content.get(CONFIGURATION), config)
     saver = trainer.checkpoint_callback
     assert isinstance(saver, Checkpoints)
     saver.changed = changed is None or any(change.partition(".")[0] not in FREE for change in changed)
-    _tell(checkpoint, changed)
-    return int(state["global_step"])
+    _tell(chosen, changed)
+    return Resumed(chosen, int(content["global_step"]))
+
+
+def _of_use(checkpoint: Path, fault: Callable[[Path], str | None], config: Mapping[str, Any]) -> Path | None:
+    if config["resume"] == "auto":
+        return Saves(checkpoint.parent).newest_good(warn, fault)
+    if (found := fault(checkpoint)) is not None:
+        raise InputError(f"{checkpoint} {found}: {ADVICE} with this model")
+    return checkpoint
 
 
 def changes(before: Mapping[str, Any] | None, config: Mapping[str, Any]) -> list[str] | None:
@@ -105,11 +150,3 @@ def _tell(checkpoint: Path, changed: list[str] | None) -> None:
     elif changed:
         more = f"; and {len(changed) - MOST} more" if len(changed) > MOST else ""
         print(f"note: changed from here on: {'; '.join(changed[:MOST])}{more}", file=sys.stderr)
-
-
-def _names(state: Any) -> set[str]:
-    """The names of an optimizer's settings, by which its state is known."""
-    if not isinstance(state, dict):
-        return set()
-    groups = [group for part in state.get("parts", [state]) for group in part.get("param_groups", [])]
-    return {name for group in groups for name in group if name not in ("initial_lr", "lr_scale", "hidden")}

@@ -27,6 +27,7 @@ from cloze.launch.launcher import Launcher
 from cloze.launch.ranks import cluster
 from cloze.launch.slurm import requeue
 from cloze.launch.strategy import make_strategy
+from cloze.optim.trial import tried
 from cloze.run_folder import CHECKPOINTS
 
 
@@ -127,20 +128,28 @@ def make_optimizer(config: Mapping[str, Any]) -> Callable[[Iterable[dict[str, An
     """
     optimizer: Callable[[Iterable[dict[str, Any]]], Optimizer] = build(config, "optimizer")
     try:
-        optimizer(small_groups())
+        tried(optimizer, _some_groups())
     except Exception as error:
-        if not isinstance(error, ValueError) and not type(error).__module__.startswith("pytorch_optimizer"):
+        target = config["optimizer"]["_target_"]
+        of_value = isinstance(error, ValueError) or type(error).__module__.startswith("pytorch_optimizer")
+        if target.startswith("cloze.") and not of_value:
             raise
-        raise InputError(f"optimizer: {error}") from error
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        told = reason if of_value else f"{target} cannot be used here ({reason}): take another one"
+        raise InputError(f"optimizer: {told}") from error
     return optimizer
 
 
-def small_groups() -> list[dict[str, Any]]:
-    """What an optimizer is tried on."""
-    return [{"params": [Parameter(torch.zeros(2, 2))], "hidden": hidden} for hidden in (True, False)]
+def _some_groups() -> list[dict[str, Any]]:
+    kinds = (((2, 2), True), ((2, 2), False), ((2,), False))
+    return [{"params": [Parameter(torch.zeros(shape))], "hidden": hidden} for shape, hidden in kinds]
 
 
 def weight_decay(optimizer: Mapping[str, Any]) -> float:
-    """What the optimizer's node says, else its constructor's default: the parameter groups say it for each group."""
-    default = inspect.signature(locate(optimizer["_target_"], "optimizer")).parameters["weight_decay"].default
-    return float(optimizer.get("weight_decay", default))
+    """What the optimizer's node says, else its constructor's default: the parameter groups say it for each group.
+
+    None of it where the constructor knows of none.
+    """
+    known = inspect.signature(locate(optimizer["_target_"], "optimizer")).parameters.get("weight_decay")
+    default = 0.0 if known is None or not isinstance(known.default, int | float) else known.default
+    return float(optimizer.get("weight_decay", default) or 0.0)

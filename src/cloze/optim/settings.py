@@ -16,8 +16,13 @@ def settings(optimizer: Optimizer) -> Settings:
 
     The other keys of a group, as the count of steps that some optimizers keep there, are state.
     """
-    names = {*inspect.signature(type(optimizer)).parameters, *MARKS} - {"params"}
+    names = setting_names(optimizer)
     return [{name: group[name] for name in names & group.keys()} for group in optimizer.param_groups]
+
+
+def setting_names(optimizer: Optimizer) -> set[str]:
+    """The names under which a group of parameters holds settings."""
+    return {*inspect.signature(type(optimizer)).parameters, *MARKS} - {"params"}
 
 
 def restate(optimizer: Optimizer, told: Settings) -> None:

@@ -32,6 +32,7 @@ class FineTuning(TrainingModule, Generic[E]):
         main_metric: the one that picks the best checkpoint; higher is better.
     """
 
+    sums: ClassVar[int] = 2
     model: TaskModel
     per_token: ClassVar[bool] = False
     main_metric: str

@@ -22,6 +22,7 @@ class Pretraining(TrainingModule):
     """
 
     architecture: ClassVar[str] = "BertForPreTraining"
+    sums: ClassVar[int] = 7
     model: BertForPreTraining
 
     def __init__(self, *, model: BertForPreTraining, recipe: Recipe) -> None:

@@ -55,10 +55,12 @@ class TrainingModule(LightningModule, ABC):
         architecture: Hugging Face's class that the model is saved as.
         labels: of a task, in the order of the outputs.
         problem_type: Hugging Face's word for the kind of labels, where the architecture has several.
-        since_last_row: the sums of the training steps.
+        sums: how many numbers a training step adds to
+        since_last_row: those since the last row.
     """
 
     architecture: ClassVar[str]
+    sums: ClassVar[int]
     problem_type: str | None = None
 
     def __init__(self, model: BertForPreTraining | TaskModel, recipe: Recipe) -> None:

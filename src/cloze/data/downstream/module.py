@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Generic, NamedTuple, TypeVar
+from typing import ClassVar, Generic, NamedTuple, TypeVar
 
 import numpy as np
 from lightning import LightningDataModule
@@ -47,6 +47,9 @@ class TaskData(LightningDataModule, Generic[E]):
         tokenizer: that the splits were encoded with.
         frozen: for each split, where the vectors of a frozen encoder come from; none trains through the encoder.
     """
+
+    place: ClassVar[tuple[str, ...]] = ("epoch", "batch")
+    """What says where in the data training is, in the state of its loader."""
 
     def __init__(
         self,
