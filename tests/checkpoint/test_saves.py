@@ -41,7 +41,7 @@ class TestSaves:
             saves.score(step, loss)
         assert [save.step for save in saves.complete()] == [2, 3, 4]
         assert names(saves.folder) == {INDEX, "step-00000002.ckpt", "step-00000003.ckpt", "step-00000004.ckpt"}
-        assert saves.best() == saves.folder / "step-00000002.ckpt"
+        assert saves.best_good(print) == saves.folder / "step-00000002.ckpt"
         newest, _ = told(saves)
         assert newest is not None
         assert load(newest)["weights"].tolist() == [4.0] * 64
@@ -51,7 +51,7 @@ class TestSaves:
         for step, f1 in [(1, 0.4), (2, 0.5), (3, 0.5)]:
             saves.write(state(step), step)
             saves.score(step, f1)
-        assert saves.best() == tmp_path / "step-00000002.ckpt"
+        assert saves.best_good(print) == tmp_path / "step-00000002.ckpt"
 
     def test_a_step_may_be_saved_again(self, tmp_path: Path) -> None:
         saves = Saves(tmp_path)

@@ -218,7 +218,7 @@ def _use_model(folder: Path) -> object:
 
 def _use_saves(folder: Path) -> object:
     saves = Saves(folder)
-    return saves.best(), saves.newest_good(lambda _: None)
+    return saves.best_good(lambda _: None), saves.newest_good(lambda _: None)
 
 
 READERS = {

@@ -82,10 +82,19 @@ class Saves:
                 f"{file} is damaged ({error}): give the checkpoint to go on from, as resume={self.folder}/step-*.ckpt"
             ) from error
 
-    def best(self) -> Path | None:
-        """The checkpoint with the best score, if any has one."""
-        scored = self._scored(self.complete())
-        return self.folder / scored.file if scored is not None else None
+    def best_good(
+        self, tell: Callable[[str], None], fault: Callable[[Path], str | None] = lambda _: None
+    ) -> Path | None:
+        """The checkpoint with the best score of those that are as they were written; None where there is none.
+
+        Args:
+            tell: is given a sentence for each better one.
+            fault: what else is wrong with a file, as ``is damaged (why)``; None where all is well.
+        """
+        good, found = self._first_good(self._scored(self.complete()), fault)
+        for sentence in found:
+            tell(sentence)
+        return good
 
     def newest_good(
         self, tell: Callable[[str], None], fault: Callable[[Path], str | None] = lambda _: None
@@ -99,20 +108,24 @@ class Saves:
         Raises:
             InputError: nothing can be done with any of them.
         """
-        found: list[str] = []
-        for save in reversed(self.complete()):
-            file = self.folder / save.file
-            damage = _damage(file, save)
-            wrong = fault(file) if damage is None else f"is damaged ({damage})"
-            if wrong is None:
-                for sentence in found:
-                    tell(f"{sentence}; the one before it is used")
-                return file
-            found.append(f"{file} {wrong}")
-        if found:
+        good, found = self._first_good([*reversed(self.complete())], fault)
+        if good is None and found:
             more = ", and none before it is whole" if len(found) > 1 else ""
             raise InputError(f"{found[0]}{more}: delete the folder of the run to begin anew")
-        return None
+        for sentence in found:
+            tell(f"{sentence}; the one before it is used")
+        return good
+
+    def _first_good(self, saves: list[Save], fault: Callable[[Path], str | None]) -> tuple[Path | None, list[str]]:
+        """The first one that is whole, and what is wrong with those before it."""
+        found: list[str] = []
+        for save in saves:
+            file = self.folder / save.file
+            damage = _damage(file, save)
+            if (wrong := fault(file) if damage is None else f"is damaged ({damage})") is None:
+                return file, found
+            found.append(f"{file} {wrong}")
+        return None, found
 
     def write(self, state: Mapping[str, Any], step: int) -> Path:
         """Save the state after `step` optimizer steps; then remove what is no longer kept.
@@ -145,8 +158,7 @@ class Saves:
     def _write_index(self, saves: list[Save]) -> None:
         saves = sorted(saves, key=lambda save: save.step)
         kept = {save.step for save in saves[-self.keep_last :]}
-        if (best := self._scored(saves)) is not None:
-            kept.add(best.step)
+        kept |= {save.step for save in self._scored(saves)[:1]}
         saves = [save for save in saves if save.step in kept]
         beside = self.folder / f".{INDEX}.{os.getpid()}"
         with beside.open("w", encoding="utf-8") as stream:
@@ -159,10 +171,11 @@ class Saves:
             if FILE.fullmatch(file.name) and file.name not in names:
                 file.unlink()
 
-    def _scored(self, saves: list[Save]) -> Save | None:
-        sign = 1 if self.higher_is_better else -1
-        scored = [(sign * save.score, -save.step, save) for save in saves if save.score is not None]
-        return max(scored)[2] if scored else None
+    def _scored(self, saves: list[Save]) -> list[Save]:
+        """Those that have a score, the best one first, of equal ones the oldest."""
+        sign = -1 if self.higher_is_better else 1
+        scored = [save for save in saves if save.score is not None]
+        return sorted(scored, key=lambda save: (sign * (save.score or 0.0), save.step))
 
     def _last_good(self) -> str:
         saves = self.complete()

@@ -1,19 +1,19 @@
 """Fine-tuning: a task model from a model folder or from random weights, its scores and its predictions."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
-import torch
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.utilities import rank_zero_only
 
 from cloze.callbacks.checkpoints import Checkpoints
 from cloze.callbacks.length import Length
 from cloze.callbacks.progress import Progress
+from cloze.checkpoint.saves import Saves, model_fault, read_checkpoint
 from cloze.checkpoint.task_models import save_task_model
 from cloze.config.construct import build
 from cloze.config.sections import TaskTraining
@@ -31,7 +31,7 @@ from cloze.loggers import MetricsFile
 from cloze.model.sharding import load_whole, whole
 from cloze.report.results import RESULTS, Results, read_results, write_results
 from cloze.report.split import write_report
-from cloze.run_folder import CHECKPOINTS, MODEL, checkpoint_to_resume, differences_of_run, write_config
+from cloze.run_folder import CHECKPOINTS, MODEL, checkpoint_to_resume, differences_of_run, warn, write_config
 from cloze.summary import task_summary
 from cloze.tasks.finetuning import FineTuning, prefix
 
@@ -111,7 +111,7 @@ def _train(job: Job, ranks: Ranks) -> Results:
 
 def _trained(job: Job, setup: TaskSetup, trainer: pl.Trainer, checkpoint: Path | None) -> Results:
     trainer.fit(setup.module, datamodule=setup.data, ckpt_path=checkpoint, weights_only=True)
-    _take_best(setup.module, trainer)
+    _take_best(setup.module, trainer, setup.data.dev_splits)
     state = whole(setup.module.model.state_dict(), keep=trainer.is_global_zero)
     if trainer.is_global_zero:
         save_task_model(
@@ -170,14 +170,31 @@ def _logged_at_least_once(training: TaskTraining, length: Length) -> TaskTrainin
     return training if length.steps is None else replace(training, log_every=min(training.log_every, length.steps))
 
 
-def _take_best(module: FineTuning[Any], trainer: pl.Trainer) -> None:
-    """Load the weights that did best on dev; without a dev set the last ones stay."""
+def _take_best(module: FineTuning[Any], trainer: pl.Trainer, dev_splits: Sequence[str]) -> None:
+    """Load the weights that did best on dev; without a dev set, or where no checkpoint is whole, the last ones stay."""
     checkpoints = trainer.checkpoint_callback
     assert isinstance(checkpoints, Checkpoints)
     trainer.strategy.barrier()  # until rank zero has written it
-    if (best := checkpoints.saves.best()) is not None:
-        state = torch.load(best, map_location="cpu", mmap=True, weights_only=True)
-        load_whole(module, state["state_dict"])
+    best = trainer.strategy.broadcast(_best(checkpoints.saves, module) if trainer.is_global_zero else None)
+    if best is not None:
+        load_whole(module, read_checkpoint(best)["state_dict"])
+    elif dev_splits and trainer.is_global_zero:
+        warn(f"{checkpoints.saves.folder}: no checkpoint that did well on dev is whole; the last weights are used")
+
+
+def _best(saves: Saves, module: FineTuning[Any]) -> Path | None:
+    def fault(file: Path) -> str | None:
+        try:
+            found = model_fault(read_checkpoint(file)["state_dict"], module.state_dict())
+        except InputError:
+            return "cannot be read"
+        return None if found is None else f"is damaged ({found})"
+
+    try:
+        return saves.best_good(lambda sentence: warn(f"{sentence}; another one is used"), fault)
+    except InputError as error:
+        warn(str(error).partition(": give ")[0])
+        return None
 
 
 def _evaluate(job: Job, setup: TaskSetup, trainer: pl.Trainer) -> Results:
