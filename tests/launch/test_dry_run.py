@@ -72,6 +72,22 @@ def test_the_step_is_that_of_the_run(
     assert "runs/real holds a finished run" in err
 
 
+@pytest.mark.parametrize("prepared", [True, False])
+def test_the_loss_is_the_mean_however_the_batch_is_cut(
+    dry: Callable[..., Told], small_corpus: list[str], tmp_path: Path, prepared: bool
+) -> None:
+    elsewhere = [] if prepared else [f"corpus.prepared={tmp_path}/not-there"]
+    losses = []
+    for tokens in (4096, 512):
+        words = [*small_corpus, *SHORT, *elsewhere, "data.batch_tokens=4096", f"hardware.micro_batch_tokens={tokens}"]
+        status, out, err = dry(*words, "run=cut")
+        assert status == 0, err
+        assert ("in 8 micro-batches" in out) == (tokens == 512)
+        losses.append(float(re.search(r"loss ([\d.]+)", out)[1]))  # type: ignore[index]
+        knows_nothing = float(re.search(r"\(([\d.]+) for one that knows nothing", out)[1])  # type: ignore[index]
+    assert losses == pytest.approx([knows_nothing] * 2, abs=0.1)
+
+
 def test_several_processes_are_tried_as_one(dry: Callable[..., Told], small_corpus: list[str], tmp_path: Path) -> None:
     ddp = ["hardware.devices=2", "hardware.strategy=ddp", "hardware.micro_batch_tokens=256"]
     status, out, err = dry(*small_corpus, *SHORT, *ddp)

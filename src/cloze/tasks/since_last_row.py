@@ -28,6 +28,10 @@ class SinceLastRow:
         self._sums = sums if self._sums is None else self._sums.to(sums.device) + sums
         self._own_tokens += tokens
 
+    def own(self) -> list[float]:
+        """The sums of this rank, which stay."""
+        return [] if self._sums is None else self._sums.tolist()
+
     def due(self, step: int) -> bool:
         """Whether a row comes after so many optimizer steps."""
         return step % self.log_every == 0

@@ -75,10 +75,9 @@ def step_lines(cut: Cut, tried: Tried, placement: Placement, expected: str) -> l
     """The step that was tried."""
     micro = f"{cut.accumulation} micro-batch{'es' if cut.accumulation > 1 else ''}"
     of_each = f" for each of {placement.ranks} processes" if placement.ranks > 1 else ""
-    of_all = cut.accumulation * placement.ranks
     return [
         line("a step", f"at most {cut.tokens:,} tokens, in {micro}{of_each}"),
-        line("", f"tried: {cut.micro_tokens:,} tokens, loss {tried.loss * of_all:.3f}{expected}"),
+        line("", f"tried: {cut.micro_tokens:,} tokens, loss {tried.loss:.3f}{expected}"),
     ]
 
 

@@ -17,6 +17,7 @@ from cloze.config.hardware import Hardware
 from cloze.config.sections import Training
 from cloze.errors import InputError
 from cloze.launch.trainer import make_trainer
+from cloze.tasks.training import TrainingModule
 
 PATIENCE = 30.0
 """Seconds of a first step after which no second one is made: its compilation is then a small part of it."""
@@ -26,7 +27,7 @@ class Tried(NamedTuple):
     """What a step on one micro-batch took.
 
     Attributes:
-        loss: of this micro-batch, as its part of the global batch's.
+        loss: the mean over this micro-batch.
         first: seconds of the first step, with all that is compiled or set up in it.
         compute: seconds of the forward and the backward pass, of the last step.
         update: seconds of clipping and of the optimizer, of the last step.
@@ -42,7 +43,7 @@ class Tried(NamedTuple):
     peak_bytes: int
 
 
-def try_step(module: pl.LightningModule, batch: Any, training: Training, hardware: Hardware, *, seed: int) -> Tried:
+def try_step(module: TrainingModule, batch: Any, training: Training, hardware: Hardware, *, seed: int) -> Tried:
     """Two steps on a micro-batch, of which the second is timed; one where that takes long.
 
     Raises:
@@ -94,10 +95,12 @@ class _Watch(pl.Callback):
     def on_before_optimizer_step(self, *_: Any) -> None:
         self.compute = self._now() - self._began
 
-    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, *_: Any) -> None:
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
         self.seconds.append(self._now() - self._began)
         if len(self.seconds) == 1:
-            self.loss = float(outputs["loss"] if isinstance(outputs, dict) else outputs)
+            assert isinstance(pl_module, TrainingModule)
+            # Not what the step has returned: that is its part of a global batch, whose counts it carries.
+            self.loss = float(pl_module.row(pl_module.since_last_row.own())["train/loss"])
         if len(self.seconds) == 2 or self.seconds[0] > PATIENCE:
             trainer.should_stop = True
 
