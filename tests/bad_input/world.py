@@ -107,6 +107,10 @@ def _tables() -> None:
     Path("header.csv").write_text("text,label\n", encoding="utf-8")
     Path("twice.csv").write_text("text,text,label\na,b,1\n", encoding="utf-8")
     Path("latin1.csv").write_bytes("text,label\nTrès bien,1\n".encode("latin-1"))
+    Path("joined.csv").write_text(GOOD + GOOD, encoding="utf-8")
+    Path("rare.csv").write_text(
+        "a film like no other at all,odd\n" + "fine film,1\npoor film,0\n" * 4, encoding="utf-8"
+    )
     Path("ragged.csv").write_text(GOOD + "one cell\n", encoding="utf-8")
     Path("unclosed.csv").write_text('text,label\n"fine film,1\npoor film,0\n', encoding="utf-8")
     Path("one-class.csv").write_text("text,label\nfine film,1\nodd film,1\n", encoding="utf-8")

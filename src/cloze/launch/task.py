@@ -117,6 +117,8 @@ def set_up_task(job: Job, *, freeze: bool = True) -> TaskSetup:
         data.encode(pretrained.tokenizer, labels)
     for note, count in sorted((data.source.counts + data.features.counts).items()):
         _note(f"{count:,} {note}")
+    for note in getattr(data.source, "notes", ()):  # a source of the user's own may have none
+        _note(note)
     length = _length(job.training, data)
     data.training_batches = length.steps or ENDLESS
     module = _module(job, pretrained, labels, length)

@@ -22,9 +22,15 @@ def find(table: Table, column: Column) -> int | None:
     """Where a column stands, if it is there.
 
     Raises:
-        InputError: several columns have its name.
+        InputError: several columns have its name; or it is a number that is the name of another column.
     """
     if isinstance(column, int):
+        if str(column) in table.columns and table.columns.index(str(column)) != column:
+            at = table.columns.index(str(column))
+            raise InputError(
+                f"{table.name}: {column} is the name of column {at}, counted from 0, and the position of another; give"
+                f" names in quotes, as 'task.data.text=\"{column}\"', or rename the columns"
+            )
         return column if 0 <= column < table.width else None
     if table.columns.count(column) > 1:
         raise InputError(f"{table.name}: has several columns of the name {column!r}; rename all but one")

@@ -18,6 +18,7 @@ class SplitFiles:
         test: as `dev`; it may be unlabelled.
         homepage: where the data set is found, for the message when a file is absent.
         counts: what was left out or odd in reading.
+        notes: what the reader should know of how the files were read.
     """
 
     train: str | None = None
@@ -25,6 +26,7 @@ class SplitFiles:
     test: str | Mapping[str, str] | None = None
     homepage: str | None = None
     counts: Counter[str] = field(default_factory=Counter, init=False)
+    notes: list[str] = field(default_factory=list, init=False)
 
     @property
     def splits(self) -> list[str]:

@@ -10,7 +10,7 @@ from cloze.data.downstream.cells import Column, find, is_absent, place, text_of
 from cloze.data.downstream.examples import Answer, QuestionExample
 from cloze.data.downstream.squad_json import is_squad_json, read_squad_json
 from cloze.data.downstream.table_files import BadRowError, Table
-from cloze.data.downstream.tables import Cells, Tables
+from cloze.data.downstream.table_source import Cells, Tables
 from cloze.errors import InputError
 
 UNKNOWN = -1

@@ -183,9 +183,21 @@ def _delimited_table(path: str, rows: Iterator[Row], *, header: bool) -> Table:
         raise InputError(f"{path}, line {first.number}: {first.cells}; mend it, or set task.data.quoting=none")
     width = len(first.cells)
     if header:
-        names = tuple(str(cell).strip() for cell in first.cells)
-        return Table(path, names, width, _of_width(rows, width))
+        return under_header(Table(path, (), width, _of_width(rows, width)), first.cells)
     return Table(path, (), width, _of_width(_before(first, rows), width))
+
+
+def under_header(table: Table, header: Sequence[object]) -> Table:
+    """A table with the names of its columns, which are no row again where files with headers were joined."""
+
+    def rows() -> Iterator[Row]:
+        for row in table.rows:
+            if table.width > 1 and not isinstance(row.cells, BadRowError) and list(row.cells) == list(header):
+                yield Row(row.number, BadRowError("repeated headers", "repeats the header of the first line"))
+            else:
+                yield row
+
+    return table._replace(columns=tuple(str(cell).strip() for cell in header), rows=rows())
 
 
 def _before(first: Row, rows: Iterator[Row]) -> Iterator[Row]:

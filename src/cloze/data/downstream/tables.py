@@ -1,15 +1,12 @@
 """Examples from tables: texts and pairs with a class, a score or several labels; beginnings with choices."""
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any
 
 from cloze.data.downstream.cells import (
     Column,
     class_name,
-    find,
     is_absent,
     is_one,
     items_of,
@@ -20,74 +17,12 @@ from cloze.data.downstream.cells import (
     text_of,
 )
 from cloze.data.downstream.classification import Problem
-from cloze.data.downstream.examples import ChoiceExample, Example, TextExample
-from cloze.data.downstream.split_files import SplitFiles
-from cloze.data.downstream.table_files import BadRowError, Quoting, Table, TableFormat, is_hub, read_table
+from cloze.data.downstream.examples import ChoiceExample, TextExample
+from cloze.data.downstream.table_files import BadRowError, Table
+from cloze.data.downstream.table_source import Cells, Tables, check_test, labelled_columns
 from cloze.errors import InputError
 
-Cells = Sequence[object]
 Label = str | float | tuple[str, ...] | None
-E = TypeVar("E", bound=Example)
-
-
-@dataclass(kw_only=True)
-class Tables(SplitFiles, ABC, Generic[E]):
-    """What the tables of all shapes have in common.
-
-    A path is a ``.csv``, ``.tsv``, ``.txt`` (tabs), ``.jsonl`` or ``.parquet`` file, or ``hub:NAME[:CONFIG[:SPLIT]]``.
-
-    Attributes:
-        id: the column that names the examples; without it they are numbered from 0.
-        delimiter: between two cells; auto goes by the suffix.
-        quoting: auto lets cells stand in quotes unless the delimiter is a tab.
-        header: whether CSV and TSV files begin with the columns' names; auto says so when a column is given by name.
-        on_bad_row: ``stop``, or ``skip`` and count rows with too few or too many columns, without text or label.
-    """
-
-    id: Column | None = None
-    delimiter: str = "auto"
-    quoting: Quoting = "auto"
-    header: Literal["auto"] | bool = "auto"
-    on_bad_row: Literal["stop", "skip"] = "stop"
-
-    def read(self, split: str) -> list[E]:
-        """The examples of a split.
-
-        Raises:
-            InputError: the file is missing, has not the columns, or a row is not as it should be.
-        """
-        path = self.paths()[split]
-        if not is_hub(path):
-            path = str(Path(path).expanduser())
-            self.check_file(path, split)
-        header = self.header
-        if header == "auto":
-            header = any(isinstance(column, str) for column in self.columns(split))
-        layout = TableFormat(delimiter=self.delimiter, quoting=self.quoting, header=header)
-        table = read_table(path, split.partition("_")[0], layout)
-        make = self.maker(table, split)
-        examples: list[E] = []
-        for index, row in enumerate(table.rows):
-            try:
-                if isinstance(row.cells, BadRowError):
-                    raise row.cells
-                examples.append(make(row.cells, str(index), f"{table.name}, {table.unit} {row.number}"))
-            except BadRowError as bad:
-                if self.on_bad_row == "stop":
-                    raise InputError(
-                        f"{table.name}, {table.unit} {row.number}: {bad}; mend it, or skip and count such rows with"
-                        " task.data.on_bad_row=skip"
-                    ) from None
-                self.counts[f"rows skipped: {bad.kind}"] += 1
-        return examples
-
-    @abstractmethod
-    def columns(self, split: str) -> Sequence[Column]:
-        """The columns that are read of a split."""
-
-    @abstractmethod
-    def maker(self, table: Table, split: str) -> Callable[[Cells, str, str], E]:
-        """What makes an example of the cells of a row, its number and where it is; it raises `BadRowError`."""
 
 
 @dataclass(kw_only=True)
@@ -132,6 +67,14 @@ class TextTables(Tables[TextExample]):
         of = self._in(split)
         return [column for given in (of.id, of.text, of.text_pair, of.label) for column in listed(given)]
 
+    def label_columns(self, split: str) -> list[Column]:
+        """Of the class, the score or the labels."""
+        return listed(self._in(split).label)
+
+    def label_names(self, cell: object) -> Sequence[str]:
+        """Of several labels each."""
+        return self._names(cell) if self.problem == "multi_label" else super().label_names(cell)
+
     def maker(self, table: Table, split: str) -> Callable[[Cells, str, str], TextExample]:
         """Rows to texts with labels."""
         of = self._in(split)
@@ -158,7 +101,7 @@ class TextTables(Tables[TextExample]):
             return lambda _: None
         places = [place(table, column, "label") for column in columns]
         if not isinstance(self.label, int | str):
-            names = [str(column) for column in columns]
+            names = [table.columns[at] if table.columns else str(at) for at in places]
             return lambda cells: tuple(name for name, at in zip(names, places, strict=True) if is_one(cells[at], name))
         at, several = places[0], self.problem == "multi_label"
         parsers: dict[Problem, Callable[[object], Label]] = {
@@ -204,6 +147,10 @@ class ChoiceTables(Tables[ChoiceExample]):
         given = (self.id, self.text, self.prefix, self.choices, self.label)
         return [column for columns in given for column in listed(columns)]
 
+    def label_columns(self, split: str) -> list[Column]:
+        """Of the right choice."""
+        return listed(self.label)
+
     def maker(self, table: Table, split: str) -> Callable[[Cells, str, str], ChoiceExample]:
         """Rows to choices."""
         text = place(table, self.text, "text")
@@ -243,22 +190,3 @@ class ChoiceTables(Tables[ChoiceExample]):
             last = self.first_label + choices - 1
             raise BadRowError("labels of no choice", f"its label is {name!r}, but must be {self.first_label} to {last}")
         return number
-
-
-def labelled_columns(table: Table, columns: list[Column], split: str) -> list[Column]:
-    """The columns of the labels; none when a test split has not all of them.
-
-    Raises:
-        InputError: none is given, and the split is not the test split.
-    """
-    if split.startswith("test"):
-        return columns if all(find(table, column) is not None for column in columns) else []
-    if not columns:
-        raise InputError(f"{table.name}: its labels are needed; set task.data.label to their column")
-    return columns
-
-
-def check_test(split: str, column: Column | None) -> None:
-    """Only rows of a test split may have no label."""
-    if not split.startswith("test"):
-        raise BadRowError("no label", f"has no label in the column {column!r}")
