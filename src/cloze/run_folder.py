@@ -8,7 +8,7 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -89,17 +89,32 @@ def checkpoint_to_resume(
         return given
     advice = "choose another run=NAME, or delete the folder"
     if policy == "never":
-        raise InputError(f"{folder} holds a run already and resume is never: {advice}")
-    if (folder / finished).exists():
-        raise InputError(f"{folder} holds a finished run: {advice}")
+        raise InputError(f"{folder} holds a run already: {advice}")
+    what = "finished run" if (folder / finished).exists() else "run"
     if changed := differences_of_run(folder, config):
-        raise InputError(f"{folder} holds a run with another configuration ({'; '.join(changed[:3])}): {advice}")
+        raise InputError(f"{folder} holds a {what} with another configuration ({listed(changed)}): {advice}")
+    if what != "run":
+        raise InputError(f"{folder} holds a finished run: {advice}")
     if claiming:
         claim(folder)
     newest = Saves(folder / CHECKPOINTS).newest_good(warn)
     if given is not None and newest is not None and not given.samefile(newest):
         raise InputError(f"resume={policy}: {folder} has newer checkpoints; go on from this one under another run=NAME")
     return given or newest
+
+
+def is_finished(folder: Path, config: Mapping[str, Any], *, finished: str = MODEL) -> bool:
+    """Whether this very run has come to its end in the folder, so that nothing is to be done.
+
+    Args:
+        folder: of the run.
+        config: the resolved configuration.
+        finished: what lies there then.
+
+    Raises:
+        InputError: the configuration in the folder cannot be read.
+    """
+    return holds_run(folder) and (folder / finished).exists() and not differences_of_run(folder, config)
 
 
 def free_folder(folder: Path) -> Path:
@@ -122,6 +137,12 @@ def _check_root(config: Mapping[str, Any]) -> None:
         raise InputError(f"run={name} leads out of the folder of runs: give a name, or another place as folder=")
     if not 0 <= config.get("seed", 0) < 1 << 32:
         raise InputError(f"seed is {config['seed']}, but must be from 0 to 4294967295")
+
+
+def listed(changes: Sequence[str], most: int = 5) -> str:
+    """Changes of a configuration in a sentence, and how many more there are."""
+    more = [f"and {len(changes) - most} more"] if len(changes) > most else []
+    return "; ".join([*changes[:most], *more])
 
 
 def warn(sentence: str) -> None:

@@ -1,6 +1,7 @@
 """The end of a run in a few lines: what was learned, where it lies, what to run next."""
 
 import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import lightning.pytorch as pl
@@ -36,6 +37,20 @@ def summary(trainer: pl.Trainer, manifest: Manifest, folder: Path) -> str:
         f"  python finetune.py model={model}    # a task, trained from here and from random weights",
     ]
     return "\n".join(lines)
+
+
+def finished_summary(folder: Path, rows: Sequence[Mapping[str, str]]) -> tuple[str, float | None]:
+    """What there is to say of a pre-training that was finished before, and its last loss on held-out text.
+
+    Args:
+        folder: of the run.
+        rows: of its metrics.
+    """
+    losses = [float(row["val/masked_lm_loss"]) for row in rows if row.get("val/masked_lm_loss")]
+    facts = [f"{rows[-1]['step']} steps"] if rows else []
+    facts += [f"loss {losses[-1]:.3f} on held-out text"] if losses else []
+    told = f"{folder} is finished" + (f": {', '.join(facts)}" if facts else "")
+    return f"{told}\n  {folder}/model  the model", losses[-1] if losses else None
 
 
 def task_summary(folder: Path, results: Results, baseline: Results | None) -> str:

@@ -67,9 +67,11 @@ def test_the_step_is_that_of_the_run(
     for name in ("parameters", "gradients", "optimizer", "activations", "head", "measured", "free"):
         assert name in out
 
-    status, _, err = dry(*words, "run=real")
+    status, out, err = dry(*words, "run=real")
+    assert (status, out, err) == (0, "dry run: runs/real is finished, and the same command does nothing more\n", "")
+    status, _, err = dry(*words, "run=real", "seed=5")
     assert status == 2
-    assert "runs/real holds a finished run" in err
+    assert "runs/real holds a finished run with another configuration" in err
 
 
 @pytest.mark.parametrize("prepared", [True, False])

@@ -112,7 +112,7 @@ def test_from_a_table_to_a_model_that_transformers_takes(
     # The same command tells its results, another one with the name is refused.
     told = finetune(*words)
     assert told.returncode == 0
-    assert told.stdout == done.stdout
+    assert told.stdout == f"runs/stars is finished\n{done.stdout}"
     other = finetune(*own_data, *SHORT, "seed=2", "run=stars")
     assert other.returncode == 2
     assert "runs/stars holds" in other.stderr
@@ -206,3 +206,11 @@ def test_a_frozen_encoder_is_run_once_and_stays_as_it_was(
     again = finetune(*own_data, "stage=evaluate", f"model={first}/model", "task.max_length=32", "run=again")
     assert again.returncode == 0, again.stderr
     assert results(tmp_path / "runs" / "again") == results(first)
+
+    told = finetune(*own_data, "stage=evaluate", f"model={first}/model", "task.max_length=32", "run=again")
+    assert told.returncode == 0, told.stderr
+    assert told.stdout.startswith("runs/again is finished\n")
+    assert "accuracy" in told.stdout
+    other = finetune(*own_data, "stage=evaluate", f"model={first}/model", "task.max_length=16", "run=again")
+    assert other.returncode == 2
+    assert "runs/again holds a run already" in other.stderr

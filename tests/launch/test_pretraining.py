@@ -70,12 +70,18 @@ def test_one_command_from_text_to_a_model_folder(
     assert "the quick [MASK] returns" in result.stdout
     assert "step 20/20" in result.stderr
 
-    again = train(*small_corpus, *SHORT, "run=story", "optimizer.lr=3e-3")
-    assert again.returncode == 2
-    assert again.stderr.strip() == (
-        "error: runs/story holds a finished run: choose another run=NAME, or delete the folder"
+    before = {file: file.stat().st_mtime_ns for file in folder.rglob("*")}
+    again = train(*small_corpus, *SHORT, "run=story", "optimizer.lr=3e-3", "hardware.micro_batch_tokens=999")
+    assert again.returncode == 0, again.stderr
+    loss = float(metrics[-1]["val/masked_lm_loss"])
+    assert again.stdout.startswith(f"runs/story is finished: 20 steps, loss {loss:.3f} on held-out text\n")
+    other = train(*small_corpus, *SHORT, "run=story", "optimizer.lr=3e-3", "trainer.max_steps=30")
+    assert other.returncode == 2
+    assert other.stderr.strip() == (
+        "error: runs/story holds a finished run with another configuration (trainer.max_steps: was 20, is 30): choose "
+        "another run=NAME, or delete the folder"
     )
-    assert rows(folder) == metrics
+    assert {file: file.stat().st_mtime_ns for file in folder.rglob("*")} == before
 
 
 def test_a_run_that_stopped_goes_on_to_the_same_weights(

@@ -33,10 +33,6 @@ class Run(NamedTuple):
     name: str
     words: list[str]
 
-    @property
-    def predicts(self) -> bool:
-        return "stage=predict" in self.words
-
 
 def main() -> int:
     """Fine-tune on every task and write the table; returns the exit status."""
@@ -52,13 +48,9 @@ def main() -> int:
 
 
 def _glue(config: Glue, passed: Sequence[str]) -> None:
-    from cloze.report.results import RESULTS
-
     _check(config)
     folder = Path(config.folder)
-    # A finished training just tells its results again; a finished prediction would be refused.
-    done = {run.name for run in runs_of(config, passed) if run.predicts and (folder / run.name / RESULTS).exists()}
-    runs = [run for run in runs_of(config, passed) if run.name not in done]
+    runs = list(runs_of(config, passed))  # those that are finished just tell their results again
     failed = []
     for number, run in enumerate(runs, 1):
         print(f"\n[{number}/{len(runs)}] {run.name}", flush=True)

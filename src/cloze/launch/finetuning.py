@@ -28,10 +28,11 @@ from cloze.launch.task import Job, TaskSetup, set_up_task
 from cloze.launch.tracking import log_evaluation, tracked
 from cloze.launch.trainer import accumulate, lasting, make_trainer
 from cloze.loggers import MetricsFile
+from cloze.loggers.metrics_file import METRICS
 from cloze.model.sharding import load_whole, whole
 from cloze.report.results import RESULTS, Results, read_results, write_results
 from cloze.report.split import write_report
-from cloze.run_folder import CHECKPOINTS, MODEL, checkpoint_to_resume, differences_of_run, warn, write_config
+from cloze.run_folder import CHECKPOINTS, MODEL, checkpoint_to_resume, is_finished, warn, write_config
 from cloze.summary import task_summary
 from cloze.tasks.finetuning import FineTuning, prefix
 
@@ -89,8 +90,8 @@ def _from_random_weights(job: Job) -> Job:
 
 def _train(job: Job, ranks: Ranks) -> Results:
     """Train, keep what was best on dev, evaluate and predict with it; a run that is finished just tells its results."""
-    if (job.folder / RESULTS).exists() and not differences_of_run(job.folder, job.config):
-        return read_results(job.folder)
+    if is_finished(job.folder, job.config, finished=RESULTS):
+        return _finished(job.folder)
     checkpoint = ranks.decide(
         f"checkpoint of {job.folder}",
         lambda: checkpoint_to_resume(job.folder, job.config, job.config["resume"], finished=RESULTS),
@@ -100,7 +101,7 @@ def _train(job: Job, ranks: Ranks) -> Results:
     trainer = _trainer(job, setup)
     checkpoint, step = resumed(checkpoint, trainer, setup.module, setup.data, job.config, ranks)
     trainer.loggers = [  # which drop what was logged after that step
-        MetricsFile(job.folder / "metrics.csv", resume_step=step),
+        MetricsFile(job.folder / METRICS, resume_step=step),
         *(build(job.config["logger"], name) for name in job.config["logger"]),
     ]
     if trainer.is_global_zero:
@@ -131,10 +132,19 @@ def _trained(job: Job, setup: TaskSetup, trainer: pl.Trainer, checkpoint: Path |
     return results
 
 
+def _finished(folder: Path) -> Results:
+    rank_zero_only(print)(f"{folder} is finished", flush=True)
+    return read_results(folder)
+
+
 def _apply(job: Job) -> Results:
-    """Evaluate or predict with a fine-tuned model."""
+    """Evaluate or predict with a fine-tuned model; again, its results are just told."""
     if not has_weights(job):
         raise InputError(f"stage={job.stage} needs a fine-tuned model: give model=FOLDER")
+    if (resume := job.config["resume"]) not in ("auto", "never"):
+        raise InputError(f"resume={resume} is for stage=train, but stage is {job.stage}: leave one of them out")
+    if is_finished(job.folder, job.config, finished=RESULTS):
+        return _finished(job.folder)
     checkpoint_to_resume(job.folder, job.config, "never", finished=RESULTS)
     setup = set_up_task(job)
     trainer = make_trainer(job.training, job.hardware, callbacks=[Progress()], loggers=[])

@@ -27,13 +27,14 @@ from cloze.launch.strategy import check_optimizer, compile_pretraining
 from cloze.launch.tracking import tracked
 from cloze.launch.trainer import accumulate, lasting, make_optimizer, make_trainer, weight_decay
 from cloze.loggers import MetricsFile
+from cloze.loggers.metrics_file import METRICS, read_rows
 from cloze.model.attention import use_kernel
 from cloze.model.config import BertConfig
 from cloze.model.fp8 import multiply_in_fp8
 from cloze.model.heads import BertForPreTraining
 from cloze.optim.schedules import Schedule
-from cloze.run_folder import checkpoint_to_resume, write_config
-from cloze.summary import summary
+from cloze.run_folder import checkpoint_to_resume, is_finished, write_config
+from cloze.summary import finished_summary, summary
 from cloze.tasks.pretraining import Pretraining
 from cloze.tasks.training import Recipe
 from cloze.text.manifest import MANIFEST
@@ -58,6 +59,10 @@ def pretrain(config: Mapping[str, Any]) -> float | None:
     check_hardware(hardware)
     check_optimizer(config["optimizer"], hardware)
     ranks = begin_ranks(hardware)
+    if is_finished(folder, config):
+        told, loss = finished_summary(folder, read_rows(folder / METRICS))
+        rank_zero_only(print)(told, flush=True)
+        return loss
     checkpoint = ranks.decide("checkpoint", lambda: checkpoint_to_resume(folder, config, config["resume"]))
     start = beginning(config, folder, resumed=checkpoint is not None)
     schedule = build(config, "schedule")
@@ -86,7 +91,7 @@ def pretrain(config: Mapping[str, Any]) -> float | None:
     )
     checkpoint, step = resumed(checkpoint, trainer, module, data, config, ranks)
     trainer.loggers = [  # which drop what was logged after that step
-        MetricsFile(folder / "metrics.csv", resume_step=step),
+        MetricsFile(folder / METRICS, resume_step=step),
         *(build(config["logger"], name) for name in config["logger"]),
     ]
     accumulate(trainer, data, hardware.micro_batch_tokens, training.validate_every)
@@ -101,8 +106,8 @@ def pretrain(config: Mapping[str, Any]) -> float | None:
     if trainer.is_global_zero:
         print(summary(trainer, data.manifest, folder), flush=True)
         leave_report(folder)
-    loss = trainer.callback_metrics.get("val/masked_lm_loss")
-    return None if loss is None else float(loss)
+    last = trainer.callback_metrics.get("val/masked_lm_loss")
+    return None if last is None else float(last)
 
 
 def _data(config: Mapping[str, Any], hardware: Hardware, start: Beginning | None) -> PretrainingData:

@@ -18,7 +18,7 @@ from cloze.confidential import masked
 from cloze.errors import InputError
 from cloze.launch.checking import Data, checkpoint_fault
 from cloze.launch.ranks import Ranks
-from cloze.run_folder import FREE, warn
+from cloze.run_folder import FREE, listed, warn
 from cloze.tasks.training import TrainingModule
 from cloze.text.manifest import differences
 
@@ -148,5 +148,4 @@ def _tell(checkpoint: Path, changed: list[str] | None) -> None:
     if changed is None:
         print("note: the checkpoint does not tell its configuration, so that changes cannot be told", file=sys.stderr)
     elif changed:
-        more = f"; and {len(changed) - MOST} more" if len(changed) > MOST else ""
-        print(f"note: changed from here on: {'; '.join(changed[:MOST])}{more}", file=sys.stderr)
+        print(f"note: changed from here on: {listed(changed, MOST)}", file=sys.stderr)

@@ -26,7 +26,7 @@ from cloze.launch.strategy import check_optimizer
 from cloze.launch.task import Job, TaskSetup, set_up_task
 from cloze.model.memory import FP32, Kernels, StepMemory, activation_bytes
 from cloze.report.results import RESULTS
-from cloze.run_folder import checkpoint_to_resume
+from cloze.run_folder import checkpoint_to_resume, is_finished
 
 
 def dry_run(config: Mapping[str, Any]) -> None:
@@ -45,6 +45,9 @@ def dry_run(config: Mapping[str, Any]) -> None:
     job = Job.of({**config, "hardware": {**config["hardware"], "launcher": "python"}})
     placement = alone(replace(job.hardware, launcher=config["hardware"].get("launcher", "python")))
     check_optimizer(config["optimizer"], placement.asked)
+    if is_finished(job.folder, config, finished=RESULTS):
+        print(f"dry run: {job.folder} is finished, and the same command does nothing more", flush=True)
+        return
     resumed = checkpoint_to_resume(job.folder, config, config["resume"], finished=RESULTS, claiming=False)
     for group in ("callbacks", "logger"):
         for name in config[group]:

@@ -28,7 +28,7 @@ from cloze.launch.strategy import check_optimizer
 from cloze.model.config import BertConfig
 from cloze.model.heads import BertForPreTraining
 from cloze.model.memory import Kernels, activation_bytes, step_memory
-from cloze.run_folder import checkpoint_to_resume
+from cloze.run_folder import checkpoint_to_resume, is_finished
 from cloze.text.manifest import MANIFEST
 from cloze.text.progress import silent
 from cloze.text.tokenizer import WordPiece, read_vocabulary
@@ -58,6 +58,9 @@ def dry_run(config: Mapping[str, Any]) -> None:
     training, folder = Training(**config["trainer"]), Path(config["folder"])
     placement = alone(Hardware(**config["hardware"]))
     check_optimizer(config["optimizer"], placement.asked)
+    if is_finished(folder, config):
+        print(f"dry run: {folder} is finished, and the same command does nothing more", flush=True)
+        return
     resumed = checkpoint_to_resume(folder, config, config["resume"], claiming=False)
     start = beginning(config, folder, resumed=resumed is not None)
     schedule = build(config, "schedule")
