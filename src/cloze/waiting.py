@@ -1,19 +1,18 @@
 """A word on the terminal while something of unknown length goes on."""
 
-import os
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from cloze.shell import rank
+
 if TYPE_CHECKING:
     from rich.progress import Progress
 
 PATIENCE = 1.0
 """Seconds after which one wants to know. What is over sooner shows nothing, and costs no import."""
-
-RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID")
 
 
 @contextmanager
@@ -25,7 +24,7 @@ def waiting(what: str) -> Iterator[None]:
     Args:
         what: goes on, as `reading the model`.
     """
-    if not sys.stderr.isatty() or any(os.environ.get(name, "0") != "0" for name in RANKS):
+    if not sys.stderr.isatty() or rank() != 0:
         yield
         return
     word = _Word(what)

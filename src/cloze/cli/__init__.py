@@ -5,6 +5,8 @@ import signal
 import sys
 from types import FrameType
 
+from cloze.shell import speak_utf8, take_streams
+
 
 def _is_command(program: str) -> bool:
     """Whether a program is one of ours; `-m` stands there while Python looks for the module that it shall run."""
@@ -17,5 +19,8 @@ def _end(number: int, _: FrameType | None) -> None:
     os._exit(128 + number)
 
 
+if _is_command(sys.argv[0]):
+    speak_utf8()
+    take_streams()
 if _is_command(sys.argv[0]) and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
     signal.signal(signal.SIGINT, _end)  # until `cloze.stopping` listens, which knows more to say

@@ -15,6 +15,7 @@ from cloze.confidential import masked_text
 from cloze.config.arguments import conf_folder, forced, groups
 from cloze.config.outline import outline
 from cloze.errors import InputError, Lost, Stopped
+from cloze.shell import ReaderLeft, check_surroundings, rank, results_are_printed
 from cloze.stopping import SIGNALLED, told
 from cloze.waiting import waiting
 
@@ -27,6 +28,7 @@ def run(
     name: str,
     schema: type,
     interrupted: str = "the same command goes on where it stopped",
+    lasting: bool = False,
 ) -> int:
     """Compose `conf/NAME.yaml` with the words of the command line, check it, and give it to `task` as plain containers.
 
@@ -36,6 +38,7 @@ def run(
         name: the root configuration.
         schema: a dataclass with the fields of that root.
         interrupted: what is told after Ctrl-C or SIGTERM.
+        lasting: what it makes lies in files, so that it goes on where standard output cannot be written.
 
     Returns:
         The exit status: 0; 128 and the number of the signal that ended it; 75 when the same command has to be given
@@ -43,36 +46,35 @@ def run(
     """
     with told.listening(f"interrupted; {interrupted}"):
         try:
+            results_are_printed()
+            check_surroundings()
             conf = conf_folder()
             if sys.argv[1:2] == [ASK]:
-                _print_page(answer(name, schema, sys.argv[2], os.environ.get(LINE, "")))
+                print(answer(name, schema, sys.argv[2], os.environ.get(LINE, "")), flush=True)
                 return 0
             if sys.argv[1:2] == ["--completion"]:
-                _print_page(script(*sys.argv[2:3] or [""]))
+                print(script(*sys.argv[2:3] or [""]), flush=True)
                 return 0
             if {"-h", "--help"} & set(sys.argv[1:]):
-                _print_page(help_page(conf, name, schema, sys.argv[1:]))
+                print(help_page(conf, name, schema, sys.argv[1:]), flush=True)
                 return 0
             words, options = sys.argv[1:], groups(conf)
             sys.argv[1:] = forced(words, options)
             refuse_mistakes(words, options, outline(conf, name, schema, sys.argv[1:]))
-            return _compose_and_run(task, name, schema, conf)
+            results_are_printed(not lasting)
+            status = _compose_and_run(task, name, schema, conf)
+            sys.stdout.flush()
+            return status
         except InputError as error:
             return _report(error)
+        except ReaderLeft as left:
+            return left.status
         except Stopped as stop:
             _tell(str(stop), everywhere=isinstance(stop, Lost))
             return stop.status
         except KeyboardInterrupt:  # where no handler could be set, as in a thread
             _tell(f"interrupted; {interrupted}")
             return SIGNALLED + signal.SIGINT
-
-
-def _print_page(page: str) -> None:
-    """To a reader that may leave before its end, as `head`."""
-    try:
-        print(page, flush=True)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would complain at its end
 
 
 def _compose_and_run(task: Callable[[dict[str, Any]], float | None], name: str, schema: type, conf: Path) -> int:
@@ -116,7 +118,7 @@ def _checked(config: Any, schema: type) -> dict[str, Any]:
         config.folder = os.path.relpath(settings.runtime.output_dir)
         # Further ranks are started with this process' arguments: they shall run this job, not the sweep.
         sys.argv[1:] = [*settings.overrides.task, f"++folder={config.folder}"]
-    if config.get("resume") == "never" and _rank() == 0:
+    if config.get("resume") == "never" and rank() == 0:
         from cloze.run_folder import free_folder
 
         free = free_folder(Path(config.folder))
@@ -160,16 +162,11 @@ def _report(error: InputError) -> int:
 
 def _tell(line: str, *, everywhere: bool = False) -> None:
     """Tell it once, or on every rank: before they have met, all have the same to say."""
-    rank = _rank()
-    if rank == 0:
+    this = rank()
+    if this == 0:
         print(masked_text(line), file=sys.stderr)
     elif everywhere:
-        print(masked_text(f"rank {rank}: {line}"), file=sys.stderr)
-
-
-def _rank() -> int:
-    """Of this process in its run, as its launcher says."""
-    return next((int(os.environ[name]) for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID") if name in os.environ), 0)
+        print(masked_text(f"rank {this}: {line}"), file=sys.stderr)
 
 
 def _have_met() -> bool:

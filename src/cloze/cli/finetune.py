@@ -13,7 +13,7 @@ def main() -> int:
     """Fine-tune as the command line says; returns the exit status."""
     if dry_run.asked():
         return dry_run.run(_dry_run, name="finetune", schema=FineTuning)
-    return command.run(_finetune, name="finetune", schema=FineTuning)
+    return command.run(_finetune, name="finetune", schema=FineTuning, lasting=True)
 
 
 def _finetune(config: dict[str, Any]) -> float | None:

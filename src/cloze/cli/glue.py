@@ -44,7 +44,7 @@ def main() -> int:
     def glue(config: dict[str, Any]) -> None:
         _glue(Glue(**config), passed)
 
-    return command.run(glue, name="glue", schema=Glue)
+    return command.run(glue, name="glue", schema=Glue, lasting=True)
 
 
 def _glue(config: Glue, passed: Sequence[str]) -> None:

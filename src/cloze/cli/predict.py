@@ -1,6 +1,5 @@
 """`cloze-predict`: gaps filled, sentences continued, every fine-tuned task, for any number of rows."""
 
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -64,10 +63,7 @@ def main() -> int:
         with waiting("loading libraries"):
             from cloze.launch import prediction
 
-        try:
-            prediction.predict({**config, "task": words.task or config["task"]}, words.texts, words.pairs)
-        except BrokenPipeError:  # the next program, as `head`, has seen enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        prediction.predict({**config, "task": words.task or config["task"]}, words.texts, words.pairs)
 
     goes_on = "with an output=FILE.jsonl the same command goes on where it stopped"
     return command.run(predict, name="predict", schema=Predicting, interrupted=goes_on)

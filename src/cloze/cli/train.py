@@ -12,7 +12,7 @@ def main() -> int:
     """Pre-train as the command line says; returns the exit status."""
     if dry_run.asked():
         return dry_run.run(_dry_run, name="train", schema=Pretraining)
-    return command.run(_pretrain, name="train", schema=Pretraining)
+    return command.run(_pretrain, name="train", schema=Pretraining, lasting=True)
 
 
 def _pretrain(config: dict[str, Any]) -> float | None:

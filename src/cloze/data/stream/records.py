@@ -130,6 +130,8 @@ def _opened(path: str) -> Iterator[BinaryIO]:
         with open_text(path) as stream:
             yield stream
         return
+    if sys.stdin is None:
+        raise InputError("input=-: standard input is closed; give it a file or a pipe, or name a file with input=")
     yield sys.stdin.buffer
 
 

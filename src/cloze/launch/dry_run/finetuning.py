@@ -19,7 +19,7 @@ from cloze.errors import InputError
 from cloze.hardware import set_up
 from cloze.launch.dry_run import estimate
 from cloze.launch.dry_run.estimate import Cut, Extent, Output
-from cloze.launch.dry_run.placement import Placement, alone, speaks
+from cloze.launch.dry_run.placement import Placement, alone
 from cloze.launch.dry_run.step import Tried, try_step
 from cloze.launch.finetuning import has_weights
 from cloze.launch.strategy import check_optimizer
@@ -27,6 +27,7 @@ from cloze.launch.task import Job, TaskSetup, set_up_task
 from cloze.model.memory import FP32, Kernels, StepMemory, activation_bytes
 from cloze.report.results import RESULTS
 from cloze.run_folder import checkpoint_to_resume, is_finished
+from cloze.shell import rank
 
 
 def dry_run(config: Mapping[str, Any]) -> None:
@@ -38,7 +39,7 @@ def dry_run(config: Mapping[str, Any]) -> None:
     Raises:
         InputError: as the run itself would, as far as it can be told without writing.
     """
-    if not speaks():
+    if rank() != 0:  # the others have nothing to do
         return
     if config["stage"] != "train":
         raise InputError(f"--dry-run tries a step of training, but stage is {config['stage']}: leave one of them out")

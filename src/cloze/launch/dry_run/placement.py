@@ -10,7 +10,6 @@ from cloze.config.hardware import Hardware
 from cloze.errors import InputError
 from cloze.hardware import check_hardware, placed
 
-RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID")
 OF_LAUNCHERS = ("LOCAL_RANK", "RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_RANK", "MASTER_ADDR", "MASTER_PORT")
 
 
@@ -33,11 +32,6 @@ class Placement(NamedTuple):
     def same_device(self) -> bool:
         """Whether the step runs on such a device as the run would."""
         return self.asked.accelerator == self.here.accelerator
-
-
-def speaks() -> bool:
-    """Whether this process is the first of those that a launcher has started: the others have nothing to do."""
-    return all(os.environ.get(name, "0") == "0" for name in RANKS)
 
 
 def alone(asked: Hardware) -> Placement:

@@ -21,7 +21,7 @@ from cloze.hardware import set_up
 from cloze.launch.continuation import Beginning, beginning
 from cloze.launch.dry_run import estimate
 from cloze.launch.dry_run.estimate import Cut, Extent, Output
-from cloze.launch.dry_run.placement import Placement, alone, speaks
+from cloze.launch.dry_run.placement import Placement, alone
 from cloze.launch.dry_run.step import Tried, try_step
 from cloze.launch.pretraining import check_shape, fitted, make_model, make_module, training_length
 from cloze.launch.strategy import check_optimizer
@@ -29,6 +29,7 @@ from cloze.model.config import BertConfig
 from cloze.model.heads import BertForPreTraining
 from cloze.model.memory import Kernels, activation_bytes, step_memory
 from cloze.run_folder import checkpoint_to_resume, is_finished
+from cloze.shell import rank
 from cloze.text.manifest import MANIFEST
 from cloze.text.progress import silent
 from cloze.text.tokenizer import WordPiece, read_vocabulary
@@ -53,7 +54,7 @@ def dry_run(config: Mapping[str, Any]) -> None:
     Raises:
         InputError: as the run itself would, as far as it can be told without writing.
     """
-    if not speaks():
+    if rank() != 0:  # the others have nothing to do
         return
     training, folder = Training(**config["trainer"]), Path(config["folder"])
     placement = alone(Hardware(**config["hardware"]))
