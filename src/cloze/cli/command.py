@@ -12,7 +12,7 @@ from cloze.cli.completion import ASK, LINE, answer, script
 from cloze.cli.help import help_page
 from cloze.cli.words import refuse_mistakes, unknown_option
 from cloze.confidential import masked_text
-from cloze.config.arguments import conf_folder, forced, groups
+from cloze.config.arguments import conf_folder, forced, groups, with_signs
 from cloze.config.outline import outline
 from cloze.errors import InputError, Lost, Stopped
 from cloze.shell import ReaderLeft, check_surroundings, rank, results_are_printed
@@ -58,7 +58,7 @@ def run(
             if {"-h", "--help"} & set(sys.argv[1:]):
                 print(help_page(conf, name, schema, sys.argv[1:]), flush=True)
                 return 0
-            words, options = sys.argv[1:], groups(conf)
+            words, options = with_signs(sys.argv[1:]), groups(conf)
             sys.argv[1:] = forced(words, options)
             refuse_mistakes(words, options, outline(conf, name, schema, sys.argv[1:]))
             results_are_printed(not lasting)

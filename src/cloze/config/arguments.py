@@ -14,6 +14,7 @@ from cloze.errors import InputError
 MULTIRUN = ("-m", "--multirun")
 CONTINUED = "continued"  # the option of what init=FOLDER decides
 ASSIGNMENT = re.compile(r"(?P<key>[A-Za-z_][\w.]*)=(?P<value>.*)", re.DOTALL)
+SIGNS = re.compile(r"(?P<key>\+{0,2}([\w.]+\.)?(delimiter|separator))=(?P<signs>[^\w'\"\\]+)")
 
 
 def conf_folder() -> Path:
@@ -32,6 +33,15 @@ def groups(conf: Path) -> dict[str, list[str]]:
         for folder in sorted(conf.iterdir())
         if folder.is_dir()
     }
+
+
+def with_signs(words: Sequence[str]) -> list[str]:
+    """The words with quotes around what stands between cells or labels: there `;`, `,` and a blank are no grammar.
+
+    >>> with_signs(["task.data.separator=;", "seed=1"])
+    ["task.data.separator=';'", 'seed=1']
+    """
+    return [f"{match['key']}='{match['signs']}'" if (match := SIGNS.fullmatch(word)) else word for word in words]
 
 
 def forced(words: Sequence[str], options: Mapping[str, Sequence[str]]) -> list[str]:

@@ -20,6 +20,7 @@ from cloze.data.downstream.batching import FrozenRows
 from cloze.data.downstream.examples import texts
 from cloze.data.downstream.frozen import frozen_features
 from cloze.data.downstream.module import TaskData
+from cloze.data.downstream.overview import overview
 from cloze.data.loader import ENDLESS
 from cloze.errors import InputError
 from cloze.hardware import check_attention, placed
@@ -107,6 +108,9 @@ def set_up_task(job: Job, *, freeze: bool = True) -> TaskSetup:
     with waiting("reading the model" if job.model_folder else "training a vocabulary"):
         pretrained = _pretrained(job, data)
     labels = _labels(job, data, pretrained)
+    _print(overview(data.examples, labels))
+    for note in getattr(data.source, "notes", ()):  # a source of the user's own may have none
+        _note(note)
     if data.features.max_length > pretrained.config.max_position_embeddings:
         raise InputError(
             f"task.max_length is {data.features.max_length}, but the model has only "
@@ -117,8 +121,6 @@ def set_up_task(job: Job, *, freeze: bool = True) -> TaskSetup:
         data.encode(pretrained.tokenizer, labels)
     for note, count in sorted((data.source.counts + data.features.counts).items()):
         _note(f"{count:,} {note}")
-    for note in getattr(data.source, "notes", ()):  # a source of the user's own may have none
-        _note(note)
     length = _length(job.training, data)
     data.training_batches = length.steps or ENDLESS
     module = _module(job, pretrained, labels, length)

@@ -1,6 +1,7 @@
 """Examples from tables."""
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -111,6 +112,49 @@ def test_bad_rows_are_skipped_and_counted(tmp_path: Path) -> None:
     }
 
 
+SEVERAL = {"problem": "multi_label"}
+
+
+@pytest.mark.parametrize(
+    ("cells", "settings", "told"),
+    [
+        (
+            ["a;b", "b;c", "a"],
+            SEVERAL,
+            "'a;b' (1 times) is taken as one label; if ';' stands between labels, give 'task",
+        ),
+        (
+            ["a|b", "a|b", "c"],
+            SEVERAL,
+            "'a|b' (2 times) is taken as one label; if '|' stands .*'task.data.separator=|'",
+        ),
+        (["a;b", "b;c", "a"], {**SEVERAL, "separator": ";"}, None),
+        (['"a, b"', "c"], SEVERAL, None),
+        (["a,b", "b,c", "a"], {**SEVERAL, "separator": ";", "delimiter": "\t"}, "'a,b' .*if ',' stands"),
+        (["a;b", "b;c", "a"], {}, "give task=multilabel 'task.data.separator=;'"),
+        (["R&B; Soul", "Rock", "Pop"], {}, None),
+        (["2.5", "3.5"], {"problem": "regression"}, None),
+    ],
+)
+def test_a_sign_that_looks_like_a_separator_is_noted(
+    tmp_path: Path, cells: list[str], settings: Mapping[str, Any], told: str | None
+) -> None:
+    between = settings.get("delimiter", ",")
+    path = write(tmp_path / "a.csv", f"text{between}y\n" + "".join(f"x{between}{cell}\n" for cell in cells))
+    source = TextTables(**{"train": path, "dev": path, "text": "text", "label": "y", **settings})
+    source.read("train")
+    source.read("dev")
+    assert len(source.notes) == (told is not None)
+    assert told is None or re.search(told.replace("|", r"\|").replace("(", r"\(").replace(")", r"\)"), source.notes[0])
+
+
+@pytest.mark.parametrize("cell", ['["a", "b c"]', "['a', 'b c']", "['a' 'b c']", "['a'\n 'b c']"])
+def test_a_list_in_the_words_of_json_pandas_or_numpy(tmp_path: Path, cell: str) -> None:
+    pq.write_table(pa.table({"text": ["x", "y", "z"], "y": [cell, "[]", "[a"]}), tmp_path / "e.parquet")
+    source = TextTables(train=str(tmp_path / "e.parquet"), text="text", label="y", problem="multi_label")
+    assert labels(source) == [("a", "b c"), (), ("[a",)]
+
+
 def test_two_columns_of_one_name(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", "text,text,label,other,other\nx,y,1,2,3\n")
     with pytest.raises(InputError, match="has several columns of the name 'text'; rename all but one"):
@@ -135,6 +179,22 @@ def test_settings_that_do_not_fit() -> None:
         TextTables(text=0, test_columns={"label": 1})
     with pytest.raises(InputError, match=r"a list of columns is for task.data.problem=multi_label"):
         TextTables(text=0, label=["a", "b"])
+
+    with pytest.raises(InputError, match=r"task.data.separator: is empty"):
+        TextTables(text=0, separator="")
+
+
+@pytest.mark.parametrize(("delimiter", "sign"), [("\\t", "\t"), (";", ";"), ("||", "||"), (" | ", " | ")])
+def test_delimiters_as_typed(tmp_path: Path, delimiter: str, sign: str) -> None:
+    path = write(tmp_path / "a.txt", f"text{sign}y\nx{sign}1\n")
+    assert labels(TextTables(train=path, text="text", label="y", delimiter=delimiter)) == ["1"]
+
+
+@pytest.mark.parametrize("settings", [{"delimiter": ""}, {"delimiter": "||", "quoting": "quotes"}, {"delimiter": '"'}])
+def test_delimiters_that_cannot_be(tmp_path: Path, settings: Mapping[str, Any]) -> None:
+    path = write(tmp_path / "a.txt", "text||y\nx||1\n")
+    with pytest.raises(InputError, match=r"delimiter=.*: expected auto, or what stands between two cells"):
+        TextTables(train=path, text="text", label="y", **settings).read("train")
 
 
 def test_choices(tmp_path: Path) -> None:

@@ -1,14 +1,21 @@
 """What the cells of a table say, and where its columns are."""
 
+import ast
 import difflib
 import math
-from collections.abc import Sequence
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 from cloze.data.downstream.table_files import BadRowError, Table
 from cloze.errors import InputError
 
 Column = int | str
 """A column by its position, from 0, or by its name."""
+
+
+SEPARATORS = (";", "|", ",")
+"""What labels in one cell are written with."""
 
 
 def listed(given: Column | Sequence[Column] | None) -> list[Column]:
@@ -86,11 +93,45 @@ def class_name(cell: object) -> str:
 
 
 def names_of(cell: object, separator: str) -> tuple[str, ...]:
-    """The names of several labels, each once; an empty cell has none."""
+    """The names of several labels, each once; an empty cell has none. A list may be written as JSON or pandas do."""
     if is_absent(cell):
         return ()
-    names = map(class_name, cell if isinstance(cell, list) else str(cell).split(separator))
+    found = cell if isinstance(cell, list) else _written_list(str(cell).strip())
+    names = map(class_name, str(cell).split(separator) if found is None else found)
     return tuple(dict.fromkeys(name for name in names if name))
+
+
+def _written_list(text: str) -> list[str | int | float] | None:
+    """`["a", "b"]`, `['a', 'b']`, or `['a' 'b']` as NumPy writes it; None for any other text."""
+    if not (text.startswith("[") and text.endswith("]")):
+        return None
+    try:
+        found = ast.literal_eval(re.sub(r"(?<=['\"])\s+(?=['\"])", ", ", text))
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        return None
+    plain = isinstance(found, list) and all(isinstance(name, str | int | float) for name in found)
+    return found if plain else None
+
+
+def uncut(names: Mapping[str, int], separator: str | None) -> str | None:
+    """The sign that looks meant to stand between labels and was not taken so; None where labels look whole.
+
+    The parts on both sides of such a sign come again: `a;b`, `b;c`, `a`. One class of many may have it in its name.
+
+    Args:
+        names: how often each label or class occurs.
+        separator: between the labels of a cell; None where a cell holds one class.
+    """
+    for sign in SEPARATORS:
+        holding = [name for name in names if sign in name]
+        if sign == separator or not holding:
+            continue
+        parts = Counter(part for name in names for part in {part.strip() for part in name.split(sign)})
+        between = {part.strip() for name in holding for part in name.split(sign)}
+        again = sum(parts[part] > 1 for part in between)
+        if 2 * again >= len(between) or (separator is not None and sign != ","):
+            return sign
+    return None
 
 
 def score_of(cell: object) -> float:

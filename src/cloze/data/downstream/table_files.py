@@ -61,10 +61,11 @@ class Table(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class TableFormat:
-    """How CSV and TSV files are written; the other formats tell it themselves.
+    r"""How CSV and TSV files are written; the other formats tell it themselves.
 
     Attributes:
-        delimiter: between two cells; auto takes a comma in ``.csv`` and a tab in ``.tsv`` and ``.txt`` files.
+        delimiter: between two cells; auto takes a comma in ``.csv`` and a tab in ``.tsv`` and ``.txt`` files. A tab may
+            be spelled ``\t``; several characters go with cells that are not quoted.
         quoting: whether cells may stand in double quotes (RFC 4180), and then hold delimiters, line breaks and doubled
             quotes; auto does so unless the delimiter is a tab. The files of GLUE have stray quotes and no quoting.
         header: whether the first row names the columns.
@@ -74,13 +75,26 @@ class TableFormat:
     quoting: Quoting = "auto"
     header: bool = True
 
+    def __post_init__(self) -> None:
+        delimiter = self.delimiter.replace("\\t", "\t")
+        if (
+            not delimiter
+            or set(delimiter) & set('"\r\n')
+            or (self.quoting == "quotes" and len(delimiter) > 1 and delimiter != "auto")
+        ):
+            raise InputError(
+                f"delimiter={self.delimiter!r}: expected auto, or what stands between two cells, as ';' or '\\t'; one"
+                " character where cells are quoted"
+            )
+        object.__setattr__(self, "delimiter", delimiter)
+
     def delimiter_of(self, suffix: str) -> str:
         """The one in force in files of a suffix; empty where neither says it."""
         return DELIMITERS.get(suffix, "") if self.delimiter == "auto" else self.delimiter
 
     def rows(self, lines: Iterable[str | BadRowError], delimiter: str, *, most: int = MOST_CHARACTERS) -> Iterator[Row]:
         """The rows of lines without their line feeds; `most` characters in a cell."""
-        quoted = self.quoting == "quotes" or (self.quoting == "auto" and delimiter != "\t")
+        quoted = self.quoting == "quotes" or (self.quoting == "auto" and delimiter != "\t" and len(delimiter) == 1)
         return _quoted_rows(lines, delimiter, most) if quoted else _plain_rows(lines, delimiter)
 
 

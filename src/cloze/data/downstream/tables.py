@@ -1,5 +1,6 @@
 """Examples from tables: texts and pairs with a class, a score or several labels; beginnings with choices."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -15,6 +16,7 @@ from cloze.data.downstream.cells import (
     place,
     score_of,
     text_of,
+    uncut,
 )
 from cloze.data.downstream.classification import Problem
 from cloze.data.downstream.examples import ChoiceExample, TextExample
@@ -54,6 +56,22 @@ class TextTables(Tables[TextExample]):
             raise InputError("task.data.test_columns: names no column for the text; add text: COLUMN")
         if isinstance(self.label, Sequence) and not isinstance(self.label, str) and self.problem != "multi_label":
             raise InputError("task.data.label: a list of columns is for task.data.problem=multi_label; give one column")
+        if not self.separator:
+            raise InputError("task.data.separator: is empty; give what stands between the labels of a cell, as ;")
+
+    def read(self, split: str) -> list[TextExample]:
+        """The examples of a split; what looks like several labels taken for one is noted."""
+        examples, several = super().read(split), self.problem == "multi_label"
+        cells = ((e.label,) if isinstance(e.label, str) else e.label for e in examples)
+        names = Counter(name for cell in cells if isinstance(cell, tuple) for name in cell)
+        sign = uncut(names, self.separator if several else None)
+        if sign is not None and split == self.splits[0] and isinstance(self.label, int | str):
+            name, count = next((name, count) for name, count in names.most_common() if sign in name)
+            self.notes.append(
+                f"{self.paths()[split]}: {name!r} ({count:,} times) is taken as one label; if {sign!r} stands between"
+                f" labels, give {'' if several else 'task=multilabel '}'task.data.separator={sign}'"
+            )
+        return examples
 
     def _in(self, split: str) -> "TextTables":
         """These tables with the columns of a split."""
