@@ -153,3 +153,19 @@ def test_fine_tuning(dry: Callable[..., Told], tmp_path: Path) -> None:
 def test_figures_for_readers() -> None:
     assert [size(count) for count in (12, 29_184, 87_000_000, 1.5e9)] == ["12 bytes", "29.2 kB", "87 MB", "1.50 GB"]
     assert [clock(seconds) for seconds in (0.25, 45, 480, 200_000)] == ["0.25 s", "45 s", "8 min 0 s", "2 d 7 h"]
+
+
+def test_a_corpus_that_teaches_nothing_of_pairs_is_told(train: Command, tmp_path: Path) -> None:
+    """One sentence a document, before training and in the dry run."""
+    nouns, verbs = ["river", "harvest", "village", "lantern", "window"], ["repairs", "opens", "finds", "sees"]
+    lines = [f"the {a} {verb} this {b} ." for a in nouns for b in nouns for verb in verbs]
+    (tmp_path / "tweets.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    words = ["corpus=text", "corpus.files=tweets.txt", "corpus.source.document_boundary=line"]
+    words += ["corpus.prepared=corpus", "tokenizer.vocab_size=120", *SHORT, "trainer.max_steps=1"]
+    told = "warning: objective.pairs=next_sentence has little to teach: 100.0% of the second segments come from another"
+    for more in (["run=tweets"], ["run=dry", "--dry-run"]):
+        done = train(*words, *more)
+        assert done.returncode == 0, done.stderr
+        assert told in done.stderr
+        assert "100.0% of the documents have one sentence; take objective=mlm, or objective=mlm_sop" in done.stderr
+    assert "has little to teach" not in train(*words, "run=alone", "objective=mlm").stderr

@@ -22,14 +22,15 @@ def test_unigram_entropy() -> None:
 def test_statistics_and_their_print() -> None:
     histogram = np.zeros(len(LENGTH_BINS) - 1, np.int64)
     histogram[0], histogram[-1] = 3, 1
-    train = ShardMeasure(ShardInfo(file="t", documents=2, sentences=3, tokens=8), np.array([2, 4, 2, 0]), histogram)
-    held = ShardMeasure(ShardInfo(file="h", documents=1, sentences=1, tokens=2), np.array([0, 2, 0, 0]), histogram)
+    train = ShardMeasure(ShardInfo(file="t", documents=2, sentences=3, tokens=8), np.array([2, 4, 2, 0]), histogram, 1)
+    held = ShardMeasure(ShardInfo(file="h", documents=1, sentences=1, tokens=2), np.array([0, 2, 0, 0]), histogram, 1)
     statistics = corpus_statistics([train], [held], np.array([False, False, True, False]), unknown=0)
     assert statistics["train"] == {"shards": 1, "documents": 2, "sentences": 3, "tokens": 8}
     assert statistics["heldout"]["documents"] == 1
     assert statistics["tokens_per_word"] == 10 / 8
     assert statistics["unknown_rate"] == 0.2
     assert statistics["unused_pieces"] == 1
+    assert statistics["one_sentence_documents"] == 2
     assert statistics["unigram_entropy"] == pytest.approx(1.5 * math.log(2))
     assert statistics["sentence_lengths"][0] == {"from": 1, "to": 4, "sentences": 6}
     assert statistics["sentence_lengths"][-1] == {"from": 513, "to": None, "sentences": 2}
@@ -52,5 +53,7 @@ def test_statistics_and_their_print() -> None:
         "2 of 9",
         "undecodable lines",
         "513 and more",
+        "2 of 3",
+        "warning: 66.7% of the documents have one sentence",
     ):
         assert text in output.getvalue()

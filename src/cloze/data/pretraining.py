@@ -12,6 +12,7 @@ from tokenizers import Tokenizer
 from cloze.batch import PretrainingBatch
 from cloze.data.cache import ShardCache
 from cloze.data.dataset import Index, MicroBatches, Order
+from cloze.data.learnable import unlearnable
 from cloze.data.loader import HeldoutLoader, TrainingLoader
 from cloze.data.masking import Vocabulary
 from cloze.data.objective import Objective
@@ -196,6 +197,15 @@ class PretrainingData(LightningDataModule):
         if planned == number:
             return batches
         return round(batches * epochs * sum(info.tokens for info in shards) / max(tokens, 1))
+
+    def warnings(self) -> list[str]:
+        """What the objective cannot learn from the first window of training."""
+        order = self._training_order()
+        windows = order.windows(0)
+        if not windows:
+            return []
+        shard, plan = self._micro_batches(order, self.manifest.train, 1).plan(0, 0, windows[0])
+        return unlearnable(shard, plan, order.objectives[0], self.vocabulary)
 
     def first_batch(self, ranks: int, accumulation: int, phase: int) -> PretrainingBatch:
         """The first micro-batch of rank zero in a phase, as training would see it if it began there.

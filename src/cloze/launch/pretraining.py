@@ -1,6 +1,7 @@
 """Pre-training: from raw text to a model folder."""
 
 import math
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, replace
@@ -70,6 +71,7 @@ def pretrain(config: Mapping[str, Any]) -> float | None:
     pl.seed_everything(config["seed"], workers=True, verbose=False)
 
     data = _data(config, hardware, start)
+    warn_of(data)
     with waiting("planning the epochs"):
         length = training_length(training, data)
     data.training_batches = length.steps
@@ -133,6 +135,13 @@ def _data(config: Mapping[str, Any], hardware: Hardware, start: Beginning | None
         data.preparation = None  # done, with another tokenizer than its own: the trainer shall not ask for it again
     data.setup()
     return data
+
+
+@rank_zero_only
+def warn_of(data: PretrainingData) -> None:
+    """Says what the objective cannot learn from the corpus."""
+    for warning in data.warnings():
+        print(warning, file=sys.stderr, flush=True)
 
 
 def training_length(training: Training, data: PretrainingData) -> Length:

@@ -22,6 +22,12 @@ REPORT = "report.json"
 LOST_FROM = 0.005
 """Share of the characters lost to [UNK] from which on it is a warning; a vocabulary of its own text loses 0.0005."""
 
+_PAIRS_NOTE = (
+    "warning: {:.1%} of the documents have one sentence, and next-sentence prediction learns nothing from these: train "
+    "with objective=mlm, or with objective=mlm_sop, which leaves them out; or check how documents are separated "
+    "(corpus.source.document_boundary=) and cut into sentences (sentences=)"
+)
+
 
 def unigram_entropy(counts: np.ndarray) -> float:
     """Entropy in nats of the distribution that `counts` (V,) are in proportion to; 0 for no counts."""
@@ -54,6 +60,7 @@ def corpus_statistics(
         "tokens_per_word": round(tokens / max(words, 1), 4),
         "unknown_rate": round(int(counts[unknown]) / max(tokens, 1), 6),
         "unused_pieces": int((counts == 0).sum()),
+        "one_sentence_documents": sum(measure.one_sentence_documents for measure in [*train, *heldout]),
         "unigram_entropy": unigram_entropy(_sum((measure.token_counts for measure in train), len(continuation))),
         "sentence_lengths": [
             {"from": first, "to": last - 1 if last < LENGTH_BINS[-1] else None, "sentences": int(count)}
@@ -138,6 +145,8 @@ def render_report(report: Mapping[str, Any]) -> Group:
         facts.add_row("[UNK] among characters", f"{lost / total:.4%}")
         facts.add_row("of that in overlong words", f"{characters['overlong'] / total:.4%}")
     facts.add_row("vocabulary, never used", f"{report['vocab_size']:,}, {report['unused_pieces']:,}")
+    single, documents = report.get("one_sentence_documents", 0), train["documents"] + heldout["documents"]
+    facts.add_row("documents of one sentence", f"{single:,} of {documents:,}")
     facts.add_row("entropy of single tokens", f"{report['unigram_entropy']:.3f} nats")
     facts.add_row(f"duplicate documents ({handled})", f"{duplicates['documents']:,} of {duplicates['of_documents']:,}")
     facts.add_row(f"duplicate lines ({handled})", f"{duplicates['lines']:,} of {duplicates['of_lines']:,}")
@@ -146,7 +155,9 @@ def render_report(report: Mapping[str, Any]) -> Group:
     timing = report["timing"]
     facts.add_row("text", f"{report['text_megabytes']:,.1f} MB")
     facts.add_row("time", f"{timing['seconds']:,.1f} s, {timing['megabytes_per_second']:,.2f} MB/s")
-    return Group(corpus, Text(), facts, Text(), Text("tokens a sentence"), _histogram(report["sentence_lengths"]))
+    notes = [Text(), Text(_PAIRS_NOTE.format(single / documents))] if single >= documents / 2 > 0 else []
+    lengths = _histogram(report["sentence_lengths"])
+    return Group(corpus, Text(), facts, *notes, Text(), Text("tokens a sentence"), lengths)
 
 
 def _histogram(bins: Sequence[Mapping[str, Any]]) -> Table:

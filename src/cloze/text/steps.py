@@ -184,6 +184,7 @@ class ShardMeasure(NamedTuple):
     info: ShardInfo
     token_counts: np.ndarray  # (V,) int64
     sentence_lengths: np.ndarray  # (len(LENGTH_BINS) - 1,) int64
+    one_sentence_documents: int
 
 
 def measure_shard(vocab_size: int, path: Location) -> ShardMeasure:
@@ -201,4 +202,5 @@ def measure_shard(vocab_size: int, path: Location) -> ShardMeasure:
         sha256=sha256(content).hexdigest(),
     )
     histogram, _ = np.histogram(np.diff(sentences), bins=LENGTH_BINS)
-    return ShardMeasure(info, np.bincount(tokens, minlength=vocab_size), histogram)
+    single = int(np.count_nonzero(np.diff(documents) == 1))
+    return ShardMeasure(info, np.bincount(tokens, minlength=vocab_size), histogram, single)

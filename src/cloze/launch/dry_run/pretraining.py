@@ -23,7 +23,7 @@ from cloze.launch.dry_run import estimate
 from cloze.launch.dry_run.estimate import Cut, Extent, Output
 from cloze.launch.dry_run.placement import Placement, alone
 from cloze.launch.dry_run.step import Tried, try_step
-from cloze.launch.pretraining import check_shape, fitted, make_model, make_module, training_length
+from cloze.launch.pretraining import check_shape, fitted, make_model, make_module, training_length, warn_of
 from cloze.launch.strategy import check_optimizer
 from cloze.model.config import BertConfig
 from cloze.model.heads import BertForPreTraining
@@ -100,6 +100,7 @@ def _parts(config: Mapping[str, Any], training: Training, placement: Placement, 
         model = make_model(config, here, data, start)
         check_shape(model.config, data.max_length, asked)
         if data.cache is None:  # a cache would be filled
+            warn_of(data)
             data.training_batches = length.steps if length is not None else None
             batch = data.first_batch(placement.ranks, accumulation, longest)
             return _Parts(data, True, batch, model, length)
