@@ -149,12 +149,14 @@ def _models() -> None:
     shutil.copytree("runs/done/model", "model")
     tokenizer = load_tokenizer(Path("model"))
     shape = load_pretrained(Path("model")).config
-    for name, architecture, labels in (
-        ("stars", "BertForSequenceClassification", ["0", "1"]),
-        ("tagger", "BertForTokenClassification", ["O", "B-PER", "I-PER"]),
+    own = {"module": "ratings.Rating", "features": "ratings.RatingFeatures"}
+    for name, architecture, labels, classes in (
+        ("stars", "BertForSequenceClassification", ["0", "1"], {}),
+        ("ratings", "BertForSequenceClassification", ["above 1", "above 2"], own),
+        ("tagger", "BertForTokenClassification", ["O", "B-PER", "I-PER"], {}),
     ):
         task = ARCHITECTURES[architecture](shape, len(labels), Adaptation())
-        save_task_model(task, tokenizer, Path(name), architecture=architecture, labels=labels)
+        save_task_model(task, tokenizer, Path(name), architecture=architecture, labels=labels, task_classes=classes)
     for name in (
         "cut",
         "wide",

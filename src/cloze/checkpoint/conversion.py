@@ -12,7 +12,7 @@ from cloze.checkpoint.folder import Contents, read_folder, write_folder
 from cloze.checkpoint.google import write_google
 from cloze.checkpoint.names import DECODER, is_known
 from cloze.checkpoint.onnx import TOLERANCE, check_packages, difference, padded_model, write_onnx
-from cloze.checkpoint.pretrained import DESCRIPTION, HEAD, Pretrained, pretrained_of
+from cloze.checkpoint.pretrained import DESCRIPTION, HEAD, TASK_CLASSES, Pretrained, pretrained_of
 from cloze.checkpoint.training import write_model_folder
 from cloze.errors import InputError
 from cloze.text.atomic import whole_folder
@@ -80,6 +80,8 @@ def convert(source: Path | str, to: Path, target: Format = "hf") -> Conversion:
 def _settings(contents: Contents, pretrained: Pretrained) -> dict[str, Any]:
     """What the configuration says beyond the shape, with the class that the heads are those of."""
     settings = {name: value for name, value in contents.settings.items() if name not in PASSING}
+    if pretrained.task_classes is not None:
+        settings[TASK_CLASSES] = pretrained.task_classes
     if pretrained.architecture is None:
         heads = frozenset({"masked_lm_head", "next_sentence_head"} & {*pretrained.parts})
         settings["architectures"] = [CLASSES.get(heads, "BertModel")]

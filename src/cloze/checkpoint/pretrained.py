@@ -8,8 +8,9 @@ from typing import Any
 from tokenizers import Tokenizer
 from torch import Tensor
 
+from cloze.bounded import parse_yaml
 from cloze.checkpoint.folder import Contents, read_folder
-from cloze.checkpoint.weights import read_json, read_tensors
+from cloze.checkpoint.weights import CONFIG, read_json, read_tensors
 from cloze.errors import InputError
 from cloze.model.adaptation import Adaptation
 from cloze.model.config import BertConfig
@@ -30,6 +31,9 @@ FIXED_OUTPUTS = {"BertForQuestionAnswering": 2, "BertForMultipleChoice": 1}
 
 TASK_STATE = "task_state"
 """A key of ours in ``config.json``, which others keep and do not read."""
+
+TASK_CLASSES = "task_classes"
+"""Another: the module and the features that a folder was fine-tuned with; empty for what no module of ours made."""
 
 PARTS = ("encoder", "pooler", "masked_lm_head", "next_sentence_head")
 """Of a ``BertForPreTraining``."""
@@ -55,6 +59,8 @@ class Pretrained:
         classifier_dropout: the model's own.
         adaptation: how outputs come from the encoder, where the folder was saved for a task.
         task_state: what else its task has found, as a threshold.
+        task_classes: the ``module`` and the ``features`` that it was fine-tuned with, by their import paths; empty for
+            a folder of ``transformers``. None: they are not known, since it was saved before they were recorded.
         folder: where it was read.
     """
 
@@ -67,6 +73,7 @@ class Pretrained:
     classifier_dropout: float | None = None
     adaptation: Adaptation = field(default_factory=Adaptation)
     task_state: dict[str, float] = field(default_factory=dict)
+    task_classes: dict[str, str] | None = field(default_factory=dict)
     folder: Path | None = None
 
     @property
@@ -115,9 +122,26 @@ def pretrained_of(contents: Contents) -> Pretrained:
         tokenizer=tokenizer,
         classifier_dropout=contents.settings.get("classifier_dropout"),
         task_state=contents.settings.get(TASK_STATE) or {},
+        task_classes=_task_classes(contents.settings, folder),
         folder=folder,
         **(_own_head if (folder / DESCRIPTION).is_file() else _published_head)(contents, folder),
     )
+
+
+def _task_classes(settings: Mapping[str, Any], folder: Path) -> dict[str, str] | None:
+    """What made the head: recorded, or told by the configuration of the run that the folder lies in."""
+    if TASK_CLASSES in settings:
+        found = settings[TASK_CLASSES]
+        if not isinstance(found, dict) or not all(isinstance(path, str) for path in found.values()):
+            raise InputError(f"{folder / CONFIG}: {TASK_CLASSES} is {found!r}, but must be import paths by their names")
+        return found
+    if "transformers_version" in settings or "dtype" not in settings:  # no library but ours writes the one alone
+        return {}
+    try:
+        task = parse_yaml((folder.parent / "config.yaml").read_text(encoding="utf-8"))["task"]
+        return {name: str(task[name]["_target_"]) for name in ("module", "features")}
+    except (OSError, ValueError, TypeError, LookupError):
+        return None
 
 
 def _check_vocabulary(tokenizer: Tokenizer, config: BertConfig, folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import types
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from cloze.checkpoint.folder import portable, write_folder
 from cloze.checkpoint.names import to_hugging_face
-from cloze.checkpoint.pretrained import DESCRIPTION, FIXED_OUTPUTS, HEAD, TASK_STATE, Pretrained
+from cloze.checkpoint.pretrained import DESCRIPTION, FIXED_OUTPUTS, HEAD, TASK_CLASSES, TASK_STATE, Pretrained
 from cloze.errors import InputError
 from cloze.model.adaptation import Adaptation
 from cloze.model.task_heads import ARCHITECTURES, TaskModel
@@ -98,6 +99,7 @@ def save_task_model(
     labels: Sequence[str],
     problem_type: str | None = None,
     task_state: Mapping[str, float] | None = None,
+    task_classes: Mapping[str, str] | None = types.MappingProxyType({}),
     state: Mapping[str, Tensor] | None = None,
 ) -> None:
     """Write the folder of a fine-tuned model, for ``AutoModelFor...``, ``pipeline`` and ``read_pretrained``.
@@ -113,10 +115,14 @@ def save_task_model(
         labels: the classes in the order of the outputs; none for a score, for answers and for choices.
         problem_type: Hugging Face's name of the kind of classification.
         task_state: what else the task has found.
+        task_classes: the ``module`` and the ``features`` that it was fine-tuned with, by their import paths; None where
+            they are not known.
         state: the parameters, where the model itself holds only a rank's part of them.
     """
     state = portable(model.state_dict() if state is None else state)
     settings: dict[str, Any] = {"classifier_dropout": model.adaptation.classifier_dropout}
+    if task_classes is not None:
+        settings[TASK_CLASSES] = dict(task_classes)
     if task_state:
         settings[TASK_STATE] = dict(task_state)
     if model.is_published:

@@ -14,7 +14,7 @@ import torch
 from tokenizers import Tokenizer
 
 from cloze.checkpoint.folder import save_pretrained
-from cloze.checkpoint.pretrained import FIXED_OUTPUTS
+from cloze.checkpoint.pretrained import FIXED_OUTPUTS, TASK_CLASSES
 from cloze.checkpoint.task_models import save_task_model
 from cloze.errors import InputError
 from cloze.model.adaptation import Adaptation
@@ -110,12 +110,14 @@ def write_model_folder(checkpoint: Path, folder: Path) -> None:
     if not isinstance(content, dict) or not isinstance(content.get("state_dict"), dict) or KEY not in content:
         raise InputError(f"{checkpoint} is no checkpoint that train.py or finetune.py has saved: it describes no model")
     try:
-        _write(Description.read(content[KEY]), content["state_dict"], folder)
+        _write(Description.read(content[KEY]), content["state_dict"], folder, content.get(TASK_CLASSES))
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"{checkpoint}: its model is not the one that it describes ({_first(error)})") from error
 
 
-def _write(described: Description, state: Mapping[str, Any], folder: Path) -> None:
+def _write(
+    described: Description, state: Mapping[str, Any], folder: Path, task_classes: Mapping[str, str] | None
+) -> None:
     own = {name.removeprefix(PREFIX): tensor for name, tensor in state.items() if name.startswith(PREFIX)}
     if described.adaptation is None:
         model = BertForPreTraining(described.config)
@@ -133,6 +135,7 @@ def _write(described: Description, state: Mapping[str, Any], folder: Path) -> No
         labels=described.labels,
         problem_type=described.problem_type,
         task_state=state.get("_extra_state"),
+        task_classes=task_classes,
     )
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-from cloze.checkpoint.pretrained import Pretrained
+from cloze.checkpoint.pretrained import TASK_CLASSES, Pretrained
 from cloze.checkpoint.task_models import task_model
 from cloze.data.downstream.choice import ChoiceFeatures
 from cloze.data.downstream.classification import TextFeatures
@@ -17,13 +17,20 @@ from cloze.model.task_heads import ARCHITECTURES
 from cloze.optim.schedules import Linear
 from cloze.tasks.classification import Classification, MultiLabel, Regression
 from cloze.tasks.fine_tuned import FineTuned
-from cloze.tasks.finetuning import FineTuning
+from cloze.tasks.finetuning import FineTuning, import_path
 from cloze.tasks.inference import Inference
 from cloze.tasks.multiple_choice import MultipleChoice
 from cloze.tasks.question_answering import QuestionAnswering
 from cloze.tasks.token_classification import TokenClassification
 from cloze.tasks.training import Recipe
 
+OWN_CLASSES = {
+    import_path(kind)
+    for kind in (
+        *(Classification, MultiLabel, Regression, TextFeatures, TokenClassification, TaggingFeatures),
+        *(MultipleChoice, ChoiceFeatures, QuestionAnswering, QuestionFeatures),
+    )
+}
 PASSAGE_LENGTH, QUESTION_LENGTH = 384, 64  # google-research/bert, run_squad.py
 
 
@@ -39,6 +46,7 @@ def fine_tuned(pretrained: Pretrained, inference: Inference, options: Options, l
             f"{pretrained.folder} holds a {architecture or 'BERT without a head'}, which is fine-tuned on no task: "
             "fine-tune it with cloze-finetune, or choose task=fill-mask"
         )
+    _check_classes(pretrained)
     model = task_model(
         architecture,
         pretrained,
@@ -55,6 +63,21 @@ def fine_tuned(pretrained: Pretrained, inference: Inference, options: Options, l
     module.to(inference.device)
     predictor = FineTuned(module=module, features=features, tokenizer=pretrained.tokenizer, inference=inference)
     return Chosen(predictor, shape)
+
+
+def _check_classes(pretrained: Pretrained) -> None:
+    """Another module may mean something else by the same outputs, and other features see something else in a text."""
+    if pretrained.task_classes is None:
+        raise InputError(
+            f"{pretrained.folder} was saved before the module that it was fine-tuned with was recorded: predict with "
+            f"cloze-finetune stage=predict and its task, or, where that is one of cloze's own, write "
+            f'"{TASK_CLASSES}": {{}} into its config.json'
+        )
+    if foreign := [path for path in pretrained.task_classes.values() if path not in OWN_CLASSES]:
+        raise InputError(
+            f"{pretrained.folder} was fine-tuned with {' and '.join(foreign)}, which only its task can predict with: "
+            f"give cloze-finetune task=... stage=predict model={pretrained.folder} task.data.test=FILE"
+        )
 
 
 Parts = tuple[FineTuning[Any], Features[Any], str]

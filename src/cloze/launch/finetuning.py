@@ -123,6 +123,7 @@ def _trained(job: Job, setup: TaskSetup, trainer: pl.Trainer, checkpoint: Path |
             labels=setup.labels,
             problem_type=setup.module.problem_type,
             task_state=setup.module.get_extra_state(),
+            task_classes=setup.module.task_classes,
             state=state,
         )
     results = _evaluate(job, setup, trainer)

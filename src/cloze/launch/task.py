@@ -31,7 +31,7 @@ from cloze.model.attention import use_kernel
 from cloze.model.config import BertConfig
 from cloze.model.fp8 import multiply_in_fp8
 from cloze.model.task_heads import TaskModel
-from cloze.tasks.finetuning import FineTuning
+from cloze.tasks.finetuning import FineTuning, import_path
 from cloze.tasks.training import Recipe
 from cloze.text.progress import ConsoleProgress
 from cloze.text.scripts import suited, unreachable
@@ -196,11 +196,23 @@ def _labels(job: Job, data: TaskData[Any], pretrained: Pretrained) -> list[str]:
     """Those of the training split; for a fine-tuned model its own."""
     if job.stage == "train":
         return data.features.labels(data.examples["train"])
-    wanted = locate(job.task.module["_target_"], "task.module").architecture  # type: ignore[attr-defined]
-    if pretrained.architecture != wanted:
+    module: Any = locate(job.task.module["_target_"], "task.module")
+    if pretrained.architecture != module.architecture:
         raise InputError(
             f"{pretrained.folder} holds a {pretrained.architecture or 'BERT without a head'}, but the task "
-            f"{job.task.name} needs a {wanted}: fine-tune it, or choose the task that it was made for"
+            f"{job.task.name} needs a {module.architecture}: fine-tune it, or choose the task that it was made for"
+        )
+    wanted = {"module": import_path(module), "features": import_path(type(data.features))}
+    for part, trained in (pretrained.task_classes or {}).items():
+        if trained != wanted[part] and (not trained.startswith("cloze.") or wanted[part].startswith("cloze.")):
+            raise InputError(
+                f"{pretrained.folder} was fine-tuned with {trained}, but task.{part} is {wanted[part]}: choose the "
+                "task that it was made for"
+            )
+    if module.problem_type and pretrained.problem_type not in (None, module.problem_type):
+        raise InputError(
+            f"{pretrained.folder} was fine-tuned for {pretrained.problem_type}, but the task {job.task.name} is "
+            f"{module.problem_type}: choose the task that it was made for"
         )
     return pretrained.labels or []
 
@@ -230,6 +242,7 @@ def _module(job: Job, pretrained: Pretrained, labels: Sequence[str], length: Len
         multiply_in_fp8(model.encoder)
     if job.hardware.compile:
         compile_encoder(model.encoder, job.hardware, dynamic=True)
+    parameters = {f"model.{name}" for name in model.state_dict()}
     module: FineTuning[Any] = build(
         config["task"],
         "module",
@@ -245,6 +258,11 @@ def _module(job: Job, pretrained: Pretrained, labels: Sequence[str], length: Len
             log_every=job.training.log_every,
         ),
     )
+    if more := sorted(module.state_dict().keys() - parameters - {"_extra_state"}):
+        raise InputError(
+            f"task.module: {import_path(target)} has parameters of its own ({', '.join(more)}), for which the model "
+            "folder has no place: keep to those of its model"
+        )
     if job.stage != "train" and pretrained.task_state:
         module.set_extra_state(pretrained.task_state)
     return module

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from cloze.batch import TaskBatch
+from cloze.checkpoint.pretrained import TASK_CLASSES
 from cloze.data.downstream.examples import Example
 from cloze.data.downstream.items import Item
 from cloze.data.downstream.module import Split, TaskData
@@ -70,6 +71,17 @@ class FineTuning(TrainingModule, Generic[E]):
     def set_extra_state(self, state: dict[str, float]) -> None:
         """Take over what `get_extra_state` has told."""
 
+    @property
+    def task_classes(self) -> dict[str, str]:
+        """The import paths of the module and of its features: only they know what the outputs mean."""
+        data: TaskData[E] = self.trainer.datamodule  # type: ignore[attr-defined]
+        return {"module": import_path(type(self)), "features": import_path(type(data.features))}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """As of every training; and what the model folder records of the task."""
+        super().on_save_checkpoint(checkpoint)
+        checkpoint[TASK_CLASSES] = self.task_classes
+
     def training_step(self, batch: TaskBatch, _: int) -> Tensor:
         """This micro-batch's part of the global loss."""
         loss, _outputs = self.step(batch)
@@ -119,6 +131,11 @@ class FineTuning(TrainingModule, Generic[E]):
     def scores(self, split: Split[E], outputs: Sequence[np.ndarray]) -> dict[str, float]:
         """The metrics of a split."""
         return self.metrics(split.examples, self.predictions(split.examples, split.items, outputs))
+
+
+def import_path(kind: type) -> str:
+    """``cloze.tasks.classification.Classification``."""
+    return f"{kind.__module__}.{kind.__qualname__}"
 
 
 def prefix(split: str) -> str:
