@@ -1,6 +1,6 @@
 """A search by Optuna: each trial is a run of its own, in one group, and the search goes on where it stopped.
 
-    pip install 'cloze[search]'
+    pip install -e '.[search]'
     python docs/sweeps/search.py 20 lr experiment=pydocs trainer.max_steps=500
 
 Twenty trials `runs/lr/0`, `runs/lr/1`, ...; the further words go to every one of them. Change `space` to what you want

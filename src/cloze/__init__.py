@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from cloze.distribution import VERSION
+
 if TYPE_CHECKING:
     from pathlib import Path
 
     from cloze.ready import Ready
 
-__version__ = "0.1.0"
+__version__ = VERSION
 
 
 def load(folder: Path | str) -> Ready:

@@ -20,6 +20,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from cloze.bounded import parse_yaml
 from cloze.checkpoint.saves import INDEX, Saves, check_whole
 from cloze.confidential import masked, masked_text
+from cloze.distribution import VERSION
 from cloze.errors import InputError
 from cloze.text.atomic import write_atomically
 from cloze.text.lock import lock_file
@@ -209,8 +210,8 @@ def write_config(folder: Path, config: Mapping[str, Any]) -> None:
 
 def provenance() -> list[str]:
     """The command, the revision of the code and the versions of what decides the result."""
-    packages = ("cloze", "torch", "lightning", "tokenizers", "numpy", "numba")
-    versions = ", ".join(f"{name} {_version(name)}" for name in packages)
+    packages = ("torch", "lightning", "tokenizers", "numpy", "numba")
+    versions = ", ".join([f"cloze {VERSION}", *(f"{name} {_version(name)}" for name in packages)])
     words = [word.removeprefix("++") for word in sys.argv]
     return [
         f"command: {masked_text(shlex.join(['python', *words]))}",
@@ -227,7 +228,7 @@ def _version(package: str) -> str:
     try:
         return version(package)
     except PackageNotFoundError:
-        return "from source"
+        return "without metadata"
 
 
 def _revision() -> str:

@@ -60,7 +60,7 @@ def test_what_can_be_no_name_is_told(cache: Path, name: str) -> None:
 
 def test_the_missing_package_is_named(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    with pytest.raises(InputError, match=r"pip install 'cloze\[hub\]'"):
+    with pytest.raises(InputError, match=r"pip install -e '\.\[hub\]'"):
         read_pretrained("anna/small")
 
 

@@ -129,7 +129,7 @@ def test_a_head_that_needs_packed_tokens_is_refused(tmp_path: Path) -> None:
 
 
 def test_missing_packages_are_named() -> None:
-    with pytest.raises(InputError, match=r"^ONNX needs no_such_package: pip install 'cloze\[onnx\]'$"):
+    with pytest.raises(InputError, match=r"^ONNX needs no_such_package: pip install -e '\.\[onnx\]'$"):
         check_packages("no_such_package", "onnxruntime")
 
 

@@ -60,7 +60,7 @@ def test_bad_input_is_one_sentence(refused: Run, tmp_path: Path) -> None:
 
 def test_without_the_extra(refused: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "find_spec", lambda _: None)
-    assert "needs the package nicegui, which is not installed: pip install 'cloze[demo]'" in refused(
+    assert "needs the package nicegui, which is not installed: pip install -e '.[demo]'" in refused(
         "model=absent/model"
     )
 

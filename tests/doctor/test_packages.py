@@ -12,7 +12,7 @@ dependencies = ["numpy>=99", "no-such-package>=1", "torch>=2.11"]
 [project.optional-dependencies]
 hub = ["no-such-hub>=3"]
 tensorboard = ["rich>=999"]
-dev = ["no-such-tool", "cloze[hub]"]
+dev = ["no-such-tool", "cloze-bert[hub]"]
 """
 
 

@@ -25,7 +25,7 @@ def model(hidden_size: int = 32) -> BertForPreTraining:
 
 def test_without_torchao_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torchao.float8", None)
-    with pytest.raises(InputError, match=r"needs torchao: pip install 'cloze\[fp8\]'"):
+    with pytest.raises(InputError, match=r"needs torchao: pip install -e '\.\[fp8\]'"):
         multiply_in_fp8(model().encoder)
 
 

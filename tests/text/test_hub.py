@@ -60,5 +60,5 @@ def test_bad_input(folder: Path) -> None:
 
 def test_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "datasets", None)
-    with pytest.raises(InputError, match=r"needs the package datasets; install it with: pip install 'cloze\[hub\]'"):
+    with pytest.raises(InputError, match=r"needs the package datasets; install it with: pip install -e '\.\[hub\]'"):
         HubDataset(dataset="wikimedia/wikipedia").units()

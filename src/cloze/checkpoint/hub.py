@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from cloze.checkpoint.weights import CONFIG, FORMATS
+from cloze.distribution import installation
 from cloze.errors import InputError
 
 PREFIX = "hub:"
@@ -47,7 +48,7 @@ def _downloaded(name: str) -> Path:
         )
     except ImportError as error:
         raise InputError(
-            f"{name} is no folder, and models of the hub need another package: pip install 'cloze[hub]'"
+            f"{name} is no folder, and models of the hub need another package: {installation('hub')}"
         ) from error
     repository, _, revision = name.partition("@")
 

@@ -18,6 +18,7 @@ from cloze.batch import Packed
 from cloze.checkpoint.modules import fine_tuned_model, pretraining_model
 from cloze.checkpoint.padded import PaddedFeatures, PaddedModel, PaddedPretraining, PaddedTask
 from cloze.checkpoint.pretrained import Pretrained
+from cloze.distribution import installation
 from cloze.errors import InputError
 
 MODEL = "model.onnx"
@@ -126,7 +127,7 @@ def check_packages(*names: str) -> None:
     from importlib.util import find_spec
 
     if absent := [name for name in names if find_spec(name) is None]:
-        raise InputError(f"ONNX needs {' and '.join(absent)}: pip install 'cloze[onnx]'")
+        raise InputError(f"ONNX needs {' and '.join(absent)}: {installation('onnx')}")
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from cloze.distribution import installation
 from cloze.errors import InputError
 
 MULTIRUN = ("-m", "--multirun")
@@ -23,7 +24,7 @@ def conf_folder() -> Path:
     for folder in (package / "conf", package.parents[1] / "conf"):
         if (folder / "train.yaml").is_file():
             return folder
-    raise InputError(f"no conf/train.yaml beside {package}: the installation is incomplete, install cloze again")
+    raise InputError(f"no conf/train.yaml beside {package}: the installation is incomplete: {installation()}")
 
 
 def groups(conf: Path) -> dict[str, list[str]]:

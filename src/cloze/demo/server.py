@@ -12,6 +12,7 @@ from typing import Any
 
 from cloze.checkpoint.pretrained import read_pretrained
 from cloze.config.hardware import Hardware
+from cloze.distribution import installation
 from cloze.errors import InputError
 from cloze.hardware import check_hardware, set_up
 from cloze.tasks.inference import Inference
@@ -64,7 +65,7 @@ def serve(config: Mapping[str, Any]) -> None:
 def _check(config: Mapping[str, Any], hardware: Hardware) -> None:
     """What can be told before anything is read."""
     if find_spec("nicegui") is None:
-        raise InputError("cloze-demo needs the package nicegui, which is not installed: pip install 'cloze[demo]'")
+        raise InputError(f"cloze-demo needs the package nicegui, which is not installed: {installation('demo')}")
     check_hardware(hardware)
     if hardware.devices > 1 or hardware.num_nodes > 1:
         raise InputError("hardware: the demo works on one device; set hardware.devices=1")

@@ -8,12 +8,12 @@ import time
 import tomllib
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, requires, version
-from pathlib import Path
 from typing import Any, NamedTuple
 
+from cloze import distribution
 from cloze.doctor.findings import Finding
 
-PROJECT = Path(__file__).resolve().parents[3] / "pyproject.toml"
+PROJECT = distribution.CHECKOUT / "pyproject.toml"
 TRAINING = "import cloze.launch.pretraining, cloze.launch.finetuning, cloze.callbacks.samples"
 SHOWN = ("torch", "lightning", "hydra-core", "omegaconf", "tokenizers", "numpy", "numba", "pyarrow", "wandb")
 LONGEST_IMPORT = 120.0  # seconds
@@ -40,8 +40,9 @@ def wanted() -> list[Wanted]:
         extras = {"": project["dependencies"], **project["optional-dependencies"]}
         pairs = [(text, extra) for extra, texts in extras.items() for text in texts]
     else:
-        pairs = [_split_marker(text) for text in requires("cloze") or []]
-    return [Wanted(Requirement(text), extra) for text, extra in pairs if not text.startswith("cloze[")]
+        pairs = [_split_marker(text) for text in requires(distribution.name()) or []]
+    found = [Wanted(Requirement(text), extra) for text, extra in pairs]
+    return [one for one in found if not distribution.is_ours(one.requirement.name)]
 
 
 def _split_marker(text: str) -> tuple[str, str]:
@@ -52,8 +53,9 @@ def _split_marker(text: str) -> tuple[str, str]:
 
 
 def check_packages() -> Iterator[Finding]:
-    """Python, every requirement, and torch's companions."""
+    """Python, every requirement, torch's companions, and what takes the place of this package."""
     yield _python()
+    yield from _namesakes()
     requirements = wanted()
     for one in requirements:
         if not one.extra:
@@ -75,6 +77,21 @@ def _python() -> Finding:
         advice=advice,
         figures={"python": here},
     )
+
+
+def _namesakes() -> Iterator[Finding]:
+    for other in distribution.others():
+        ours = f"{distribution.name()} {distribution.VERSION}"
+        level, both = "warning", ""
+        if other.shadows:
+            level, both = "failure", ": both bring a package cloze, and Python imports only one of them"
+        yield Finding(
+            topic="packages",
+            level=level,  # type: ignore[arg-type]
+            text=f"{other.name} {other.version} is installed beside this project, {ours}{both}",
+            advice=f"pip uninstall {other.name}, then install this project again: {distribution.installation()}",
+            figures={"package": other.name, "installed": other.version},
+        )
 
 
 def _check(one: Wanted, level: str) -> Iterator[Finding]:
@@ -104,7 +121,7 @@ def _extras(requirements: list[Wanted]) -> Iterator[Finding]:
             topic="packages",
             level="note",
             text=f"the extra {extra} is not installed ({', '.join(names)})",
-            advice=f"pip install 'cloze[{extra}]' where you want it",
+            advice=f"{distribution.installation(extra)} where you want it",
         )
 
 
@@ -151,7 +168,8 @@ def check_imports() -> Iterator[Finding]:
             topic="imports",
             level="failure",
             text=f"what training needs cannot be imported: {lines[-1]}",
-            advice=f"python -c '{TRAINING}' shows where; a fresh environment with pip install cloze has what fits",
+            advice=f"python -c '{TRAINING}' shows where; in a fresh environment {distribution.installation()} brings "
+            "what fits",
         )
         return
     slow = seconds > 20

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cloze.dashboard import Story, Table
+from cloze.distribution import installation
 from cloze.errors import InputError
 from cloze.loggers.axes import AxesLogger, flat, kept_id, run_names
 
@@ -128,7 +129,5 @@ def mlflow_logger(*, folder: str, address: str = "sqlite:///runs/mlflow.db", exp
     """
     for package in ("mlflow", "sqlalchemy"):
         if find_spec(package) is None:
-            raise InputError(
-                f"logger=mlflow needs the package {package}: pip install 'cloze[mlflow]', or take logger=csv"
-            )
+            raise InputError(f"logger=mlflow needs the package {package}: {installation('mlflow')}, or take logger=csv")
     return MlflowLogger(folder, address=address, experiment=experiment)

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from cloze.dashboard import Cell, Story, Table
+from cloze.distribution import installation
 from cloze.errors import InputError
 from cloze.loggers.axes import AxesLogger, flat
 
@@ -89,7 +90,7 @@ def tensorboard_logger(*, folder: str) -> EventsLogger:
     """
     if find_spec("tensorboard") is None:
         raise InputError(
-            "logger=tensorboard needs the package tensorboard: pip install 'cloze[tensorboard]', or take logger=csv"
+            f"logger=tensorboard needs the package tensorboard: {installation('tensorboard')}, or take logger=csv"
         )
     return EventsLogger(folder)
 

@@ -6,6 +6,7 @@ the parameters stay in fp32, and so do checkpoints and their names.
 
 from torch import nn
 
+from cloze.distribution import installation
 from cloze.errors import InputError
 from cloze.model.encoder import Encoder
 
@@ -31,7 +32,7 @@ def multiply_in_fp8(encoder: Encoder, *, emulate: bool = False) -> int:
         from torchao.float8.float8_linear import Float8Linear
     except ImportError as error:
         raise InputError(
-            "hardware.precision is fp8-mixed, which needs torchao: pip install 'cloze[fp8]', or take bf16-mixed"
+            f"hardware.precision is fp8-mixed, which needs torchao: {installation('fp8')}, or take bf16-mixed"
         ) from error
 
     def fits(module: nn.Module, _: str) -> bool:

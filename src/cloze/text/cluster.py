@@ -10,13 +10,13 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import pyarrow as pa
 
+from cloze.distribution import VERSION, installation
 from cloze.errors import InputError
 from cloze.text.pool import Result, Task, WorkerKilledError
 from cloze.text.remote import Location, location
@@ -58,9 +58,7 @@ class DaskPool:
         try:
             import distributed
         except ImportError as error:
-            raise WorkerKilledError(
-                "engine=dask needs the package distributed: pip install 'cloze[cluster]'"
-            ) from error
+            raise WorkerKilledError(f"engine=dask needs the package distributed: {installation('cluster')}") from error
         logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters is told in one sentence
         where, wait = self._engine.address, self._engine.wait_seconds
         given: dict[str, Any] = {"scheduler_file": where} if Path(where).is_file() else {"address": where}
@@ -162,8 +160,8 @@ class DaskPool:
                 f"a worker of the cluster lacks a package ({error}); install cloze there"
             ) from error
         for worker, (installed, sees) in sorted(answers.items()):
-            if installed != version("cloze"):
-                raise WorkerKilledError(f"{worker} has cloze {installed}, this is {version('cloze')}; install the same")
+            if installed != VERSION:
+                raise WorkerKilledError(f"{worker} has cloze {installed}, this is {VERSION}; install the same")
             if not sees:
                 raise WorkerKilledError(
                     f"{worker} does not see {self._folder}; give a folder of a file system that all workers share, "
@@ -206,7 +204,7 @@ def _work(folder: str, function: Callable[[Task], Result], task: Task) -> Result
 
 def _introduce(folder: str, plan: str) -> tuple[str, bool]:
     _at_home(folder)
-    return version("cloze"), location(plan).exists()
+    return VERSION, location(plan).exists()
 
 
 def _running(dask_worker: Any) -> int:

@@ -148,5 +148,5 @@ def test_a_folder_as_a_data_set_of_the_hub(tmp_path: Path, monkeypatch: pytest.M
 
 def test_the_hub_needs_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "datasets", None)
-    with pytest.raises(InputError, match=r"needs the package datasets; install it with: pip install 'cloze\[hub\]'"):
+    with pytest.raises(InputError, match=r"needs the package datasets; install it with: pip install -e '\.\[hub\]'"):
         read_table("hub:glue:sst2", "train", PLAIN)

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cloze.bounded import parse_json
+from cloze.distribution import installation
 from cloze.errors import InputError
 from cloze.text.sources.lines import COMPRESSIONS, open_text
 
@@ -281,7 +282,7 @@ def _hub_table(path: str, split: str) -> Table:
     name, subset, stated = [*path.removeprefix(HUB).split(":"), "", ""][:3]
     kind, underscore, variant = split.partition("_")  # dev_matched is validation_matched
     if find_spec("datasets") is None:
-        raise InputError(f"{path}: needs the package datasets; install it with: pip install 'cloze[hub]'")
+        raise InputError(f"{path}: needs the package datasets; install it with: {installation('hub')}")
     from datasets import ClassLabel, load_dataset
 
     try:

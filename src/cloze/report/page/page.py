@@ -5,7 +5,6 @@ import hashlib
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +12,7 @@ from typing import Any, NamedTuple
 import jinja2
 import yaml
 
+from cloze.distribution import VERSION
 from cloze.errors import InputError
 from cloze.report.page.charts import chart_data
 from cloze.report.page.corpus import Corpus, read_corpus
@@ -119,7 +119,7 @@ def _render(runs: Sequence[Run], shown: Sequence[Run], corpora: Sequence[Corpus 
             styles=styles,
             library=library,
             script=script,
-            version=_version(),
+            version=VERSION,
             today=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         )
     )
@@ -160,13 +160,6 @@ def _policy(styles: Sequence[str], scripts: Sequence[str]) -> str:
 
 def _hash(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
-
-
-def _version() -> str:
-    try:
-        return version("cloze")
-    except PackageNotFoundError:
-        return "from source"
 
 
 @cache

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from cloze.distribution import installation
 from cloze.errors import InputError
 from cloze.text.documents import Document, Unit
 
@@ -85,7 +86,7 @@ class HubDataset:
 
     def _stream(self) -> "IterableDataset":
         if find_spec("datasets") is None:
-            raise InputError("corpus=hub: needs the package datasets; install it with: pip install 'cloze[hub]'")
+            raise InputError(f"corpus=hub: needs the package datasets; install it with: {installation('hub')}")
         from datasets import load_dataset
 
         try:
