@@ -16,9 +16,15 @@ TAGS: list[dict[str, Any]] = [
     {
         "id": "0", "words": ["Ada", "King", "in", "Rome"], "prediction": ["B-PER", "I-PER", "O", "B-PER"],
         "probability": 0.5, "label": ["B-PER", "I-PER", "O", "B-LOC"], "correct": False,
+        "entities": [{"start": 0, "end": 2, "type": "PER"}, {"start": 3, "end": 4, "type": "PER"}],
     },
-    {"id": "1", "words": ["no"], "prediction": ["O"], "probability": 0.9, "label": ["O"], "correct": True},
+    {"id": "1", "words": ["no"], "prediction": ["O"], "probability": 0.9, "entities": [], "label": ["O"],
+     "correct": True},
 ]  # fmt: skip
+PARTS_OF_SPEECH: list[dict[str, Any]] = [
+    {"id": "0", "words": ["a", "dog"], "prediction": ["DET", "VERB"], "label": ["DET", "NOUN"], "correct": False},
+    {"id": "1", "words": ["run"], "prediction": ["VERB"], "label": ["VERB"], "correct": True},
+]
 SEVERAL: list[dict[str, Any]] = [
     {"id": "0", "text": "t", "prediction": ["a"], "probabilities": {"a": 0.9}, "label": ["a", "b"], "correct": False},
     {"id": "1", "text": "t", "prediction": ["a", "b"], "label": ["b"], "correct": False},

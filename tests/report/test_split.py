@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd  # type: ignore[import-untyped]
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torchmetrics.functional.classification import (
     multiclass_confusion_matrix,
     multiclass_f1_score,
@@ -15,11 +17,12 @@ from torchmetrics.functional.classification import (
     multiclass_recall,
 )
 
+from cloze.metrics.entities import bio2, entities, entity_scores
 from cloze.report.classes import class_scores, confusion
 from cloze.report.picture import confusion_picture
-from cloze.report.predictions import Prediction
+from cloze.report.predictions import Prediction, readable
 from cloze.report.split import write_report
-from tests.report.records import ANSWERS, CHOICES, SCORES, SEVERAL, TAGS, TEXTS
+from tests.report.records import ANSWERS, CHOICES, PARTS_OF_SPEECH, SCORES, SEVERAL, TAGS, TEXTS
 
 LABELS = ["no", "maybe", "yes", "never"]
 
@@ -37,7 +40,8 @@ def test_classes_and_confusions_are_those_of_torchmetrics() -> None:
     found, true = (torch.tensor([LABELS.index(record[key]) for record in records]) for key in ("prediction", "label"))
     matrix = confusion(records, LABELS)
     assert matrix is not None
-    assert np.array_equal(matrix, multiclass_confusion_matrix(found, true, num_classes=4).numpy())
+    assert matrix.labels == LABELS
+    assert np.array_equal(matrix.counts, multiclass_confusion_matrix(found, true, num_classes=4).numpy())
     scores = class_scores(records, LABELS)
     assert [score.name for score in scores] == LABELS
     assert [score.support for score in scores] == torch.bincount(true, minlength=4).tolist()
@@ -62,7 +66,47 @@ def test_each_shape_has_its_rows() -> None:
     ]
     matrix = confusion(TAGS, tags)
     assert matrix is not None
-    assert matrix.tolist() == [[0, 1, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 2]]
+    assert matrix.labels == ["O", "LOC", "PER"]
+    assert matrix.counts.tolist() == [[0, 0, 0], [0, 0, 1], [0, 0, 1]]
+
+
+def test_tags_that_make_no_entities_count_word_by_word() -> None:
+    tags = ["DET", "NOUN", "VERB"]
+    assert [tuple(score) for score in class_scores(PARTS_OF_SPEECH, tags)] == [
+        ("DET", 1.0, 1.0, 1.0, 1),
+        ("NOUN", 0.0, 0.0, 0.0, 1),
+        ("VERB", 0.5, 1.0, pytest.approx(2 / 3), 1),
+    ]
+    matrix = confusion(PARTS_OF_SPEECH, tags)
+    assert matrix is not None
+    assert (matrix.labels, matrix.counts.tolist()) == (tags, [[1, 0, 0], [0, 0, 1], [0, 0, 1]])
+
+
+TAG = st.sampled_from(["O", "B-PER", "I-PER", "B-LOC", "I-LOC"])
+
+
+@given(st.lists(st.lists(st.tuples(TAG, TAG), min_size=1, max_size=8), min_size=1, max_size=6))
+def test_entities_are_confused_as_they_are_scored(sentences: list[list[tuple[str, str]]]) -> None:
+    """Diagonal, rows and columns are what precision and recall are made of; an error is a sentence that lost points."""
+    pairs = [[list(bio2(tags)) for tags in zip(*sentence, strict=True)] for sentence in sentences]
+    records: list[dict[str, Any]] = [
+        {"words": label, "prediction": said, "entities": [], "label": label, "correct": label == said}
+        for label, said in pairs
+    ]
+    matrix = confusion(records, ["O", "B-LOC", "I-LOC", "B-PER", "I-PER"])
+    assert matrix is not None
+    right, true, found = np.diag(matrix.counts), matrix.counts.sum(axis=1), matrix.counts.sum(axis=0)
+    expected = [
+        (name, right[n] / max(1, found[n]), right[n] / max(1, true[n]), true[n])
+        for n, name in enumerate(matrix.labels)
+        if n and (true[n] or found[n])
+    ]
+    assert [(s.name, s.precision, s.recall, s.support) for s in class_scores(records, [])] == expected
+    wrong = [record for record in records if not record["correct"]]
+    assert bool(wrong) == bool((matrix.counts - np.diag(right)).any())
+    assert wrong or entity_scores(*zip(*pairs, strict=True)).overall.f1 in (0.0, 1.0)
+    assert all(set(entities(record["label"])) != set(entities(record["prediction"])) for record in wrong)
+    assert all(readable(record)["prediction"] or readable(record)["label"] for record in wrong)
 
 
 @pytest.mark.parametrize("records", [SCORES, CHOICES, ANSWERS], ids=["scores", "choices", "answers"])

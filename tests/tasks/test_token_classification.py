@@ -26,6 +26,7 @@ from cloze.data.downstream.loader import EvaluationLoader
 from cloze.data.downstream.module import TaskData
 from cloze.data.downstream.tagging import TaggingFeatures
 from cloze.errors import InputError
+from cloze.metrics.entities import bio2
 from cloze.model.adaptation import Adaptation
 from cloze.model.config import BertConfig
 from cloze.optim.schedules import Linear
@@ -124,7 +125,7 @@ def test_the_pipeline_predicts_the_same(wnut: tuple[Tokenizer, list[TaggedExampl
     for each, prediction, pieces, entities in zip(examples, predictions, tokens, groups, strict=True):
         starts = np.cumsum([0, *(len(word) + 1 for word in each.words)]).tolist()
         firsts = {piece["start"]: piece for piece in pieces}
-        assert prediction["prediction"] == [firsts[start]["entity"] for start in starts[:-1]]
+        assert prediction["prediction"] == list(bio2([firsts[start]["entity"] for start in starts[:-1]]))
         least = min(float(firsts[start]["score"]) for start in starts[:-1])
         assert prediction["probability"] == pytest.approx(least, rel=1e-3)
         # For their groups a word ends at punctuation, so compare where no word has some inside.
@@ -179,6 +180,20 @@ def test_characters_are_joined_without_spaces() -> None:
     (prediction,) = module.predictions(examples, items, [output])
     assert prediction["entities"][0]["text"] == "北京"
     assert prediction["correct"]
+
+
+def test_a_sentence_is_right_where_its_entities_are() -> None:
+    """An I- that begins an entity begins one for the score, so it is no error."""
+    tokenizer = small_tokenizer()
+    module = tagger(tokenizer, LABELS)
+    examples = [example(["new", "york", "w1"], tags) for tags in (["B-LOC", "I-LOC", "O"], ["B-LOC", "B-LOC", "O"])]
+    items = TaggingFeatures(max_length=8).items(examples, tokenizer, LABELS)
+    said = np.eye(len(LABELS), dtype=np.float32)[[0, 2, 2, 0, 0]]  # O I-LOC I-LOC O O, with [CLS] and [SEP]
+    right, wrong = module.predictions(examples, items, [said, said])
+    assert right["prediction"] == wrong["prediction"] == ["B-LOC", "I-LOC", "O"]
+    assert (right["correct"], wrong["correct"]) == (True, False)
+    assert module.metrics(examples[:1], [right])["f1"] == module.metrics(examples[:1], [right])["accuracy"] == 1
+    assert module.metrics(examples[1:], [wrong])["f1"] == 0
 
 
 def test_metrics() -> None:

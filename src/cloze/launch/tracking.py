@@ -110,18 +110,18 @@ def log_evaluation(
     )
     errors = [legible(record) for record in worst(known, ERRORS)]
     columns = list(dict.fromkeys(key for record in errors for key in record))
-    matrix = confusion(known, labels)
+    found = confusion(known, labels)
     for dashboard in dashboards(trainer.loggers):
         if classes.rows:
             dashboard.log_table(f"{section}/classes", classes, step)
         if errors:
             rows = [[record.get(column, "") for column in columns] for record in errors]
             dashboard.log_table(f"{section}/worst_errors", Table(columns, rows), step)
-        if matrix is not None:
-            rows = [[label, *counts] for label, counts in zip(labels, matrix.tolist(), strict=True)]
-            dashboard.log_table(f"{section}/confusion", Table(("label", *labels), rows), step)
-            if len(labels) <= LARGEST_PICTURE:
-                picture = confusion_picture(matrix, labels, f"{split}: label and prediction")
+        if found is not None:
+            rows = [[label, *counts] for label, counts in zip(found.labels, found.counts.tolist(), strict=True)]
+            dashboard.log_table(f"{section}/confusion", Table(("label", *found.labels), rows), step)
+            if len(found.labels) <= LARGEST_PICTURE:
+                picture = confusion_picture(found.counts, found.labels, f"{split}: label and prediction")
                 dashboard.log_picture(f"{section}/confusion_picture", picture, step)
 
 

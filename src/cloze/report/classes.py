@@ -6,8 +6,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cloze.metrics.entities import entities
+from cloze.metrics.entities import OUTSIDE, Entity, entities
 from cloze.report.predictions import Prediction
+
+
+class Confusions(NamedTuple):
+    """How often each class (row) was taken for each (column): the L labels, and (L, L) int64 counts."""
+
+    labels: list[str]
+    counts: np.ndarray
 
 
 class ClassScore(NamedTuple):
@@ -43,24 +50,39 @@ def class_scores(predictions: Iterable[Prediction], labels: Sequence[str]) -> li
     return [_score(name, right[name], predicted[name], there[name]) for name in names if seen]
 
 
-def confusion(predictions: Iterable[Prediction], labels: Sequence[str]) -> np.ndarray | None:
-    """How often each class (row) was taken for each (column): (L, L) int64, of texts, or of words that have tags.
+def confusion(predictions: Iterable[Prediction], labels: Sequence[str]) -> Confusions | None:
+    """What was taken for what: texts by their class, words by their tag, entities by their type.
+
+    An entity is taken for one of the same words; one that has no counterpart is missed, taken for O, or made of O. So
+    the diagonal, the rows and the columns hold what precision and recall are made of.
 
     None where an example has no one class.
     """
-    number = {label: index for index, label in enumerate(labels)}
     pairs: Counter[tuple[str, str]] = Counter()
+    of_entities = False
     for record in predictions:
-        if "words" in record:
+        if "entities" in record:
+            of_entities = True
+            pairs.update(_paired(entities(record["label"]), entities(record["prediction"])))
+        elif "words" in record:
             pairs.update(zip(record["label"], record["prediction"], strict=True))
         elif _has_one_class(record):
             pairs[record["label"], record["prediction"]] += 1
-    if not pairs:
+    if of_entities:
+        labels = [OUTSIDE, *sorted({label.partition("-")[2] for label in labels if label != OUTSIDE})]
+    elif not pairs:
         return None
-    matrix = np.zeros((len(labels), len(labels)), np.int64)
+    number = {label: index for index, label in enumerate(labels)}
+    counts = np.zeros((len(labels), len(labels)), np.int64)
     for (true, predicted), count in pairs.items():
-        matrix[number[true], number[predicted]] = count
-    return matrix
+        counts[number[true], number[predicted]] = count
+    return Confusions(list(labels), counts)
+
+
+def _paired(true: Iterable[Entity], found: Iterable[Entity]) -> list[tuple[str, str]]:
+    """The types of entities of the same words; O where there is but one of the two."""
+    types, others = ({(entity.start, entity.end): entity.type for entity in of} for of in (true, found))
+    return [(types.get(words, OUTSIDE), others.get(words, OUTSIDE)) for words in types.keys() | others.keys()]
 
 
 def labelled(predictions: Iterable[Prediction]) -> list[Prediction]:
@@ -71,8 +93,10 @@ def labelled(predictions: Iterable[Prediction]) -> list[Prediction]:
 def _things(record: Mapping[str, Any], key: str) -> Iterable[tuple[Any, ...]]:
     """What is right or wrong each for itself, as tuples that begin with the name of the class."""
     value = record[key]
-    if "words" in record:
+    if "entities" in record:
         return entities(value)
+    if "words" in record:
+        return [(tag, place) for place, tag in enumerate(value)]
     if _has_one_class(record):
         return [(value,)]
     return [(name,) for name in value] if _has_several_labels(record) else []

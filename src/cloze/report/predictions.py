@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from cloze.metrics.entities import entities
 from cloze.report.markdown import plain, table
 from cloze.text.atomic import write_atomically
 
@@ -88,12 +89,19 @@ def _badness(record: Prediction) -> float | None:
 
 
 def _differing_tags(record: Prediction) -> dict[str, str]:
-    """The sentence, and the tags of those words only where prediction and label differ."""
-    found = {"words": " ".join(record["words"])}
-    if "label" in record:
-        triples = list(zip(record["words"], record["prediction"], record["label"], strict=True))
-        found["prediction"] = ", ".join(f"{word}/{tag}" for word, tag, true in triples if tag != true)
-        found["label"] = ", ".join(f"{word}/{true}" for word, tag, true in triples if tag != true)
+    """The sentence, and of its entities or tags only those where prediction and label differ."""
+    words = record["words"]
+    found = {"words": " ".join(words)}
+    if "label" not in record:
+        return found
+    for key, other in (("prediction", "label"), ("label", "prediction")):
+        if "entities" in record:
+            those = set(entities(record[other]))
+            parts = [f"{' '.join(words[e.start : e.end])}/{e.type}" for e in entities(record[key]) if e not in those]
+        else:
+            pairs = zip(words, record[key], record[other], strict=True)
+            parts = [f"{word}/{tag}" for word, tag, that in pairs if tag != that]
+        found[key] = ", ".join(parts)
     return found
 
 

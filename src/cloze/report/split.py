@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cloze.report.classes import ClassScore, class_scores, confusion, labelled
+from cloze.report.classes import ClassScore, Confusions, class_scores, confusion, labelled
 from cloze.report.markdown import plain, table
 from cloze.report.picture import confusion_picture
 from cloze.report.predictions import Prediction, write_csv, write_errors, write_predictions
@@ -38,20 +38,21 @@ def write_report(
     if not known:
         return
     write_errors(known, folder / split)
-    matrix = confusion(known, labels)
-    if matrix is not None:
-        _write_confusion(matrix, labels, folder, split)
+    found = confusion(known, labels)
+    if found is not None:
+        _write_confusion(found, folder, split)
     parts = [
         f"# {split}: {len(known):,} labelled examples",
         table(["metric", "value"], [[plain(name), f"{value:.4f}"] for name, value in metrics.items()]),
         *_classes(class_scores(known, labels)),
-        *_confusions(matrix, labels),
+        *_confusions(found),
         f"The most confident errors: [{split}_errors.md]({split}_errors.md)",
     ]
     write_atomically(folder / f"{split}_report.md", ("\n\n".join(parts) + "\n").encode())
 
 
-def _write_confusion(matrix: np.ndarray, labels: Sequence[str], folder: Path, split: str) -> None:
+def _write_confusion(found: Confusions, folder: Path, split: str) -> None:
+    labels, matrix = found
     rows = ([name, *row] for name, row in zip(labels, matrix.tolist(), strict=True))
     write_csv(["label", *labels], rows, folder / f"{split}_confusion.csv")
     if len(labels) <= LARGEST_PICTURE:
@@ -69,10 +70,11 @@ def _classes(scores: Sequence[ClassScore]) -> list[str]:
     return ["## Classes", table(["class", "precision", "recall", "F1", "support"], rows)]
 
 
-def _confusions(matrix: np.ndarray | None, labels: Sequence[str]) -> list[str]:
+def _confusions(found: Confusions | None) -> list[str]:
     """The whole matrix while it is small, and the most frequent confusions."""
-    if matrix is None:
+    if found is None:
         return []
+    labels, matrix = found
     parts = ["## Label and prediction"]
     names = [plain(label) for label in labels]
     if len(labels) <= LARGEST_TABLE:

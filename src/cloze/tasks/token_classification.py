@@ -9,7 +9,7 @@ from torch import Tensor
 from cloze.batch import IGNORED_LABEL, TaskBatch
 from cloze.data.downstream.examples import TaggedExample
 from cloze.data.downstream.items import Item
-from cloze.metrics.entities import entities, entity_scores
+from cloze.metrics.entities import bio2, entities, entity_scores
 from cloze.model.task_heads import TaskModel
 from cloze.tasks.class_weights import ClassWeights, check_class_weights, scaled_class_weights
 from cloze.tasks.finetuning import FineTuning, Prediction
@@ -67,6 +67,9 @@ class TokenClassification(FineTuning[TaggedExample]):
     ) -> list[Prediction]:
         """The most probable tag of each word, and the entities that they make.
 
+        Tags are written as labels are, in BIO2, so that they are right where the entities are: an I- that begins an
+        entity is a B-.
+
         The probability of a sentence, and of an entity, is that of the tag that is least sure in it.
         """
         # The windows follow each other as the words do, and each word is in one of them.
@@ -76,7 +79,7 @@ class TokenClassification(FineTuning[TaggedExample]):
         probabilities = powers.max(axis=1) / powers.sum(axis=1)
         ends = np.cumsum([len(example.words) for example in examples])
         return [
-            self._prediction(example, [self.labels[number] for number in numbers], sure)
+            self._prediction(example, list(bio2([self.labels[number] for number in numbers])), sure)
             for example, numbers, sure in zip(
                 examples, np.split(best, ends[:-1]), np.split(probabilities, ends[:-1]), strict=True
             )
