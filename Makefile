@@ -2,7 +2,7 @@
 #   make pretrain   pre-train a small BERT on the documentation installed with Python    ARGS='model=mini run=mini'
 #   make test       lint, types, floors, tests                                           ARGS='-k packing'
 #   make test-long  the tests that take minutes each: hours of stopping, killing, scaling
-#   make docs       the documentation as a site, which opens from disk: site/index.html
+#   make docs       the documentation as a site, which opens and is searched from disk: site/index.html
 #   make bench      speed beside the peers; `python -m benchmarks.results --keep runs/bench/*.json` takes them into RESULTS.md
 #   make bench-features   vectors a second beside transformers and sentence-transformers, half an hour
 #   make bench-finetune   scores and seconds beside a plain loop of transformers, some hours; stopped, it goes on

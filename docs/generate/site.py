@@ -40,7 +40,7 @@ def assemble(folder: Path = FOLDER) -> None:
             continue
         if file.suffix == ".md":
             write(folder / place, _linked_inside(file.read_text(encoding="utf-8"), "docs" / place, place, linked))
-        elif file.suffix in (".svg", ".png", ".css"):
+        elif file.suffix in (".svg", ".png", ".css", ".js", ".LICENSE"):
             (folder / place).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, folder / place)
     generated = {
@@ -89,7 +89,7 @@ def _linked_inside(text: str, path: PurePosixPath, place: PurePosixPath, linked:
 
     def named(match: re.Match[str]) -> str:
         found = PurePosixPath(match["path"])
-        if not (REPOSITORY / found).exists():
+        if not (REPOSITORY / found).exists() or "__pycache__" in found.parts:
             return match[0]
         linked.add(found)
         return f"[`{found}`]({'../' * len(place.parent.parts)}{_source_page(found)})"

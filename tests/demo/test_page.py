@@ -17,7 +17,8 @@ from cloze.model.attention_maps import attention_maps
 from cloze.ready import load
 from cloze.tasks.inference import Inference
 from tests import processes
-from tests.demo.world import HEADS, Visitor, browser, pretrained_folder, task_folder
+from tests.browser import Visitor, browser
+from tests.demo.world import HEADS, pretrained_folder, task_folder
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 INJECTION = """<script>window.ran=1</script><img src=x onerror="window.ran=1">"""

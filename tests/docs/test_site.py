@@ -1,4 +1,7 @@
-"""The site is built without a warning, asks no other host for anything, and its drawings are those that are drawn."""
+"""The site is built without a warning, asks no other host for anything, and its drawings are those that are drawn.
+
+It is read from disk: the search, too, and on a phone.
+"""
 
 import re
 import sys
@@ -8,11 +11,14 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
+from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webelement import WebElement
 
 from cloze.config.arguments import conf_folder, groups
 from docs.drawings.draw import DRAWINGS
 from docs.generate.site import assemble
 from tests import processes
+from tests.browser import Visitor, browser
 from tests.conftest import REPOSITORY
 
 LOADED = {"script": "src", "img": "src", "iframe": "src", "source": "src", "audio": "src", "video": "src"}
@@ -70,6 +76,9 @@ def test_the_site(tmp_path: Path) -> None:
     assert lost(pages) == []
     check_navigation(tmp_path)
     check_reference(site)
+    with browser() as visitor:
+        check_search(visitor, site)
+        check_a_phone(visitor, [page for page in pages if page.relative_to(site).parts[0] != "files"])
 
 
 def foreign(site: Path, pages: dict[Path, Links]) -> list[str]:
@@ -114,6 +123,33 @@ def check_reference(site: Path) -> None:
     assert "share of a sequence's tokens to predict" in unescape(options)
     ready = (site / "reference" / "python" / "ready.html").read_text(encoding="utf-8")
     assert 'id="cloze.ready.Ready.pack"' in ready
+
+
+def check_search(visitor: Visitor, site: Path) -> None:
+    """It finds and leads there, from a page in a folder, without a server."""
+    visitor.open((site / "reference" / "python" / "ready.html").as_uri())
+    visitor.until(lambda: visitor.all(".md-search__button"))[0].click()
+
+    def inside(selector: str) -> list[WebElement]:
+        box = visitor.driver.switch_to.active_element.shadow_root  # where the theme puts field and results
+        return box.find_elements(By.CSS_SELECTOR, selector)
+
+    visitor.until(lambda: inside("input"))[0].send_keys("warmup_ratio")
+    hit = visitor.until(lambda: [hit for hit in inside("a[href]") if "schedule=linear" in hit.text])[0]
+    assert Path(unquote(urlsplit(hit.get_attribute("href") or "").path)) == site / "reference" / "groups.html"
+    assert visitor.complaints() == []
+    hit.click()
+    visitor.until(lambda: visitor.driver.current_url.endswith("#schedule-linear"))
+    assert {urlsplit(url).scheme for url in visitor.requested()} <= {"file", "data"}
+
+
+def check_a_phone(visitor: Visitor, pages: list[Path]) -> None:
+    """No page is wider than the screen, and no title is cut."""
+    found = {}
+    for page in pages:
+        visitor.open(page.as_uri(), width=390)
+        found[page.name] = [text for text in visitor.cut() if not text.startswith("BUTTON.md-search__button")]
+    assert {name: cut for name, cut in found.items() if cut} == {}
 
 
 @pytest.mark.parametrize("name", DRAWINGS)

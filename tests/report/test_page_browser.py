@@ -12,7 +12,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 
 from cloze.report.page.page import write_page
-from tests.demo.world import Visitor, browser
+from tests.browser import Visitor, browser
 from tests.report.run_folders import HOSTILE, pretraining, task
 
 pytestmark = pytest.mark.slow
@@ -48,12 +48,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def opened(visitor: Visitor, page: Path, *, width: int = 1100, dark: bool = False) -> None:
-    theme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
-    visitor.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": theme})
-    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
-    visitor.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
     visitor.leave()
-    visitor.driver.get(page.as_uri())
+    visitor.open(page.as_uri(), width=width, dark=dark)
     visitor.until(lambda: visitor.all(".chart canvas"))
 
 
