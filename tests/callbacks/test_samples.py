@@ -8,7 +8,7 @@ from cloze.callbacks.samples import LONGEST, SHORTEST, SampleFillings, heldout_g
 from cloze.model.config import BertConfig
 from cloze.model.heads import BertForPreTraining
 from cloze.text.shards import write_shard
-from cloze.text.tokenizer import SPECIAL_TOKENS, build_tokenizer, save_tokenizer
+from cloze.text.tokenizer import SPECIAL_TOKENS, build_tokenizer
 
 WORDS = ["once", "upon", "a", "midnight", "dreary", "while", "i", "pondered", "weak", "and", "wear", "##y", "."]
 TOKENIZER = build_tokenizer([*SPECIAL_TOKENS, *WORDS], lowercase=True)
@@ -35,8 +35,7 @@ def test_gaps_are_whole_words_of_heldout_sentences_of_good_length(tmp_path: Path
         assert VERSE.replace(" .", ".").startswith(restored)
 
 
-def test_the_fillings_are_the_likeliest_pieces(tmp_path: Path) -> None:
-    save_tokenizer(TOKENIZER, tmp_path)
+def test_the_fillings_are_the_likeliest_pieces() -> None:
     torch.manual_seed(0)
     model = BertForPreTraining(
         BertConfig(vocab_size=18, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32)
@@ -45,8 +44,11 @@ def test_the_fillings_are_the_likeliest_pieces(tmp_path: Path) -> None:
         model.masked_lm_head.decoder_bias[TOKENIZER.token_to_id("dreary")] = 9.0
     module = pl.LightningModule()
     module.model = model.eval()
-    samples = SampleFillings(sentences=["once [MASK] a [MASK]", "weak"], tokenizer=str(tmp_path), file="", top=2)
-    samples.on_fit_start(pl.Trainer(accelerator="cpu", logger=False, barebones=True), module)
+    samples = SampleFillings(sentences=["once [MASK] a [MASK]", "weak"], file="", top=2)
+    trainer = pl.Trainer(accelerator="cpu", logger=False, barebones=True)
+    trainer.datamodule = pl.LightningDataModule()  # type: ignore[attr-defined]
+    trainer.datamodule.tokenizer = TOKENIZER  # type: ignore[attr-defined]
+    samples.on_fit_start(trainer, module)
     lines = samples.fillings(module)
     assert len(lines) == 2  # one for each gap
     assert all(line.strip().startswith("once [MASK] a [MASK]  dreary ") for line in lines)

@@ -272,7 +272,7 @@ def test_changed_input_ends_an_unfinished_preparation(own: Preparation, tmp_path
     (tmp_path / "corpus" / MANIFEST).unlink()
     (tmp_path / "corpus" / UNFINISHED).mkdir()
     (tmp_path / "corpus" / UNFINISHED / "plan.json").write_text(json.dumps(plan))
-    with pytest.raises(InputError, match=r"unfinished preparation of something else \(source.files"):
+    with pytest.raises(InputError, match=r"unfinished preparation of something else \(input files"):
         own.run(tmp_path / "corpus")
     assert (tmp_path / "corpus" / "train-00000.arrow").exists()
 

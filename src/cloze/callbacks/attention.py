@@ -3,19 +3,18 @@
 import io
 import warnings
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
 import numpy as np
 import torch
+from tokenizers import Tokenizer
 from torch.distributed.fsdp import FSDPModule
 
 from cloze.callbacks.samples import heldout_gaps, pack
 from cloze.dashboard import dashboards
 from cloze.errors import InputError
 from cloze.model.attention_maps import attention_maps
-from cloze.text.tokenizer import load_tokenizer
 
 WORDS = 32  # tokens that a picture can still name
 COLUMNS = 4  # of a picture
@@ -27,15 +26,14 @@ class AttentionPictures(pl.Callback):
     Without a dashboard nothing is computed; neither where ranks hold parts of the model.
 
     Args:
-        tokenizer: the folder of the tokenizer.
         heads: pairs of layer and head, counted from 0, as `[[0, 1], [3, 0]]`; None: the first head of each layer.
         sentence: that is looked at; None takes a held-out one.
     """
 
-    def __init__(self, *, tokenizer: str, heads: list[list[int]] | None = None, sentence: str | None = None) -> None:
-        self.tokenizer = Path(tokenizer)
+    def __init__(self, *, heads: list[list[int]] | None = None, sentence: str | None = None) -> None:
         self.heads = heads
         self.sentence = sentence
+        self._tokenizer: Tokenizer
         self._ids: list[int] = []
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -47,13 +45,13 @@ class AttentionPictures(pl.Callback):
                 raise InputError(f"callbacks.attention.heads has {pair}: expected [layer, head] from [0, 0] to {last}")
         if not dashboards(trainer.loggers):
             return
-        tokenizer = load_tokenizer(self.tokenizer)
+        data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        self._tokenizer = data.tokenizer
         if self.sentence is not None:
-            self._ids = tokenizer.encode(self.sentence).ids[:WORDS]
+            self._ids = data.tokenizer.encode(self.sentence).ids[:WORDS]
         else:
-            data: Any = trainer.datamodule  # type: ignore[attr-defined]
             shards = [data.folder / info.file for info in data.manifest.heldout]
-            self._ids = next((ids for _, ids in heldout_gaps(shards, tokenizer, 1)), [])
+            self._ids = next((ids for _, ids in heldout_gaps(shards, data.tokenizer, 1)), [])
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         model: Any = pl_module.model
@@ -62,8 +60,7 @@ class AttentionPictures(pl.Callback):
         with trainer.precision_plugin.forward_context(), torch.no_grad():
             maps = attention_maps(model.encoder, pack([self._ids], pl_module.device))
         chosen = self.heads or [[layer, 0] for layer in range(len(maps))]
-        tokenizer = load_tokenizer(self.tokenizer)
-        words = [tokenizer.id_to_token(token) or "" for token in self._ids]
+        words = [self._tokenizer.id_to_token(token) or "" for token in self._ids]
         pictures = [(f"layer {layer}, head {head}", maps[layer][head].cpu().numpy()) for layer, head in chosen]
         png = attention_picture(pictures, words)
         for dashboard in dashboards(trainer.loggers):

@@ -6,7 +6,6 @@ import lightning.pytorch as pl
 
 from cloze.checkpoint.folder import save_pretrained
 from cloze.model.sharding import whole
-from cloze.text.tokenizer import load_tokenizer
 
 
 class ModelFolder(pl.Callback):
@@ -14,14 +13,13 @@ class ModelFolder(pl.Callback):
 
     Args:
         folder: where to, replaced if it exists.
-        tokenizer: the folder of the tokenizer that the model was trained with.
     """
 
-    def __init__(self, *, folder: str, tokenizer: str) -> None:
+    def __init__(self, *, folder: str) -> None:
         self.folder = Path(folder)
-        self.tokenizer = Path(tokenizer)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         state = whole(pl_module.model.state_dict(), keep=trainer.is_global_zero)  # type: ignore[union-attr]
         if trainer.is_global_zero:
-            save_pretrained(pl_module.model, load_tokenizer(self.tokenizer), self.folder, state)  # type: ignore[arg-type]
+            tokenizer = trainer.datamodule.tokenizer  # type: ignore[attr-defined]
+            save_pretrained(pl_module.model, tokenizer, self.folder, state)  # type: ignore[arg-type]

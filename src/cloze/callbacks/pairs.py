@@ -1,18 +1,18 @@
 """What the model says of sentence pairs: examples beside the accuracy."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import lightning.pytorch as pl
 import numpy as np
 import torch
+from tokenizers import Tokenizer
 
 from cloze.callbacks.samples import SHORTEST, pack
 from cloze.dashboard import Cell, Table, dashboards
 from cloze.text.remote import Location
 from cloze.text.shards import Shard, read_shard
-from cloze.text.tokenizer import CLS, SEP, load_tokenizer
+from cloze.text.tokenizer import CLS, SEP
 
 LONGEST = 40  # pieces of a sentence in a pair
 COLUMNS = ("step", "A", "B", "truth", "the model says", "probability of the truth")
@@ -33,13 +33,12 @@ class PairExamples(pl.Callback):
     objective has no pairs, nothing is computed.
 
     Args:
-        tokenizer: the folder of the tokenizer.
         count: of pairs.
     """
 
-    def __init__(self, *, tokenizer: str, count: int = 8) -> None:
-        self.tokenizer = Path(tokenizer)
+    def __init__(self, *, count: int = 8) -> None:
         self.count = count
+        self._tokenizer: Tokenizer
         self._pairs: list[Pair] = []
         self._names = ("next", "random")
 
@@ -51,6 +50,7 @@ class PairExamples(pl.Callback):
         swapped = kind == "sentence_order"
         self._names = ("in order", "swapped") if swapped else ("next", "random")
         shards = [data.folder / info.file for info in data.manifest.heldout]
+        self._tokenizer = data.tokenizer
         self._pairs = list(heldout_pairs(shards, self.count, swapped=swapped))
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -59,12 +59,11 @@ class PairExamples(pl.Callback):
         with trainer.precision_plugin.forward_context():
             shares = self.probabilities(pl_module)  # by all ranks: each may hold a part of the model
         if trainer.is_global_zero:
-            tokenizer = load_tokenizer(self.tokenizer)
             rows: list[list[Cell]] = [
                 [
                     trainer.global_step,
-                    tokenizer.decode(pair.a),
-                    tokenizer.decode(pair.b),
+                    self._tokenizer.decode(pair.a),
+                    self._tokenizer.decode(pair.b),
                     self._names[pair.label],
                     self._names[int(np.argmax(share))],
                     share[pair.label],
@@ -77,7 +76,7 @@ class PairExamples(pl.Callback):
     @torch.no_grad()
     def probabilities(self, pl_module: pl.LightningModule) -> list[list[float]]:
         """Of each pair those of both labels."""
-        special = load_tokenizer(self.tokenizer).get_vocab()
+        special = self._tokenizer.get_vocab()
         cls, sep = special[CLS], special[SEP]
         rows = [[cls, *pair.a, sep, *pair.b, sep] for pair in self._pairs]
         types = [[0] * (len(pair.a) + 2) + [1] * (len(pair.b) + 1) for pair in self._pairs]

@@ -13,7 +13,7 @@ from cloze.batch import Packed
 from cloze.dashboard import Table, dashboards
 from cloze.text.remote import Location
 from cloze.text.shards import read_shard
-from cloze.text.tokenizer import CLS, MASK, PREFIX, SEP, load_tokenizer
+from cloze.text.tokenizer import CLS, MASK, PREFIX, SEP
 
 MOST_EVALUATIONS = 50
 """Of which a table tells: it is logged again at each of them."""
@@ -27,20 +27,17 @@ class SampleFillings(pl.Callback):
 
     Args:
         sentences: each with at least one `[MASK]`; None takes some held-out sentences and masks a word of each.
-        tokenizer: the folder of the tokenizer.
         file: where the fillings are added.
         top: pieces shown for each gap.
         heldout: how many sentences to take from the held-out text.
     """
 
-    def __init__(
-        self, *, sentences: list[str] | None = None, tokenizer: str, file: str, top: int = 5, heldout: int = 4
-    ) -> None:
+    def __init__(self, *, sentences: list[str] | None = None, file: str, top: int = 5, heldout: int = 4) -> None:
         self.sentences = sentences
-        self.tokenizer = Path(tokenizer)
         self.file = Path(file)
         self.top = top
         self.heldout = heldout
+        self._tokenizer: Tokenizer
         self._samples: list[tuple[str, list[int]]] = []  # what is shown, and its ids
         self._rows: list[list[str | int]] = []  # of the table: step, sentence, likeliest pieces
 
@@ -51,13 +48,13 @@ class SampleFillings(pl.Callback):
         self._rows = [[int(step), str(sentence), str(pieces)] for step, sentence, pieces in state_dict["rows"]]
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        tokenizer = load_tokenizer(self.tokenizer)
+        data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        self._tokenizer = data.tokenizer
         if self.sentences is not None:
-            self._samples = [(sentence, tokenizer.encode(sentence).ids) for sentence in self.sentences]
+            self._samples = [(sentence, data.tokenizer.encode(sentence).ids) for sentence in self.sentences]
         else:
-            data: Any = trainer.datamodule  # type: ignore[attr-defined]
             shards = [data.folder / info.file for info in data.manifest.heldout]
-            self._samples = list(heldout_gaps(shards, tokenizer, self.heldout))
+            self._samples = list(heldout_gaps(shards, data.tokenizer, self.heldout))
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.sanity_checking or not self._samples:
@@ -80,7 +77,7 @@ class SampleFillings(pl.Callback):
     @torch.no_grad()
     def fillings(self, pl_module: pl.LightningModule) -> list[str]:
         """One line a gap: the sentence, and its likeliest pieces with their probabilities."""
-        tokenizer = load_tokenizer(self.tokenizer)
+        tokenizer = self._tokenizer
         rows = [ids for _, ids in self._samples]
         ids = torch.tensor([token for row in rows for token in row])
         gaps = torch.nonzero(ids == tokenizer.get_vocab()[MASK]).squeeze(1)

@@ -41,8 +41,9 @@ def _prepare(config: dict[str, Any], words: list[str]) -> None:
         from cloze.text.remote import location
         from cloze.text.report import load_report, render_report
 
-    folder = location(config["corpus"]["prepared"])
-    preparation = build(config, "preparation")
+    preparation, corpus = build(config, "preparation"), config["corpus"]
+    named = corpus.get("prepared")
+    folder = preparation.place(corpus["name"]) if named is None else location(named)
     with ConsoleProgress() as progress:
         preparation.run(folder, progress, build(config, "engine"))
     console = Console()

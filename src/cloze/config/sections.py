@@ -123,8 +123,9 @@ class Corpus:
     """The section `corpus`.
 
     Attributes:
-        name: what the prepared folder is called.
-        prepared: the folder of the prepared corpus; made by the first run or by `cloze-prepare`.
+        name: with which the name of the prepared folder begins.
+        prepared: the folder of the prepared corpus; made by the first run or by `cloze-prepare`. null takes the one
+            below `data/` that was prepared from this text in this way, whatever it is called, else `data/NAME-HASH`.
         source: where the documents come from.
         vocab_size: pieces of the vocabulary that is trained on it, by default BERT's number.
         duplicates: `count` exact duplicates, or `remove` every line that occurred before.
@@ -135,7 +136,7 @@ class Corpus:
     """
 
     name: str
-    prepared: str
+    prepared: str | None = None
     source: Node
     vocab_size: int = 30522
     duplicates: Literal["count", "remove"] = "count"

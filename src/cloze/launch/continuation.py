@@ -26,7 +26,8 @@ from cloze.model.config import BertConfig
 from cloze.model.heads import BertForPreTraining
 from cloze.text.atomic import write_atomically
 from cloze.text.documents import Source
-from cloze.text.manifest import MANIFEST, Manifest, differences
+from cloze.text.journal import describe, sha256
+from cloze.text.manifest import MANIFEST
 from cloze.text.new_pieces import read_new_pieces, sample_lines, useful_pieces
 from cloze.text.prepare import Preparation
 from cloze.text.progress import ReportsProgress
@@ -79,7 +80,7 @@ class Beginning:
             return
         if (data.folder / MANIFEST).is_file():
             self.check(load_tokenizer(data.folder / "tokenizer"), data.folder)
-            _check_preparation(preparation, data.folder)
+            preparation.check(data.folder, vocabulary=False)  # where it came from does not matter
             return
         with vocabulary_file(self._planned(preparation.source, progress)) as file:
             words = replace(self.words, vocab=str(file))
@@ -95,6 +96,15 @@ class Beginning:
         new = useful_pieces(lines, known, self.words, self.vocab_size - len(known))
         progress("choosing new pieces", 1, 1)
         return [*known, *new]
+
+    def place(self, preparation: Preparation, name: str) -> Path:
+        """The folder of the corpus that is prepared with this tokenizer, as `Preparation.place` finds it."""
+        vocabulary = {**describe(self.words), "vocab": sha256({"pieces": [*self.pieces, *self.added]})}
+        return preparation.place(
+            name,
+            vocabulary={**vocabulary, "vocab_size": self.vocab_size},
+            check_tokenizer=lambda folder: self.check(load_tokenizer(folder / "tokenizer"), folder),
+        )
 
     def check(self, tokenizer: Tokenizer, folder: Location) -> None:
         """Refuse a corpus that another tokenizer has prepared.
@@ -205,16 +215,6 @@ def _from_folder(config: Mapping[str, Any], growth: Growth, words: WordPiece) ->
         vocab_size=growth.vocab_size,
         state=state,
     )
-
-
-def _check_preparation(preparation: Preparation, folder: Location) -> None:
-    """Refuse a corpus that was prepared otherwise; where its vocabulary came from does not matter."""
-    before, now = ({**config, "tokenizer": None} for config in (Manifest.load(folder).config, preparation.config()))
-    if changed := differences(before, now):
-        raise InputError(
-            f"{folder}: holds a corpus that was prepared otherwise ({'; '.join(changed[:5])}); undo that change, "
-            "delete the folder, or choose another with corpus.prepared="
-        )
 
 
 def _shape(stated: Mapping[str, Any], own: BertConfig, name: str) -> BertConfig:

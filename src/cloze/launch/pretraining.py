@@ -21,6 +21,7 @@ from cloze.data.pretraining import PretrainingData
 from cloze.errors import InputError
 from cloze.hardware import check_attention, check_hardware, placed, set_up
 from cloze.launch.continuation import Beginning, beginning
+from cloze.launch.placement import with_corpus, with_known_corpus
 from cloze.launch.ranks import begin_ranks
 from cloze.launch.reporting import leave_report
 from cloze.launch.resuming import resumed
@@ -60,6 +61,7 @@ def pretrain(config: Mapping[str, Any]) -> float | None:
     check_hardware(hardware)
     check_optimizer(config["optimizer"], hardware)
     ranks = begin_ranks(hardware)
+    config, given = with_known_corpus(config), config
     if is_finished(folder, config):
         told, loss = finished_summary(folder, read_rows(folder / METRICS))
         rank_zero_only(print)(told, flush=True)
@@ -67,6 +69,7 @@ def pretrain(config: Mapping[str, Any]) -> float | None:
     checkpoint = ranks.decide("checkpoint", lambda: checkpoint_to_resume(folder, config, config["resume"]))
     start = beginning(config, folder, resumed=checkpoint is not None)
     schedule = build(config, "schedule")
+    config = with_corpus(given, config, start, ranks)
     set_up(hardware)
     pl.seed_everything(config["seed"], workers=True, verbose=False)
 

@@ -14,7 +14,7 @@ from cloze.confidential import masked
 from cloze.errors import InputError
 from cloze.text.atomic import write_atomically
 from cloze.text.lock import lock_file
-from cloze.text.manifest import MANIFEST, differences
+from cloze.text.manifest import MANIFEST, Prepared, changed_preparation
 from cloze.text.remote import Location, RemotePath, remove_folder
 from cloze.text.shards import FORMAT
 
@@ -78,7 +78,8 @@ class Journal:
         if before is None:
             self.record("plan", plan)
             return False
-        if changed := differences(before, plan):
+        changed = changed_preparation(Prepared(before["config"], before["source"]), Prepared(config, source))
+        if changed or before["format"] != FORMAT:
             raise InputError(
                 f"{self.folder}: holds an unfinished preparation of something else ({'; '.join(changed[:5])}); "
                 "undo that change, delete the folder, or choose another with corpus.prepared="

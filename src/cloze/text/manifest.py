@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from tokenizers import Tokenizer
 
@@ -99,6 +99,56 @@ class Manifest:
             if there != here:
                 return f"piece {index} is {there!r} there, {here!r} here"
         return "the same vocabulary, another normalisation (lowercase, accents or Chinese characters)"
+
+
+class Prepared(NamedTuple):
+    """What decides a prepared corpus.
+
+    Attributes:
+        config: of the preparation, as JSON.
+        source: fingerprint of the input; None where it is not at hand.
+    """
+
+    config: Mapping[str, Any]
+    source: Mapping[str, Any] | None
+
+    def identity(self) -> dict[str, Any]:
+        """As JSON, without the places of the files where their content is known.
+
+        What is null is left out, so that a key that is new in a later version changes nothing.
+        """
+        source = self.source or {}
+        known = {"content": source["content"]} if "content" in source else source
+        own = {key: value for key, value in self.config["source"].items() if key != "files" or "content" not in source}
+        found: dict[str, Any] = _stated({"config": {**self.config, "source": own}, "input": known})
+        return found
+
+
+def _stated(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _stated(item) for key, item in value.items() if item is not None}
+    return [_stated(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def changed_preparation(before: Prepared, now: Prepared, *, vocabulary: bool = True) -> list[str]:
+    """In what a corpus differs from what is asked for; files that were only moved or touched are no difference.
+
+    Args:
+        before: of the corpus.
+        now: what is asked for; without its input the configuration alone decides.
+        vocabulary: whether the settings of the tokenizer count.
+    """
+    if not vocabulary:
+        before, now = (one._replace(config={**one.config, "tokenizer": None}) for one in (before, now))
+    if now.source is None:
+        return differences(before.config, now.config)
+    there, here = before.source or {}, now.source
+    comparable = "content" in there and "content" in here  # what an earlier version prepared has none
+    if comparable and before.identity() == now.identity():
+        return []
+    changed = differences(there, here, "input ")
+    told = [change for change in changed if not change.startswith("input content")]
+    return differences(before.config, now.config) + (told or (changed if comparable else []))
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> list[str]:

@@ -2,14 +2,17 @@
 
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from cloze.errors import InputError
 from cloze.text.documents import SentenceSplitter, Source
 from cloze.text.journal import HeldError, Journal, describe, open_journal, sha256
-from cloze.text.manifest import Manifest, differences
+from cloze.text.manifest import Manifest, Prepared, changed_preparation
 from cloze.text.pipeline import Pipeline
+from cloze.text.placement import place
 from cloze.text.pool import Engine, LocalEngine
 from cloze.text.progress import ReportsProgress, silent
 from cloze.text.remote import Location
@@ -54,6 +57,32 @@ class Preparation:
                 raise InputError(f"preparation.{key}={getattr(self, key)}: expected a positive number")
         if self.workers is not None and self.workers < 0:
             raise InputError(f"preparation.workers={self.workers}: expected 0 or more, or null for one a core")
+
+    def place(
+        self,
+        name: str,
+        *,
+        vocabulary: dict[str, Any] | None = None,
+        check_tokenizer: Callable[[Path], None] | None = None,
+    ) -> Path:
+        """The folder below ``data/`` where this corpus lies, or shall lie: see `cloze.text.placement`.
+
+        Args:
+            name: of the corpus.
+            vocabulary: what takes the place of `tokenizer` in the name of the folder.
+            check_tokenizer: refuses a finished corpus for its tokenizer; None goes by the configuration.
+
+        Raises:
+            InputError: the input cannot be found, and no corpus that was prepared from it.
+        """
+        config, (source, absent) = self.config(), self._input()
+        if vocabulary is not None:
+            config["tokenizer"] = vocabulary
+        found = place(name, config, source, check_tokenizer=check_tokenizer)
+        if found is None:
+            assert absent is not None
+            raise absent
+        return found
 
     def run(self, folder: Location, progress: ReportsProgress = silent, engine: Engine | None = None) -> Manifest:
         """Prepares the corpus in `folder`; goes on with what was stopped there, and accepts what is finished.
@@ -102,7 +131,30 @@ class Preparation:
                     print(f"note: {str(held).partition(';')[0]}; waiting for it", file=sys.stderr)
                 told = True
                 time.sleep(1.0)
-        return _finished(folder, self.config(), None)
+        return self.check(folder)
+
+    def check(self, folder: Location, *, vocabulary: bool = True) -> Manifest:
+        """The manifest of a finished corpus, if it was prepared with this configuration.
+
+        Args:
+            folder: of the corpus.
+            vocabulary: whether the settings of the tokenizer count.
+
+        Raises:
+            InputError: it was prepared otherwise; with other paths of files, if they are not the same files.
+        """
+        config = self.config()
+        same = not _changed(Manifest.load(folder), config, None, vocabulary=vocabulary)
+        return _finished(folder, config, None if same else self._input()[0], vocabulary=vocabulary)
+
+    def _input(self) -> tuple[dict[str, Any] | None, InputError | None]:
+        """The fingerprint of the input, or why there is none."""
+        try:
+            return describe(self.source.fingerprint()), None
+        except InputError as error:
+            return None, error
+        except OSError as error:
+            return None, InputError(f"{error.filename}: {error.strerror or error}")
 
     def config(self) -> dict[str, Any]:
         """All that decides what is written, as JSON. A given vocabulary counts by its content, not by its path."""
@@ -116,16 +168,22 @@ class Preparation:
         return config
 
 
-def _finished(folder: Location, config: dict[str, Any], fingerprint: dict[str, Any] | None) -> Manifest:
+def _finished(
+    folder: Location, config: dict[str, Any], fingerprint: dict[str, Any] | None, *, vocabulary: bool = True
+) -> Manifest:
     """The manifest of a finished corpus, if it was prepared with this configuration from this input."""
     manifest = Manifest.load(folder)
-    changed = differences(manifest.config, config)
-    if fingerprint is not None:
-        changed += differences(manifest.source, fingerprint, "input ")
-    if changed:
+    if changed := _changed(manifest, config, fingerprint, vocabulary=vocabulary):
         raise InputError(
             f"{folder}: holds a corpus that was prepared otherwise ({'; '.join(changed[:5])}); undo that change, "
             "delete the folder, or choose another with corpus.prepared="
         )
     print_warnings(folder)
     return manifest
+
+
+def _changed(
+    manifest: Manifest, config: dict[str, Any], fingerprint: dict[str, Any] | None, *, vocabulary: bool
+) -> list[str]:
+    before = Prepared(manifest.config, manifest.source)
+    return changed_preparation(before, Prepared(config, fingerprint), vocabulary=vocabulary)

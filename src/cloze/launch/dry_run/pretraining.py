@@ -23,7 +23,9 @@ from cloze.launch.dry_run import estimate
 from cloze.launch.dry_run.estimate import Cut, Extent, Output
 from cloze.launch.dry_run.placement import Placement, alone
 from cloze.launch.dry_run.step import Tried, try_step
+from cloze.launch.placement import with_corpus, with_known_corpus
 from cloze.launch.pretraining import check_shape, fitted, make_model, make_module, training_length, warn_of
+from cloze.launch.ranks import Ranks
 from cloze.launch.strategy import check_optimizer
 from cloze.model.config import BertConfig
 from cloze.model.heads import BertForPreTraining
@@ -59,12 +61,14 @@ def dry_run(config: Mapping[str, Any]) -> None:
     training, folder = Training(**config["trainer"]), Path(config["folder"])
     placement = alone(Hardware(**config["hardware"]))
     check_optimizer(config["optimizer"], placement.asked)
+    config, given = with_known_corpus(config), config
     if is_finished(folder, config):
         print(f"dry run: {folder} is finished, and the same command does nothing more", flush=True)
         return
     resumed = checkpoint_to_resume(folder, config, config["resume"], claiming=False)
     start = beginning(config, folder, resumed=resumed is not None)
     schedule = build(config, "schedule")
+    config = with_corpus(given, config, start, Ranks(0, None))
     for group in ("callbacks", "logger"):
         for name in config[group]:
             build(config[group], name)

@@ -5,6 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -25,6 +26,9 @@ FORMATS: dict[str, Format] = {
 }
 # What a compressed file holds is not known before it is read; text shrinks to about a third.
 COMPRESSION_RATIO = 3
+WHOLLY_HASHED = 256 << 20
+BLOCK = 1 << 16
+"""Bytes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +87,18 @@ class TextFiles:
         return [unit for path in self.paths() for unit in self._cut(path)]
 
     def fingerprint(self) -> dict[str, object]:
-        return {"files": [{"path": path, **_stamp(path)} for path in self.paths()]}
+        """Paths, sizes and times of change, and the content of all files as one hash.
+
+        Files of more than `WHOLLY_HASHED` bytes in all are known by some blocks of each and by their times of change,
+        those of a store by their names, sizes and times.
+        """
+        stamps = {path: _stamp(path) for path in self.paths()}
+        wholly = sum(stamp["bytes"] for stamp in stamps.values()) <= WHOLLY_HASHED
+        digest = blake2b(digest_size=16)
+        for path, stamp in stamps.items():
+            digest.update(repr(_content(path, **stamp, wholly=wholly)).encode())
+        files = [{"path": path, **stamp} for path, stamp in stamps.items()]
+        return {"files": files, "content": digest.hexdigest()}
 
     def documents(self, unit: Unit, counts: Counter[str]) -> Iterator[Document]:
         skip = self.on_bad_line == "skip"
@@ -174,6 +189,23 @@ def _stamp(path: str) -> dict[str, int]:
         return {"bytes": place.size(), "mtime": place.modified()}
     stat = place.stat()
     return {"bytes": stat.st_size, "mtime": int(stat.st_mtime)}
+
+
+def _content(path: str, bytes: int, mtime: int, *, wholly: bool) -> tuple[object, ...]:  # noqa: A002 - keys of JSON
+    """What tells a file from others, wherever it lies."""
+    if is_remote(path):
+        return path, bytes, mtime
+    suffixes = [suffix.lower() for suffix in Path(path).suffixes]
+    digest = blake2b(digest_size=16)
+    with Path(path).open("rb") as file:
+        if wholly:
+            while block := file.read(BLOCK):
+                digest.update(block)
+            return suffixes, bytes, digest.hexdigest()
+        for start in dict.fromkeys([0, max(0, bytes // 2 - BLOCK), max(0, bytes - BLOCK)]):
+            file.seek(start)
+            digest.update(file.read(BLOCK))
+    return suffixes, bytes, digest.hexdigest(), mtime
 
 
 def _check_choice(key: str, value: object, choices: Sequence[object]) -> None:

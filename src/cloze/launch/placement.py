@@ -1,0 +1,116 @@
+"""Where the corpus of a run lies: where the user says, where the run had it before, else as `cloze.text.placement`."""
+
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.utilities import rank_zero_only
+
+from cloze.bounded import parse_yaml
+from cloze.config.construct import build
+from cloze.errors import InputError
+from cloze.launch.continuation import Beginning
+from cloze.launch.ranks import Ranks
+from cloze.run_folder import CONFIG, holds_run
+from cloze.text.manifest import MANIFEST, Manifest, Prepared
+from cloze.text.placement import HASH_DIGITS, folder_name
+from cloze.text.prepare import Preparation
+from cloze.text.remote import location
+
+
+def with_known_corpus(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The configuration with the folder of the corpus, as far as the user, the run or that of its checkpoint names it.
+
+    Args:
+        config: the root of `conf/train.yaml`.
+    """
+    stated = config["data"].get("folder") or config["corpus"].get("prepared")
+    folder, resume = Path(config["folder"]), config["resume"]
+    if stated is None and holds_run(folder):
+        stated = _recorded(folder)
+    elif stated is None and resume not in ("auto", "never"):
+        stated = _recorded(Path(resume).parent.parent)
+    return config if stated is None else _with_corpus(config, str(stated))
+
+
+def with_corpus(
+    config: Mapping[str, Any], named: Mapping[str, Any], start: Beginning | None, ranks: Ranks
+) -> Mapping[str, Any]:
+    """The configuration with the folder of the corpus, whatever is there.
+
+    Args:
+        config: as the user gave it.
+        named: of `with_known_corpus`.
+        start: what continued pre-training begins with.
+        ranks: of which the first one decides.
+
+    Raises:
+        InputError: nobody has named a folder, and no corpus is there nor can be prepared; or the run has had another.
+    """
+    known = named["data"].get("folder")
+    stated = config["data"].get("folder") or config["corpus"].get("prepared")
+    if stated is not None or (known is not None and (location(known) / MANIFEST).exists()):
+        return named
+    folder = ranks.decide("corpus", lambda: _place(config, start, known))
+    assert folder is not None
+    return _with_corpus(named, str(folder))
+
+
+def _place(config: Mapping[str, Any], start: Beginning | None, known: str | None) -> Path:
+    """The folder that holds the corpus, or is to hold it.
+
+    Args:
+        config: the root.
+        start: what continued pre-training begins with.
+        known: where the run had it, which is no longer there.
+    """
+    preparation: Preparation = build(config, "preparation")
+    name = config["corpus"]["name"]
+    try:
+        folder = preparation.place(name) if start is None else start.place(preparation, name)
+    except InputError as error:
+        if known is None:
+            raise
+        raise InputError(f"{known}, the corpus of this run, is gone and cannot be prepared again: {error}") from error
+    prepared = (folder / MANIFEST).exists()
+    if known is not None and start is None and _is_another(Path(known).name, folder, name):
+        raise InputError(
+            f"{known}, the corpus of this run, is gone, and the text that it was prepared from has changed: put the "
+            "folder back, or begin another run=NAME"
+        )
+    _note(f"the corpus is {'in' if prepared else 'prepared into'} {folder}")
+    return folder
+
+
+def _is_another(before: str, folder: Path, name: str) -> bool:
+    """Whether a folder, where it was named after what is in it, had something else than this one."""
+    if re.fullmatch(rf"{re.escape(name)}-[0-9a-f]{{{HASH_DIGITS}}}", before) is None:
+        return False
+    if not (folder / MANIFEST).exists():
+        return folder.name != before
+    manifest = Manifest.load(folder)
+    return folder_name(name, Prepared(manifest.config, manifest.source)) != before
+
+
+def _recorded(run: Path) -> str | None:
+    """The folder of the corpus in the configuration of a run; None where that tells none."""
+    try:
+        config = parse_yaml((run / CONFIG).read_text(encoding="utf-8"))
+        return str(config["corpus"]["prepared"])
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def _with_corpus(config: Mapping[str, Any], folder: str) -> Mapping[str, Any]:
+    return {
+        **config,
+        "corpus": {**config["corpus"], "prepared": folder},
+        "data": {**config["data"], "folder": folder},
+    }
+
+
+@rank_zero_only
+def _note(text: str) -> None:
+    print(f"note: {text}", file=sys.stderr)
