@@ -29,6 +29,19 @@ const {scrollWidth} = document.documentElement;
 if (scrollWidth > innerWidth) cut.push(`the page is ${scrollWidth} wide`);
 return cut"""
 
+SCROLLED = """
+const parts = [...document.querySelectorAll('body *')].filter(part => part.checkVisibility() && part.clientWidth > 2);
+const scrolls = (part) => ['auto', 'scroll'].includes(getComputedStyle(part).overflowX);
+return parts.filter(part => scrolls(part) && part.scrollWidth > part.clientWidth + 1)
+    .map(part => `${part.tagName}.${part.className}: ${part.textContent.trim().slice(0, 60)}`)"""
+WRITTEN = """
+window.written = [];
+const write = CanvasRenderingContext2D.prototype.fillText;
+CanvasRenderingContext2D.prototype.fillText = function (text, ...place) {
+    window.written.push([this.canvas, text]);
+    return write.call(this, text, ...place);
+};"""
+
 
 class Visitor:
     """A person before the page."""
@@ -53,6 +66,18 @@ class Visitor:
     def cut(self) -> list[str]:
         """What of the page cannot be seen, not even by scrolling within a part of it."""
         return self.driver.execute_script(CUT)  # type: ignore[no-any-return]
+
+    def scrolled(self) -> list[str]:
+        """The parts of the page that are wider than the room they have, and scroll from side to side."""
+        return self.driver.execute_script(SCROLLED)  # type: ignore[no-any-return]
+
+    def written(self, canvas: WebElement) -> set[str]:
+        """What has been written into a picture; for pages that are opened after `watch_pictures`."""
+        found = "return window.written.filter(([canvas]) => canvas === arguments[0]).map(([, text]) => text)"
+        return set(self.driver.execute_script(found, canvas))
+
+    def watch_pictures(self) -> None:
+        self.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": WRITTEN})
 
     def leave(self) -> None:
         """Close the page, which would go on looking for its server, and forget what was said and asked."""

@@ -16,10 +16,15 @@ from tests.report.records import TEXTS
 HOSTILE = "</script><script>window.ran=1</script><img src=x onerror=window.ran=1>\u2028{{7*7}}"
 
 
-def pretraining(folder: Path, *, rows: int = 60, seed: float = 0.0, finished: bool = True, **config: Any) -> Path:
+COMMAND = "python train.py 'run=<b>'"
+
+
+def pretraining(
+    folder: Path, *, rows: int = 60, seed: float = 0.0, finished: bool = True, command: str = COMMAND, **config: Any
+) -> Path:
     """A run of pre-training with an evaluation every tenth row, fillings and a prepared corpus."""
     folder.mkdir(parents=True)
-    head = "# command: python train.py 'run=<b>'\n# revision: abc\n# versions: Python 3.11\n"
+    head = f"# command: {command}\n# revision: abc\n# versions: Python 3.11\n"
     content = {
         "run": folder.name, "folder": str(folder), "optimizer": {"_target_": "torch.optim.AdamW", "lr": 0.001},
         "corpus": {"name": "pydocs"}, "objective": {"mask_rate": 0.15}, "data": {"folder": str(folder / "corpus")},
@@ -78,7 +83,7 @@ def _row(step: int, rows: int, seed: float) -> dict[str, float]:
         "train/next_sentence_accuracy": 0.6, "train/next_sentence_majority": 0.5,
         "optim/lr": 0.001 * (1 - step / (10 * rows)), "optim/gradient_norm": 1 + math.sin(step) ** 2,
         "data/tokens": 2000 * step, "speed/seconds": 6.5 * step,
-        "optim/update_ratio/matrices": 1e-3, "optim/update_ratio/biases and norms": 2e-3,
+        "optim/update_ratio/blocks": 1e-3, "optim/update_ratio/embeddings_and_heads": 2e-3, "speed/memory_gib": 1.5,
     }  # fmt: skip
     if step % 100 == 0:
         row |= {"val/masked_lm_loss": loss - 0.1, "val/next_sentence_accuracy": 0.7, "val/next_sentence_majority": 0.53}

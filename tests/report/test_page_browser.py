@@ -13,9 +13,14 @@ from selenium.webdriver.remote.webelement import WebElement
 
 from cloze.report.page.page import write_page
 from tests.browser import Visitor, browser
-from tests.report.run_folders import HOSTILE, pretraining, task
+from tests.report.run_folders import HOSTILE, pretraining, task, write_metrics
 
 pytestmark = pytest.mark.slow
+PAIRS = [
+    {"id": str(n), "text": "A text of some length, with a wordofverymanyletters. " * 3,
+     "text_pair": "Another text. " * 5, "prediction": "pos", "probability": 0.9, "label": "neg", "correct": False}
+    for n in range(3)
+]  # fmt: skip
 DRAWN = """
 const [canvas, colour] = arguments, copy = document.createElement('canvas');
 [copy.width, copy.height] = [canvas.width, canvas.height];
@@ -32,19 +37,52 @@ return count"""
 @pytest.fixture(scope="module")
 def visitor() -> Iterator[Visitor]:
     with browser() as one:
+        one.watch_pictures()
         yield one
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Pages of a pre-training run, of two over each other, and of a task."""
+    """Pages of a pre-training run, of two over each other, of a sweep, and of tasks."""
     folder = tmp_path_factory.mktemp("runs")
     a, b = pretraining(folder / "a"), pretraining(folder / "b", seed=1.5, rows=40, notes=HOSTILE)
     record = {"id": "1", "text": HOSTILE, "prediction": "pos", "probability": 1.0, "label": "neg", "correct": False}
     write_page([a], folder / "one.html")
     write_page([a, b], folder / "two.html")
     write_page([task(folder / "task", [record])], folder / "task.html")
+    write_page([task(folder / "pairs", PAIRS)], folder / "pairs.html")
+    write_page([tags(folder / "tags")], folder / "tags.html")
+    write_page(sweep(folder / "sweep"), folder / "sweep.html")
     return folder
+
+
+def sweep(folder: Path) -> list[Path]:
+    """Eight runs of two phases, whose names are long; one evaluation each."""
+    rates = [
+        f"optimizer.lr={rate} objective.mask_rate={share}" for rate in (1e-3, 2e-3, 3e-3, 4e-3) for share in (0.15, 0.4)
+    ]
+    phases = {"folder": "none", "phases": [[0.5, 32], [0.5, 128]]}
+    return [
+        pretraining(
+            folder / str(n),
+            rows=12,
+            seed=n,
+            command=f"python train.py {words}",
+            data=phases,
+            trainer={"max_steps": 120},
+        )
+        for n, words in enumerate(rates)
+    ]
+
+
+def tags(folder: Path) -> Path:
+    """More kinds of entities than fit beside each other on a phone."""
+    kinds = [f"{place}-a-rather-long-kind-{number}" for number in range(8) for place in "BI"]
+    records = [
+        {"id": str(n), "words": ["one", "two"], "prediction": ["O", kind], "label": ["O", "O"], "correct": False}
+        for n, kind in enumerate(kinds)
+    ]
+    return task(folder, records, ["O", *kinds])
 
 
 def opened(visitor: Visitor, page: Path, *, width: int = 1100, dark: bool = False) -> None:
@@ -145,6 +183,76 @@ def test_runs_over_each_other(visitor: Visitor, folder: Path) -> None:
     assert drawn(visitor, box, "c0") > 100
     assert "notes" in visitor.text(".differences")
     quiet(visitor, page)
+
+
+@pytest.mark.parametrize("width", [390, 800, 1440])
+@pytest.mark.parametrize("name", ["one", "two", "sweep", "task", "pairs", "tags"])
+def test_nothing_is_cut_on_any_screen(name: str, width: int, visitor: Visitor, folder: Path) -> None:
+    """Legends are whole and so is the last column of every table; a large confusion matrix alone is scrolled."""
+    opened(visitor, folder / f"{name}.html", width=width)
+    visitor.driver.execute_script("document.querySelectorAll('details').forEach(one => { one.open = true; })")
+    assert visitor.cut() == []
+    assert [part for part in visitor.scrolled() if "rows: label; columns: prediction" not in part] == []
+    for whole in visitor.all(".u-legend, .chart, #runs"):
+        assert visitor.driver.execute_script("return arguments[0].scrollHeight - arguments[0].clientHeight", whole) <= 1
+
+
+def test_the_curves_of_a_sweep_are_called_by_what_varied(visitor: Visitor, folder: Path) -> None:
+    opened(visitor, folder / "sweep.html")
+    names = set(legend(chart(visitor, "Gradient norm"))) - {"step"}
+    assert len(names) == 8
+    assert {"lr=0.001, mask_rate=0.15", "lr=0.004, mask_rate=0.4"} < names
+    assert "lr=0.001, mask_rate=0.15 · embeddings and heads" in legend(chart(visitor, "Update ratio"))
+    assert chart(visitor, "Memory (GiB)").is_displayed()
+
+
+def test_a_single_value_is_a_number(visitor: Visitor, folder: Path) -> None:
+    opened(visitor, folder / "sweep.html")
+    accuracy = chart(visitor, "Next sentence accuracy")
+    assert accuracy.find_elements(By.TAG_NAME, "canvas")  # of training it has many
+    rows = [{"step": step, "train/loss": 1 / step} for step in (1, 2)] + [{"step": 3, "val/accuracy": 0.875}]
+    once = task(folder / "once")
+    write_metrics(once / "metrics.csv", rows)
+    write_page([once], folder / "once.html")
+    opened(visitor, folder / "once.html")
+    assert chart(visitor, "Loss").find_elements(By.TAG_NAME, "canvas")
+    assert not chart(visitor, "Accuracy").find_elements(By.CSS_SELECTOR, "canvas, button")
+    assert chart(visitor, "Accuracy").text.split() == ["Accuracy", "held", "out", "0.875"]
+
+
+@pytest.mark.parametrize("values", [(0.9, 1.0), (1.0, 1.0), (0.0, 0.0), (0.0, 0.999)])
+def test_the_axis_of_a_share_ends_at_one(values: tuple[float, float], visitor: Visitor, folder: Path) -> None:
+    run = task(folder / f"share{values}")
+    rows = [{"step": step, "val/accuracy": value, "speed/mfu": value} for step, value in enumerate(values)]
+    write_metrics(run / "metrics.csv", rows)
+    write_page([run], folder / "share.html")
+    opened(visitor, folder / "share.html")
+    for name, end in (("Accuracy", 1.0), ("MFU", 100.0)):
+        texts = visitor.written(chart(visitor, name).find_element(By.TAG_NAME, "canvas"))
+        ticks = [float(text.removesuffix(" %").replace(",", "")) for text in texts if text]
+        assert min(ticks) >= 0
+        assert max(ticks) <= end
+
+
+def test_a_change_of_phase_is_a_line_with_its_name(visitor: Visitor, folder: Path) -> None:
+    opened(visitor, folder / "sweep.html", width=800)
+    for box in visitor.all(".chart canvas"):
+        assert "128 tokens" in visitor.written(box)
+    assert visitor.text(".phases") == "From step 61 on, sequences of up to 128 tokens in place of 32."
+    opened(visitor, folder / "two.html")
+    assert not any("tokens" in text for box in visitor.all(".chart canvas") for text in visitor.written(box))
+
+
+def test_bars_fill_their_tracks(visitor: Visitor, folder: Path) -> None:
+    opened(visitor, folder / "one.html")
+    few, all_ = visitor.driver.execute_script(
+        "return [...document.querySelectorAll('.bar')]"
+        ".map(bar => [bar, bar.firstElementChild].map(part => part.getBoundingClientRect()))"
+    )
+    for track, bar in (few, all_):
+        assert (bar["top"], bar["height"], bar["left"]) == (track["top"], track["height"], track["left"])
+    assert all_[1]["width"] == pytest.approx(all_[0]["width"])
+    assert few[1]["width"] == pytest.approx(0.04 * few[0]["width"], abs=0.5)
 
 
 @pytest.mark.parametrize("dark", [False, True])

@@ -7,6 +7,7 @@ from typing import Any
 from cloze.report.page.corpus import Corpus
 from cloze.report.page.figures import OF_ONE_TYPE, title
 from cloze.report.page.metrics import Curve, thin
+from cloze.report.page.phases import lines
 from cloze.report.page.run import Run
 
 POINTS_OF_A_CURVE = 1000
@@ -16,7 +17,11 @@ LOGARITHMIC = ("perplexity",)
 OF_EACH_TYPE = "f1_of_each_type"
 SHARES = re.compile(r"masked_lm_accuracy|next_sentence_accuracy|mfu|share")
 """In percent; the scores of tasks stay fractions, as in `results.json`."""
-SECTIONS = {"learning": "Learning", "optim": "Optimiser", "speed": "Speed", "data": "Data"}
+AT_MOST_ONE = re.compile(
+    r"(?:^|_)(?:accuracy|f1|precision|recall|match|matthews|pearson|spearman|auroc|average_precision|mfu|share)(?:_|$)"
+)
+"""Whose axis ends at 1, or at 100 %."""
+SECTIONS = {"learning": "Learning", "optim": "Optimizer", "speed": "Speed", "data": "Data"}
 SPLITS = re.compile(r"(train|val|test)(?:_(\w+))?")
 NAMES = {
     "optim/lr": "Learning rate",
@@ -25,6 +30,10 @@ NAMES = {
     "speed/sequences_per_second": "Sequences a second",
     "speed/data_wait_share": "Share of time waiting for data",
     "speed/mfu": "MFU: share of the hardware's peak",
+    "speed/memory_gib": "Memory (GiB)",
+    "speed/cuda_memory_gib": "GPU memory, peak (GiB)",
+    "speed/cuda_reserved_gib": "GPU memory, reserved (GiB)",
+    "speed/seconds_left": "Seconds left",
 }
 ORDER = ("loss", "masked_lm_loss", "masked_lm_accuracy", "masked_lm_perplexity", "next_sentence_loss")
 """Of the charts about learning; the others follow as they were logged."""
@@ -47,10 +56,11 @@ def chart_data(runs: Sequence[Run], corpora: Sequence[Corpus | None], *, scale: 
         chart = charts.setdefault(
             f"{section}/{key}",
             {
-                "section": SECTIONS.get(section, section.capitalize()),
+                "section": SECTIONS.get(section, _capital(section.replace("_", " "))),
                 "key": key,
                 "title": NAMES.get(name) or _capital("F1 of each type" if key == OF_EACH_TYPE else title(key)),
                 "share": bool(SHARES.search(key)),
+                "bounded": bool(AT_MOST_ONE.search(key)),
                 "log": key.endswith(LOGARITHMIC),
                 "series": [],
             },
@@ -63,7 +73,12 @@ def chart_data(runs: Sequence[Run], corpora: Sequence[Corpus | None], *, scale: 
         charts["learning/masked_lm_loss"]["lines"] = _frequencies_only(corpora)
     return {
         "runs": [
-            {"name": run.name, "tokens": _axis(run.metrics.tokens), "seconds": _axis(run.metrics.seconds)}
+            {
+                "name": run.name,
+                "tokens": _axis(run.metrics.tokens),
+                "seconds": _axis(run.metrics.seconds),
+                "phases": lines(run),
+            }
             for run in runs
         ],
         "charts": sorted(charts.values(), key=_rank),
@@ -81,7 +96,9 @@ def _place(name: str) -> tuple[str, str, str, str]:
     match = SPLITS.fullmatch(head)
     if match is None or not rest:
         group, slash, member = rest.partition("/")
-        return (head, group, "", member) if slash else (head if rest else "other", rest or head, "", "")
+        return (
+            (head, group, "", member.replace("_", " ")) if slash else (head if rest else "other", rest or head, "", "")
+        )
     split, which = match[1], match[2] or ""
     if rest.endswith("_majority"):
         return "learning", rest.replace("_majority", "_accuracy"), split, f"{which} commoner answer".strip()

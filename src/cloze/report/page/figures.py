@@ -8,6 +8,11 @@ from typing import NamedTuple
 from cloze.report.page.run import MODEL, TASK, Run, count_parameters
 
 OF_ONE_TYPE = "f1_"
+STEPS, TOKENS, PARAMETERS, STATE = "steps", "tokens seen", "parameters", "state"
+LENGTH = (STEPS, TOKENS, PARAMETERS)
+WORDS = {"lm": "LM", "f1": "F1", "lr": "learning rate", "mfu": "MFU", "cuda": "CUDA", "gpu": "GPU", "cpu": "CPU"}
+UNITS = {"gib": "GiB", "mib": "MiB", "ms": "ms", "percent": "%"}
+"""Of metrics' names, the last word."""
 
 
 class Figure(NamedTuple):
@@ -23,13 +28,13 @@ def key_figures(run: Run) -> list[Figure]:
     found = [*_scores(run)] if run.kind == TASK else [*_heldout(run)]
     if run.metrics.last_step:
         note = "" if run.finished else "training has not ended"
-        found.append(Figure("steps", f"{run.metrics.last_step:,}", note))
+        found.append(Figure(STEPS, f"{run.metrics.last_step:,}", note))
     if run.metrics.tokens is not None:
-        found.append(Figure("tokens seen", short(run.metrics.tokens.values[-1])))
+        found.append(Figure(TOKENS, short(run.metrics.tokens.values[-1])))
     if run.metrics.seconds is not None:
         found.append(Figure("time of training", clock(run.metrics.seconds.values[-1])))
     if (parameters := count_parameters(run.folder / MODEL)) is not None:
-        found.append(Figure("parameters", short(parameters)))
+        found.append(Figure(PARAMETERS, short(parameters)))
     if (speed := _median(run, "speed/tokens_per_second")) is not None:
         found.append(Figure("tokens a second", short(speed), "median"))
     if (mfu := _median(run, "speed/mfu")) is not None:
@@ -71,11 +76,27 @@ def _heldout(run: Run) -> list[Figure]:
     return found
 
 
-def table_of_figures(runs: Sequence[Run]) -> tuple[list[str], list[list[str]]]:
-    """Names of figures, and of each run their values, empty where it lacks one."""
-    figures = [{figure.name: figure.value for figure in key_figures(run)} for run in runs]
-    names = list(dict.fromkeys(name for found in figures for name in found))
-    return names, [[found.get(name, "") for name in names] for found in figures]
+class FigureTable(NamedTuple):
+    """Names of figures, of each run their values, empty where it lacks one; and what is the same in all runs."""
+
+    names: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    same: Sequence[tuple[str, str]]
+
+
+def table_of_figures(runs: Sequence[Run]) -> FigureTable:
+    """The figures of several runs. What is the same in all of them, apart from scores and losses, is told once."""
+    figures = [
+        {figure.name: figure.value for figure in key_figures(run)}
+        | {STATE: "finished" if run.finished else "not finished"}
+        for run in runs
+    ]
+    every = dict.fromkeys(name for found in figures for name in found)
+    names = sorted(every, key=lambda name: min(list(found).index(name) for found in figures if name in found))
+    same = [name for name in names if name in (*LENGTH, STATE) and len({found.get(name) for found in figures}) == 1]
+    columns = [name for name in names if name not in same]
+    rows = [[found.get(name, "") for name in columns] for found in figures]
+    return FigureTable(columns, rows, [(name, figures[0][name]) for name in same])
 
 
 class ScoreTable(NamedTuple):
@@ -103,11 +124,12 @@ def score_table(runs: Sequence[Run]) -> ScoreTable:
 
 
 def title(metric: str) -> str:
-    """A metric's name as it is read: `masked_lm_loss` is masked LM loss."""
+    """A metric's name as it is read: `masked_lm_loss` is masked LM loss, `memory_gib` memory (GiB)."""
     if metric.startswith(OF_ONE_TYPE):
         return f"F1 of {metric.removeprefix(OF_ONE_TYPE)}"
-    words = {"lm": "LM", "f1": "F1", "lr": "learning rate", "mfu": "MFU"}
-    return " ".join(words.get(word, word) for word in metric.split("_"))
+    *words, last = metric.split("_")
+    unit = f"({UNITS[last]})" if words and last in UNITS else WORDS.get(last, last)
+    return " ".join([*(WORDS.get(word, word) for word in words), unit])
 
 
 def short(number: float) -> str:

@@ -21,6 +21,8 @@ from cloze.report.page.evaluation import Split, read_splits
 from cloze.report.page.figures import key_figures, score_table, table_of_figures
 from cloze.report.page.fillings import Filling, Sentence, read_fillings
 from cloze.report.page.folders import is_run
+from cloze.report.page.names import named, title_of
+from cloze.report.page.phases import phases_in_words
 from cloze.report.page.run import BASELINE, Run, read_run
 from cloze.text.atomic import write_atomically
 
@@ -64,8 +66,7 @@ def write_page(folders: Sequence[Path], output: Path) -> int:
 
 def render(folders: Sequence[Path]) -> str:
     """The page as text, with as much detail as `LARGEST` bytes allow."""
-    names = [folder.resolve().name for folder in folders] if len(folders) == 1 else _names(folders)
-    runs = [read_run(folder, name) for folder, name in zip(folders, names, strict=True)]
+    runs = named([read_run(folder, folder.name) for folder in folders])
     shown = list(runs)
     if len(runs) == 1 and is_run(runs[0].folder / BASELINE):
         shown.append(read_run(runs[0].folder / BASELINE, "random weights"))
@@ -77,16 +78,6 @@ def render(folders: Sequence[Path]) -> str:
     return text
 
 
-def _names(folders: Sequence[Path]) -> list[str]:
-    """The last parts of the paths, as many as tell them apart."""
-    parts = [folder.resolve().parts for folder in folders]
-    for count in range(1, max(map(len, parts)) + 1):
-        names = ["/".join(part[-count:]) for part in parts]
-        if len(set(names)) == len(names):
-            break
-    return names
-
-
 def _render(runs: Sequence[Run], shown: Sequence[Run], corpora: Sequence[Corpus | None], scale: float) -> str:
     errors = max(3, int(scale * ERRORS / len(runs)))
     evaluations = max(2, int(scale * EVALUATIONS))
@@ -94,14 +85,13 @@ def _render(runs: Sequence[Run], shown: Sequence[Run], corpora: Sequence[Corpus 
         Detail(run, read_fillings(run.folder / "samples.txt", most=evaluations), read_splits(run, most=errors))
         for run in runs[:IN_DETAIL]
     ]
-    names, rows = table_of_figures(runs)
     styles, library, script = (_asset(name) for name in ("uPlot.min.css", "uPlot.iife.min.js", "page.js"))
     styles = f"{styles}\n{_asset('page.css')}"
     return (
         _environment()
         .get_template("page.html")
         .render(
-            title=runs[0].name if len(runs) == 1 else f"{len(runs)} runs",
+            title=title_of(runs),
             runs=runs,
             shown=shown,
             kinds=list(dict.fromkeys(run.kind or "unknown" for run in runs)),
@@ -109,11 +99,11 @@ def _render(runs: Sequence[Run], shown: Sequence[Run], corpora: Sequence[Corpus 
             last_fillings=_last_fillings(details),
             corpora=_once(runs, corpora),
             figures=key_figures(runs[0]) if len(runs) == 1 else [],
-            figure_names=names,
-            figure_rows=rows,
+            table=table_of_figures(runs),
             scores=score_table(shown),
             differences=differences(runs) if len(runs) > 1 else [],
             configuration=_yaml(runs[0]) if len(runs) == 1 else "",
+            phases=phases_in_words(shown),
             data=chart_data(shown, corpora, scale=scale),
             policy=_policy([styles], [library, script]),
             styles=styles,

@@ -83,8 +83,50 @@
     return text || "value";
   };
 
+  const shown = (chart) => (chart.share ? percent : significant);
+  const isNumber = (chart) => chart.series.every((one) => one.x.length <= 1); // nothing to draw
+  const ends = (chart) => {               // of the other axis; what cannot be more than 1 has no room above
+    if (chart.log) return { distr: 3 };
+    const most = Math.max(...chart.series.flatMap((one) => one.y));
+    if (!chart.bounded || most > 1) return {};
+    return { range: (plot, low, high) => {
+      if (low == null) return [0, 1];
+      const [from, to] = uPlot.rangeNum(low, high, 0.1, true);
+      return [low >= 0 ? Math.max(0, from) : Math.max(-1, from), Math.min(1, to)];
+    } };
+  };
+
+  // --- where a run went on with longer sequences: a line across the chart, and what changed
+  const phases = (plot, chart) => {
+    const runs = [...new Set(chart.series.map((one) => one.run))].filter((run) => !hiddenRuns.has(run));
+    const { ctx, bbox } = plot, unit = devicePixelRatio, drawnAt = new Set();
+    ctx.save();
+    ctx.font = `${11 * unit}px system-ui, sans-serif`;
+    ctx.lineWidth = unit;
+    ctx.setLineDash([5 * unit, 4 * unit]);
+    [ctx.textBaseline, ctx.textAlign] = ["top", "left"];
+    for (const run of runs) for (const { step, label } of data.runs[run].phases) {
+      const x = Math.round(plot.valToPos(place(run, [step])[0], "x", true)), key = `${x}/${label}`;
+      if (x < bbox.left || x > bbox.left + bbox.width || drawnAt.has(key)) continue;
+      const top = bbox.top + (drawnAt.size % 4) * 15 * unit, width = ctx.measureText(label).width;
+      const isLeft = x + width + 6 * unit > bbox.left + bbox.width;
+      drawnAt.add(key);
+      ctx.strokeStyle = css("--muted");
+      ctx.beginPath();
+      ctx.moveTo(x, bbox.top);
+      ctx.lineTo(x, bbox.top + bbox.height);
+      ctx.stroke();
+      const left = isLeft ? x - width - 4 * unit : x + 4 * unit;
+      ctx.fillStyle = css("--card");
+      ctx.fillRect(left - unit, top, width + 2 * unit, 13 * unit);
+      ctx.fillStyle = css("--ink");
+      ctx.fillText(label, left, top + unit);
+    }
+    ctx.restore();
+  };
+
   const options = (chart, width, box) => {
-    const show = chart.share ? percent : significant;
+    const show = shown(chart);
     const text = { stroke: () => css("--muted"), font: "12px system-ui, sans-serif", grid: { stroke: () => css("--line"), width: 0.6 }, ticks: { stroke: () => css("--line"), width: 0.6, size: 4 } };
     const series = [{ label: AXES[axis], value: (plot, value) => (value == null ? "" : along(value)) }];
     chart.series.forEach((one, number) => {
@@ -100,7 +142,7 @@
       series.push({ label: line.label, stroke: () => css("--muted"), width: 1, dash: [4, 4], spanGaps: true, points: { show: false }, value: () => significant(line.y) });
     return {
       width, height: HEIGHT, series,
-      scales: { x: { time: false }, y: chart.log ? { distr: 3 } : {} },
+      scales: { x: { time: false }, y: ends(chart) },
       axes: [
         { ...text, values: (plot, ticks) => ticks.map((tick) => (axis === "step" ? compact(tick) : along(tick))), space: 70, size: 30 },
         { ...text, values: (plot, ticks) => ticks.map((tick) => (tick == null ? "" : chart.share ? percent(tick) : compact(tick))), size: (plot, values) => 16 + 7 * Math.max(3, ...(values || []).map((value) => value.length)), space: 34 },
@@ -108,6 +150,7 @@
       cursor: { sync: { key: "cloze" }, drag: { x: true, y: false }, points: { size: 8 }, dataIdx: nearest, bind: { dblclick: () => () => { whole(); return null; } } },
       legend: { live: true, markers: { width: 3 } },
       hooks: {
+        draw: [(plot) => phases(plot, chart)],
         setScale: [(plot, key) => { if (key === "x") zoom(plot); }],
         setSeries: [(plot, index, change) => {
           if (index == null || change.show == null) return;
@@ -186,6 +229,19 @@
     head.addEventListener("keydown", (event) => { if (event.key === "Enter" || event.key === " ") { event.preventDefault(); head.click(); } });
   });
 
+  // --- a value that was logged once is read, not drawn
+  const numbers = (chart) => {
+    chart.box.classList.add("number-of-one");
+    const list = element("dl", "", chart.box);
+    for (const one of chart.series) {
+      const row = element("div", "", list), term = element("dt", "", row);
+      if (several) element("i", "", term).className = `dot c${one.run % COLOURS}`;
+      const text = name(chart, one);
+      term.append(text === "value" ? `step ${one.x[0]}` : text);
+      element("dd", one.y.length ? shown(chart)(one.y[0]) : "not finite", row);
+    }
+  };
+
   // --- the page
   const groups = new Map();
   data.charts.forEach((chart, number) => {
@@ -200,6 +256,7 @@
     chart.box = element("div", "", groups.get(chart.section));
     chart.box.className = "chart";
     const head = element("h4", chart.title, chart.box);
+    if (isNumber(chart)) { numbers(chart); return; }
     const button = element("button", "log", head);
     button.type = "button";
     button.title = "logarithmic scale";
@@ -217,11 +274,11 @@
   const draw = () => {
     const kept = zoomed && drawn.length ? { min: drawn[0].plot.scales.x.min, max: drawn[0].plot.scales.x.max } : null;
     drawn.splice(0).forEach(({ plot }) => plot.destroy());
-    const tables = data.charts.map(table);
-    const ends = tables.flatMap(([x]) => (x.length ? [x[0], x[x.length - 1]] : []));
-    domain = [Math.min(...ends), Math.max(...ends)];
+    const charts = data.charts.filter((chart) => !isNumber(chart)), tables = charts.map(table);
+    const sides = tables.flatMap(([x]) => (x.length ? [x[0], x[x.length - 1]] : []));
+    domain = [Math.min(...sides), Math.max(...sides)];
     if (domain[0] === domain[1]) domain = [domain[0] - 1, domain[1] + 1];
-    data.charts.forEach((chart, number) => {
+    charts.forEach((chart, number) => {
       const values = tables[number];
       if (!values[0].length) { if (!chart.area.firstChild) element("p", "no finite value", chart.area).className = "note"; return; }
       const plot = new uPlot(options(chart, Math.max(200, chart.area.clientWidth), chart.area), values, chart.area);
