@@ -41,9 +41,19 @@ def test_the_card_of_a_task_has_its_scores(tmp_path: Path) -> None:
     assert "/secret" not in found.content
 
 
-@pytest.mark.parametrize(("section", "language"), [("cloze.text.sentences.Chinese", "zh"), ("other", None)])
-def test_the_language_stands_there_where_it_is_known(section: str, language: str | None, tmp_path: Path) -> None:
-    folder = pretraining(tmp_path / "run", corpus={"name": "text"}, sentences={"_target_": section})
+@pytest.mark.parametrize(
+    ("sentences", "language"),
+    [
+        ({"_target_": "cloze.text.sentences.Chinese"}, "zh"),
+        ({"_target_": "cloze.text.sentences.Unicode", "language": "de"}, "de"),
+        ({"_target_": "cloze.text.sentences.Unicode", "language": "en"}, None),
+        ({"_target_": "other"}, None),
+    ],
+)
+def test_the_language_stands_there_where_it_is_known(
+    sentences: dict[str, str], language: str | None, tmp_path: Path
+) -> None:
+    folder = pretraining(tmp_path / "run", corpus={"name": "text"}, sentences=sentences)
     write_card(folder)
     assert ModelCard.load(folder / "model" / "README.md").data.language == language
 

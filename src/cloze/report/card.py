@@ -15,7 +15,6 @@ from cloze.text.atomic import write_atomically
 CARD = "README.md"
 ENGLISH = {"pydocs", "pydocs_library", "wikitext", "squad", "squad_v2", "conll2003", "wnut17", "swag", "codah"}
 CHINESE = {"afqmc", "chnsenticorp", "cmrc2018", "msra"}
-SENTENCES = {"cloze.text.sentences.Chinese": "zh"}
 
 
 class Use(NamedTuple):
@@ -125,8 +124,11 @@ def _language(run: Run) -> str | None:
     name = str(section(run.config, "corpus").get("name") or run.task.get("name") or "")
     if name in ENGLISH or name.startswith("glue/"):
         return "en"
-    rules = str(section(run.config, "sentences").get("_target_", ""))
-    return "zh" if name in CHINESE else SENTENCES.get(rules)
+    sentences = section(run.config, "sentences")
+    if name in CHINESE or sentences.get("_target_") == "cloze.text.sentences.Chinese":
+        return "zh"
+    stated = sentences.get("language")  # of which English stands for all that have no rules of their own
+    return None if stated in (None, "en") else str(stated)
 
 
 def _task_name(run: Run) -> str:
