@@ -6,13 +6,14 @@ import pickle
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
 import transformers
 from hypothesis import given
 from hypothesis import strategies as st
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from cloze.checkpoint.folder import read_folder
@@ -261,6 +262,70 @@ def test_a_vocabulary_of_another_size_is_refused(tmp_path: Path) -> None:
     their_folder("BertModel", tmp_path, vocab_size=58 + 128)
     with pytest.raises(InputError, match=r"its tokenizer has ids up to 57 only, but its model 186 embeddings"):
         read_pretrained(tmp_path)
+
+
+WRAPPERS = ("module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module")
+HOLDERS = ("model", "net", "encoder", "bert", "backbone", "bert_model", "transformer")
+
+
+@given(
+    outer=st.lists(st.sampled_from([*WRAPPERS, *HOLDERS]), max_size=3),
+    inside=st.sampled_from(["", *WRAPPERS]),
+    bare=st.booleans(),
+    head=st.sampled_from(["beside", "outside"]),
+)
+def test_modules_around_a_model_leave_only_their_names(
+    outer: list[str], inside: str, bare: bool, head: Literal["beside", "outside"]
+) -> None:
+    names = [
+        f"{name}.weight" for name in ("embeddings.word_embeddings", "encoder.layer.0.output.dense", "pooler.dense")
+    ]
+    heads = ["cls.predictions.bias", "classifier.weight"]
+    expected = {**{f"bert.{name}": torch.ones(1) for name in names}, **{name: torch.ones(1) for name in heads}}
+    around = "".join(f"{word}." for word in outer)
+
+    def wrapped(name: str) -> str:
+        first, _, rest = name.partition(".")
+        return f"{first}.{inside}.{rest}" if inside else name
+
+    holders = [word for word in outer if word in HOLDERS]
+    theirs = {around + ("" if bare else "bert.") + wrapped(name): torch.ones(1) for name in names}
+    beside = around
+    if bare and holders:  # the encoder itself is the last of them
+        words = outer[: len(outer) - 1 - outer[::-1].index(holders[-1])]
+        beside = "".join(f"{word}." for word in words)
+    theirs |= {(beside if head == "beside" else "") + name: torch.ones(1) for name in heads}
+    assert present_spelling(theirs).keys() == expected.keys()
+
+
+@pytest.mark.parametrize(
+    "around", ["_orig_mod.{}", "module._orig_mod.{}", "_forward_module.model.{}", "net._fsdp_wrapped_module.{}"]
+)
+def test_a_compiled_or_sharded_model_as_it_was_saved(folder: Path, expected: dict[str, Tensor], around: str) -> None:
+    tensors = load_file(folder / "model.safetensors")
+    save_file({around.format(name): tensor for name, tensor in tensors.items()}, folder / "model.safetensors")
+    assert is_same(read_pretrained(folder).state, expected)
+    (folder / "model.safetensors").unlink()
+    state = {around.format(name): tensor for name, tensor in tensors.items()}
+    torch.save({"epoch": 3, "state_dict": state, "optimizer_states": [{}]}, folder / "pytorch_model.bin")
+    assert is_same(read_pretrained(folder).state, expected)
+
+
+def test_several_models_in_one_file_are_named(folder: Path) -> None:
+    tensors = load_file(folder / "model.safetensors")
+    for one, two in (("student.", "teacher."), ("", "teacher."), ("module.", "")):
+        both = {f"{around}{name}": tensor.clone() for name, tensor in tensors.items() for around in (one, two)}
+        save_file(both, folder / "model.safetensors")
+        with pytest.raises(InputError, match=r"model\.safetensors holds several encoders \(.*bert.*\): save the one"):
+            read_pretrained(folder)
+    twice = {f"net.{name}": tensor for name, tensor in tensors.items()}
+    save_file({**twice, "cls.predictions.bias": twice["net.cls.predictions.bias"] + 1}, folder / "model.safetensors")
+    with pytest.raises(InputError, match=r"holds a head twice"):
+        read_pretrained(folder)
+    (folder / "model.safetensors").unlink()
+    torch.save({"model": tensors, "ema": tensors, "step": 3}, folder / "pytorch_model.bin")
+    with pytest.raises(InputError, match=r"pytorch_model\.bin holds several models \(model, ema\)"):
+        read_pretrained(folder)
 
 
 def test_configurations_of_others_are_named(folder: Path) -> None:

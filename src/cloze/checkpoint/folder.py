@@ -194,7 +194,11 @@ def read_folder(folder: Path | str) -> Contents:
     settings = read_json(file)
     config = _shape(settings, file)
     tensors, weights = read_weights(folder)
-    return Contents(settings, config, present_spelling(tensors), weights, folder, folder)
+    try:
+        theirs = present_spelling(tensors)
+    except ValueError as error:
+        raise InputError(f"{weights} {error}") from error
+    return Contents(settings, config, theirs, weights, folder, folder)
 
 
 def _shape(settings: Mapping[str, Any], file: Path) -> BertConfig:

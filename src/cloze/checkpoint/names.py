@@ -30,6 +30,11 @@ FUSED_PARTS = tuple(f"bert.encoder.layer.{{}}.attention.self.{part}" for part in
 BARE = ("embeddings.", "encoder.", "pooler.")
 DECODER_BIAS = ("masked_lm_head.decoder_bias", "cls.predictions.bias")
 DECODER, WORDS = "cls.predictions.decoder", "bert.embeddings.word_embeddings.weight"
+ANCHOR = "embeddings.word_embeddings.weight"
+"""Where this is, there is an encoder: what stands before it are the names of the modules that hold it."""
+HEADS = ("cls.", "classifier.", "qa_outputs.")
+WRAPPERS = {"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module"}
+"""What DDP, torch.compile, FSDP, activation checkpointing and DeepSpeed put into names, at any place."""
 BUFFERS = (".position_ids", ".token_type_ids")
 
 
@@ -62,26 +67,58 @@ def present_spelling(theirs: dict[str, Tensor]) -> dict[str, Tensor]:
     """The tensors of any BERT folder under the names of ``NAMES``, without those that only repeat or count.
 
     Early versions called the parameters of a LayerNorm gamma and beta, as TensorFlow does, and saved the numbers of the
-    positions; a bare encoder lacks the prefix, a model trained on several devices may have one more; the decoder of the
+    positions; a bare encoder lacks the prefix, one that stood in other modules has theirs; the decoder of the
     masked language model may be written out beside the word embeddings that it is tied to; the classifier of
     BertForQuestionAnswering has a name of its own. A decoder that is not tied stays as it is.
+
+    Raises:
+        ValueError: there are several encoders.
     """
-    if theirs and all(name.startswith("module.") for name in theirs):
-        theirs = {name.removeprefix("module."): tensor for name, tensor in theirs.items()}
-    bare = not any(name.startswith("bert.") for name in theirs)
     spelt = {}
-    for name, tensor in theirs.items():
+    for name, tensor in _unwrapped(theirs).items():
         name = re.sub(r"\.gamma$", ".weight", name)
         name = re.sub(r"\.beta$", ".bias", name)
         name = re.sub(r"^qa_outputs\.", "classifier.", name)
         if not name.endswith(BUFFERS):
-            spelt[f"bert.{name}" if bare and name.startswith(BARE) else name] = tensor
+            spelt[name] = tensor
     if (bias := spelt.pop(f"{DECODER}.bias", None)) is not None:
         spelt.setdefault(DECODER_BIAS[1], bias)
     decoder, words = spelt.get(f"{DECODER}.weight"), spelt.get(WORDS)
     if decoder is not None and words is not None and torch.equal(decoder, words):
         del spelt[f"{DECODER}.weight"]
     return spelt
+
+
+def _unwrapped(theirs: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors under the names of a model that stands in no other: ``bert.…`` and those of heads.
+
+    Raises:
+        ValueError: there are several encoders.
+    """
+    found: dict[str, Tensor] = {}
+    for name, tensor in theirs.items():
+        found.setdefault(".".join(word for word in name.split(".") if word not in WRAPPERS), tensor)
+    roots = sorted({name.removesuffix(ANCHOR) for name in found if f".{name}".endswith(f".{ANCHOR}")})
+    if len(roots) > 1 or len(found) < len(theirs):
+        several = roots if len(roots) > 1 else [name for name in theirs if name.endswith(ANCHOR)]
+        raise ValueError(
+            f"holds several encoders ({', '.join(root or 'one without a prefix' for root in several)}): save the one "
+            "that you mean alone"
+        )
+    if not roots:
+        return found
+    words = roots[0].split(".")[:-1]
+    around = ["".join(f"{word}." for word in words[:count]) for count in reversed(range(max(1, len(words))))]
+    named: dict[str, Tensor] = {}
+    for name, tensor in found.items():
+        inner = name.removeprefix(roots[0])
+        if name.startswith(roots[0]) and inner.startswith(BARE):
+            named[f"bert.{inner}"] = tensor
+        else:  # a head stands beside its encoder, or beside what holds that
+            named[next((h for p in around if (h := name.removeprefix(p)).startswith(HEADS)), name)] = tensor
+    if len(named) < len(found):
+        raise ValueError("holds a head twice, beside its encoder and elsewhere: save the one that you mean alone")
+    return named
 
 
 def is_known(name: str) -> bool:

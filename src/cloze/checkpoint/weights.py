@@ -4,7 +4,7 @@ import pickle
 import re
 import warnings
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +76,25 @@ def read_tensors(file: Path) -> dict[str, Tensor]:
         raise _refusal(file, error) from error
     if not isinstance(content, dict):
         raise damaged(file, "no tensors with names")
-    return _plain({str(name): value for name, value in content.items() if isinstance(value, Tensor)}, file)
+    return _plain(_tensors(content) or _state(content, file), file)
+
+
+def _tensors(content: object) -> dict[str, Tensor]:
+    """What of a mapping is tensors."""
+    found = content.items() if isinstance(content, Mapping) else ()
+    return {str(name): value for name, value in found if isinstance(value, Tensor)}
+
+
+def _state(content: Mapping[Any, Any], file: Path) -> dict[str, Tensor]:
+    """The tensors under the one name that has some, as trainers save a state beside their own.
+
+    Raises:
+        InputError: several names have.
+    """
+    states = {str(name): found for name, value in content.items() if (found := _tensors(value))}
+    if len(states) > 1:
+        raise InputError(f"{file} holds several models ({', '.join(states)}): save the one that you mean alone")
+    return next(iter(states.values()), {})
 
 
 def read_json(file: Path) -> dict[str, Any]:
