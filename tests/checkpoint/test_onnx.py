@@ -45,9 +45,10 @@ def rows(lengths: tuple[int, ...], vocab_size: int) -> dict[str, torch.Tensor]:
     return dict(zip(INPUTS, (ids, mask.long(), segments), strict=True))
 
 
+@pytest.mark.parametrize("segments", [2, 1])
 @pytest.mark.parametrize("name", OUTPUTS)
-def test_the_padded_model_is_theirs(tmp_path: Path, name: str) -> None:
-    theirs = their_folder(name, tmp_path, num_hidden_layers=1)
+def test_the_padded_model_is_theirs(tmp_path: Path, name: str, segments: int) -> None:
+    theirs = their_folder(name, tmp_path, num_hidden_layers=1, type_vocab_size=segments)
     model = padded_model(read_pretrained(tmp_path)).eval()
     assert list(model.outputs) == OUTPUTS[name]
     for lengths in LENGTHS:
@@ -55,7 +56,8 @@ def test_the_padded_model_is_theirs(tmp_path: Path, name: str) -> None:
         if model.choices:
             given = {key: row.unflatten(0, (-1, 2)) for key, row in given.items()}
         with torch.no_grad():
-            ours, expected = model(**given), theirs(**given)
+            expected = theirs(**{**given, "token_type_ids": given["token_type_ids"].clamp(max=segments - 1)})
+            ours = model(**given)
         for output, tensor in zip(model.outputs, ours, strict=True):
             _close_where_real(tensor, expected[output], given["attention_mask"].bool())
 
@@ -78,6 +80,19 @@ def test_onnxruntime_says_what_the_packed_model_says(tmp_path: Path, name: str) 
     assert [(value.name, value.shape) for value in session.get_inputs()] == [
         (key, ["batch", "length"]) for key in INPUTS
     ]
+
+
+def test_one_segment_and_few_positions(tmp_path: Path) -> None:
+    theirs = their_folder("BertModel", tmp_path, num_hidden_layers=1, type_vocab_size=1, max_position_embeddings=5)
+    convert(tmp_path, tmp_path / "onnx", "onnx")
+    session = onnxruntime.InferenceSession(str(tmp_path / "onnx/model.onnx"))
+    given = rows((5, 3, 4), len(VOCABULARY))
+    assert given["token_type_ids"].max() == 1
+    hidden, _ = session.run(None, {name: row.numpy() for name, row in given.items()})
+    with torch.no_grad():
+        expected = theirs(given["input_ids"], given["attention_mask"]).last_hidden_state
+    real = given["attention_mask"].bool()
+    torch.testing.assert_close(torch.from_numpy(hidden)[real], expected[real], atol=1e-4, rtol=0)
 
 
 def test_the_difference_sees_a_difference(tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ def test_a_table_with_a_probe(
         (["output=a.npy", "layers=sum_last_4"], "the model has only 2 blocks"),
         (["output=a.npy", "level=pooler", "layers=1"], "the pooler reads the last layer only"),
         (["output=a.npy", "level=piece"], "must be one of pieces, words, words_mean"),
-        (["output=a.npy", "max_length=65"], "at least 8 and at most 64"),
+        (["output=a.npy", "max_length=65"], "max_length=65: must be at most 64"),
         (["output=a.npy", "probe=stars", "level=words"], "a probe needs one vector a text"),
         (["output=a.npy", "input=absent.txt"], "absent.txt: cannot be read"),
         (["output=a.npy", "columns.words=w", "columns.text_pair=b"], "pairs are read as texts"),

@@ -18,7 +18,7 @@ from cloze.model.heads import BertForPreTraining
 LENGTHS = [3, 17, 17, 40, 64, 64, 64, 5]
 
 
-def both(layers: int = 3, vocab_size: int = 211) -> tuple[BertForPreTraining, TheirBert]:
+def both(layers: int = 3, vocab_size: int = 211, segments: int = 2) -> tuple[BertForPreTraining, TheirBert]:
     """Our model and theirs with the same random weights, biases and norms included, and no dropout."""
     torch.manual_seed(0)
     config = BertConfig(
@@ -28,6 +28,7 @@ def both(layers: int = 3, vocab_size: int = 211) -> tuple[BertForPreTraining, Th
         num_attention_heads=4,
         intermediate_size=256,
         max_position_embeddings=64,
+        type_vocab_size=segments,
         hidden_dropout_prob=0.0,
         attention_probs_dropout_prob=0.0,
     )
@@ -52,10 +53,11 @@ def their_gradients(model: TheirBert) -> dict[str, Tensor]:
     return {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
 
 
-def test_logits_equal() -> None:
-    ours, theirs = both()
+@pytest.mark.parametrize("segments", [2, 1])
+def test_logits_equal(segments: int) -> None:
+    ours, theirs = both(segments=segments)
     batch = random_batch(LENGTHS, 211)
-    inputs = padded(batch)
+    inputs = in_segments(padded(batch), segments)
     with torch.no_grad():
         logits = ours.eval()(batch.packed, batch.masked_positions)
         expected = theirs.eval()(**inputs)
@@ -65,12 +67,19 @@ def test_logits_equal() -> None:
     assert logits.masked_lm.abs().max() > 0.5  # the comparison is not one of zeros
 
 
-def test_gradients_of_every_parameter_equal() -> None:
-    ours, theirs = both()
+def in_segments(rows: dict[str, Tensor], segments: int) -> dict[str, Tensor]:
+    """With one segment, `transformers` must be told that both texts of a pair are segment 0."""
+    assert rows["token_type_ids"].max() == 1
+    return {**rows, "token_type_ids": rows["token_type_ids"].clamp(max=segments - 1)}
+
+
+@pytest.mark.parametrize("segments", [2, 1])
+def test_gradients_of_every_parameter_equal(segments: int) -> None:
+    ours, theirs = both(segments=segments)
     batch = random_batch(LENGTHS, 211)
     loss = our_loss(ours, batch)
     loss.backward()
-    expected = theirs(**padded(batch)).loss
+    expected = theirs(**in_segments(padded(batch), segments)).loss
     expected.backward()
     torch.testing.assert_close(loss, expected)
     state = ours.state_dict()

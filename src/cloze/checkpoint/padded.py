@@ -48,7 +48,8 @@ class PaddedEncoder(nn.Module):
         embeddings = self.encoder.embeddings
         positions = torch.arange(input_ids.shape[1], device=input_ids.device)
         embedded = embeddings.word_embeddings(input_ids) + embeddings.position_embeddings(positions)
-        states = [embeddings.norm(embedded + embeddings.token_type_embeddings(token_type_ids))]
+        segments = embeddings.token_type_embeddings(embeddings.segments(token_type_ids))
+        states = [embeddings.norm(embedded + segments)]
         lowest = torch.finfo(states[0].dtype).min  # finite: a row of padding alone must not become NaN
         bias = (1.0 - attention_mask[:, None, None, :].to(states[0].dtype)) * lowest  # (B, 1, 1, T)
         for block in self.encoder.blocks:

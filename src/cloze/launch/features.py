@@ -41,9 +41,6 @@ from cloze.text.progress import ConsoleProgress
 from cloze.text.tokenizer import vocabulary
 from cloze.waiting import waiting
 
-SHORTEST = 8
-"""Tokens: a window has to show something beside its special tokens."""
-
 PRECISIONS = {"32": torch.float32, "bf16": torch.bfloat16, "16": torch.float16, "64": torch.float64}
 OPTIONS = (
     "layers", "weights", "level", "dtype", "columns", "format", "delimiter", "quoting", "header", "on_bad_row",
@@ -153,10 +150,8 @@ def _plan(config: Mapping[str, Any], pretrained: Pretrained) -> LayerPlan:
 def _sizes(config: Mapping[str, Any], pretrained: Pretrained) -> Sizes:
     positions = pretrained.config.max_position_embeddings
     longest = config["max_length"] or positions
-    if not min(SHORTEST, positions) <= longest <= positions:
-        raise InputError(
-            f"max_length={longest}: must be at least {SHORTEST} and at most {positions}, the model's positions"
-        )
+    if longest > positions:
+        raise InputError(f"max_length={longest}: must be at most {positions}, the model's positions")
     stride = config["stride"]
     if stride is not None and not 1 <= stride < longest:
         raise InputError(f"stride={stride}: must be at least 1 and below max_length={longest}")

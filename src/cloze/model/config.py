@@ -20,7 +20,7 @@ class BertConfig:
         num_attention_heads: H; each head has K = D / H dimensions.
         intermediate_size: the width of the feed-forward layer, 4 D as published.
         max_position_embeddings: the longest sequence that the learned positions reach.
-        type_vocab_size: the number of segments (A and B).
+        type_vocab_size: the number of segments (A and B); with one, both texts of a pair are segment 0.
         hidden_dropout_prob: dropout on the embeddings and on the output of each sub-layer.
         attention_probs_dropout_prob: dropout on the attention probabilities.
         initializer_range: standard deviation of the truncated-normal initialisation (cut at two of them).

@@ -30,10 +30,14 @@ class Embeddings(nn.Module):
     def forward(self, packed: Packed) -> Tensor:
         """(N,) ids -> (N, D)."""
         # Segments are few: a product with their table has a far cheaper gradient than a scattered sum.
-        segments = F.one_hot(packed.token_type_ids, self.token_type_embeddings.num_embeddings)
+        segments = F.one_hot(self.segments(packed.token_type_ids), self.token_type_embeddings.num_embeddings)
         embedded = self.word_embeddings(packed.input_ids) + self.position_embeddings(packed.position_ids)
         embedded = embedded + segments.to(embedded.dtype) @ self.token_type_embeddings.weight
         return self.dropout(self.norm(embedded))  # type: ignore[no-any-return]
+
+    def segments(self, token_type_ids: Tensor) -> Tensor:
+        """Rows of their table, of the same shape: a model with one segment was trained with segment 0 throughout."""
+        return token_type_ids.clamp(max=0) if self.token_type_embeddings.num_embeddings == 1 else token_type_ids
 
 
 class FeedForward(nn.Module):
