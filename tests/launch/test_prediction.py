@@ -20,7 +20,7 @@ from cloze.checkpoint.folder import save_pretrained
 from cloze.checkpoint.pretrained import Pretrained
 from cloze.checkpoint.task_models import save_task_model, task_model
 from cloze.cli import finetune
-from cloze.cli.predict import main, own_words
+from cloze.cli.predict import Words, main, own_words
 from cloze.launch import prediction
 from cloze.model.adaptation import Adaptation
 from cloze.model.config import BertConfig
@@ -134,6 +134,29 @@ def test_fill_mask_is_the_pipeline_of_transformers(run: Run, pretrained: Path, t
                 [best["score"] for best in candidates], abs=1e-5
             )
         assert row["filled"] == fill(text, [gap["candidates"][0]["token"] for gap in row["masks"]])
+
+
+def test_targets_are_those_of_the_pipeline(run: Run, pretrained: Path, tmp_path: Path) -> None:
+    texts = ["The [MASK] sat [MASK][MASK].", "[MASK]"]
+    (tmp_path / "a.txt").write_text("\n".join(texts), encoding="utf-8")
+    words = ["cat", "The", "##ing", "x", "q", "z", "cat"]  # more than the five that are told without targets
+    said = run(f"model={pretrained}", "input=a.txt", f"targets=[{','.join(words)}]")
+    theirs = transformers.pipeline("fill-mask", model=str(pretrained), top_k=99)
+    for text, row in zip(texts, said, strict=True):
+        expected = theirs(text, targets=words)
+        expected = [expected] if isinstance(expected[0], dict) else expected
+        assert len(row["masks"]) == len(expected)
+        for gap, candidates in zip(row["masks"], expected, strict=True):
+            assert [best["token_id"] for best in gap["candidates"]] == [best["token"] for best in candidates]
+            assert len(candidates) == 6
+            assert [best["probability"] for best in gap["candidates"]] == pytest.approx(
+                [best["score"] for best in candidates], abs=1e-6
+            )
+        assert row["filled"] == fill(text, [gap["candidates"][0]["token"] for gap in row["masks"]])
+    (two,) = run(f"model={pretrained}", "text=[MASK]", "targets='cat'", "top_k=2")
+    assert [best["token"] for best in two["masks"][0]["candidates"]] == ["cat"]
+    said = run(f"model={pretrained}", "text=[MASK]", f"targets={','.join(words)}", "top_k=2")
+    assert len(said[0]["masks"][0]["candidates"]) == 2
 
 
 def test_gaps_of_pairs_and_of_long_texts(run: Run, pretrained: Path) -> None:
@@ -335,7 +358,12 @@ def test_a_killed_run_goes_on_and_a_reader_may_leave(run: Run, pretrained: Path,
         ("pretrained", ["text=a", "text_pair=b", "text_pair=c"], "text_pair: given 2 times, but text 1 times"),
         ("pretrained", ["text=[MASK]", "input=a.txt"], "text and input: both are given"),
         ("pretrained", ["text=[MASK]", "top_k=0"], "top_k=0: must be at least 1"),
-        ("pretrained", ["text=[MASK]", "max_length=65"], "max_length=65: must be from 8 to 64"),
+        ("pretrained", ["text=[MASK]", "max_length=65"], "max_length=65: must be from 5 to 64"),
+        ("question_answering", ["text=a", "text_pair=b", "max_length=7"], "max_length=7: must be from 8 to 64"),
+        ("classification", ["text=a", "targets=[a]"], "targets are words for masks, but task is task: leave them out"),
+        ("pretrained", ["text=[MASK]", "targets=[cats, a]"], "targets: 'cats' is 2 tokens (cat ##s) of this model"),
+        ("pretrained", ["text=[MASK]", "targets=[好]"], "targets: '好' is not in the vocabulary of this model"),
+        ("pretrained", ["text=[MASK]", "targets=[a,]"], "targets: '' is no token of this model, but must be one"),
         ("pretrained", ["text=[MASK]", "output=a.txt"], "output=a.txt: its suffix must be .jsonl or .parquet"),
         ("pretrained", ["input=none.txt"], "input=none.txt: there is no such file"),
         ("pretrained", ["input=."], "input=.: is a folder"),
@@ -358,7 +386,17 @@ def test_what_cannot_be_predicted(
 
 def test_words_that_hydra_does_not_see() -> None:
     words = own_words(["task=fill-mask", "text=[MASK], {a}=b", "++text_pair=x", "model=m", "columns.text=t", "task="])
-    assert words == ("fill-mask", ["[MASK], {a}=b"], ["x"], ["model=m", "columns.text=t"])
+    assert words == Words("fill-mask", ["[MASK], {a}=b"], ["x"], None, ["model=m", "columns.text=t"])
+    assert own_words(["targets=[1.50, 'a,b', don't, \"'s\",好,true]"]).targets == [
+        "1.50",
+        "a,b",
+        "don't",
+        "'s",
+        "好",
+        "true",
+    ]
+    for none in ("targets=", "targets=null", "targets=[]"):
+        assert own_words([none]).targets == []
 
 
 def test_help_has_an_example_of_each(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -41,7 +41,11 @@ def pretraining_model(pretrained: Pretrained) -> BertForPreTraining:
 
 
 def fine_tuned_model(pretrained: Pretrained) -> TaskModel | None:
-    """The model of the task that the folder was saved for, ready for use; None for a pre-trained one."""
+    """The model of the task that the folder was saved for, ready for use; None for a pre-trained one.
+
+    Raises:
+        InputError: the folder lacks a part of it.
+    """
     architecture = pretrained.architecture
     if architecture not in ARCHITECTURES:
         return None
@@ -52,4 +56,15 @@ def fine_tuned_model(pretrained: Pretrained) -> TaskModel | None:
         adaptation=pretrained.adaptation,
         problem_type=pretrained.problem_type,
     )
+    refuse_drawn(model, pretrained)
     return model.eval()
+
+
+def refuse_drawn(model: TaskModel, pretrained: Pretrained) -> None:
+    """For whoever trains nothing: what is random would only look like a prediction.
+
+    Raises:
+        InputError: parameters did not come from the folder.
+    """
+    if model.drawn:
+        raise InputError(f"{pretrained.folder}: its weights lack {', '.join(model.drawn)}; copy the folder again")

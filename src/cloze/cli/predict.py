@@ -1,5 +1,6 @@
 """`cloze-predict`: gaps filled, sentences continued, every fine-tuned task, for any number of rows."""
 
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,7 +29,8 @@ class Predicting:
     columns: Columns
     keep: bool
     on_bad_row: Literal["stop", "skip"]
-    top_k: int
+    top_k: int | None
+    targets: list[str] | None
     max_length: int | None
     threshold: float | None
     n_best: int
@@ -45,12 +47,14 @@ class Words(NamedTuple):
         task: the last value of `task`, which Hydra would take for a group of `conf/`.
         texts: of `text`, in which brackets and commas are text.
         pairs: of `text_pair`.
+        targets: of `targets`, which may be any words; None where it is not given.
         others: all the other words.
     """
 
     task: str | None
     texts: list[str]
     pairs: list[str]
+    targets: list[str] | None
     others: list[str]
 
 
@@ -63,7 +67,9 @@ def main() -> int:
         with waiting("loading libraries"):
             from cloze.launch import prediction
 
-        prediction.predict({**config, "task": words.task or config["task"]}, words.texts, words.pairs)
+        targets = config["targets"] if words.targets is None else words.targets
+        own = {"task": words.task or config["task"], "targets": targets}
+        prediction.predict({**config, **own}, words.texts, words.pairs)
 
     goes_on = "with an output=FILE.jsonl the same command goes on where it stopped"
     return command.run(predict, name="predict", schema=Predicting, interrupted=goes_on)
@@ -71,7 +77,7 @@ def main() -> int:
 
 def own_words(words: Sequence[str]) -> Words:
     """The words of the command line by who reads them."""
-    values: dict[str, list[str]] = {"task": [], "text": [], "text_pair": []}
+    values: dict[str, list[str]] = {"task": [], "text": [], "text_pair": [], "targets": []}
     others = []
     for word in words:
         key, sign, value = word.lstrip("+").partition("=")
@@ -80,7 +86,20 @@ def own_words(words: Sequence[str]) -> Words:
         else:
             others.append(word)
     task = next((value for value in reversed(values["task"]) if value not in ("", "null")), None)
-    return Words(task, values["text"], values["text_pair"], others)
+    targets = listed(values["targets"][-1]) if values["targets"] else None
+    return Words(task, values["text"], values["text_pair"], targets, others)
+
+
+def listed(value: str) -> list[str]:
+    """The words between commas; one in quotes may hold a comma.
+
+    >>> listed("[good,1.50, 'a,b', don't, 好]")
+    ['good', '1.50', 'a,b', "don't", '好']
+    """
+    inner = value[1:-1] if value.startswith("[") and value.endswith("]") else value
+    if not inner.strip() or value == "null":
+        return []
+    return ["".join(found) for found in re.findall(r"""\s*(?:'([^']*)'|"([^"]*)"|([^,]*?))\s*,""", f"{inner},")]
 
 
 if __name__ == "__main__":

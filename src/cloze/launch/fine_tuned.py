@@ -4,8 +4,8 @@ from typing import Any
 
 import torch
 
+from cloze.checkpoint.modules import fine_tuned_model
 from cloze.checkpoint.pretrained import TASK_CLASSES, Pretrained
-from cloze.checkpoint.task_models import task_model
 from cloze.data.downstream.choice import ChoiceFeatures
 from cloze.data.downstream.classification import TextFeatures
 from cloze.data.downstream.items import Features
@@ -13,7 +13,7 @@ from cloze.data.downstream.tagging import TaggingFeatures
 from cloze.data.downstream.windows import QuestionFeatures
 from cloze.errors import InputError
 from cloze.launch.predictors import Chosen, Options
-from cloze.model.task_heads import ARCHITECTURES
+from cloze.model.task_heads import ARCHITECTURES, TaskModel
 from cloze.optim.schedules import Linear
 from cloze.tasks.classification import Classification, MultiLabel, Regression
 from cloze.tasks.fine_tuned import FineTuned
@@ -34,7 +34,9 @@ OWN_CLASSES = {
 PASSAGE_LENGTH, QUESTION_LENGTH = 384, 64  # google-research/bert, run_squad.py
 
 
-def fine_tuned(pretrained: Pretrained, inference: Inference, options: Options, length: int) -> Chosen:
+def fine_tuned(
+    pretrained: Pretrained, inference: Inference, options: Options, length: int, model: TaskModel | None = None
+) -> Chosen:
     """What predicts the task that a folder was fine-tuned on.
 
     Raises:
@@ -47,15 +49,7 @@ def fine_tuned(pretrained: Pretrained, inference: Inference, options: Options, l
             "fine-tune it with cloze-finetune, or choose task=fill-mask"
         )
     _check_classes(pretrained)
-    model = task_model(
-        architecture,
-        pretrained,
-        labels=labels,
-        adaptation=pretrained.adaptation,
-        problem_type=pretrained.problem_type,
-    )
-    if model.drawn:
-        raise InputError(f"{pretrained.folder}: its weights lack {', '.join(model.drawn)}; copy the folder again")
+    model = model or fine_tuned_model(pretrained)
     recipe = Recipe(optimizer=torch.optim.SGD, schedule=Linear(), length=1)  # of a training that never comes
     module, features, shape = _parts(pretrained, options, length, {"model": model, "labels": labels, "recipe": recipe})
     if pretrained.task_state:

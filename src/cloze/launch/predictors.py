@@ -1,25 +1,28 @@
 """From the folder of a model to what predicts with it: the heads it has, the task it was fine-tuned on."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
 
 from cloze.checkpoint.pretrained import Pretrained
+from cloze.data.stream.options import SHORTEST
 from cloze.errors import InputError
 from cloze.model.heads import BertForPreTraining
-from cloze.model.task_heads import ARCHITECTURES
+from cloze.model.task_heads import ARCHITECTURES, TaskModel
 from cloze.tasks.fill_mask import FillMask
 from cloze.tasks.inference import Inference, Predictor
 from cloze.tasks.next_sentence import NextSentence
 
 FILL_MASK, NEXT_SENTENCE, FINE_TUNED = TASKS = ("fill-mask", "next-sentence", "task")
-SHORTEST = 8  # tokens: of a pair, and of a question with a window
+SHORTEST_QUESTION = 8  # tokens, with a window
 
 
 class Options(NamedTuple):
     """What can be set of the predictions, see `conf/predict.yaml`."""
 
-    top_k: int = 5
+    top_k: int | None = None
+    targets: Sequence[str] = ()
     max_length: int | None = None
     threshold: float | None = None
     n_best: int = 20
@@ -39,7 +42,9 @@ def task_of(pretrained: Pretrained) -> str:
     return FINE_TUNED if pretrained.architecture in ARCHITECTURES else FILL_MASK
 
 
-def make_predictor(task: str, pretrained: Pretrained, inference: Inference, options: Options) -> Chosen:
+def make_predictor(
+    task: str, pretrained: Pretrained, inference: Inference, options: Options, model: TaskModel | None = None
+) -> Chosen:
     """What does a task.
 
     Args:
@@ -47,26 +52,40 @@ def make_predictor(task: str, pretrained: Pretrained, inference: Inference, opti
         pretrained: with the head that it needs.
         inference: how the model is applied.
         options: of the predictions.
+        model: of the task, where there is one of the folder already.
 
     Raises:
         InputError: the folder has not that head, or an option does not fit.
     """
-    if options.top_k < 1:
+    if options.top_k is not None and options.top_k < 1:
         raise InputError(f"top_k={options.top_k}: must be at least 1")
+    if options.targets and task != FILL_MASK:
+        raise InputError(f"targets are words for masks, but task is {task}: leave them out, or give task=fill-mask")
+    answers = task == FINE_TUNED and pretrained.architecture == "BertForQuestionAnswering"
+    shortest = SHORTEST_QUESTION if answers else SHORTEST
     positions = pretrained.config.max_position_embeddings
     length = positions if options.max_length is None else options.max_length
-    if not SHORTEST <= length <= positions:
-        raise InputError(f"max_length={length}: must be from {SHORTEST} to {positions}, the positions of the model")
+    if positions < shortest:
+        raise InputError(f"{pretrained.folder} has {positions} positions, but a prediction needs {shortest} at least")
+    if not shortest <= length <= positions:
+        raise InputError(f"max_length={length}: must be from {shortest} to {positions}, the positions of the model")
     tokenizer = pretrained.tokenizer
     if task == FINE_TUNED:
         from cloze.launch.fine_tuned import fine_tuned  # Lightning takes longer to import than most texts to predict
 
-        return fine_tuned(pretrained, inference, options, length)
+        return fine_tuned(pretrained, inference, options, length, model)
     if task == NEXT_SENTENCE:
-        model = _with_heads(pretrained, inference, task, "pooler", "next_sentence_head")
-        return Chosen(NextSentence(model=model, tokenizer=tokenizer, inference=inference, max_length=length), "pair")
-    model = _with_heads(pretrained, inference, task, "masked_lm_head")
-    filling = FillMask(model=model, tokenizer=tokenizer, inference=inference, top_k=options.top_k, max_length=length)
+        heads = _with_heads(pretrained, inference, task, "pooler", "next_sentence_head")
+        return Chosen(NextSentence(model=heads, tokenizer=tokenizer, inference=inference, max_length=length), "pair")
+    heads = _with_heads(pretrained, inference, task, "masked_lm_head")
+    filling = FillMask(
+        model=heads,
+        tokenizer=tokenizer,
+        inference=inference,
+        top_k=options.top_k,
+        max_length=length,
+        targets=options.targets or (),
+    )
     return Chosen(filling, "text")
 
 

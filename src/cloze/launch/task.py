@@ -10,6 +10,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from tokenizers import Tokenizer
 
 from cloze.callbacks.length import Length
+from cloze.checkpoint.modules import refuse_drawn
 from cloze.checkpoint.pretrained import Pretrained, read_pretrained
 from cloze.checkpoint.task_models import task_model
 from cloze.config.construct import build
@@ -236,6 +237,8 @@ def _module(job: Job, pretrained: Pretrained, labels: Sequence[str], length: Len
     # What a fine-tuned model reads of its encoder is its own affair.
     adaptation = job.adaptation if job.stage == "train" else pretrained.adaptation
     model = task_model(target.architecture, pretrained, labels=labels, adaptation=adaptation, problem_type=problem_type)
+    if job.stage != "train":
+        refuse_drawn(model, pretrained)
     model.encoder.gradient_checkpointing = job.hardware.gradient_checkpointing
     use_kernel(model.encoder, job.hardware.attention)
     if job.hardware.precision == "fp8-mixed":

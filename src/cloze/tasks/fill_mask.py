@@ -15,9 +15,13 @@ from cloze.data.downstream.examples import TextExample
 from cloze.data.downstream.items import Item
 from cloze.data.downstream.pieces import Sequences
 from cloze.data.downstream.table_files import BadRowError
+from cloze.errors import InputError
 from cloze.model.heads import BertForPreTraining
 from cloze.tasks.inference import Inference, Prediction, Predictor
-from cloze.text.tokenizer import MASK, PREFIX
+from cloze.text.tokenizer import MASK, PREFIX, UNK
+
+TOP_K = 5
+"""Pieces told for each gap, where nothing else is said."""
 
 GAPS_AT_ONCE = 256
 """Rows of logits over the vocabulary, 30 MiB of them: a text may be all gaps."""
@@ -30,17 +34,29 @@ class FillMask(Predictor[TextExample]):
         model: with its encoder and its masked-language-model head on the device; no other part is used.
         tokenizer: its own.
         inference: how it is applied.
-        top_k: pieces to tell for each gap.
+        top_k: pieces to tell for each gap; None for 5, or for all of the targets.
+        targets: words that are told alone, with their probabilities among all pieces; none for the likeliest pieces.
         max_length: tokens of the longest sequence; of a longer text the part around its gaps is shown.
+
+    Raises:
+        InputError: a target is not one piece of the vocabulary.
     """
 
     def __init__(
-        self, *, model: BertForPreTraining, tokenizer: Tokenizer, inference: Inference, top_k: int, max_length: int
+        self,
+        *,
+        model: BertForPreTraining,
+        tokenizer: Tokenizer,
+        inference: Inference,
+        top_k: int | None,
+        max_length: int,
+        targets: Sequence[str] = (),
     ) -> None:
         self.model = model
         self.tokenizer = tokenizer
         self.inference = inference
-        self.top_k = min(top_k, model.config.vocab_size)
+        self.targets = torch.tensor([*dict.fromkeys(_one_piece(word, tokenizer) for word in targets)], dtype=torch.long)
+        self.top_k = min(top_k or len(self.targets) or TOP_K, len(self.targets) or model.config.vocab_size)
         self.max_length = max_length
         self.mask = int(tokenizer.token_to_id(MASK) or 0)
         self.counts = Counter()
@@ -115,7 +131,12 @@ class FillMask(Predictor[TextExample]):
             logits = F.linear(
                 self.model.masked_lm_head(vectors), self.model.decoder_weight, self.model.masked_lm_head.decoder_bias
             )
-            probabilities, ids = logits.float().softmax(dim=-1).topk(self.top_k)
+            told = logits.float().softmax(dim=-1)
+            if len(self.targets):
+                told = told[:, self.targets.to(told.device)]
+            probabilities, ids = told.topk(self.top_k)
+            if len(self.targets):
+                ids = self.targets.to(ids.device)[ids]
             found.append(torch.stack([ids.double(), probabilities.double()], dim=1))
         ends = torch.searchsorted(places, batch.packed.cu_seqlens[1:-1].long()).cpu().numpy()
         rows = np.split(torch.cat(found).cpu().numpy(), ends)
@@ -147,6 +168,23 @@ class FillMask(Predictor[TextExample]):
             }
             for number, probability in zip(*rows.tolist(), strict=True)
         ]
+
+
+def _one_piece(word: str, tokenizer: Tokenizer) -> int:
+    """The id of a word that is one piece: as it stands in the vocabulary, else as it is read in a text.
+
+    Raises:
+        InputError: it is none, or several.
+    """
+    if (number := tokenizer.token_to_id(word)) is not None:
+        return int(number)
+    read = tokenizer.encode(word, add_special_tokens=False)
+    if read.tokens == [UNK]:
+        raise InputError(f"targets: {word!r} is not in the vocabulary of this model, which reads it as {UNK}")
+    if len(read.ids) != 1:
+        pieces = f"{len(read.ids)} tokens ({' '.join(read.tokens)})" if read.ids else "no token"
+        raise InputError(f"targets: {word!r} is {pieces} of this model, but must be one: a mask stands for one token")
+    return int(read.ids[0])
 
 
 def fill(text: str, pieces: Sequence[str]) -> str:
