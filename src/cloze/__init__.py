@@ -17,17 +17,22 @@ __version__ = VERSION
 def load(folder: Path | str) -> Ready:
     """A BERT with its tokenizer, ready for use.
 
-    >>> bert = cloze.load("runs/wiki/model")                               # doctest: +SKIP
+    >>> bert = cloze.load("runs/wiki")                                     # doctest: +SKIP
+    >>> bert.fill_mask(["Paris is the [MASK] of France."])                 # doctest: +SKIP
+    >>> bert.embed(["One text.", ("A question?", "A passage.")])           # doctest: +SKIP
+    >>> cloze.load("runs/sst2").predict(["A fine film."])                  # doctest: +SKIP
     >>> packed = bert.pack(["One text.", ("A question?", "A passage.")])   # doctest: +SKIP
     >>> with torch.inference_mode():                                       # doctest: +SKIP
     ...     vectors = bert.encoder(packed)  # (N, D): every token of every text, one text after the other
     >>> texts = vectors.tensor_split(packed.cu_seqlens[1:-1].long())       # doctest: +SKIP
 
     Args:
-        folder: of ``transformers``, of this package, or a checkpoint of Google's; or a name of the Hugging Face hub.
+        folder: of a run, of ``transformers``, of this package, or a checkpoint of Google's; or a name of the Hugging
+            Face hub.
 
     Returns:
-        ``encoder``, ``tokenizer``, ``config``, ``pooler`` and ``model``, the last two where the folder has them.
+        What has ``predict``, ``fill_mask``, ``embed``, ``attention`` and ``pack``, and the parts ``encoder``,
+        ``tokenizer``, ``config``, ``pooler`` and ``model``, the last two where the folder has them.
 
     Raises:
         cloze.errors.InputError: a file is missing or damaged, or it is another kind of model.

@@ -1,10 +1,13 @@
 """A model ready for use from Python: ``cloze.load``."""
 
+import dataclasses
 import warnings
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -12,16 +15,43 @@ from tokenizers import Tokenizer
 
 from cloze.batch import Packed
 from cloze.checkpoint.modules import fine_tuned_model, pretraining_model
-from cloze.checkpoint.pretrained import read_pretrained
+from cloze.checkpoint.pretrained import Pretrained, read_pretrained
+from cloze.checkpoint.weights import CONFIG
+from cloze.data.stream.columns import Columns
+from cloze.data.stream.examples import ExampleMaker
+from cloze.data.stream.given import Text, listed, pairs_of, rows_of
+from cloze.data.stream.options import Sizes
+from cloze.data.stream.pieces import RowText, TextEncoder
+from cloze.data.stream.vectors import Extractor
+from cloze.errors import InputError
+from cloze.launch.predictors import TASKS, Options, make_predictor, task_of
+from cloze.model.attention_maps import attention_maps
 from cloze.model.config import BertConfig
 from cloze.model.encoder import Encoder
 from cloze.model.heads import BertForPreTraining, Pooler
+from cloze.model.pooling import LayerChoice
 from cloze.model.task_heads import TaskModel
+from cloze.tasks.inference import Inference
+from cloze.tasks.rows import RowPredictor, chunks
+
+MOST_DRAWN = 64
+"""Tokens in a figure."""
+
+AT_ONCE = 4096
+"""Texts whose tokens are held together."""
+
+MODEL = "model"
+"""The folder of the model, in that of its run."""
+
+POOLED = ("mean", "max", "cls", "pooler")
+"""Levels of features with one vector a text."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Ready:
     """An encoder in evaluation mode, and what belongs to it.
+
+    Every method takes a list of texts and refuses a bare one, whose letters would be taken for texts.
 
     Attributes:
         encoder: from ``Packed`` tokens to their vectors, (N, D).
@@ -32,6 +62,7 @@ class Ready:
             a bare encoder. A head that the folder does not hold raises an error where it is called.
         labels: the classes of a fine-tuned model in the order of its outputs.
         told: one line on what the folder holds and what it does not.
+        pretrained: the folder as it was read.
     """
 
     encoder: Encoder
@@ -41,14 +72,179 @@ class Ready:
     model: BertForPreTraining | TaskModel | None
     labels: list[str] | None
     told: str
+    pretrained: Pretrained
 
-    def pack(self, texts: Sequence[str | tuple[str, str]]) -> Packed:
+    def __repr__(self) -> str:
+        """One line: '<BertForMaskedLM of models/bert-base: 12 layers, 768 wide, 30,522 tokens>'."""
+        kind, config = self.pretrained.architecture or "BERT", self.config
+        labels = f", {len(self.labels)} labels" if self.labels else ""
+        shape = f"{config.num_hidden_layers} layers, {config.hidden_size} wide, {config.vocab_size:,} tokens"
+        return f"<{kind} of {self.pretrained.folder}: {shape}{labels}>"
+
+    def predict(
+        self,
+        texts: Iterable[Any],
+        *,
+        task: Literal["fill-mask", "next-sentence", "task"] | None = None,
+        top_k: int | None = None,
+        targets: Sequence[str] = (),
+        max_length: int | None = None,
+        threshold: float | None = None,
+        n_best: int = 20,
+        max_answer_length: int = 30,
+        no_answer: bool | None = None,
+    ) -> list[dict[str, Any]]:
+        """What ``cloze-predict`` says of each text.
+
+        Args:
+            texts: each a text; a pair ``(text, second text)``, of questions ``(question, passage)``, of choices
+                ``(text, [choice, choice])``; of a tagger a list of words; or a row of cells under the names of
+                ``cloze-predict``'s columns.
+            task: None for the one that the model was fine-tuned on, and of any other ``fill-mask``.
+            top_k: tokens told for each mask; None for 5, or for all of the targets.
+            targets: words whose probabilities are told for each mask.
+            max_length: tokens of a sequence; None for all that the model can take, for passages at most 384.
+            threshold: probability from which one label of several applies; None for 0.5.
+            n_best: answers told of each question.
+            max_answer_length: tokens of the longest answer.
+            no_answer: whether questions may have none; None: where the model has learned that.
+
+        Returns:
+            A record for each text, in their order; what was cut is told in warnings.
+
+        Raises:
+            InputError: the model cannot do it, or a text is not as the task needs it.
+        """
+        if task not in (None, *TASKS):
+            raise InputError(f"task is {task!r}, but must be one of {', '.join(TASKS)}")
+        options = Options(
+            top_k=top_k,
+            targets=listed(targets, "targets"),
+            max_length=max_length,
+            threshold=threshold,
+            n_best=n_best,
+            max_answer_length=max_answer_length,
+            no_answer=no_answer,
+        )
+        model = self.model if isinstance(self.model, TaskModel) else None
+        pretrained = dataclasses.replace(self.pretrained, tokenizer=_copy(self.tokenizer))
+        task_name = task or task_of(self.pretrained)
+        predictor, shape = make_predictor(task_name, pretrained, Inference(), options, model)
+        rows = RowPredictor(
+            maker=getattr(ExampleMaker(Columns()), shape), predictor=predictor, keep=False, on_bad_row=None
+        )
+        found: list[dict[str, Any]] = []
+        for chunk in chunks(rows_of(listed(texts, "texts"), shape)):
+            found += rows.predict(chunk, Counter())
+        _warn(predictor.counts)
+        return found
+
+    def fill_mask(
+        self, texts: Iterable[Text], *, top_k: int | None = None, targets: Sequence[str] = ()
+    ) -> list[dict[str, Any]]:
+        """The likeliest tokens for each ``[MASK]``, or the probabilities of ``targets``; see ``predict``.
+
+        Raises:
+            InputError: the model has no head for masked tokens, or a text no ``[MASK]``.
+        """
+        return self.predict(texts, task="fill-mask", top_k=top_k, targets=targets)
+
+    def embed(
+        self,
+        texts: Iterable[Text],
+        *,
+        level: Literal["mean", "max", "cls", "pooler"] = "mean",
+        layers: str | int | list[int] = "last",
+        max_length: int | None = None,
+    ) -> np.ndarray:
+        """A vector for each text, as ``cloze-features`` writes them: of long texts from all of their windows.
+
+        Args:
+            texts: texts or pairs.
+            level: how a text's vector is made of those of its tokens.
+            layers: as in ``conf/features.yaml``.
+            max_length: tokens of a window; None for all that the model can take.
+
+        Returns:
+            (texts, D) float32; of several layers (texts, layers, D).
+
+        Raises:
+            InputError: the model has no pooler for ``level="pooler"``, or an option does not fit it.
+        """
+        if level not in POOLED:
+            raise InputError(f"level is {level!r}, but a text has one vector with {', '.join(POOLED)} only")
+        if level == "pooler" and (self.pooler is None or layers != "last"):
+            why = "the pooler reads the last layer only" if self.pooler else f"{self.pretrained.folder} has no pooler"
+            raise InputError(f"level=pooler: {why}; take level=cls or mean")
+        positions = self.config.max_position_embeddings
+        if max_length is not None and max_length > positions:
+            raise InputError(f"max_length={max_length}: must be at most {positions}, the model's positions")
+        try:
+            plan = LayerChoice(layers=layers).plan(self.config.num_hidden_layers, self.config.hidden_size)
+        except ValueError as error:
+            raise InputError(str(error)) from error
+        sizes = Sizes(max_length=positions if max_length is None else max_length)
+        encoder = TextEncoder(tokenizer=_copy(self.tokenizer), sizes=sizes, wants_places=False)
+        extractor = Extractor(
+            encoder=self.encoder,
+            pooler=self.pooler if level == "pooler" else None,
+            plan=plan,
+            level=level,
+            sizes=sizes,
+            dtype=np.dtype(np.float32),
+            batch_tokens=Inference().max_tokens,
+            device=next(self.encoder.parameters()).device,
+        )
+        notes: Counter[str] = Counter()
+        parts = [np.zeros((0, len(plan.names), plan.width), np.float32)]
+        pairs = list(pairs_of(texts))
+        for start in range(0, len(pairs), AT_ONCE):
+            tokens = encoder.encode(
+                [RowText(first, second, None, None) for first, second in pairs[start : start + AT_ONCE]]
+            )
+            notes.update(note for text in tokens for note in text.notes)
+            parts.append(np.stack(list(extractor.extract(tokens).values()), axis=1))
+        _warn(notes)
+        found = np.concatenate(parts)
+        return found[:, 0] if len(plan.names) == 1 else found
+
+    def attention(self, text: Text, *, heads: Sequence[tuple[int, int]] | None = None) -> Any:
+        """Who looks at whom in a text, as a ``matplotlib`` figure, which a notebook shows.
+
+        Args:
+            text: a text or a pair, of at most 64 tokens.
+            heads: ``(layer, head)`` from 0 of each map; None for the first head of every layer.
+
+        Raises:
+            InputError: there is no such head, or the text is too long for its tokens to be told apart.
+        """
+        from cloze.callbacks.attention import attention_figure  # Lightning takes long to import
+
+        layers, count = self.config.num_hidden_layers, self.config.num_attention_heads
+        chosen = [(layer, 0) for layer in range(layers)] if heads is None else listed(heads, "heads")
+        for pair in chosen:
+            if len(pair) != 2 or not (0 <= pair[0] < layers and 0 <= pair[1] < count):
+                raise InputError(f"heads has {pair}, but must have pairs from (0, 0) to ({layers - 1}, {count - 1})")
+        packed = self.pack([text])
+        if packed.max_seqlen > MOST_DRAWN:
+            raise InputError(f"the text has {packed.max_seqlen:,} tokens, but a figure shows {MOST_DRAWN} at most")
+        words = [self.tokenizer.id_to_token(number) or "" for number in packed.input_ids.tolist()]
+        with torch.inference_mode():
+            maps = attention_maps(self.encoder, packed)
+        titled = [(f"layer {layer}, head {head}", maps[layer][head].numpy()) for layer, head in chosen]
+        return attention_figure(titled, words)
+
+    def pack(self, texts: Iterable[Text]) -> Packed:
         """Texts, or pairs of texts, with their special tokens as one flat stream.
 
         A text that is longer than the model reaches is cut at its end, the longer one of a pair first; a warning says
         how many were.
+
+        Raises:
+            InputError: it is one text, or an element is neither a text nor a pair.
         """
-        encodings = self._cutter.encode_batch(list(texts))
+        given = [first if second is None else (first, second) for first, second in pairs_of(texts)]
+        encodings = self._cutter.encode_batch(given)
         cut = sum(bool(encoding.overflowing) for encoding in encodings)
         if cut:
             longest = self.config.max_position_embeddings
@@ -72,13 +268,16 @@ class Ready:
 
     @cached_property
     def _cutter(self) -> Tokenizer:
-        cutter = Tokenizer.from_str(self.tokenizer.to_str())
+        cutter = _copy(self.tokenizer)
         cutter.enable_truncation(self.config.max_position_embeddings)
         return cutter
 
 
 def load(folder: Path | str) -> Ready:
     """What ``cloze.load`` gives."""
+    inside = Path(folder) / MODEL
+    if not (Path(folder) / CONFIG).is_file() and (inside / CONFIG).is_file():  # a run
+        folder = inside
     pretrained = read_pretrained(folder)
     task = fine_tuned_model(pretrained)
     model = task or pretraining_model(pretrained)
@@ -92,4 +291,16 @@ def load(folder: Path | str) -> Ready:
         model=model if has_head else None,
         labels=pretrained.labels,
         told=pretrained.told(),
+        # Its own parameters, where the task's model has copied them: they are held once.
+        pretrained=pretrained if task is None else dataclasses.replace(pretrained, state=dict(task.state_dict())),
     )
+
+
+def _copy(tokenizer: Tokenizer) -> Tokenizer:
+    """Another one: predictors switch settings of theirs."""
+    return Tokenizer.from_str(tokenizer.to_str())
+
+
+def _warn(notes: Counter[str]) -> None:
+    for note, count in sorted(notes.items()):
+        warnings.warn(f"{count:,} {note}", stacklevel=3)

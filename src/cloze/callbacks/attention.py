@@ -67,15 +67,14 @@ class AttentionPictures(pl.Callback):
             dashboard.log_picture("val/attention", png, trainer.global_step)
 
 
-def attention_picture(maps: Sequence[tuple[str, np.ndarray]], words: Sequence[str]) -> bytes:
-    """A PNG of maps side by side.
+def attention_figure(maps: Sequence[tuple[str, np.ndarray]], words: Sequence[str]) -> Any:
+    """A matplotlib figure of maps side by side.
 
     Args:
         maps: titles and (T, T) shares; a row is the token that looks.
         words: T names.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # late: slow to import
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure  # late: slow to import
 
     columns = min(COLUMNS, len(maps))
     lines = -(-len(maps) // columns)
@@ -89,6 +88,14 @@ def attention_picture(maps: Sequence[tuple[str, np.ndarray]], words: Sequence[st
         axes.set_yticks(places, words if number % columns == 0 else [""] * len(words), fontsize=7, parse_math=False)
         axes.tick_params(length=0)
         axes.set_title(title, fontsize=9)
+    return figure
+
+
+def attention_picture(maps: Sequence[tuple[str, np.ndarray]], words: Sequence[str]) -> bytes:
+    """The figure as a PNG."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    figure = attention_figure(maps, words)
     stream = io.BytesIO()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # of scripts that the font lacks
