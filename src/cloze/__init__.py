@@ -8,6 +8,7 @@ from cloze.distribution import VERSION
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from typing import Any
 
     from cloze.ready import Ready
 
@@ -40,3 +41,22 @@ def load(folder: Path | str) -> Ready:
     from cloze.ready import load as load_now
 
     return load_now(folder)
+
+
+def curves(*runs: Path | str, section: str = "learning") -> Any:
+    """What runs have logged, drawn over each other: a ``matplotlib`` figure, which a notebook shows.
+
+    >>> cloze.curves("runs/wiki", "runs/books")                            # doctest: +SKIP
+
+    Args:
+        runs: their folders, or those of sweeps.
+        section: ``learning``, ``optim``, ``speed`` or ``data``.
+
+    Raises:
+        cloze.errors.InputError: there is no run, or nothing of that section was logged.
+    """
+    from pathlib import Path
+
+    from cloze.report.curves import curves_figure
+
+    return curves_figure([Path(run) for run in runs], section=section)
