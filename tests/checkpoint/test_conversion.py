@@ -2,6 +2,7 @@
 
 import json
 import resource
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,12 @@ from cloze.checkpoint.conversion import convert
 from cloze.checkpoint.folder import read_folder
 from cloze.checkpoint.pretrained import Pretrained, read_pretrained
 from cloze.checkpoint.task_models import save_task_model, task_model
+from cloze.checkpoint.training import KEY, description
 from cloze.errors import InputError
 from cloze.model.adaptation import Adaptation
-from cloze.text.tokenizer import build_tokenizer, vocabulary
+from cloze.model.config import BertConfig
+from cloze.model.heads import BertForPreTraining
+from cloze.text.tokenizer import SPECIAL_TOKENS, build_tokenizer, vocabulary
 from tests.checkpoint.folders import CONFIG, VOCABULARY, shaken, their_folder
 
 CLASSES = [
@@ -152,3 +156,36 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path, target: str) -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_a_checkpoint_becomes_no_larger_than_its_tensors(tmp_path: Path) -> None:
+    vocabulary = [*SPECIAL_TOKENS, "a"]
+    shape = BertConfig(
+        vocab_size=len(vocabulary), hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8
+    )
+    model = BertForPreTraining(shape)
+    told = description(model, build_tokenizer(vocabulary), architecture="BertForPreTraining")
+    state = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+    file = tmp_path / "step-00000001.ckpt"
+    torch.save({KEY: told, "state_dict": state}, file)
+    convert(file, tmp_path / "good")
+    assert read_pretrained(tmp_path / "good").config == shape
+
+    torch.save({KEY: told | {"config": told["config"] | {"vocab_size": 2**31 - 1}}, "state_dict": state}, file)
+    with pytest.raises(InputError, match="its model is not the one that it describes"):  # and not 64 GiB
+        convert(file, tmp_path / "large")
+    for odd in (torch.eye(8).to_sparse(), torch.empty(8, 8, device="meta")):
+        torch.save({KEY: told, "state_dict": state | {"model.odd": odd}}, file)
+        with pytest.raises(InputError, match=r"model\.odd is a (sparse|meta) tensor"):
+            convert(file, tmp_path / "odd")
+
+    torch.save({KEY: told, "state_dict": state | {"model.odd": torch.zeros(1 << 25)}}, tmp_path / "stored")
+    with (
+        zipfile.ZipFile(tmp_path / "stored") as stored,
+        zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as deflated,
+    ):
+        for name in stored.namelist():
+            deflated.writestr(name, stored.read(name))
+    with pytest.raises(InputError, match="expands to more than 250 times"):
+        convert(file, tmp_path / "compressed")
+    assert {path.name for path in tmp_path.iterdir()} == {file.name, "good", "stored"}

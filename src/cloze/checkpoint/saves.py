@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from cloze.bounded import read_json
-from cloze.checkpoint.weights import runs_code
+from cloze.checkpoint.weights import load_pickle, runs_code
 from cloze.checkpoint.whole import difference, tensor_fault
 from cloze.errors import InputError
 
@@ -189,7 +189,7 @@ def read_checkpoint(file: Path) -> dict[str, Any]:
         InputError: it cannot be read, or is no checkpoint of a run.
     """
     try:
-        content = torch.load(file, map_location="cpu", mmap=True, weights_only=True)
+        content = load_pickle(file, mapped=True)
     except Exception as error:  # damage makes torch raise nearly anything
         if code := runs_code(error):
             raise InputError(f"{file} would run code when it is read ({code}), so it is refused") from error

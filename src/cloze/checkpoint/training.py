@@ -12,10 +12,12 @@ from typing import Any
 
 import torch
 from tokenizers import Tokenizer
+from torch import Tensor
 
 from cloze.checkpoint.folder import save_pretrained
 from cloze.checkpoint.pretrained import FIXED_OUTPUTS, TASK_CLASSES
 from cloze.checkpoint.task_models import save_task_model
+from cloze.checkpoint.weights import load_pickle, plain
 from cloze.errors import InputError
 from cloze.model.adaptation import Adaptation
 from cloze.model.config import BertConfig
@@ -102,7 +104,7 @@ def write_model_folder(checkpoint: Path, folder: Path) -> None:
         InputError: it is damaged, or no checkpoint of a training.
     """
     try:
-        content = torch.load(checkpoint, map_location="cpu", mmap=True, weights_only=True)
+        content = load_pickle(checkpoint, mapped=True)
     except Exception as error:  # damage makes torch's reader of pickles raise nearly anything
         raise InputError(
             f"{checkpoint} cannot be read ({_first(error)}): give another checkpoint of the run"
@@ -110,7 +112,9 @@ def write_model_folder(checkpoint: Path, folder: Path) -> None:
     if not isinstance(content, dict) or not isinstance(content.get("state_dict"), dict) or KEY not in content:
         raise InputError(f"{checkpoint} is no checkpoint that train.py or finetune.py has saved: it describes no model")
     try:
-        _write(Description.read(content[KEY]), content["state_dict"], folder, content.get(TASK_CLASSES))
+        state = {str(name): value for name, value in content["state_dict"].items()}
+        plain({name: value for name, value in state.items() if isinstance(value, Tensor)}, checkpoint)
+        _write(Description.read(content[KEY]), state, folder, content.get(TASK_CLASSES))
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"{checkpoint}: its model is not the one that it describes ({_first(error)})") from error
 
@@ -120,13 +124,15 @@ def _write(
 ) -> None:
     own = {name.removeprefix(PREFIX): tensor for name, tensor in state.items() if name.startswith(PREFIX)}
     if described.adaptation is None:
-        model = BertForPreTraining(described.config)
-        model.load_state_dict(own)
+        with torch.device("meta"):  # a shape is not believed before its tensors are there
+            model = BertForPreTraining(described.config)
+        model.load_state_dict(own, assign=True)
         save_pretrained(model, described.tokenizer, folder)
         return
     outputs = FIXED_OUTPUTS.get(described.architecture, max(1, len(described.labels)))
-    task = ARCHITECTURES[described.architecture](described.config, outputs, described.adaptation)
-    task.load_state_dict(own)
+    with torch.device("meta"):  # as above
+        task = ARCHITECTURES[described.architecture](described.config, outputs, described.adaptation)
+    task.load_state_dict(own, assign=True)
     save_task_model(
         task,
         described.tokenizer,

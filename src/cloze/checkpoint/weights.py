@@ -64,10 +64,8 @@ def read_tensors(file: Path) -> dict[str, Tensor]:
         raise _missing(file)
     try:
         if file.suffix != ".bin":
-            return _plain(load_file(file), file)
-        _check_archive(file)
-        with warnings.catch_warnings(action="ignore", category=UserWarning):  # about the pickle's age
-            content = torch.load(file, map_location="cpu", weights_only=True)
+            return plain(load_file(file), file)
+        content = load_pickle(file)
     except bounded.ExpansionError as error:
         raise InputError(f"{file}: {error}") from error
     except SafetensorError as error:
@@ -76,7 +74,7 @@ def read_tensors(file: Path) -> dict[str, Tensor]:
         raise _refusal(file, error) from error
     if not isinstance(content, dict):
         raise damaged(file, "no tensors with names")
-    return _plain(_tensors(content) or _state(content, file), file)
+    return plain(_tensors(content) or _state(content, file), file)
 
 
 def _tensors(content: object) -> dict[str, Tensor]:
@@ -137,18 +135,25 @@ def _read_shards(index: Path) -> dict[str, Tensor]:
     return tensors
 
 
-def _check_archive(file: Path) -> None:
-    """PyTorch stores numbers as they are; an archive that is compressed may become any size.
+def load_pickle(file: Path, *, mapped: bool = False) -> Any:
+    """What PyTorch has saved, on the CPU; no code in it is ever run.
+
+    Args:
+        file: of any age.
+        mapped: tensors stay in the file until they are looked at.
 
     Raises:
-        ValueError: it would become far larger than the file.
+        ExpansionError: PyTorch stores numbers as they are; this archive is compressed, and would become far larger.
+        Exception: nearly any, for a file that is damaged or would run code.
     """
     if zipfile.is_zipfile(file):
         with zipfile.ZipFile(file) as archive:
             bounded.check_expansion(sum(member.file_size for member in archive.infolist()), file.stat().st_size)
+    with warnings.catch_warnings(action="ignore", category=UserWarning):  # about the pickle's age
+        return torch.load(file, map_location="cpu", mmap=mapped, weights_only=True)
 
 
-def _plain(tensors: dict[str, Tensor], file: Path) -> dict[str, Tensor]:
+def plain(tensors: dict[str, Tensor], file: Path) -> dict[str, Tensor]:
     """The tensors, each of which is known to be an array of real numbers that the file holds.
 
     Raises:

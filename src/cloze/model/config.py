@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 MAXIMA = {
-    **dict.fromkeys(("vocab_size", "hidden_size", "intermediate_size", "max_position_embeddings"), 2**31 - 1),
+    **dict.fromkeys(("vocab_size", "max_position_embeddings"), 2**31 - 1),
+    **dict.fromkeys(("hidden_size", "intermediate_size"), 2**20),  # torch counts the bytes of a matrix in 63 bits
     **dict.fromkeys(("num_hidden_layers", "num_attention_heads", "type_vocab_size"), 4096),
 }
 """The counts of a shape and the largest that are believed; each layer is an object, whatever its width."""
