@@ -100,13 +100,18 @@ def _is_long_number(scalar: yaml.ScalarEvent) -> bool:
     return len(scalar.value) > MAX_DIGITS and scalar.implicit[0] and not scalar.value.strip("0123456789_:.+-")
 
 
+def largest_expansion(packed: int) -> int:
+    """Bytes into which a compressed file of so many may expand."""
+    return max(FREE_EXPANSION, MAX_EXPANSION * packed)
+
+
 def check_expansion(unpacked: int, packed: int) -> None:
     """Hold the size of what comes out of a compressed file against the size of the file, both in bytes.
 
     Raises:
         ExpansionError: no text, table or model shrinks so much.
     """
-    if unpacked > max(FREE_EXPANSION, MAX_EXPANSION * packed):
+    if unpacked > largest_expansion(packed):
         raise ExpansionError(
             f"it expands to more than {MAX_EXPANSION} times its size, as no text or model does; decompress it and give "
             "that file, if it is meant so"

@@ -11,18 +11,19 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from cloze.bounded import parse_json
 from cloze.distribution import installation
 from cloze.errors import InputError
 from cloze.text.sources.lines import COMPRESSIONS, open_text
+from cloze.text.sources.parquet import bounded_batches, opened
 
 Quoting = Literal["auto", "none", "quotes"]
 
 HUB = "hub:"
 HUB_SPLITS = {"train": "train", "dev": "validation", "test": "test"}
 JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
+ROWS_AT_ONCE = 4096  # of Parquet
 MOST_CHARACTERS = min(sys.maxsize, 2**31 - 1)
 DELIMITERS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
 
@@ -259,18 +260,17 @@ def json_object(line: str) -> dict[str, Any] | BadRowError:
 
 
 def _parquet_table(path: str) -> Table:
-    try:
-        table = pq.read_table(path)
+    with opened(path) as file:
+        batches = list(bounded_batches(path, file, range(file.num_row_groups), ROWS_AT_ONCE))
+        table = pa.Table.from_batches(batches, file.schema_arrow)
         table.validate(full=True)  # that strings are UTF-8, too
-    except (pa.ArrowException, OSError) as error:
-        raise InputError(f"{path}: cannot be read as Parquet ({error}); write the file again") from error
     return _arrow_table(path, table)
 
 
 def _arrow_table(name: str, table: pa.Table) -> Table:
     def rows() -> Iterator[Row]:
         numbers = count(1)
-        for batch in table.to_batches(max_chunksize=4096):
+        for batch in table.to_batches(max_chunksize=ROWS_AT_ONCE):
             columns = (column.to_pylist() for column in batch.columns)
             for cells in zip(*columns, strict=True):
                 yield Row(next(numbers), cells)

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal, NamedTuple
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from cloze.data.downstream.table_files import JSON_SUFFIXES, BadRowError, Quoting, Row, TableFormat, json_object
 from cloze.errors import InputError
-from cloze.text.sources.lines import BUFFER_BYTES, COMPRESSIONS, RawLine, open_text, raw_lines
+from cloze.text.sources.lines import COMPRESSIONS, RawLine, open_text, raw_lines
+from cloze.text.sources.parquet import bounded_batches, opened
 
 Format = Literal["auto", "text", "words", "csv", "tsv", "jsonl", "parquet"]
 FORMATS: dict[str, Format] = {
@@ -199,19 +199,15 @@ def _header(path: str, rows: Iterator[Row]) -> list[str]:
 def _parquet(path: str, skip: int) -> Generator[_Found]:
     if path == STANDARD_INPUT:
         raise InputError("standard input: Parquet cannot be read from a pipe; give input=FILE")
-    try:
-        # Buffered: without, whole column chunks would be read, whose size only the writer bounds.
-        with pq.ParquetFile(path, pre_buffer=False, buffer_size=BUFFER_BYTES) as file:
-            groups, passed = list(range(file.num_row_groups)), 0
-            while groups and passed + file.metadata.row_group(groups[0]).num_rows <= skip:
-                passed += file.metadata.row_group(groups.pop(0)).num_rows
-            for batch in file.iter_batches(ROWS_AT_ONCE, row_groups=groups):
-                for place, cells in enumerate(_cells(batch), start=passed + 1):
-                    if place > skip:
-                        yield _Found(place, cells)
-                passed += batch.num_rows
-    except (pa.ArrowException, OSError) as error:
-        raise InputError(f"{path}: cannot be read as Parquet ({error}); write the file again") from error
+    with opened(path) as file:
+        groups, passed = list(range(file.num_row_groups)), 0
+        while groups and passed + file.metadata.row_group(groups[0]).num_rows <= skip:
+            passed += file.metadata.row_group(groups.pop(0)).num_rows
+        for batch in bounded_batches(path, file, groups, ROWS_AT_ONCE):
+            for place, cells in enumerate(_cells(batch), start=passed + 1):
+                if place > skip:
+                    yield _Found(place, cells)
+            passed += batch.num_rows
 
 
 def _cells(batch: pa.RecordBatch) -> list[dict[str, Any] | BadRowError]:
