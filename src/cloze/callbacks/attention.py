@@ -11,7 +11,7 @@ import torch
 from tokenizers import Tokenizer
 from torch.distributed.fsdp import FSDPModule
 
-from cloze.callbacks.samples import heldout_gaps, pack
+from cloze.callbacks.samples import heldout_gaps, heldout_texts, pack
 from cloze.dashboard import dashboards
 from cloze.errors import InputError
 from cloze.model.attention_maps import attention_maps
@@ -50,8 +50,7 @@ class AttentionPictures(pl.Callback):
         if self.sentence is not None:
             self._ids = data.tokenizer.encode(self.sentence).ids[:WORDS]
         else:
-            shards = [data.folder / info.file for info in data.manifest.heldout]
-            self._ids = next((ids for _, ids in heldout_gaps(shards, data.tokenizer, 1)), [])
+            self._ids = next((ids for _, ids in heldout_gaps(heldout_texts(data), data.tokenizer, 1)), [])
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         model: Any = pl_module.model

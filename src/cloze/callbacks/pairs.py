@@ -1,6 +1,7 @@
 """What the model says of sentence pairs: examples beside the accuracy."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import groupby
 from typing import Any, NamedTuple
 
 import lightning.pytorch as pl
@@ -8,10 +9,8 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 
-from cloze.callbacks.samples import SHORTEST, pack
+from cloze.callbacks.samples import SHORTEST, heldout_texts, pack
 from cloze.dashboard import Cell, Table, dashboards
-from cloze.text.remote import Location
-from cloze.text.shards import Shard, read_shard
 from cloze.text.tokenizer import CLS, SEP
 
 LONGEST = 40  # pieces of a sentence in a pair
@@ -19,10 +18,10 @@ COLUMNS = ("step", "A", "B", "truth", "the model says", "probability of the trut
 
 
 class Pair(NamedTuple):
-    """Two sentences as ids, and whether B is what the text goes on with (label 0) or not (label 1)."""
+    """Two sentences, and whether B is what the text goes on with (label 0) or not (label 1)."""
 
-    a: list[int]
-    b: list[int]
+    a: str
+    b: str
     label: int
 
 
@@ -49,9 +48,9 @@ class PairExamples(pl.Callback):
             return
         swapped = kind == "sentence_order"
         self._names = ("in order", "swapped") if swapped else ("next", "random")
-        shards = [data.folder / info.file for info in data.manifest.heldout]
         self._tokenizer = data.tokenizer
-        self._pairs = list(heldout_pairs(shards, self.count, swapped=swapped))
+        runs = [run for texts in heldout_texts(data) for run in _runs(texts, data.tokenizer)]
+        self._pairs = heldout_pairs(runs, self.count, swapped=swapped)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.sanity_checking or not self._pairs:
@@ -62,8 +61,8 @@ class PairExamples(pl.Callback):
             rows: list[list[Cell]] = [
                 [
                     trainer.global_step,
-                    self._tokenizer.decode(pair.a),
-                    self._tokenizer.decode(pair.b),
+                    pair.a,
+                    pair.b,
                     self._names[pair.label],
                     self._names[int(np.argmax(share))],
                     share[pair.label],
@@ -78,40 +77,45 @@ class PairExamples(pl.Callback):
         """Of each pair those of both labels."""
         special = self._tokenizer.get_vocab()
         cls, sep = special[CLS], special[SEP]
-        rows = [[cls, *pair.a, sep, *pair.b, sep] for pair in self._pairs]
-        types = [[0] * (len(pair.a) + 2) + [1] * (len(pair.b) + 1) for pair in self._pairs]
+        texts = [text for pair in self._pairs for text in (pair.a, pair.b)]
+        ids = [encoding.ids for encoding in self._tokenizer.encode_batch(texts, add_special_tokens=False)]
+        pairs = list(zip(ids[::2], ids[1::2], strict=True))
+        rows = [[cls, *a, sep, *b, sep] for a, b in pairs]
+        types = [[0] * (len(a) + 2) + [1] * (len(b) + 1) for a, b in pairs]
         nowhere = torch.zeros(0, dtype=torch.int64, device=pl_module.device)
         logits = pl_module.model(pack(rows, pl_module.device, types), nowhere).next_sentence  # type: ignore[operator]
         found: list[list[float]] = logits.float().softmax(-1).tolist()
         return found
 
 
-def heldout_pairs(shards: list[Location], count: int, *, swapped: bool) -> Iterator[Pair]:
-    """Pairs spread over the first held-out shard, true and untrue in turn.
+def heldout_pairs(documents: Sequence[Sequence[str]], count: int, *, swapped: bool) -> list[Pair]:
+    """Pairs spread over the documents, true and untrue in turn.
 
     Args:
-        shards: held-out ones.
+        documents: of sentences that follow each other.
         count: at most so many.
         swapped: untrue pairs have their sentences swapped; else B comes from another document.
     """
-    for path in shards[:1]:
-        shard = read_shard(path)
-        lengths = np.diff(shard.sentence_offsets)
-        good = (lengths >= SHORTEST) & (lengths <= LONGEST)
-        document = np.searchsorted(shard.document_offsets, np.arange(len(lengths)), side="right")
-        firsts = np.flatnonzero(good[:-1] & good[1:] & (document[:-1] == document[1:]))
-        chosen = firsts[np.linspace(0, len(firsts) - 1, min(count, len(firsts))).astype(int)]
-        for number, first in enumerate(chosen):
-            a, b = _ids(shard, first), _ids(shard, first + 1)
-            others = np.flatnonzero(good & (document != document[first]))
-            if number % 2 == 0 or not (swapped or len(others)):
-                yield Pair(a, b, 0)
-            elif swapped:
-                yield Pair(b, a, 1)
-            else:
-                yield Pair(a, _ids(shard, others[len(others) * number // len(chosen)]), 1)
+    firsts = [(texts, place) for texts in documents for place in range(len(texts) - 1)]
+    chosen = [firsts[int(n)] for n in np.linspace(0, len(firsts) - 1, min(count, len(firsts)))]
+    pairs = []
+    for number, (texts, place) in enumerate(chosen):
+        a, b = texts[place], texts[place + 1]
+        others = [text for other in documents if other is not texts for text in other]
+        if number % 2 == 0 or not (swapped or others):
+            pairs.append(Pair(a, b, 0))
+        elif swapped:
+            pairs.append(Pair(b, a, 1))
+        else:
+            pairs.append(Pair(a, others[len(others) * number // len(chosen)], 1))
+    return pairs
 
 
-def _ids(shard: Shard, sentence: int) -> list[int]:
-    begin, end = shard.sentence_offsets[sentence : sentence + 2]
-    return [int(token) for token in shard.tokens[begin:end]]
+def _runs(texts: Sequence[str], tokenizer: Tokenizer) -> Iterator[list[str]]:
+    """The stretches of sentences that are long and short enough to be read, of one document."""
+    encodings = tokenizer.encode_batch(list(texts), add_special_tokens=False)
+    for fits, stretch in groupby(
+        zip(texts, encodings, strict=True), key=lambda pair: SHORTEST <= len(pair[1].ids) <= LONGEST
+    ):
+        if fits:
+            yield [text for text, _ in stretch]

@@ -1,6 +1,6 @@
 """What the model would write into gaps: the quickest look at what it has learned."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +11,13 @@ from tokenizers import Tokenizer
 
 from cloze.batch import Packed
 from cloze.dashboard import Table, dashboards
-from cloze.text.remote import Location
+from cloze.text.report import REPORT, load_report
 from cloze.text.shards import read_shard
-from cloze.text.tokenizer import CLS, MASK, PREFIX, SEP
+from cloze.text.tokenizer import CLS, MASK, SEP
 
 MOST_EVALUATIONS = 50
 """Of which a table tells: it is logged again at each of them."""
+EXCERPTS, SENTENCES = 40, 40  # documents that are looked at, and the first sentences of each
 SHORTEST, LONGEST = 8, 24  # pieces of a held-out sentence that makes a good sample
 
 
@@ -53,8 +54,7 @@ class SampleFillings(pl.Callback):
         if self.sentences is not None:
             self._samples = [(sentence, data.tokenizer.encode(sentence).ids) for sentence in self.sentences]
         else:
-            shards = [data.folder / info.file for info in data.manifest.heldout]
-            self._samples = list(heldout_gaps(shards, data.tokenizer, self.heldout))
+            self._samples = heldout_gaps(heldout_texts(data), data.tokenizer, self.heldout)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.sanity_checking or not self._samples:
@@ -124,19 +124,53 @@ def _thinned(rows: list[list[str | int]]) -> list[list[str | int]]:
     return [row for row in rows if row[0] in kept]
 
 
-def heldout_gaps(shards: list[Location], tokenizer: Tokenizer, count: int) -> Iterator[tuple[str, list[int]]]:
-    """Sentences spread over the first held-out shard, the longest word of each masked; the word stands behind them."""
-    special = tokenizer.get_vocab()
-    for path in shards[:1]:
-        shard = read_shard(path)
-        lengths = np.diff(shard.sentence_offsets)
-        fitting = np.flatnonzero((lengths >= SHORTEST) & (lengths <= LONGEST))
-        for sentence in fitting[np.linspace(0, len(fitting) - 1, min(count, len(fitting))).astype(int)]:
-            begin, end = shard.sentence_offsets[sentence : sentence + 2]
-            ids = [int(token) for token in shard.tokens[begin:end]]
-            pieces = [tokenizer.id_to_token(token) or "" for token in ids]
-            whole = [i for i in range(len(ids) - 1) if not (pieces[i] + pieces[i + 1]).count(PREFIX)]
-            gap = max(whole, key=lambda i: len(pieces[i]), default=0)
-            answer, ids[gap] = pieces[gap], special[MASK]
-            text = tokenizer.decode(ids, skip_special_tokens=False)
-            yield f"{text} ({answer})", [special[CLS], *ids, special[SEP]]
+def heldout_texts(data: Any) -> list[list[str]]:
+    """Sentences of held-out documents, document by document, as they were written.
+
+    Corpora that were prepared without excerpts have their tokens put together.
+
+    Args:
+        data: with ``folder``, ``manifest`` and ``tokenizer``.
+    """
+    if (data.folder / REPORT).exists() and (excerpts := load_report(data.folder).get("heldout_excerpts")):
+        return [[" ".join(text.split()) for text in texts] for texts in excerpts]
+    documents: list[list[str]] = []
+    for info in data.manifest.heldout[:1]:
+        shard = read_shard(data.folder / info.file)
+        ends = shard.document_offsets
+        for document in np.linspace(0, len(ends) - 2, min(EXCERPTS, len(ends) - 1)).astype(int):
+            sentences = range(int(ends[document]), min(int(ends[document + 1]), int(ends[document]) + SENTENCES))
+            bounds = [shard.sentence_offsets[sentence : sentence + 2] for sentence in sentences]
+            documents.append([data.tokenizer.decode(shard.tokens[begin:end].tolist()) for begin, end in bounds])
+    return documents
+
+
+def heldout_gaps(documents: Sequence[Sequence[str]], tokenizer: Tokenizer, count: int) -> list[tuple[str, list[int]]]:
+    """Sentences spread over the documents, the longest word of each masked where it stands; the word stands behind.
+
+    Args:
+        documents: of sentences.
+        tokenizer: which has ``[MASK]``.
+        count: at most so many.
+
+    Returns:
+        What is shown, and the ids with the special tokens.
+    """
+    gaps = [gap for texts in documents for text in texts if (gap := _gap(text, tokenizer)) is not None]
+    chosen = np.linspace(0, len(gaps) - 1, min(count, len(gaps))).astype(int)
+    return [gaps[number] for number in chosen]
+
+
+def _gap(text: str, tokenizer: Tokenizer) -> tuple[str, list[int]] | None:
+    """Of a sentence of a good length: the longest of its words that are one token, in the middle where several are."""
+    encoding, special = tokenizer.encode(text, add_special_tokens=False), tokenizer.get_vocab()
+    words = encoding.word_ids
+    alone = [i for i, word in enumerate(words) if word is not None and words.count(word) == 1]
+    if not alone or not SHORTEST <= len(words) <= LONGEST or MASK in text:
+        return None
+    lengths = {i: encoding.offsets[i][1] - encoding.offsets[i][0] for i in alone}
+    longest = [i for i in alone if lengths[i] == max(lengths.values())]
+    gap = longest[len(longest) // 2]
+    begin, end = encoding.offsets[gap]
+    ids = [special[CLS], *encoding.ids[:gap], special[MASK], *encoding.ids[gap + 1 :], special[SEP]]
+    return f"{text[:begin]}{MASK}{text[end:]} ({text[begin:end]})", ids

@@ -5,6 +5,7 @@ and the number of sentences it gave, and for each document its hash.
 """
 
 from collections import Counter
+from collections.abc import Iterable
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -27,6 +28,35 @@ class Part(NamedTuple):
     document_hashes: np.ndarray  # (d,) uint64
 
 
+class Excerpt(NamedTuple):
+    """How a document begins, as it was written: ids do not tell capitals, spaces and rare characters.
+
+    In place of a sentence that is longer than a sample may be, there is an empty one.
+    """
+
+    document_hash: int
+    sentences: list[str]
+
+
+EXCERPTED_SENTENCES = 40
+"""Of each document at most, and of a task about so many, whatever its size: some kilobytes."""
+
+LONGEST_EXCERPTED = 300
+"""Characters of a sentence."""
+
+
+def likeliest_heldout(excerpts: Iterable[Excerpt]) -> list[Excerpt]:
+    """Those of the documents with the lowest hashes, which are held out first."""
+    kept: list[Excerpt] = []
+    count = 0
+    for excerpt in sorted(excerpts):
+        if count >= EXCERPTED_SENTENCES:
+            break
+        kept.append(excerpt)
+        count += len(excerpt.sentences)
+    return kept
+
+
 class PartBuilder:
     """Collects encoded documents and writes them as one part."""
 
@@ -40,6 +70,7 @@ class PartBuilder:
         self.num_tokens = 0
         self.num_lines = 0
         self.text_bytes = 0
+        self.excerpts: list[Excerpt] = []
         self.characters: Counter[str] = Counter()  # all but white space, and of them those lost to [UNK]
 
     @property
@@ -50,13 +81,16 @@ class PartBuilder:
         """Splits, encodes and hashes a document; one without a single token is left out."""
         itemsize = self._encoder.dtype.itemsize
         sentences: list[bytes] = []
+        texts: list[str] = []
         counts: list[int] = []
         digests: list[bytes] = []
         for line in document.lines:
             raw = line.encode()
             self.text_bytes += len(raw)
             digests.append(blake2b(raw, digest_size=8).digest())
-            encoded = [ids for sentence in self._splitter.split(line) if (ids := self._encode(sentence))]
+            cut = self._splitter.split(line)
+            texts += cut[: EXCERPTED_SENTENCES - len(texts)]
+            encoded = [ids for sentence in cut if (ids := self._encode(sentence))]
             self.characters["all"] += sum(map(len, line.split()))
             sentences += encoded
             counts.append(len(encoded))
@@ -68,8 +102,16 @@ class PartBuilder:
         self._line_hashes.append(np.frombuffer(joined, "<u8"))
         self._line_sentences.append(np.array(counts, np.int32))
         self._document_hashes.append(int.from_bytes(blake2b(joined, digest_size=8).digest(), "little"))
+        self._excerpt(self._document_hashes[-1], texts)
         self.num_tokens += len(self._tokens[-1])
         self.num_lines += len(counts)
+
+    def _excerpt(self, document_hash: int, texts: list[str]) -> None:
+        is_full = sum(len(excerpt.sentences) for excerpt in self.excerpts) >= EXCERPTED_SENTENCES
+        if is_full and document_hash > self.excerpts[-1].document_hash:
+            return
+        short = [text if len(text) <= LONGEST_EXCERPTED else "" for text in texts]
+        self.excerpts = likeliest_heldout([*self.excerpts, Excerpt(document_hash, short)])
 
     def _encode(self, sentence: str) -> bytes:
         ids = self._encoder.encode(sentence)

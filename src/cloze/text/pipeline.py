@@ -32,7 +32,7 @@ from cloze.text.parts import read_hashes
 from cloze.text.pool import Engine, Pool, WorkerKilledError, WorkerPool
 from cloze.text.progress import ReportsProgress
 from cloze.text.remote import Location, RemotePath, remove_folder
-from cloze.text.report import corpus_statistics, loss_warnings, print_warnings, save_report
+from cloze.text.report import corpus_statistics, heldout_excerpts, loss_warnings, print_warnings, save_report
 from cloze.text.sample import SampleTask, Sampling, Trained, read_sample, train_on_samples
 from cloze.text.scripts import unreachable
 from cloze.text.shards import read_shard
@@ -281,6 +281,7 @@ class Pipeline:
             "vocab_size": len(vocab),
             "duplicates": {key: value for key, value in summary.items() if key != "heldout_below"},
             "skipped": {"undecodable_lines": 0, **skipped},
+            "heldout_excerpts": heldout_excerpts(records, summary["heldout_below"]),
             "text_megabytes": sum(record["text_bytes"] for record in records) / 1e6,
             "timing": {
                 "seconds": round(seconds, 2),

@@ -19,6 +19,9 @@ from cloze.text.tokenizer import WordPiece
 
 REPORT = "report.json"
 
+EXCERPTS = 40
+"""Of held-out documents, at most."""
+
 LOST_FROM = 0.005
 """Share of the characters lost to [UNK] from which on it is a warning; a vocabulary of its own text loses 0.0005."""
 
@@ -107,6 +110,18 @@ def loss_warnings(characters: Mapping[str, int], words: WordPiece, longest_word:
         causes.append(f"{characters['unknown'] / total:.1%} in words with characters that have no token ({key})")
     lost = (characters["overlong"] + characters["unknown"]) / total
     return [f"warning: {lost:.1%} of the text's characters are lost to [UNK]: {', '.join(causes)}"] if causes else []
+
+
+def heldout_excerpts(records: Iterable[Mapping[str, Any]], heldout_below: int) -> list[list[str]]:
+    """The beginnings of some held-out documents as they were written, for samples of what a model has learned.
+
+    Args:
+        records: of the tasks that encoded, with their `excerpts`.
+        heldout_below: the bound of the held-out documents' hashes.
+    """
+    # A preparation that an earlier version began has no excerpts; a document that is there twice is told once.
+    found = {number: texts for record in records for number, texts in record.get("excerpts", ())}
+    return [found[number] for number in sorted(found) if number < heldout_below][:EXCERPTS]
 
 
 def save_report(report: Mapping[str, Any], folder: Location) -> None:

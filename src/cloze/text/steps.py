@@ -20,7 +20,7 @@ from cloze.text.duplicates import duplicated_positions
 from cloze.text.encoding import WordEncoder
 from cloze.text.journal import Journal
 from cloze.text.manifest import ShardInfo
-from cloze.text.parts import PartBuilder, kept_documents, read_part
+from cloze.text.parts import Excerpt, PartBuilder, kept_documents, likeliest_heldout, read_part
 from cloze.text.remote import Location, RemotePath, fetch_folder
 from cloze.text.sample import documents_of, sample_file
 from cloze.text.shards import read_shard, write_shard
@@ -75,12 +75,14 @@ def encode_units(common: Encoding, task: EncodingTask) -> dict[str, Any]:
     counts: Counter[str] = Counter()
     parts: list[dict[str, Any]] = []
     characters: Counter[str] = Counter()
+    excerpts: list[Excerpt] = []
     text_bytes = 0
 
     def write(builder: PartBuilder) -> None:
-        nonlocal text_bytes
+        nonlocal excerpts, text_bytes
         text_bytes += builder.text_bytes
         characters.update(builder.characters)
+        excerpts = likeliest_heldout([*excerpts, *builder.excerpts])
         if not builder.num_documents:
             return
         file = f"part-{task.number:05d}-{len(parts):03d}.arrow"
@@ -96,7 +98,13 @@ def encode_units(common: Encoding, task: EncodingTask) -> dict[str, Any]:
             write(builder)
             builder = PartBuilder(common.sentences, encoder)
     write(builder)
-    record = {"parts": parts, "text_bytes": text_bytes, "characters": dict(characters), "counts": dict(counts)}
+    record = {
+        "parts": parts,
+        "text_bytes": text_bytes,
+        "characters": dict(characters),
+        "counts": dict(counts),
+        "excerpts": excerpts,
+    }
     journal.record(task.step, record)
     sample.unlink(missing_ok=True)
     return record
