@@ -118,6 +118,10 @@ def _tables() -> None:
     Path("nan.csv").write_text("text,label\nfine film,0.5\npoor film,nan\n", encoding="utf-8")
     Path("words.csv").write_text("text,label\nfine film,good\npoor film,bad\n", encoding="utf-8")
     Path("tags.txt").write_text("Ann B-PER\nruns\n", encoding="utf-8")
+    Path("mixed-tags.txt").write_text("Ann B-PER\nruns LOC\n", encoding="utf-8")
+    Path("numbers.jsonl").write_text('{"tokens": ["Ann"], "ner_tags": [0]}\n', encoding="utf-8")
+    Path("beyond.jsonl").write_text('{"text": "Ann", "label": [[0, 9, "PER"]]}\n', encoding="utf-8")
+    Path("short.conllu").write_text("1\tAnn\tPROPN\n", encoding="utf-8")
     Path("broken.json").write_text('{"data": [', encoding="utf-8")
     Path("list.json").write_text("[]", encoding="utf-8")
     Path("no-id.json").write_text(

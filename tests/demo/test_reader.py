@@ -10,7 +10,6 @@ import torch
 
 from cloze.checkpoint.pretrained import read_pretrained
 from cloze.demo.reader import MOST_DRAWN, Reader
-from cloze.demo.words import words_of
 from cloze.ready import load
 from cloze.tasks.inference import Inference
 from tests.demo.world import SHAPE, pretrained_folder, task_folder
@@ -86,11 +85,3 @@ def test_unknown_pieces_are_told(reader: Reader) -> None:
     assert reader.unknown("the 😀 cat 東 [UNK]") == ("Not in the vocabulary, and read as [UNK]: 😀 東",)
     assert reader.knows("the cat")
     assert not reader.knows("東")
-
-
-def test_words_stand_where_they_were() -> None:
-    text = " Ann's U.S. dog,\n北京 is well-known 😀\u200d!"
-    words = [text[start:end] for start, end in words_of(text)]
-    assert words[:9] == ["Ann", "'s", "U.S", ".", "dog", ",", "北", "京", "is"]
-    assert words[9] == "well-known"
-    assert "".join(words) == "".join(text.split())

@@ -283,6 +283,32 @@ def test_words_from_standard_input(run: Run, fine_tuned: dict[str, Path], monkey
     assert [len(row["prediction"]) for row in said] == [2, 1]
 
 
+def test_entities_of_raw_texts_are_the_pipelines(run: Run, fine_tuned: dict[str, Path], tmp_path: Path) -> None:
+    """Places count characters of the very text, and no punctuation sticks to a word."""
+    model = fine_tuned["token_classification"]
+    texts = [
+        *(f" {text.replace('a.', 'mat,a.sat').replace('[MASK]', 'on')}!" for text in sentences(12)),
+        "😀cat… (the\u00a0mat)\t'sat'",
+        "cat",
+    ]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts), encoding="utf-8")
+    said = run(f"model={model}", "input=a.jsonl")
+    pipe = transformers.pipeline("token-classification", str(model), aggregation_strategy="first")
+    for text, row, groups in zip(texts, said, pipe(texts), strict=True):
+        found = row["entities"]
+        assert row["text"] == text
+        assert [(e["label"], e["start"], e["end"]) for e in found] == [
+            (group["entity_group"], group["start"], group["end"]) for group in groups
+        ]
+        assert [e["text"] for e in found] == [text[e["start"] : e["end"]] for e in found]
+        assert all(0 < e["score"] <= group["score"] + 1e-5 for e, group in zip(found, groups, strict=True))
+        assert row["words"] == [text[start:end] for start, end in row["offsets"]]
+        assert row["prediction"].count("B-X") == len(found)
+    assert sum(len(row["entities"]) for row in said) > 12
+    run(f"model={model}", "input=a.jsonl", "output=a.parquet")
+    assert [flat(row) for row in pq.read_table(tmp_path / "a.parquet").to_pylist()] == [flat(row) for row in said]
+
+
 def test_a_run_that_is_stopped_goes_on(
     run: Run, pretrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,10 +16,18 @@ TAGS: list[dict[str, Any]] = [
     {
         "id": "0", "words": ["Ada", "King", "in", "Rome"], "prediction": ["B-PER", "I-PER", "O", "B-PER"],
         "probability": 0.5, "label": ["B-PER", "I-PER", "O", "B-LOC"], "correct": False,
-        "entities": [{"start": 0, "end": 2, "type": "PER"}, {"start": 3, "end": 4, "type": "PER"}],
+        "entities": [{"start": 0, "end": 2, "label": "PER"}, {"start": 3, "end": 4, "label": "PER"}],
     },
     {"id": "1", "words": ["no"], "prediction": ["O"], "probability": 0.9, "entities": [], "label": ["O"],
      "correct": True},
+]  # fmt: skip
+RAW: list[dict[str, Any]] = [
+    {
+        "id": "0", "text": "in St. Ives", "offsets": [[0, 2], [3, 5], [5, 6], [7, 11]],
+        "words": ["in", "St", ".", "Ives"], "prediction": ["O", "B-LOC", "I-LOC", "O"],
+        "entities": [{"start": 3, "end": 6, "label": "LOC"}],
+        "label": ["O", "B-LOC", "I-LOC", "I-LOC"], "correct": False,
+    }
 ]  # fmt: skip
 PARTS_OF_SPEECH: list[dict[str, Any]] = [
     {"id": "0", "words": ["a", "dog"], "prediction": ["DET", "VERB"], "label": ["DET", "NOUN"], "correct": False},

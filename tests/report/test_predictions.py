@@ -8,7 +8,7 @@ import pandas as pd  # type: ignore[import-untyped]
 import pytest
 
 from cloze.report.predictions import readable, worst, write_errors, write_predictions
-from tests.report.records import ANSWERS, CHOICES, PARTS_OF_SPEECH, SCORES, SEVERAL, TAGS, TEXTS
+from tests.report.records import ANSWERS, CHOICES, PARTS_OF_SPEECH, RAW, SCORES, SEVERAL, TAGS, TEXTS
 
 
 def test_json_lines_and_csv_hold_the_same_records(tmp_path: Path) -> None:
@@ -53,6 +53,7 @@ def test_no_error_is_said(tmp_path: Path) -> None:
     ("record", "cells"),
     [
         (TAGS[0], {"words": "Ada King in Rome", "prediction": "Rome/PER", "label": "Rome/LOC"}),
+        (RAW[0], {"text": "in St. Ives", "prediction": "St./LOC", "label": "St. Ives/LOC"}),
         (PARTS_OF_SPEECH[0], {"words": "a dog", "prediction": "dog/VERB", "label": "dog/NOUN"}),
         (CHOICES[0], {"text": "He", "prediction": "0: ran.", "label": "1: sat."}),
         (ANSWERS[0], {"question": "Who?", "prediction": "Ada", "label": "Ada King; King"}),

@@ -132,7 +132,7 @@ def test_the_pipeline_predicts_the_same(wnut: tuple[Tokenizer, list[TaggedExampl
         assert tokenizer.pre_tokenizer is not None
         if all(len(tokenizer.pre_tokenizer.pre_tokenize_str(word)) == 1 for word in each.words):
             compared += 1
-            ours = [(e["type"], starts[e["start"]], starts[e["end"]] - 1) for e in prediction["entities"]]
+            ours = [(e["label"], starts[e["start"]], starts[e["end"]] - 1) for e in prediction["entities"]]
             assert ours == [(e["entity_group"], e["start"], e["end"]) for e in entities]
     assert compared > 10
 
@@ -156,13 +156,13 @@ def test_windows_are_stitched() -> None:
     sure = np.exp(1) / (np.exp(1) + 4)
     assert first["probability"] == pytest.approx(sure)
     assert first["entities"][0] == {
-        "type": "LOC",
+        "label": "LOC",
         "start": 1,
         "end": 3,
         "text": "w1 w2",
-        "probability": pytest.approx(np.exp(2) / (np.exp(2) + 4)),
+        "score": pytest.approx(np.exp(2) / (np.exp(2) + 4)),
     }
-    assert [(e["type"], e["start"], e["end"]) for e in first["entities"][:3]] == [
+    assert [(e["label"], e["start"], e["end"]) for e in first["entities"][:3]] == [
         ("LOC", 1, 3), ("PER", 3, 5), ("LOC", 6, 8),
     ]  # fmt: skip
     assert "label" not in first

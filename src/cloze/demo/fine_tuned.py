@@ -1,15 +1,15 @@
 """The tab of the task that a model was fine-tuned on, in the shape of that task."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from nicegui import ui
 
 from cloze.demo.parts import Cells, IncompleteError, Live, bars, field, heading, hint, notes
 from cloze.demo.reader import Answer, Reader
-from cloze.demo.words import words_of
 from cloze.launch.predictors import FINE_TUNED
+from cloze.metrics.entities import OUTSIDE
 
 TITLES = {"text": "Classify", "words": "Tags", "question": "Questions", "choice": "Choices"}
 CLASSES_SHOWN = ANSWERS_SHOWN = 10
@@ -80,44 +80,46 @@ def _words_tab(reader: Reader) -> TaskLive:
     box = field("Text", TAGGED, lambda: live.refresh())
 
     def read() -> Cells:
-        text = _needed(box, "a text")
-        return {"text": text, "words": [text[start:end] for start, end in words_of(text)]}
+        return {"text": _needed(box, "a text")}
 
-    def compute(cells: Cells) -> tuple[str, Answer]:
-        return cells["text"], reader.predict(FINE_TUNED, {"words": cells["words"]})
-
-    def draw(found: tuple[str, Answer]) -> None:
-        text, answer = found
+    def draw(answer: Answer) -> None:
+        text, said = answer.prediction["text"], _marked(answer.prediction)
         notes((*reader.unknown(text), *answer.notes))
-        said, places = answer.prediction["entities"], words_of(text)
         with ui.element("div").classes("running"):
-            for start, end, entity in _spans(said, places, len(text)):
+            for start, end, entity in _spans(said, len(text)):
                 if entity is None:
                     ui.label(text[start:end])
                     continue
-                with ui.element("span").classes("entity").style(f"--tint: {_tint(entity['type'])}"):
+                with ui.element("span").classes("entity").style(f"--tint: {_tint(entity['label'])}"):
                     ui.label(text[start:end]).style("display: inline")
-                    ui.label(entity["type"]).classes("entity-type").style("display: inline")
+                    ui.label(entity["label"]).classes("entity-type").style("display: inline")
         if not said:
             hint("The model marks nothing here.")
             return
-        heading("What is marked, and how sure the model is of it")
-        rows = [
-            (f"{text[places[e['start']][0] : places[e['end'] - 1][1]]} · {e['type']}", e["probability"]) for e in said
-        ]
-        bars(rows[:50], best=(), wide=True)
+        if rows := [(f"{e['text']} · {e['label']}", e["score"]) for e in said if e["score"] is not None]:
+            heading("What is marked, and how sure the model is of it")
+            bars(rows[:50], best=(), wide=True)
 
-    live: Live[Cells, tuple[str, Answer]] = Live(read, compute, draw)
-    return live  # type: ignore[return-value]
+    live = _live(reader, read, draw)
+    return live
 
 
-def _spans(
-    entities: list[dict[str, Any]], places: list[tuple[int, int]], length: int
-) -> Iterator[tuple[int, int, dict[str, Any] | None]]:
+def _marked(said: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The entities; of tags that make none, each word with its tag."""
+    if "entities" in said:
+        return list(said["entities"])
+    return [
+        {"label": tag, "start": start, "end": end, "text": said["text"][start:end], "score": None}
+        for (start, end), tag in zip(said["offsets"], said["prediction"], strict=True)
+        if tag != OUTSIDE
+    ]
+
+
+def _spans(entities: list[dict[str, Any]], length: int) -> Iterator[tuple[int, int, dict[str, Any] | None]]:
     """The characters of a text in their order, by the entity that they belong to."""
     done = 0
     for entity in entities:
-        start, end = places[entity["start"]][0], places[entity["end"] - 1][1]
+        start, end = entity["start"], entity["end"]
         if start > done:
             yield done, start, None
         yield start, end, entity

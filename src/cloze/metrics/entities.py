@@ -4,14 +4,19 @@ The rule is conlleval's (Tjong Kim Sang and Buchholz 2000, "Introduction to the 
 right when its type and both its ends are.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 OUTSIDE = "O"
+UNNAMED = "entity"
+"""The type of entities whose tags name none."""
+TYPED = re.compile(r"[BIESULM]-.+", re.DOTALL)
 BEGINNINGS = frozenset("BSU")  # Single and Unit are entities of one word
 CONTINUATIONS = frozenset("IEML")  # End, Middle, Last
 ENDINGS = frozenset("ELSU")
+BARE = BEGINNINGS | CONTINUATIONS
 
 
 class Entity(NamedTuple):
@@ -44,17 +49,28 @@ class EntityScores(NamedTuple):
     accuracy: float
 
 
+def make_entities(tags: Iterable[str]) -> bool:
+    """Whether tags are those of entities: all but O have the prefix of a scheme, or all are such prefixes alone."""
+    others = set(tags) - {OUTSIDE}
+    return bool(others) and (all(map(is_typed, others)) or (others <= BARE and bool(others & {"B", "I"})))
+
+
+def is_typed(tag: str) -> bool:
+    """Whether a tag has the prefix of a scheme and the type of an entity."""
+    return TYPED.fullmatch(tag) is not None
+
+
 def bio2(tags: Sequence[str]) -> tuple[str, ...]:
     """The same entities with B- on every first word and I- on the others.
 
     It reads IOB1, IOB2 (BIO), IOE, BIOES, BILOU, BMES and plain IO alike, since one rule says where an entity begins in
     all of them: at B-, S- or U-; and at any other tag that follows O, another type, or the end (E-, L-, S-, U-) of an
-    entity. For BIO tags that is conlleval's rule.
+    entity. For BIO tags that is conlleval's rule. Tags without a type, B and I alone, get one.
     """
     normal = []
     last_prefix = last_type = ""
     for tag in tags:
-        prefix, _, kind = tag.partition("-")
+        prefix, _, kind = (tag, "", UNNAMED) if tag in BARE else tag.partition("-")
         if kind:
             begins = prefix in BEGINNINGS or kind != last_type or last_prefix in ENDINGS
             normal.append(f"{'B' if begins else 'I'}-{kind}")

@@ -15,7 +15,7 @@ Prediction = Mapping[str, Any]
 """`id`, the inputs, `prediction`, `probability`, what its shape adds, `label` and `correct` (a score: `error`)."""
 
 ERRORS = 100
-NOT_FOR_THE_EYE = {"correct", "probabilities", "entities", "n_best", "start", "end"}
+NOT_FOR_THE_EYE = {"correct", "probabilities", "entities", "offsets", "n_best", "start", "end"}
 
 
 def write_predictions(predictions: Sequence[Prediction], file_stem: Path) -> None:
@@ -67,6 +67,8 @@ def legible(record: Prediction) -> dict[str, str]:
     shown = {key: value for key, value in record.items() if key not in NOT_FOR_THE_EYE}
     if "words" in record:
         shown |= _differing_tags(record)
+        if "text" in record:
+            del shown["words"]
     if "choices" in record:
         del shown["choices"]
         shown |= {key: _choice(record["choices"], shown[key]) for key in ("prediction", "label") if key in shown}
@@ -91,13 +93,20 @@ def _badness(record: Prediction) -> float | None:
 def _differing_tags(record: Prediction) -> dict[str, str]:
     """The sentence, and of its entities or tags only those where prediction and label differ."""
     words = record["words"]
+
+    def between(start: int, end: int) -> str:
+        if "text" not in record:
+            return " ".join(words[start:end])
+        text: str = record["text"]
+        return text[record["offsets"][start][0] : record["offsets"][end - 1][1]]
+
     found = {"words": " ".join(words)}
     if "label" not in record:
         return found
     for key, other in (("prediction", "label"), ("label", "prediction")):
         if "entities" in record:
             those = set(entities(record[other]))
-            parts = [f"{' '.join(words[e.start : e.end])}/{e.type}" for e in entities(record[key]) if e not in those]
+            parts = [f"{between(e.start, e.end)}/{e.type}" for e in entities(record[key]) if e not in those]
         else:
             pairs = zip(words, record[key], record[other], strict=True)
             parts = [f"{word}/{tag}" for word, tag, that in pairs if tag != that]

@@ -12,11 +12,12 @@ from cloze.batch import TaskBatch
 from cloze.data.downstream.examples import ChoiceExample, Example
 from cloze.data.downstream.items import Features
 from cloze.data.downstream.table_files import BadRowError
+from cloze.metrics.entities import make_entities
 from cloze.tasks.finetuning import FineTuning, Prediction
 from cloze.tasks.inference import PROBABILITY, Inference, Predictor
 
 ENTITY = pa.struct(
-    {"type": pa.string(), "start": pa.int64(), "end": pa.int64(), "text": pa.string(), "probability": pa.float64()}
+    {"label": pa.string(), "start": pa.int64(), "end": pa.int64(), "text": pa.string(), "score": pa.float64()}
 )
 ANSWER = pa.struct({"text": pa.string(), "probability": pa.float64(), "start": pa.int64(), "end": pa.int64()})
 NUMBERED = pa.map_(pa.string(), pa.float64())
@@ -73,7 +74,10 @@ def _batched_together(examples: Sequence[Example]) -> Iterator[list[int]]:
 def fields_of(module: FineTuning[Any]) -> dict[str, pa.DataType]:
     """The columns of a task's predictions in Parquet."""
     if module.architecture == "BertForTokenClassification":
-        return {"prediction": pa.list_(pa.string()), **PROBABILITY, "entities": pa.list_(ENTITY)}
+        words = {"offsets": pa.list_(pa.list_(pa.int64())), "words": pa.list_(pa.string())}
+        tags = {"prediction": pa.list_(pa.string()), **PROBABILITY}
+        of_entities = make_entities(module.labels)
+        return {**words, **tags, "entities": pa.list_(ENTITY)} if of_entities else {**words, **tags}
     if module.architecture == "BertForQuestionAnswering":
         places = {"start": pa.int64(), "end": pa.int64(), "n_best": pa.list_(ANSWER)}
         nothing = {"no_answer_probability": pa.float64(), "no_answer_score": pa.float64()}

@@ -1,6 +1,7 @@
-"""A tag for every word: entities."""
+"""A tag for every word: entities, or classes of words such as parts of speech."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch.nn.functional as F
@@ -9,7 +10,8 @@ from torch import Tensor
 from cloze.batch import IGNORED_LABEL, TaskBatch
 from cloze.data.downstream.examples import TaggedExample
 from cloze.data.downstream.items import Item
-from cloze.metrics.entities import bio2, entities, entity_scores
+from cloze.metrics.classification import accuracy, macro_f1
+from cloze.metrics.entities import Entity, bio2, entities, entity_scores, make_entities
 from cloze.model.task_heads import TaskModel
 from cloze.tasks.class_weights import ClassWeights, check_class_weights, scaled_class_weights
 from cloze.tasks.finetuning import FineTuning, Prediction
@@ -18,6 +20,8 @@ from cloze.tasks.training import Recipe
 
 class TokenClassification(FineTuning[TaggedExample]):
     """The vector of the first piece of each word to its tag, each by itself (Devlin et al. 2019, section 5.3).
+
+    Tags with B- and I- make entities, which are scored as wholes by F1; any others are scored word by word by accuracy.
 
     Args:
         class_weights: factors of the losses of the tags, in the order of `labels`, scaled so that their mean over the
@@ -30,7 +34,6 @@ class TokenClassification(FineTuning[TaggedExample]):
 
     architecture = "BertForTokenClassification"
     per_token = True
-    main_metric = "f1"
 
     def __init__(
         self,
@@ -41,6 +44,8 @@ class TokenClassification(FineTuning[TaggedExample]):
         recipe: Recipe,
     ) -> None:
         super().__init__(model=model, labels=labels, recipe=recipe)
+        self.of_entities = make_entities(self.labels)
+        self.main_metric = "f1" if self.of_entities else "accuracy"
         self.weights = class_weights
         self.class_weights: Tensor | None
         self.register_buffer("class_weights", None, persistent=False)
@@ -65,10 +70,11 @@ class TokenClassification(FineTuning[TaggedExample]):
     def predictions(
         self, examples: Sequence[TaggedExample], items: Sequence[Item], outputs: Sequence[np.ndarray]
     ) -> list[Prediction]:
-        """The most probable tag of each word, and the entities that they make.
+        """The most probable tag of each word, and the entities that they make, if they do.
 
-        Tags are written as labels are, in BIO2, so that they are right where the entities are: an I- that begins an
-        entity is a B-.
+        Tags of entities are written as labels are, in BIO2, so that they are right where the entities are: an I- that
+        begins an entity is a B-. Places of entities count words; in a raw text characters, as ``offsets`` do, which say
+        where its words are.
 
         The probability of a sentence, and of an entity, is that of the tag that is least sure in it.
         """
@@ -79,43 +85,39 @@ class TokenClassification(FineTuning[TaggedExample]):
         probabilities = powers.max(axis=1) / powers.sum(axis=1)
         ends = np.cumsum([len(example.words) for example in examples])
         return [
-            self._prediction(example, list(bio2([self.labels[number] for number in numbers])), sure)
+            self._prediction(example, [self.labels[number] for number in numbers], sure)
             for example, numbers, sure in zip(
                 examples, np.split(best, ends[:-1]), np.split(probabilities, ends[:-1]), strict=True
             )
         ]
 
     def _prediction(self, example: TaggedExample, tags: list[str], probabilities: np.ndarray) -> Prediction:
-        # Where each word is a character, as in Chinese, no space belongs between two.
-        space = "" if all(len(word) == 1 for word in example.words) else " "
-        said: Prediction = {
-            "id": example.id,
-            "words": list(example.words),
-            "prediction": tags,
-            "probability": float(probabilities.min()),
-            "entities": [
-                {
-                    "type": entity.type,
-                    "start": entity.start,
-                    "end": entity.end,
-                    "text": space.join(example.words[entity.start : entity.end]),
-                    "probability": float(probabilities[entity.start : entity.end].min()),
-                }
-                for entity in entities(tags)
-            ],
-        }
+        said: Prediction = {"id": example.id}
+        if example.text is not None:
+            said |= {"text": example.text, "offsets": [list(place) for place in example.offsets]}
+        if self.of_entities:
+            tags = list(bio2(tags))
+        said |= {"words": list(example.words), "prediction": tags, "probability": float(probabilities.min())}
+        if self.of_entities:
+            said["entities"] = [_entity(example, entity, probabilities) for entity in entities(tags)]
         if example.tags is not None:
             said |= {"label": list(example.tags), "correct": tags == list(example.tags)}
         return said
 
     def metrics(self, examples: Sequence[TaggedExample], predictions: Sequence[Prediction]) -> dict[str, float]:
-        """Micro-averaged over entities, accuracy over tags, and the F1 of each type; none where nothing is labelled."""
+        """Micro-averaged over entities, accuracy over tags, and the F1 of each type; none where nothing is labelled.
+
+        Of tags that make no entities the accuracy, and the mean F1 of the tags.
+        """
         labelled = [prediction for prediction in predictions if "label" in prediction]
         if not labelled:
             return {}
-        scores = entity_scores(
-            [prediction["label"] for prediction in labelled], [prediction["prediction"] for prediction in labelled]
-        )
+        right, said = ([prediction[key] for prediction in labelled] for key in ("label", "prediction"))
+        if not self.of_entities:
+            numbers = {label: number for number, label in enumerate(self.labels)}
+            found, true = (np.array([numbers[tag] for tags in rows for tag in tags]) for rows in (said, right))
+            return {"accuracy": accuracy(found, true), "macro_f1": macro_f1(found, true)}
+        scores = entity_scores(right, said)
         precision, recall, f1 = scores.overall
         return {
             "f1": f1,
@@ -124,3 +126,16 @@ class TokenClassification(FineTuning[TaggedExample]):
             "accuracy": scores.accuracy,
             **{f"f1_{kind}": score.f1 for kind, score in scores.types.items()},
         }
+
+
+def _entity(example: TaggedExample, entity: Entity, probabilities: np.ndarray) -> dict[str, Any]:
+    """An entity with its text; in a raw text the place of its characters."""
+    kind, start, end = entity
+    score = float(probabilities[start:end].min())
+    if example.text is not None:
+        start, end = example.offsets[start][0], example.offsets[end - 1][1]
+        text = example.text[start:end]
+    else:
+        # Where each word is a character, as in Chinese, no space belongs between two.
+        text = ("" if all(len(word) == 1 for word in example.words) else " ").join(example.words[start:end])
+    return {"label": kind, "start": start, "end": end, "text": text, "score": score}

@@ -5,6 +5,7 @@ import json
 import zipfile
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -101,9 +102,10 @@ def test_a_long_sentence(tmp_path: Path) -> None:
         ("New B-LOC\nYork\n", "line 2: has 1 columns where line 1 has 2"),
         ("New B-LOC\nYork , I-LOC\n", "line 2: has 3 columns where line 1 has 2"),
         ("New\nYork I-LOC\n", "line 2: has 2 columns where line 1 has 1"),
-        ("New B-LOC\nYork 0\n", r"line 2: expected a tag, O or one like B-PER, found '0'"),
-        ("New LOC\n", "line 1: expected a tag, O or one like B-PER, found 'LOC'"),
-        ("New B-\n", "line 1: expected a tag, O or one like B-PER, found 'B-'"),
+        ("New B-LOC\nYork 0\n", "line 1: the word 'York' has the tag '0', but others have B- or I-, as 'B-LOC'"),
+        ("New B-LOC\n\nYork LOC\n", "line 3: the word 'York' has the tag 'LOC', but others have B- or I-"),
+        ("New B-\nYork I-LOC\n", "line 1: the word 'New' has the tag 'B-', but others have B- or I-"),
+        ("New\t\tB-LOC\nYork\t\tI-LOC\n", "line 1: its column 1, which task.data.label names, is empty"),
         ("\tO\n", "line 1: its column 0, which task.data.text names, is empty"),
         ("New\tB-LOC\n\n\n\tO\n", "line 4: its column 0"),
         (b"New\tB-LOC\nM\xfcnchen\tB-LOC\n", "line 2: is not UTF-8; convert"),
@@ -111,7 +113,17 @@ def test_a_long_sentence(tmp_path: Path) -> None:
 )
 def test_bad_rows_are_named(tmp_path: Path, content: str | bytes, message: str) -> None:
     with pytest.raises(InputError, match=rf"a\.conll, {message}"):
-        read(tmp_path, content)
+        read(
+            tmp_path, content, label=1 if b"\t\t" in (content.encode() if isinstance(content, str) else content) else -1
+        )
+
+
+def test_comments_before_a_sentence_have_not_its_columns(tmp_path: Path) -> None:
+    """As in MultiCoNER; a # with a tag is a word."""
+    content = "# global\n\n# id 1\tdomain=en\nNew _ _ B-LOC\n# _ _ O\n\n# id 2\n# more\n# _ _ O\nYork _ _ B-LOC\n"
+    first, second = read(tmp_path, content)
+    assert (first.words, first.tags) == (("New", "#"), ("B-LOC", "O"))
+    assert (second.words, second.where) == (("#", "York"), f"{tmp_path}/a.conll, line 9")
 
 
 def test_columns_that_are_not_there(tmp_path: Path) -> None:
@@ -153,7 +165,7 @@ def test_rows_of_lists(tmp_path: Path) -> None:
     ]
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "a.parquet")
     lines = "\n".join(json.dumps(row) for row in rows)
-    names = {"text": "tokens", "label": "ner", "document": "page"}
+    names: dict[str, Any] = {"text": "tokens", "label": "ner", "document": "page"}
     found = read(tmp_path, lines, "a.jsonl", **names)
     assert [example.words for example in found] == [tuple(row["tokens"]) for row in rows]
     assert found[0].tags == ("B-LOC", "I-LOC")
@@ -169,7 +181,9 @@ def test_rows_of_lists(tmp_path: Path) -> None:
     [
         ('{"words": ["a", "b"], "tags": ["O"]}', "line 2: has 2 words, but 'tags' has 1 entries"),
         ('{"words": ["a"], "tags": "O"}', "line 2: has 1 words, but 'tags' has no list"),
-        ('{"words": ["a"], "tags": [3]}', "line 2: expected a tag, O or one like B-PER, found 3"),
+        ('{"words": ["a"], "tags": [3]}', r"line 2: its tags are numbers, as 3; .*task\.data\.label_names="),
+        ('{"words": ["a"], "tags": [[]]}', r"line 2: expected a tag, as B-PER or NOUN, found \[\]"),
+        ('{"words": ["a"], "tags": [true]}', "line 2: expected a tag, as B-PER or NOUN, found True"),
         ('{"words": ["a", ""], "tags": ["O", "O"]}', "line 2: expected a list of words in 'words', none of them empty"),
         ('{"words": [], "tags": []}', "line 2: expected a list of words"),
         ('{"words": "a", "tags": ["O"]}', "line 2: expected a list of words"),
@@ -184,8 +198,14 @@ def test_bad_rows_of_lists_are_named(tmp_path: Path, row: str, message: str) -> 
 
 
 def test_lists_that_are_not_there(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"has no column 'words'; set task\.data\.text to one of: tokens, tags"):
-        read(tmp_path, '{"tokens": ["a"], "tags": ["O"]}', "a.jsonl")
+    with pytest.raises(InputError, match=r"has no column 'word'; set task\.data\.text to one of: tokens, tags"):
+        read(tmp_path, '{"tokens": ["a"], "tags": ["O"]}', "a.jsonl", text="word")
+    with pytest.raises(
+        InputError, match=r"has neither words, tokens nor text; set task\.data\.text to one of: w, tags"
+    ):
+        read(tmp_path, '{"w": ["a"], "tags": ["O"]}', "a.jsonl")
+    with pytest.raises(InputError, match=r"has ner_tags and pos_tags; set task\.data\.label to the one that is meant"):
+        read(tmp_path, '{"tokens": ["a"], "pos_tags": ["X"], "ner_tags": ["O"]}', "a.jsonl")
     with pytest.raises(InputError, match=r"its lists have names; set task\.data\.label"):
         read(tmp_path, '{"words": ["a"], "tags": ["O"]}', "a.jsonl", label=1)
 
@@ -203,15 +223,16 @@ MSRA = {"train": (50_658, 74_703 + 6), "dev": (4_631, 6_181 + 11)}
 @pytest.mark.parametrize("split", WNUT)
 def test_wnut17(shared_data: Path, split: str) -> None:
     name, sentences, found = WNUT[split]
-    examples = TaggedFiles(**{split: str(shared_data / "ner/wnut17" / name)}).read(split)
+    files: dict[str, Any] = {split: str(shared_data / "ner/wnut17" / name)}
+    examples = TaggedFiles(**files).read(split)
     assert len(examples) == sentences
     assert sum(len(entities(example.tags or ())) for example in examples) == found
 
 
 @pytest.mark.parametrize("split", MSRA)
 def test_msra(shared_data: Path, split: str) -> None:
-    path = shared_data / "ner/msra_zh/ymcui_peopledaily.zip" / f"{split}.txt"
-    examples = TaggedFiles(**{split: str(path)}).read(split)
+    files: dict[str, Any] = {split: str(shared_data / "ner/msra_zh/ymcui_peopledaily.zip" / f"{split}.txt")}
+    examples = TaggedFiles(**files).read(split)
     types = Counter(entity.type for example in examples for entity in entities(example.tags or ()))
     assert (len(examples), types.total()) == MSRA[split]
     assert set(types) == {"PER", "LOC", "ORG"}

@@ -180,6 +180,11 @@ def test_labels() -> None:
     assert features.labels(sentences) == [
         "O", "B-LOC", "I-LOC", "B-PER", "I-PER", "B-creative-work", "I-creative-work",
     ]  # fmt: skip
+    words = [example("a b", "NOUN VERB"), example("a", "B-side")]
+    assert features.labels(words) == ["B-side", "NOUN", "VERB"]
+    assert features.labels([example("a b", "10 9")]) == ["9", "10"]
+    with pytest.raises(InputError, match=r"task\.data\.train: every word has the tag '_'; set task\.data\.label"):
+        features.labels([example("a b", "_ _")])
     with pytest.raises(InputError, match=r"task\.data\.train: has no entity.*task\.data\.label"):
         features.labels([example("a b")])
     with pytest.raises(

@@ -24,8 +24,13 @@ def test_texts_and_pairs() -> None:
 
 def test_words_are_a_list_or_cut() -> None:
     assert made("words", words=["a", "b c"]).words == ("a", "b c")
-    assert made("words", text="a  b").words == made("words", Columns(text="t"), t="a b").words == ("a", "b")
-    assert made("words", Columns(words="w"), w="a b", words=["c"]).words == ("a", "b")
+    assert made("words", Columns(words="w"), w="a. b", words=["c"]).words == ("a.", "b")
+
+
+def test_words_of_a_raw_text_are_set_apart_and_know_their_place() -> None:
+    for found in (made("words", text=" a.  b"), made("words", Columns(text="t"), t=" a.  b", text="c")):
+        assert (found.words, found.text, found.offsets) == (("a", ".", "b"), " a.  b", ((1, 2), (2, 3), (5, 6)))
+    assert made("words", words="a. b").text is None
 
 
 def test_questions_keep_their_passage_as_it_is() -> None:

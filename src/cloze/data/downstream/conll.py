@@ -1,4 +1,4 @@
-"""Tagged sentences from files: CoNLL's columns, also in a ZIP archive, JSON lines and Parquet."""
+"""Tagged sentences from files: CoNLL's columns, also in a ZIP archive, CoNLL-U, JSON lines and Parquet."""
 
 import re
 import sys
@@ -7,49 +7,51 @@ import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from cloze.bounded import ExpansionError, read_member
+from cloze.data.downstream.conllu import FORM, UPOS, conllu_sentences, position
 from cloze.data.downstream.examples import TaggedExample
 from cloze.data.downstream.split_files import SplitFiles
-from cloze.data.downstream.table_files import JSON_SUFFIXES, BadRowError, Table, TableFormat, is_hub, read_table
+from cloze.data.downstream.table_files import JSON_SUFFIXES, TableFormat, is_hub, read_table
+from cloze.data.downstream.tagged_rows import TaggedRows
+from cloze.data.downstream.tags import Scheme, Sentence, in_one_scheme, named, read_names
 from cloze.errors import InputError
-from cloze.metrics.entities import bio2
 from cloze.text.sources.lines import COMPRESSIONS, open_text
 
 DOCUMENT_START = "-DOCSTART-"  # of CoNLL-2003's files
-TAG = re.compile(r"O|[BIESULM]-.+")
+COMMENT = "#"
 SPACES = re.compile(" +")
-
-
-class Sentence(NamedTuple):
-    """A sentence as its file has it; ``document`` changes where a document begins, None is a document by itself."""
-
-    where: str
-    words: Sequence[str]
-    tags: Sequence[str] | None
-    document: object
 
 
 @dataclass(kw_only=True)
 class TaggedFiles(SplitFiles):
-    """Sentences of words with a tag each.
+    """Sentences of words with a tag each, or raw texts with entities.
 
-    A ``.jsonl`` or ``.parquet`` file (or ``hub:NAME[:CONFIG[:SPLIT]]``) has a sentence a row, in two lists. Any other
-    has a word a line, in columns cut at tabs (or, in a line without one, at spaces), a blank line between sentences,
-    and perhaps ``-DOCSTART-`` lines between documents; it may be compressed (``.gz``, ``.xz``, ``.zst``), and
-    ``archive.zip/train.txt`` is one in an archive. Where nothing tells documents, each sentence is one. Tags are read
-    in every usual scheme and given as BIO2, see `cloze.metrics.entities.bio2`.
+    A ``.jsonl`` or ``.parquet`` file (or ``hub:NAME[:CONFIG[:SPLIT]]``) has a sentence a row: in two lists, of words
+    and of tags; or as a text and its entities, ``[start, end, label]`` or objects with these keys, in characters. Any
+    other has a word a line, in columns cut at tabs (or, in a line without one, at spaces), a blank line between
+    sentences, and perhaps ``-DOCSTART-`` lines between documents; ``.conllu`` is CoNLL-U. It may be compressed
+    (``.gz``, ``.xz``, ``.zst``), and ``archive.zip/train.txt`` is one in an archive. Where nothing tells documents,
+    each sentence is one. Tags of entities are read in every usual scheme and given as BIO2, see
+    `cloze.metrics.entities.bio2`.
 
     Attributes:
-        text: where the words are: position of the column (from 0, or -1 for the last), by default 0; or name of the
-            list, by default ``words``.
-        label: where the tags are: by default -1, or ``tags``.
+        text: where the words are: position of the column (from 0, or -1 for the last), by default 0, or its name in
+            CoNLL-U, by default ``form``; or name of the list, by default ``words`` or ``tokens``, or of the raw text,
+            by default ``text``.
+        label: where the tags are: by default -1, or ``upos`` in CoNLL-U; or name of the list, by default the one that
+            is there of ``tags``, ``ner_tags``, ``pos_tags``, ``upos``, ``labels``; of entities, by default of
+            ``label``, ``labels``, ``entities``, ``spans``.
+        label_names: of tags that are numbers, in their order; or the file, or the key of the rows, that holds them.
+        scheme: ``entities`` takes tags without B- or I- as types, ``words`` takes each tag by itself; ``auto`` goes by
+            the tags of the file.
         document: name of the value that the sentences of a document share, one after the other.
     """
 
     text: int | str | None = None
     label: int | str | None = None
+    label_names: str | Sequence[str] | None = None
+    scheme: Scheme = "auto"
     document: str | None = None
 
     def read(self, split: str) -> list[TaggedExample]:
@@ -61,9 +63,12 @@ class TaggedFiles(SplitFiles):
         examples: list[TaggedExample] = []
         document: object = None
         number = -1
-        for sentence in self._sentences(split):
+        for sentence in in_one_scheme(list(self._sentences(split)), self.scheme, self.notes):
             if sentence.tags is None and (not split.startswith("test") or (examples and examples[0].tags is not None)):
-                raise InputError(f"{sentence.where}: has no tags; add them, or set task.data.label to where they are")
+                raise InputError(
+                    f"{sentence.where}: has no tags; add them ([] for a text without an entity), or set task.data.label"
+                    " to where they are"
+                )
             if sentence.document is None or sentence.document != document or not examples:
                 document, number = sentence.document, number + 1
             examples.append(
@@ -71,8 +76,10 @@ class TaggedFiles(SplitFiles):
                     id=str(len(examples)),
                     where=sentence.where,
                     words=tuple(sentence.words),
-                    tags=None if sentence.tags is None else tuple(map(sys.intern, bio2(sentence.tags))),
+                    tags=None if sentence.tags is None else tuple(sentence.tags),
                     document=number,
+                    text=sentence.text,
+                    offsets=tuple(sentence.offsets),
                 )
             )
         return examples
@@ -80,7 +87,7 @@ class TaggedFiles(SplitFiles):
     def _sentences(self, split: str) -> Iterator[Sentence]:
         path = self.paths()[split]
         if is_hub(path):
-            return self._listed(read_table(path, split, TableFormat()))
+            return self._rows(path, split)
         path = str(Path(path).expanduser())
         archive, in_archive, member = path.rpartition(".zip/")
         file = Path(f"{archive}.zip" if in_archive else path)
@@ -89,27 +96,45 @@ class TaggedFiles(SplitFiles):
             return self._columns(path, _unzipped(file, member))
         suffix = Path(file.stem).suffix if file.suffix in COMPRESSIONS else file.suffix
         if suffix in (*JSON_SUFFIXES, ".parquet"):
-            return self._listed(read_table(path, split, TableFormat()))
+            return self._rows(path, split)
         with open_text(path) as stream:
             return self._columns(path, stream.read())
 
     def _columns(self, path: str, content: bytes) -> Iterator[Sentence]:
-        for key, column in (("text", self.text), ("label", self.label)):
-            if isinstance(column, str):
-                raise InputError(f"{path}: its columns have no names; set task.data.{key} to a position, as 0 or -1")
         try:
             text = content.decode("utf-8-sig")
         except UnicodeDecodeError as error:
             line = content.count(b"\n", 0, error.start) + 1
             raise InputError(f"{path}, line {line}: is not UTF-8; convert the file with iconv") from error
-        words, tags = int(self.text or 0), -1 if self.label is None else int(self.label)
-        return column_sentences(path, text, words, tags)
+        suffixes = [suffix.lower() for suffix in Path(path).suffixes if suffix.lower() not in COMPRESSIONS]
+        if suffixes and suffixes[-1] == ".conllu":
+            sentences = conllu_sentences(
+                path, text, position(self.text, FORM, "text"), position(self.label, UPOS, "label")
+            )
+        else:
+            for key, column in (("text", self.text), ("label", self.label)):
+                if isinstance(column, str):
+                    raise InputError(
+                        f"{path}: its columns have no names; set task.data.{key} to a position, as 0 or -1"
+                    )
+            tag_column = -1 if self.label is None else int(self.label)
+            sentences = column_sentences(path, text, int(self.text or 0), tag_column)
+        if self.label_names is None:
+            yield from sentences
+            return
+        names = read_names(self.label_names)
+        for found in sentences:
+            tags = None if found.tags is None else [named(tag, names, found.where) for tag in found.tags]
+            yield found._replace(tags=tags)
 
-    def _listed(self, table: Table) -> Iterator[Sentence]:
-        for key, name in (("text", self.text), ("label", self.label)):
-            if isinstance(name, int):
-                raise InputError(f"{table.name}: its lists have names; set task.data.{key} to one of them")
-        return list_sentences(table, str(self.text or "words"), str(self.label or "tags"), self.document)
+    def _rows(self, path: str, split: str) -> Iterator[Sentence]:
+        keys = {"text": self.text, "label": self.label}
+        if number := next((key for key, name in keys.items() if isinstance(name, int)), None):
+            raise InputError(f"{path}: its lists have names; set task.data.{number} to one of them")
+        text, label = (None if name is None else str(name) for name in keys.values())
+        rows = TaggedRows(text=text, label=label, label_names=self.label_names, document=self.document)
+        yield from rows.read(path, read_table(path, split, TableFormat()))
+        self.notes += rows.notes()
 
 
 def column_sentences(path: str, text: str, word_column: int, tag_column: int) -> Iterator[Sentence]:
@@ -121,12 +146,14 @@ def column_sentences(path: str, text: str, word_column: int, tag_column: int) ->
         word_column: position, from the end when negative.
         tag_column: position, from the end when negative.
     """
+    lines = [*text.split("\n"), ""]
+    comments = _comments(lines)
     rows: dict[str, tuple[str, str]] = {}  # of lines, most of which come again and again
     width = first = 0  # columns of the first row, and its line: all others have as many
     words: list[str] = []
     tags: list[str] = []
     start, document = 1, None
-    for number, line in enumerate([*text.split("\n"), ""], start=1):
+    for number, line in enumerate(lines, start=1):
         row = rows.get(line)
         if row is None:
             cells = _cells(line)
@@ -135,6 +162,8 @@ def column_sentences(path: str, text: str, word_column: int, tag_column: int) ->
                     yield Sentence(f"{path}, line {start}", words, tags if width > 1 else None, document)
                     words, tags = [], []
                 document = number if DOCUMENT_START in cells else document
+                continue
+            if number in comments:
                 continue
             width, first = width or len(cells), first or number
             where = f"{path}, line {number}"
@@ -145,6 +174,20 @@ def column_sentences(path: str, text: str, word_column: int, tag_column: int) ->
             start = number
         words.append(row[0])
         tags.append(row[1])
+
+
+def _comments(lines: Sequence[str]) -> set[int]:
+    """The numbers of the lines before a sentence that begin with # and have not the columns of its words."""
+    found: set[int] = set()
+    block: list[int] = []
+    for number, line in enumerate(lines, start=1):
+        if line.startswith(COMMENT):
+            if block[-1:] == [number - 1] or number == 1 or _cells(lines[number - 2]) == [""]:
+                block.append(number)
+        elif block and (cells := _cells(line)) != [""]:
+            found.update(n for n in block if len(_cells(lines[n - 1])) != len(cells))
+            block = []
+    return found
 
 
 def _cells(line: str) -> list[str]:
@@ -161,40 +204,9 @@ def _row(where: str, cells: list[str], word_column: int, tag_column: int) -> tup
     word, tag = sys.intern(cells[word_column]), cells[tag_column]
     if not word:
         raise InputError(f"{where}: its column {word_column}, which task.data.text names, is empty; mend the line")
-    if width > 1:
-        _check_tag(where, tag)
+    if width > 1 and not tag:
+        raise InputError(f"{where}: its column {tag_column}, which task.data.label names, is empty; mend the line")
     return word, tag
-
-
-def _check_tag(where: str, tag: object) -> None:
-    if not isinstance(tag, str) or not TAG.fullmatch(tag):
-        raise InputError(
-            f"{where}: expected a tag, O or one like B-PER, found {tag!r}; mend it, or set task.data.label to where the"
-            " tags are"
-        )
-
-
-def list_sentences(table: Table, text: str, label: str, document: str | None) -> Iterator[Sentence]:
-    """Sentences of a table with lists of words and tags."""
-    for key, name in (("text", text), ("document", document)):
-        if name is not None and name not in table.columns:
-            there = ", ".join(table.columns)
-            raise InputError(f"{table.name}: has no column {name!r}; set task.data.{key} to one of: {there}")
-    for row in table.rows:
-        where = f"{table.name}, {table.unit} {row.number}"
-        if isinstance(row.cells, BadRowError):
-            raise InputError(f"{where}: {row.cells}; mend it")
-        cells = dict(zip(table.columns, row.cells, strict=True))
-        words, tags = cells[text], cells.get(label)
-        if not isinstance(words, list) or not words or not all(isinstance(word, str) and word for word in words):
-            raise InputError(f"{where}: expected a list of words in {text!r}, none of them empty; mend the row")
-        if tags is not None:
-            if not isinstance(tags, list) or len(tags) != len(words):
-                length = f"{len(tags)} entries" if isinstance(tags, list) else "no list"
-                raise InputError(f"{where}: has {len(words)} words, but {label!r} has {length}; each word needs a tag")
-            for tag in tags:
-                _check_tag(where, tag)
-        yield Sentence(where, words, tags, None if document is None else cells[document])
 
 
 def _unzipped(file: Path, member: str) -> bytes:

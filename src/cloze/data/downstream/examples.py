@@ -42,11 +42,15 @@ class TaggedExample(Example):
         words: at least one.
         tags: as many, or None when it is unlabelled.
         document: the sentences of one document share this number and follow each other.
+        text: the raw text that the words are from, untouched; None where words are all there is.
+        offsets: in the text, the first character of each word and its end.
     """
 
     words: tuple[str, ...]
     tags: tuple[str, ...] | None
     document: int = 0
+    text: str | None = None
+    offsets: tuple[tuple[int, int], ...] = ()
 
 
 class Answer(NamedTuple):
@@ -91,7 +95,8 @@ def texts(example: Example) -> Iterator[str]:
     for name in ("text", "text_pair", "question", "context"):
         if text := getattr(example, name, None):
             yield text
-    yield " ".join(getattr(example, "words", ()))
+    if not getattr(example, "text", None):
+        yield " ".join(getattr(example, "words", ()))
     yield from getattr(example, "choices", ())
 
 

@@ -9,11 +9,12 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from cloze.batch import IGNORED_LABEL
+from cloze.data.downstream.classification import sorted_labels
 from cloze.data.downstream.examples import TaggedExample
 from cloze.data.downstream.items import Item, TokenSequence
 from cloze.data.downstream.pieces import encode
 from cloze.errors import InputError
-from cloze.metrics.entities import OUTSIDE
+from cloze.metrics.entities import OUTSIDE, make_entities
 from cloze.text.tokenizer import CLS, SEP, UNK
 
 MARGIN = 8
@@ -65,12 +66,22 @@ class TaggingFeatures:
     def labels(self, examples: Sequence[TaggedExample]) -> list[str]:
         """O, then B- and I- of each type that is there, by name; a type's other tag may come in other splits.
 
+        Tags that make no entities are labels by themselves.
+
         Raises:
-            InputError: no word is part of an entity.
+            InputError: no word is part of an entity, or all words have the same tag.
         """
-        types = {tag[2:] for example in examples for tag in set(example.tags or ())} - {""}
-        if not types:
+        tags = {tag for example in examples for tag in set(example.tags or ())}
+        if tags == {OUTSIDE}:
             raise InputError("task.data.train: has no entity, every word is tagged O; check task.data.label")
+        if len(tags) < 2 and not make_entities(tags):
+            raise InputError(
+                f"task.data.train: every word has the tag {min(tags, default=None)!r}; set task.data.label to where the"
+                " tags are"
+            )
+        if not make_entities(tags):
+            return sorted_labels(tags)
+        types = {tag[2:] for tag in tags} - {""}
         return [OUTSIDE, *(f"{prefix}-{kind}" for kind in sorted(types) for prefix in "BI")]
 
     def items(self, examples: Sequence[TaggedExample], tokenizer: Tokenizer, labels: Sequence[str]) -> list[Item]:

@@ -5,6 +5,7 @@ from typing import Any
 
 from cloze.data.downstream.cells import is_absent, items_of, text_of
 from cloze.data.downstream.examples import ChoiceExample, Example, QuestionExample, TaggedExample, TextExample
+from cloze.data.downstream.spans import words_of
 from cloze.data.downstream.table_files import BadRowError
 from cloze.data.stream.columns import Columns
 from cloze.data.stream.records import StreamRow
@@ -35,12 +36,24 @@ class ExampleMaker:
         return TextExample(id=self.id(row), where=row.where, text=first, text_pair=second)
 
     def words(self, row: StreamRow) -> TaggedExample:
-        """A sentence; each is its own document."""
+        """A sentence, or a raw text with where its words are; each is its own document."""
         found = self._cell(row, "words", "text")
-        words = found.split() if isinstance(found, str) else found
+        is_raw = isinstance(found, str) and self.columns.words is None and "words" not in row.cells
+        offsets = words_of(found) if is_raw else []
+        words = [found[start:end] for start, end in offsets] if is_raw else found
+        if isinstance(words, str):
+            words = words.split()
         if not isinstance(words, list) or not words or not all(isinstance(w, str) and w.strip() for w in words):
             raise BadRowError("no words", "has no list of words, none of them empty, and no text")
-        return TaggedExample(id=self.id(row), where=row.where, words=tuple(words), tags=None, document=row.number)
+        return TaggedExample(
+            id=self.id(row),
+            where=row.where,
+            words=tuple(words),
+            tags=None,
+            document=row.number,
+            text=found if is_raw else None,
+            offsets=tuple(offsets),
+        )
 
     def question(self, row: StreamRow) -> QuestionExample:
         """A question on a passage."""
