@@ -26,7 +26,14 @@ from cloze.checkpoint.weights import read_json
 from cloze.cli import train
 from cloze.model.adaptation import Adaptation
 from cloze.model.task_heads import ARCHITECTURES
-from cloze.text.tokenizer import SPECIAL_TOKENS, build_tokenizer, load_tokenizer, save_tokenizer, vocabulary
+from cloze.text.tokenizer import (
+    SPECIAL_TOKENS,
+    build_tokenizer,
+    load_tokenizer,
+    read_tokenizer,
+    save_tokenizer,
+    vocabulary,
+)
 
 SHAPE = ["hidden_size=16", "num_hidden_layers=1", "num_attention_heads=2", "intermediate_size=16"]
 CORPUS = ["corpus=text", "corpus.files=text.txt", "corpus.prepared=prepared", "tokenizer.vocab_size=120"]
@@ -176,6 +183,8 @@ def _models() -> None:
         "list",
         "deep",
         "sparse",
+        "japanese",
+        "rules",
     ):
         shutil.copytree("model", f"model-{name}")
     weights = Path("model/model.safetensors").read_bytes()
@@ -194,6 +203,17 @@ def _models() -> None:
     save_tokenizer(build_tokenizer([*vocabulary(tokenizer), "other", "words"]), "model-words")
     for name in ("vocab.txt", "tokenizer.json", "tokenizer_config.json"):
         Path("model-bare", name).unlink()
+    others: dict[str, dict[str, Any]] = {
+        "japanese": {"tokenizer_class": "BertJapaneseTokenizer"},
+        "rules": {"do_lower_case": False},
+    }
+    for name, said in others.items():
+        file = Path(f"model-{name}/tokenizer_config.json")
+        file.write_text(json.dumps({**read_json(file), **said}), encoding="utf-8")
+    grown = read_tokenizer("model").with_tokens(["[E1]"])
+    save_tokenizer(grown.tokenizer, "model-own", grown.files)
+    for name in ("config.json", "model.safetensors"):
+        shutil.copy(f"model/{name}", f"model-own/{name}")
     Path("model-pickle/model.safetensors").unlink()
     torch.save({"weight": Payload()}, "model-pickle/pytorch_model.bin")
     Path("model-sparse/model.safetensors").unlink()

@@ -1,6 +1,7 @@
 """The model folder, written when training has ended."""
 
 from pathlib import Path
+from typing import Any
 
 import lightning.pytorch as pl
 
@@ -21,5 +22,6 @@ class ModelFolder(pl.Callback):
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         state = whole(pl_module.model.state_dict(), keep=trainer.is_global_zero)  # type: ignore[union-attr]
         if trainer.is_global_zero:
-            tokenizer = trainer.datamodule.tokenizer  # type: ignore[attr-defined]
-            save_pretrained(pl_module.model, tokenizer, self.folder, state)  # type: ignore[arg-type]
+            data: Any = trainer.datamodule  # type: ignore[attr-defined]
+            model: Any = pl_module.model
+            save_pretrained(model, data.tokenizer, self.folder, state, tokenizer_files=data.tokenizer_files)

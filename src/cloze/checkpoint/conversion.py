@@ -1,11 +1,13 @@
 """From any BERT to the folder of another format: ``transformers``', Google's TensorFlow, ONNX."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal, NamedTuple
 
 from safetensors import SafetensorError
+from tokenizers import Tokenizer
 from torch import Tensor
 
 from cloze.checkpoint.folder import Contents, read_folder, write_folder
@@ -16,6 +18,7 @@ from cloze.checkpoint.pretrained import DESCRIPTION, HEAD, TASK_CLASSES, Pretrai
 from cloze.checkpoint.training import write_model_folder
 from cloze.errors import InputError
 from cloze.text.atomic import whole_folder
+from cloze.text.bert_rules import LONGEST_WORD, bert_rules, own_tokens
 
 Format = Literal["hf", "google", "onnx"]
 CLASSES = {
@@ -93,6 +96,7 @@ def _write_hugging_face(
 ) -> None:
     files = {name: (contents.folder / name) for name in (HEAD, DESCRIPTION)}
     own = {name: file.read_bytes() for name, file in files.items() if file.is_file()}
+    own |= pretrained.tokenizer_files
     if pretrained.architecture == "BertForQuestionAnswering":
         kept = {name.replace("classifier.", "qa_outputs."): tensor for name, tensor in kept.items()}
     write_folder(to, pretrained.tokenizer, contents.config, kept, settings, own)
@@ -106,19 +110,40 @@ def _write_google(
             f"{contents.folder} has a head of its own ({DESCRIPTION}), which has no place in Google's format: "
             "give format=hf"
         )
-    ids = pretrained.tokenizer.get_vocab(with_added_tokens=True)
+    tokenizer = pretrained.tokenizer
+    if why := _beyond_google(tokenizer):
+        raise InputError(
+            f"{contents.folder}: its tokenizer {why}, which Google's format has no place for, so that its code would "
+            "give other ids: give format=hf"
+        )
+    ids = tokenizer.get_vocab(with_added_tokens=True)
     pieces = [f"[unused_id_{number}]" for number in range(max(ids.values()) + 1)]
     for piece, number in ids.items():
         pieces[number] = piece
-    lowercase = getattr(pretrained.tokenizer.normalizer, "lowercase", None)
-    write_google(to, settings, kept, pieces, lowercase=lowercase)
+    write_google(to, settings, kept, pieces, lowercase=tokenizer.normalizer.lowercase)
+
+
+def _beyond_google(tokenizer: Tokenizer) -> str | None:
+    """What of a tokenizer google-research/bert, which has a vocabulary and lower case or not, would not do."""
+    rules = bert_rules(tokenizer)
+    if rules is None:
+        return "has other rules than BERT's"
+    if own := own_tokens(tokenizer):
+        return f"has tokens of its own ({', '.join(token.content for token in own[:5])})"
+    if rules["strip_accents"] not in (None, rules["do_lower_case"]):
+        return f"has strip_accents={json.dumps(rules['strip_accents'])}"
+    if not rules["tokenize_chinese_chars"]:
+        return "has tokenize_chinese_chars=false"
+    if (longest := tokenizer.model.max_input_chars_per_word) != LONGEST_WORD:
+        return f"reads words of up to {longest:,} characters"
+    return None
 
 
 def _write_onnx(pretrained: Pretrained, settings: Mapping[str, Any], to: Path) -> str:
     """Write the graph, the configuration and the tokenizer; say how far onnxruntime is from our model."""
     model = padded_model(pretrained)
     with whole_folder(to) as beside:
-        write_folder(beside, pretrained.tokenizer, pretrained.config, {}, settings)
+        write_folder(beside, pretrained.tokenizer, pretrained.config, {}, settings, pretrained.tokenizer_files)
         write_onnx(model, beside)
         apart = difference(model, beside)
         if not apart <= TOLERANCE:

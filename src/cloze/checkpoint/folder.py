@@ -36,7 +36,12 @@ SUPPORTED = {
 
 
 def save_pretrained(
-    model: BertForPreTraining, tokenizer: Tokenizer, folder: Path, state: Mapping[str, Tensor] | None = None
+    model: BertForPreTraining,
+    tokenizer: Tokenizer,
+    folder: Path,
+    state: Mapping[str, Tensor] | None = None,
+    *,
+    tokenizer_files: Mapping[str, bytes] | None = None,
 ) -> None:
     """Write the model folder of an encoder with both pre-training heads.
 
@@ -45,9 +50,10 @@ def save_pretrained(
         tokenizer: saved with it.
         folder: replaced if it exists.
         state: the parameters, where the model itself holds only a rank's part of them.
+        tokenizer_files: of the folder that the tokenizer was read from, which are written as they are.
     """
     theirs = to_hugging_face(portable(model.state_dict() if state is None else state))
-    write_folder(folder, tokenizer, model.config, theirs, {"architectures": ["BertForPreTraining"]})
+    write_folder(folder, tokenizer, model.config, theirs, {"architectures": ["BertForPreTraining"]}, tokenizer_files)
 
 
 def load_pretrained(folder: Path) -> BertForPreTraining:
@@ -83,7 +89,7 @@ def write_folder(
         config: the shape of the encoder.
         theirs: the parameters under Hugging Face's names; none for a folder whose weights are in another file.
         settings: of ``config.json``, beyond the shape.
-        files: others that belong to it.
+        files: others that belong to it, or stand in the place of those that are made of the tokenizer.
     """
     whole: dict[str, Any] = {
         **SUPPORTED,

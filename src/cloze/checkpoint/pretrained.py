@@ -15,7 +15,7 @@ from cloze.errors import InputError
 from cloze.model.adaptation import Adaptation
 from cloze.model.config import BertConfig
 from cloze.model.task_heads import ARCHITECTURES
-from cloze.text.tokenizer import SPECIAL_TOKENS, load_tokenizer
+from cloze.text.tokenizer import UNK, read_tokenizer
 
 HEADLESS = (
     "BertModel",
@@ -52,6 +52,7 @@ class Pretrained:
     Attributes:
         config: the shape of the encoder.
         tokenizer: its own, which neither cuts nor pads.
+        tokenizer_files: those of the folder, which are written back as they are with the model; by name.
         state: parameters under our names: of the encoder, and of what else the folder holds. None: a random encoder.
         architecture: the class of Hugging Face's that the folder was saved for.
         labels: of the task that it was saved for; none for a score, for answers and for choices.
@@ -66,6 +67,7 @@ class Pretrained:
 
     config: BertConfig
     tokenizer: Tokenizer
+    tokenizer_files: Mapping[str, bytes] = field(default_factory=dict)
     state: dict[str, Tensor] = field(default_factory=dict)
     architecture: str | None = None
     labels: list[str] | None = None
@@ -112,14 +114,12 @@ def pretrained_of(contents: Contents) -> Pretrained:
         InputError: the head is not as the configuration says, or the tokenizer is that of another model.
     """
     folder = contents.folder
-    tokenizer = load_tokenizer(contents.tokenizer)
-    # Folders of sentence encoders carry both, and would cut every text at 128 pieces without a word.
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
+    tokenizer, files = read_tokenizer(contents.tokenizer)
     _check_vocabulary(tokenizer, contents.config, folder)
     return Pretrained(
         config=contents.config,
         tokenizer=tokenizer,
+        tokenizer_files=files,
         classifier_dropout=contents.settings.get("classifier_dropout"),
         task_state=contents.settings.get(TASK_STATE) or {},
         task_classes=_task_classes(contents.settings, folder),
@@ -145,10 +145,7 @@ def _task_classes(settings: Mapping[str, Any], folder: Path) -> dict[str, str] |
 
 
 def _check_vocabulary(tokenizer: Tokenizer, config: BertConfig, folder: Path) -> None:
-    ids = tokenizer.get_vocab(with_added_tokens=True)
-    if absent := [token for token in SPECIAL_TOKENS if token not in ids]:
-        raise InputError(f"{folder}: its tokenizer has no {', '.join(absent)}; put the one of this BERT there")
-    last = max(ids.values())
+    last = max(tokenizer.get_vocab(with_added_tokens=True).values())
     if last >= config.vocab_size:
         raise InputError(
             f"{folder}: its tokenizer has ids up to {last:,}, but its model only {config.vocab_size:,} "
@@ -158,6 +155,11 @@ def _check_vocabulary(tokenizer: Tokenizer, config: BertConfig, folder: Path) ->
         raise InputError(
             f"{folder}: its tokenizer has ids up to {last:,} only, but its model {config.vocab_size:,} embeddings; "
             "put the tokenizer of this model there"
+        )
+    if config.type_vocab_size > 1 and tokenizer.encode(UNK, UNK).type_ids[-1] == 0:
+        raise InputError(
+            f"{folder}: its tokenizer gives both texts of a pair the segment 0, but its model has "
+            f"{config.type_vocab_size}; set type_id to 1 for B in the post_processor of tokenizer.json"
         )
 
 

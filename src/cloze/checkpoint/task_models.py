@@ -101,6 +101,7 @@ def save_task_model(
     task_state: Mapping[str, float] | None = None,
     task_classes: Mapping[str, str] | None = types.MappingProxyType({}),
     state: Mapping[str, Tensor] | None = None,
+    tokenizer_files: Mapping[str, bytes] | None = None,
 ) -> None:
     """Write the folder of a fine-tuned model, for ``AutoModelFor...``, ``pipeline`` and ``read_pretrained``.
 
@@ -118,6 +119,7 @@ def save_task_model(
         task_classes: the ``module`` and the ``features`` that it was fine-tuned with, by their import paths; None where
             they are not known.
         state: the parameters, where the model itself holds only a rank's part of them.
+        tokenizer_files: of the folder that the tokenizer was read from, which are written as they are.
     """
     state = portable(model.state_dict() if state is None else state)
     settings: dict[str, Any] = {"classifier_dropout": model.adaptation.classifier_dropout}
@@ -132,7 +134,7 @@ def save_task_model(
             names = list(labels) or ["LABEL_0"]
             settings["id2label"] = dict(enumerate(names))
             settings["label2id"] = {name: number for number, name in enumerate(names)}
-        write_folder(folder, tokenizer, model.config, to_hugging_face(state, architecture), settings)
+        write_folder(folder, tokenizer, model.config, to_hugging_face(state, architecture), settings, tokenizer_files)
         return
     settings["architectures"] = ["BertModel"]
     description = {
@@ -143,6 +145,7 @@ def save_task_model(
     }
     encoder = {name: tensor for name, tensor in state.items() if name.startswith("encoder.")}
     files = {
+        **(tokenizer_files or {}),
         HEAD: save({name: tensor for name, tensor in state.items() if name not in encoder}),
         DESCRIPTION: (json.dumps(description, indent=2, ensure_ascii=False) + "\n").encode(),
     }

@@ -26,6 +26,8 @@ from cloze.model.task_heads import ARCHITECTURES, TaskModel
 
 KEY = "model_folder"
 """In a checkpoint, of the description."""
+FILES_KEY = "tokenizer_files"
+"""In the description, of the files of the tokenizer; those of earlier versions lack it."""
 PREFIX = "model."
 """Of the model's parameters, in the state of a LightningModule."""
 
@@ -37,6 +39,7 @@ def description(
     architecture: str,
     labels: Sequence[str] = (),
     problem_type: str | None = None,
+    tokenizer_files: Mapping[str, bytes] | None = None,
 ) -> dict[str, Any]:
     """What a checkpoint has to say of its model: strings, numbers, and containers of them.
 
@@ -46,12 +49,14 @@ def description(
         architecture: Hugging Face's class.
         labels: of a task, in the order of the outputs.
         problem_type: Hugging Face's name of the kind of classification.
+        tokenizer_files: of the folder that the tokenizer was read from.
     """
     adaptation = dataclasses.asdict(model.adaptation) if isinstance(model, TaskModel) else None
     return {
         "architecture": architecture,
         "config": dataclasses.asdict(model.config),
         "tokenizer": tokenizer.to_str(),
+        FILES_KEY: {name: content.decode() for name, content in (tokenizer_files or {}).items()},
         "labels": list(labels),
         "problem_type": problem_type,
         "adaptation": adaptation,
@@ -65,6 +70,7 @@ class Description:
     architecture: str
     config: BertConfig
     tokenizer: Tokenizer
+    tokenizer_files: dict[str, bytes]
     labels: list[str]
     problem_type: str | None
     adaptation: Adaptation | None
@@ -85,6 +91,7 @@ class Description:
                 architecture=architecture,
                 config=BertConfig(**described["config"]),
                 tokenizer=Tokenizer.from_str(described["tokenizer"]),
+                tokenizer_files={name: text.encode() for name, text in described.get(FILES_KEY, {}).items()},
                 labels=list(labels),
                 problem_type=problem_type,
                 adaptation=None if adaptation is None else Adaptation(**adaptation),
@@ -127,7 +134,7 @@ def _write(
         with torch.device("meta"):  # a shape is not believed before its tensors are there
             model = BertForPreTraining(described.config)
         model.load_state_dict(own, assign=True)
-        save_pretrained(model, described.tokenizer, folder)
+        save_pretrained(model, described.tokenizer, folder, tokenizer_files=described.tokenizer_files)
         return
     outputs = FIXED_OUTPUTS.get(described.architecture, max(1, len(described.labels)))
     with torch.device("meta"):  # as above
@@ -142,6 +149,7 @@ def _write(
         problem_type=described.problem_type,
         task_state=state.get("_extra_state"),
         task_classes=task_classes,
+        tokenizer_files=described.tokenizer_files,
     )
 
 

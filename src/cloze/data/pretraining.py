@@ -1,7 +1,7 @@
 """The data module of pre-training: from a prepared corpus (or raw text) to batches."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
@@ -22,7 +22,7 @@ from cloze.errors import InputError
 from cloze.text.manifest import Manifest, ShardInfo
 from cloze.text.prepare import Preparation
 from cloze.text.remote import Location, RemotePath, location
-from cloze.text.tokenizer import continuation_pieces, load_tokenizer, vocabulary
+from cloze.text.tokenizer import continuation_pieces, read_tokenizer, vocabulary
 
 _log = logging.getLogger(__name__)
 
@@ -110,6 +110,7 @@ class PretrainingData(LightningDataModule):
         self.num_workers, self.static_shapes, self.pin_memory = num_workers, static_shapes, pin_memory
         self.manifest: Manifest
         self.tokenizer: Tokenizer
+        self.tokenizer_files: Mapping[str, bytes]
         self._check_phases()
 
     def _check_phases(self) -> None:
@@ -156,7 +157,7 @@ class PretrainingData(LightningDataModule):
         self.manifest = Manifest.load(self.folder)
         if self.cache is not None:
             self.cache.check((*self.manifest.train, *self.manifest.heldout), self.shuffle_shards)
-        self.tokenizer = load_tokenizer(self.folder / "tokenizer")
+        self.tokenizer, self.tokenizer_files = read_tokenizer(self.folder / "tokenizer")
         self.manifest.check_tokenizer(self.tokenizer, name=str(self.folder / "tokenizer"), folder=self.folder)
         documents = sorted(info.documents for info in self.manifest.train)[-self.shuffle_shards :]
         if self.objective.pairs == "next_sentence" and sum(documents) < 2:

@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from tokenizers import Tokenizer
 
 from cloze.batch import Packed
 from cloze.checkpoint.pretrained import Pretrained
@@ -78,12 +77,10 @@ class Reader:
         self._lock = threading.Lock()
         self._device = torch.device(inference.device)
         self._encoder = _encoder(pretrained).to(self._device)
-        # Predictors switch on and off whether "[MASK]" in a text is text: here it is always the mask.
-        self._tokenizer = Tokenizer.from_str(pretrained.tokenizer.to_str())
+        self._tokenizer = pretrained.tokenizer
         self._vectors: dict[str, np.ndarray] = {}
         sizes = Sizes(max_length=self.config.max_position_embeddings)
-        # A tokenizer of its own: in sentences that are compared, "[MASK]" is text.
-        self._texts = TextEncoder(tokenizer=Tokenizer.from_str(self._tokenizer.to_str()), sizes=sizes)
+        self._texts = TextEncoder(tokenizer=self._tokenizer, sizes=sizes)
         self._extractor = Extractor(
             encoder=self._encoder,
             pooler=None,

@@ -15,7 +15,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from cloze.callbacks.checkpoints import Checkpoints
 from cloze.callbacks.length import Length
 from cloze.checkpoint.saves import model_fault
-from cloze.checkpoint.training import KEY, Description, description
+from cloze.checkpoint.training import FILES_KEY, KEY, Description, description
 from cloze.checkpoint.whole import ANYTHING, difference, optimizer_fault, tensor_fault
 from cloze.optim.groups import parameter_groups
 from cloze.optim.trial import tried
@@ -70,10 +70,13 @@ def _other_model(content: Mapping[str, Any], module: TrainingModule, tokenizer: 
         labels=module.labels,
         problem_type=module.problem_type,
     )
-    if fault := difference(content.get(KEY), dict.fromkeys(own, ANYTHING), KEY):
+    there = content.get(KEY)
+    if isinstance(there, Mapping) and FILES_KEY not in there:  # of an earlier version
+        del own[FILES_KEY]
+    if fault := difference(there, dict.fromkeys(own, ANYTHING), KEY):
         raise ValueError(fault)
-    there, here = Description.read(content[KEY]), Description.read(own)
-    return "; ".join(differences(_comparable(there), _comparable(here))) or None
+    saved, here = Description.read(there), Description.read(own)
+    return "; ".join(differences(_comparable(saved), _comparable(here))) or None
 
 
 def _comparable(described: Description) -> dict[str, Any]:

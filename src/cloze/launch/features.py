@@ -38,7 +38,6 @@ from cloze.model.pooling import LayerChoice, LayerPlan
 from cloze.report.probe import probe_layers, probe_page, probe_picture
 from cloze.text.atomic import write_atomically
 from cloze.text.progress import ConsoleProgress
-from cloze.text.tokenizer import vocabulary
 from cloze.waiting import waiting
 
 PRECISIONS = {"32": torch.float32, "bf16": torch.bfloat16, "16": torch.float16, "64": torch.float64}
@@ -185,7 +184,7 @@ def _write(
     level: Level = config["level"]
     columns = Columns(**config["columns"])
     tables = RowTables(
-        vocabulary(pretrained.tokenizer),
+        [pretrained.tokenizer.id_to_token(number) or "" for number in range(pretrained.config.vocab_size)],
         columns,
         level,
         special_tokens=sizes.special_tokens,

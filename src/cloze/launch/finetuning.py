@@ -125,6 +125,7 @@ def _trained(job: Job, setup: TaskSetup, trainer: pl.Trainer, checkpoint: Path |
             task_state=setup.module.get_extra_state(),
             task_classes=setup.module.task_classes,
             state=state,
+            tokenizer_files=setup.data.tokenizer_files,
         )
     results = _evaluate(job, setup, trainer)
     if trainer.is_global_zero:

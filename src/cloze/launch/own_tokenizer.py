@@ -39,14 +39,14 @@ def own_words(stated: Mapping[str, Any], words: WordPiece, tokenizer: Tokenizer,
                 f"tokenizer.{key} is set, but the vocabulary is that of {name}: leave it out, or see grow.vocab"
             )
     pieces = vocabulary(tokenizer)
-    dense = [tokenizer.token_to_id(piece) for piece in pieces] == list(range(len(pieces)))
-    if not dense or _steps(own.build(pieces)) != _steps(tokenizer):
-        raise InputError(f"{name}: its tokenizer is not BERT's (other steps before WordPiece, or ids that nothing has)")
     added = [token.content for token in tokenizer.get_added_tokens_decoder().values()]
     if added := [token for token in added if token not in SPECIAL_TOKENS]:
         raise InputError(
             f"{name}: its tokenizer has tokens of its own ({', '.join(added[:5])}), with which no corpus is prepared"
         )
+    dense = [tokenizer.token_to_id(piece) for piece in pieces] == list(range(len(pieces)))
+    if not dense or _steps(own.build(pieces)) != _steps(tokenizer):
+        raise InputError(f"{name}: its tokenizer is not BERT's (other steps before WordPiece, or ids that nothing has)")
     with vocabulary_file(pieces) as file:
         try:
             read_vocabulary(file, lowercase=own.lowercase)

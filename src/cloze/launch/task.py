@@ -120,6 +120,7 @@ def set_up_task(job: Job, *, freeze: bool = True) -> TaskSetup:
         )
     with waiting("encoding the data"):
         data.encode(pretrained.tokenizer, labels)
+    data.tokenizer_files = pretrained.tokenizer_files
     for note, count in sorted((data.source.counts + data.features.counts).items()):
         _note(f"{count:,} {note}")
     length = _length(job.training, data)
@@ -183,7 +184,7 @@ def _pretrained(job: Job, data: TaskData[Any]) -> Pretrained:
     else:
         found = read_pretrained(Path(job.model_folder.folder))
         if job.model_folder.weights == "random":
-            found = Pretrained(config=found.config, tokenizer=found.tokenizer)
+            found = Pretrained(config=found.config, tokenizer=found.tokenizer, tokenizer_files=found.tokenizer_files)
     attention_dropout = adaptation.attention_probs_dropout_prob
     check_attention(
         found.config.attention_probs_dropout_prob if attention_dropout is None else attention_dropout,

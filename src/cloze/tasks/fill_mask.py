@@ -87,7 +87,6 @@ class FillMask(Predictor[TextExample]):
         ]
 
     def _encode(self, texts: Sequence[str]) -> list[np.ndarray]:
-        self.tokenizer.encode_special_tokens = False  # here "[MASK]" in a text is the gap
         encodings = self.tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
         return [np.array(encoding.ids, np.int32) for encoding in encodings]
 

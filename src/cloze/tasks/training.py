@@ -143,9 +143,11 @@ class TrainingModule(LightningModule, ABC):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """The next row of a resumed run shall be the same; and what makes a model folder of a checkpoint."""
         checkpoint["since_last_row"] = self.since_last_row.state(self.trainer)
+        data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
         checkpoint[KEY] = description(
             self.model,
-            self.trainer.datamodule.tokenizer,  # type: ignore[attr-defined]
+            data.tokenizer,
+            tokenizer_files=data.tokenizer_files,
             architecture=self.architecture,
             labels=self.labels,
             problem_type=self.problem_type,

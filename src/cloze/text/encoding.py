@@ -10,13 +10,15 @@ The one step that looks further, canonical order of combining marks, goes no fur
 is not a mark; no cut lies between two marks.
 """
 
+import json
 import math
 import re
 from typing import NamedTuple
 
 import numpy as np
-from tokenizers import Tokenizer, normalizers, pre_tokenizers
+from tokenizers import Tokenizer
 
+from cloze.text.bert_rules import SPECIAL_TOKENS, bert_rules, own_tokens
 from cloze.text.shards import token_dtype
 
 CACHED_CHUNKS = 1 << 18
@@ -61,8 +63,12 @@ class WordEncoder(dict[str, bytes]):
 
     def __init__(self, tokenizer: Tokenizer, cached_chunks: int = CACHED_CHUNKS) -> None:
         super().__init__()
-        tokenizer.encode_special_tokens = True  # a literal "[MASK]" in the text is text
-        self._tokenizer = tokenizer
+        self._tokenizer = tokenizer = _with_own_tokens_only(tokenizer)
+        own = own_tokens(tokenizer)
+        self._own = re.compile("|".join(re.escape(token.content) for token in own)) if own else None
+        # What looks beyond a space needs whole sentences.
+        spaced = any(re.search(r"\s", token.content) for token in own)
+        self._whole_sentences = spaced or bert_rules(tokenizer) is None
         self._cached_chunks = cached_chunks
         self.dtype = token_dtype(tokenizer.get_vocab_size())
         self._longer_words = _longer_words(tokenizer)
@@ -74,7 +80,7 @@ class WordEncoder(dict[str, bytes]):
 
     def encode(self, sentence: str) -> bytes:
         """The token ids of `sentence`, as the bytes of an array of ``self.dtype``."""
-        return b"".join(map(self.__getitem__, sentence.split(" ")))
+        return self[sentence] if self._whole_sentences else b"".join(map(self.__getitem__, sentence.split(" ")))
 
     def lost(self, sentence: str, ids: bytes) -> Lost:
         """The characters of `sentence`, which gave `ids`, that became ``[UNK]``."""
@@ -100,7 +106,7 @@ class WordEncoder(dict[str, bytes]):
 
     def __missing__(self, chunk: str) -> bytes:
         words = [chunk]
-        if self._plain is not None and chunk.isascii() and chunk.isalnum():
+        if self._plain is not None and chunk.isascii() and chunk.isalnum() and not self._has_own(chunk):
             ids = self._plain.encode(chunk)
         elif len(words := self._cut(chunk)) > 1:
             ids = b"".join(map(self.__getitem__, words))
@@ -114,6 +120,8 @@ class WordEncoder(dict[str, bytes]):
 
     def _cut(self, chunk: str) -> list[str]:
         """The chunk in pieces: words of one character, and what lies between them."""
+        if self._has_own(chunk):
+            return [chunk]
         if self._longer_words is None:
             return AFTER_PUNCTUATION.split(chunk) if len(chunk) > LONGEST_ENCODED_CHUNK else [chunk]
         single, *rest = self._longer_words.split(chunk)  # single characters, a longer word, single characters, ...
@@ -122,6 +130,10 @@ class WordEncoder(dict[str, bytes]):
             words.append(longer)
             words += single
         return words
+
+    def _has_own(self, chunk: str) -> bool:
+        """Whether a token of the user's own stands in a chunk, exactly as it is written."""
+        return self._own is not None and self._own.search(chunk) is not None
 
     def _normalized(self, text: str) -> str:
         normalizer = self._tokenizer.normalizer
@@ -161,13 +173,22 @@ class _PlainWords:
         return ids
 
 
+def _with_own_tokens_only(tokenizer: Tokenizer) -> Tokenizer:
+    """The tokenizer to which a literal "[MASK]" in the text is text; only the tokens of the user's own are tokens."""
+    if not any(token.special for token in own_tokens(tokenizer)):
+        tokenizer.encode_special_tokens = True
+        return tokenizer
+    state = json.loads(tokenizer.to_str())
+    for token in state["added_tokens"]:
+        token["special"] = token["content"] in SPECIAL_TOKENS
+    copy = Tokenizer.from_str(json.dumps(state))
+    copy.encode_special_tokens = True
+    return copy
+
+
 def _is_bert(tokenizer: Tokenizer) -> bool:
-    """Whether the tokeniser is BERT's, with nothing added to its vocabulary that is found across words."""
-    return (
-        isinstance(tokenizer.normalizer, normalizers.BertNormalizer)
-        and isinstance(tokenizer.pre_tokenizer, pre_tokenizers.BertPreTokenizer)
-        and all(token.special for token in tokenizer.get_added_tokens_decoder().values())
-    )
+    """Whether the tokeniser is BERT's, and looks for no token of the user's own in a text that is normalised."""
+    return bert_rules(tokenizer) is not None and not any(token.normalized for token in own_tokens(tokenizer))
 
 
 def _longer_words(tokenizer: Tokenizer) -> re.Pattern[str] | None:

@@ -2,23 +2,71 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+from tokenizers import Tokenizer
 
-from cloze.bounded import read_json
+from cloze.bounded import parse_json
 from cloze.errors import InputError
+from cloze.text.bert_rules import (
+    CLS,
+    LONGEST_WORD,
+    MASK,
+    NAMES,
+    PAD,
+    PREFIX,
+    SEP,
+    SPECIAL_TOKENS,
+    UNK,
+    add_own_tokens,
+    bert_rules,
+    build_normalizer,
+    build_tokenizer,
+    is_dense,
+    own_tokens,
+    steps,
+)
 from cloze.text.remote import RemotePath, fetch_folder
+from cloze.text.tokenizer_files import (
+    CONFIG,
+    FILES,
+    FLAGS,
+    OF_BERT,
+    VOCABULARY,
+    WHOLE,
+    WHOLE_FILE,
+    Stated,
+    check_sequences,
+    from_file,
+)
 
-PAD, UNK, CLS, SEP, MASK = SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-PREFIX = "##"  # of pieces that continue a word
-LONGEST_WORD = 100
-"""Characters; BERT's WordPiece takes a longer word as ``[UNK]`` without a look."""
+__all__ = [
+    "CLS",
+    "LONGEST_WORD",
+    "MASK",
+    "PAD",
+    "PREFIX",
+    "SEP",
+    "SPECIAL_TOKENS",
+    "UNK",
+    "FolderTokenizer",
+    "WordPiece",
+    "build_normalizer",
+    "build_tokenizer",
+    "continuation_pieces",
+    "load_tokenizer",
+    "read_tokenizer",
+    "read_vocabulary",
+    "save_tokenizer",
+    "tokenizer_sha256",
+    "vocabulary",
+]
+
 CASE_SHARE = (
     0.01  # uncased vocabularies hold a few capitals (2 of 21,128 in Google's Chinese one), cased ones a quarter
 )
@@ -81,47 +129,6 @@ class WordPiece:
         )
 
 
-def build_normalizer(
-    *, lowercase: bool, chinese_characters: bool, strip_accents: bool | None
-) -> normalizers.Normalizer:
-    """Google's BasicTokenizer up to the cutting: control characters, white space, Chinese characters, case, accents."""
-    return normalizers.BertNormalizer(
-        clean_text=True, handle_chinese_chars=chinese_characters, strip_accents=strip_accents, lowercase=lowercase
-    )
-
-
-def build_tokenizer(
-    vocab: Sequence[str],
-    *,
-    lowercase: bool = True,
-    chinese_characters: bool = True,
-    strip_accents: bool | None = None,
-    max_input_chars_per_word: int = LONGEST_WORD,
-) -> Tokenizer:
-    """The tokenizer of `vocab`, whose ids are the positions in it."""
-    ids = {piece: index for index, piece in enumerate(vocab)}
-    tokenizer = Tokenizer(
-        models.WordPiece(
-            ids,
-            unk_token=UNK,
-            continuing_subword_prefix=PREFIX,
-            max_input_chars_per_word=max_input_chars_per_word,
-        )
-    )
-    tokenizer.normalizer = build_normalizer(
-        lowercase=lowercase, chinese_characters=chinese_characters, strip_accents=strip_accents
-    )
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.decoder = decoders.WordPiece(prefix=PREFIX)
-    tokenizer.add_special_tokens(list(SPECIAL_TOKENS))
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single=f"{CLS}:0 $A:0 {SEP}:0",
-        pair=f"{CLS}:0 $A:0 {SEP}:0 $B:1 {SEP}:1",
-        special_tokens=[(CLS, ids[CLS]), (SEP, ids[SEP])],
-    )
-    return tokenizer
-
-
 def read_vocabulary(path: str | Path, *, lowercase: bool | None = None) -> list[str]:
     """Pieces of a ``vocab.txt``, or of the one in the folder `path`, in the order of their ids.
 
@@ -170,68 +177,110 @@ def _capitals(pieces: Sequence[str]) -> int:
     return sum(piece != piece.lower() for piece in pieces if piece not in SPECIAL_TOKENS)
 
 
-def save_tokenizer(tokenizer: Tokenizer, folder: str | Path) -> None:
-    """Writes ``vocab.txt``, ``tokenizer.json`` and ``tokenizer_config.json``, as `AutoTokenizer` reads them."""
+class FolderTokenizer(NamedTuple):
+    """The tokenizer of a folder.
+
+    Attributes:
+        tokenizer: with every token that transformers would give it; it neither cuts nor pads.
+        files: those of the folder by name, which make the same tokenizer wherever they are written.
+    """
+
+    tokenizer: Tokenizer
+    files: dict[str, bytes]
+
+    def with_tokens(self, tokens: Sequence[str]) -> "FolderTokenizer":
+        """It with special tokens of the user's own; what is in the vocabulary already keeps its id."""
+        tokenizer = Tokenizer.from_str(self.tokenizer.to_str())
+        add_own_tokens(tokenizer, tokens)
+        settings = parse_json(self.files.get(CONFIG, b"{}"))
+        for key in ("extra_special_tokens", "added_tokens_decoder"):  # they stand in tokenizer.json
+            settings.pop(key, None)
+        return FolderTokenizer(tokenizer, {CONFIG: _json({**settings, **_own_settings(tokenizer)})})
+
+
+def save_tokenizer(tokenizer: Tokenizer, folder: str | Path, files: Mapping[str, bytes] | None = None) -> None:
+    """Writes a tokenizer as `AutoTokenizer` reads it: ``tokenizer.json``, ``tokenizer_config.json``, ``vocab.txt``.
+
+    Args:
+        tokenizer: to be saved; ``vocab.txt`` is only written where BERT's rules make the same of it.
+        folder: made if it is not there.
+        files: of `FolderTokenizer`; what is among them stays as it was.
+    """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    normalizer = _normalizer_state(tokenizer)
-    config: dict[str, Any] = {
-        "tokenizer_class": "BertTokenizer",
-        "do_lower_case": normalizer["lowercase"],
-        "tokenize_chinese_chars": normalizer["handle_chinese_chars"],
-        "strip_accents": normalizer["strip_accents"],
-        "pad_token": PAD,
-        "unk_token": UNK,
-        "cls_token": CLS,
-        "sep_token": SEP,
-        "mask_token": MASK,
-    }
-    if tokenizer.model.max_input_chars_per_word != LONGEST_WORD:
+    rules = bert_rules(tokenizer)
+    config: dict[str, Any] = {"tokenizer_class": OF_BERT[0], **(rules or {}), **NAMES, **_own_settings(tokenizer)}
+    if rules is None or tokenizer.model.max_input_chars_per_word != LONGEST_WORD:
         # transformers makes a BertTokenizer from the vocabulary alone, with its own limit; this class reads the file.
-        config["tokenizer_class"] = "PreTrainedTokenizerFast"
-        config["model_input_names"] = ["input_ids", "token_type_ids", "attention_mask"]
-    (folder / "vocab.txt").write_text("\n".join(vocabulary(tokenizer)) + "\n", encoding="utf-8")
-    tokenizer.save(str(folder / "tokenizer.json"))
-    (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+        config |= WHOLE_FILE
+    if rules is not None and is_dense(tokenizer):
+        (folder / VOCABULARY).write_text("\n".join(vocabulary(tokenizer)) + "\n", encoding="utf-8")
+    tokenizer.save(str(folder / WHOLE))
+    (folder / CONFIG).write_bytes(_json(config))
+    for name, content in (files or {}).items():
+        (folder / name).write_bytes(content)
+
+
+def _own_settings(tokenizer: Tokenizer) -> dict[str, Any]:
+    own = [token.content for token in own_tokens(tokenizer) if token.special]
+    return {"additional_special_tokens": own} if own else {}
+
+
+def _json(settings: Mapping[str, Any]) -> bytes:
+    return (json.dumps(settings, indent=2, ensure_ascii=False) + "\n").encode()
 
 
 def load_tokenizer(folder: str | Path | RemotePath) -> Tokenizer:
+    """The tokenizer of `read_tokenizer` alone."""
+    return read_tokenizer(folder).tokenizer
+
+
+def read_tokenizer(folder: str | Path | RemotePath) -> FolderTokenizer:
     """The tokenizer of a folder in Hugging Face's layout: ``tokenizer.json``, or ``vocab.txt`` as Google published it.
 
-    Beside a ``vocab.txt`` without ``tokenizer_config.json``, whose ``do_lower_case`` says it, the vocabulary tells
-    whether text is to be lowercased: an uncased one has next to no capitals.
+    Its ids are those of `AutoTokenizer`, with the tokens that other files add. Beside a ``vocab.txt`` for which nothing
+    says ``do_lower_case``, the vocabulary tells whether text is to be lowercased: an uncased one has next to no
+    capitals.
 
     Raises:
-        InputError: neither file is there, or they are not those of a WordPiece tokenizer.
+        InputError: neither file is there, they are not those of a WordPiece tokenizer, it is one that needs code of its
+            own, or two files contradict each other.
     """
     if isinstance(folder, RemotePath):
         with TemporaryDirectory() as copy:
-            return load_tokenizer(fetch_folder(folder, Path(copy) / folder.name))
+            return read_tokenizer(fetch_folder(folder, Path(copy) / folder.name))
     folder = Path(folder)
-    whole, config = folder / "tokenizer.json", folder / "tokenizer_config.json"
-    if whole.is_file():
-        try:
-            tokenizer = Tokenizer.from_file(str(whole))
-        except Exception as error:  # the library raises nothing narrower
-            raise InputError(f"{whole}: is not a tokenizer of the tokenizers library ({error})") from error
-        if not isinstance(tokenizer.model, models.WordPiece):
-            raise InputError(f"{whole}: is a {type(tokenizer.model).__name__} tokenizer; BERT needs WordPiece")
-        return tokenizer
-    if not (folder / "vocab.txt").is_file():
-        raise InputError(
-            f"{folder}: holds neither tokenizer.json nor vocab.txt; give the folder of a model or a corpus"
+    stated = Stated.read(folder)
+    in_file: list[dict[str, Any]] = []
+    unsaid: dict[str, Any] = {}
+    if (folder / WHOLE).is_file():
+        tokenizer, in_file = from_file(folder / WHOLE)
+        if not stated.agrees(tokenizer):
+            unsaid = WHOLE_FILE
+    elif not (folder / VOCABULARY).is_file():
+        raise InputError(f"{folder}: holds neither {WHOLE} nor {VOCABULARY}; give the folder of a model or a corpus")
+    elif stated.of_file:
+        raise InputError(f"{folder}: has a {stated.class_name}, whose rules stand in a {WHOLE}: copy that there, too")
+    else:
+        pieces, rules = read_vocabulary(folder), stated.rules()
+        if "do_lower_case" not in stated.settings:
+            unsaid = {"do_lower_case": _capitals(pieces) <= CASE_SHARE * len(pieces)}
+        rules |= unsaid
+        tokenizer = build_tokenizer(
+            pieces,
+            lowercase=bool(rules["do_lower_case"]),
+            chinese_characters=bool(rules["tokenize_chinese_chars"]),
+            strip_accents=rules["strip_accents"],
         )
-    try:
-        settings = read_json(config) if config.is_file() else {}
-    except ValueError as error:
-        raise InputError(f"{config} is damaged ({error}); copy the folder again") from error
-    pieces = read_vocabulary(folder)
-    return build_tokenizer(
-        pieces,
-        lowercase=settings.get("do_lower_case", _capitals(pieces) <= CASE_SHARE * len(pieces)),
-        chinese_characters=settings.get("tokenize_chinese_chars", True),
-        strip_accents=settings.get("strip_accents"),
-    )
+    stated.add_tokens(tokenizer, in_file)
+    # Folders of sentence encoders carry both, and would cut every text at 128 pieces without a word.
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    check_sequences(tokenizer, folder)
+    files = {name: (folder / name).read_bytes() for name in FILES if (folder / name).is_file()}
+    if unsaid:
+        files[CONFIG] = _json({**stated.settings, **unsaid})
+    return FolderTokenizer(tokenizer, files)
 
 
 def vocabulary(tokenizer: Tokenizer) -> list[str]:
@@ -241,18 +290,21 @@ def vocabulary(tokenizer: Tokenizer) -> list[str]:
 
 
 def tokenizer_sha256(tokenizer: Tokenizer) -> str:
-    """What determines the ids, vocabulary and normalisation, in one hash that no version of a library changes."""
-    content: list[Any] = [vocabulary(tokenizer), _normalizer_state(tokenizer)]
+    """What determines the ids, vocabulary and rules, in one hash that no version of a library changes."""
+    state = json.loads(tokenizer.to_str())["normalizer"] or {}
+    normalizer = {key: state.get(key) for key in ("clean_text", "handle_chinese_chars", "strip_accents", "lowercase")}
+    content: list[Any] = [vocabulary(tokenizer), normalizer]
     if (limit := tokenizer.model.max_input_chars_per_word) != LONGEST_WORD:
         content.append(limit)
+    if bert_rules(tokenizer) is None:
+        content.append(steps(tokenizer))
+    if not is_dense(tokenizer):
+        content.append(sorted(tokenizer.get_vocab(with_added_tokens=True).values()))
+    if own := own_tokens(tokenizer):
+        content.append([[token.content, *(getattr(token, flag) for flag in FLAGS)] for token in own])
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def continuation_pieces(vocab: Sequence[str]) -> np.ndarray:
     """(V,) bool: the pieces that continue a word."""
     return np.array([piece.startswith(PREFIX) for piece in vocab])
-
-
-def _normalizer_state(tokenizer: Tokenizer) -> dict[str, bool | None]:
-    state = json.loads(tokenizer.to_str())["normalizer"] or {}
-    return {key: state.get(key) for key in ("clean_text", "handle_chinese_chars", "strip_accents", "lowercase")}

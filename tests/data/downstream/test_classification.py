@@ -71,10 +71,10 @@ def test_truncation_is_googles_but_for_the_odd_piece(first: int, second: int, ro
     assert found == (a, b) or (room % 2 and sorted(found) == sorted((a, b)) and min(first, second) > room // 2)
 
 
-def test_special_tokens_in_a_text_are_text(tokenizer: Tokenizer) -> None:
+def test_special_tokens_in_a_text_are_special_as_in_transformers(tokenizer: Tokenizer) -> None:
     (item,) = TextFeatures().items([text("a [MASK] b")], tokenizer, [])
     pieces = [tokenizer.id_to_token(i) for i in item.sequences[0].input_ids]
-    assert pieces == ["[CLS]", "a", "[", "mask", "]", "b", "[SEP]"]
+    assert pieces == ["[CLS]", "a", "[MASK]", "b", "[SEP]"]
 
 
 def test_settings_of_a_foreign_tokenizer_change_nothing() -> None:

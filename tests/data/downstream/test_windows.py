@@ -207,6 +207,4 @@ def test_passages_that_many_questions_share_are_encoded_once(uncased: Tokenizer)
     found = features(max_length=20).items([example("a b"), example("a b"), example("c d")], uncased, [])
     assert np.shares_memory(found[0].origin.offsets, found[1].origin.offsets)
     assert not np.shares_memory(found[0].origin.offsets, found[2].origin.offsets)
-    assert list(encode_passages(["[MASK]"], uncased)["[MASK]"].ids) == [
-        uncased.token_to_id(piece) for piece in ("[", "mask", "]")
-    ]
+    assert encode_passages(["[MASK]"], uncased)["[MASK]"].ids.tolist() == [uncased.token_to_id("[MASK]")]

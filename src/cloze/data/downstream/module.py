@@ -87,6 +87,7 @@ class TaskData(LightningDataModule, Generic[E]):
         self.examples: dict[str, Sequence[E]] = {}
         self.splits: dict[str, Split[E]] = {}
         self.tokenizer: Tokenizer | None = None
+        self.tokenizer_files: Mapping[str, bytes] = {}  # of the folder that it was read from
         self.frozen: Mapping[str, FrozenRows] = {}
 
     def read(self, splits: Sequence[str]) -> None:

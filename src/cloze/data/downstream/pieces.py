@@ -13,8 +13,10 @@ CHARACTERS_AT_ONCE = 250_000
 
 
 def encode(tokenizer: Tokenizer, texts: Sequence[str]) -> list[np.ndarray]:
-    """The ids of each text, (T,) int32, without special tokens; a literal "[MASK]" in a text is text."""
-    tokenizer.encode_special_tokens = True
+    """The ids of each text, (T,) int32, without [CLS] and [SEP] around it.
+
+    A special token that stands in a text is that token, as it is to transformers: "[SEP]" in a text is [SEP].
+    """
     tokenizer.no_truncation()  # what the folder of a model may have switched on
     tokenizer.no_padding()
     return [

@@ -134,7 +134,6 @@ def _taught(example: QuestionExample) -> Answer | None:
 
 def encode_passages(passages: Sequence[str], tokenizer: Tokenizer) -> dict[str, Passage]:
     """The tokens of each text, without special ones, and the characters that they stand for."""
-    tokenizer.encode_special_tokens = True  # a literal "[MASK]" in the text is text
     tokenizer.no_truncation()
     tokenizer.no_padding()
     found = {}

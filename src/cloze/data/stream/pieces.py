@@ -151,7 +151,6 @@ class TextEncoder:
 
     def __post_init__(self) -> None:
         self._cls, self._sep, self._unk = (self.tokenizer.token_to_id(token) for token in (CLS, SEP, UNK))
-        self.tokenizer.encode_special_tokens = True  # a literal "[MASK]" in the text is text
         self.tokenizer.no_truncation()
         self.tokenizer.no_padding()
 

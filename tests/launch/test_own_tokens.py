@@ -1,0 +1,142 @@
+"""Models with a tokenizer of their own through the commands: trained here, the same in transformers."""
+
+import json
+import random
+import sys
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+import torch
+import transformers
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+from transformers import AutoTokenizer, BertTokenizerFast, PreTrainedTokenizerFast, pipeline
+
+from cloze.checkpoint.conversion import convert
+from cloze.checkpoint.pretrained import read_pretrained
+from cloze.cli import features, predict
+from cloze.errors import InputError
+from cloze.text.tokenizer import SPECIAL_TOKENS
+from tests.command import Command
+
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+PIECES = [*SPECIAL_TOKENS, *LETTERS, *(f"##{c}" for c in LETTERS), "the", "river", "list", "waits", *"[]<>/1=", "É"]
+NAMES = {f"{name}_token": f"[{name.upper()}]" for name in ("pad", "unk", "cls", "sep", "mask")}
+SHORT = [
+    "trainer.max_epochs=12",
+    "trainer.log_every=20",
+    "optimizer.lr=3e-3",
+    "task.max_length=32",
+    "hardware.threads=1",
+]
+MARKED = "The [E1] River [/E1] and <user> waits [SEP] É=É"
+
+
+def berts() -> Any:
+    theirs = BertTokenizerFast(vocab={piece: number for number, piece in enumerate(PIECES)})
+    theirs.add_special_tokens({"additional_special_tokens": ["[E1]", "[/E1]"]})
+    theirs.add_tokens(["<user>"])
+    return theirs
+
+
+def its_own() -> Any:
+    own = Tokenizer(models.WordPiece({piece: n for n, piece in enumerate(PIECES)}, unk_token="[UNK]"))
+    own.normalizer = normalizers.NFC()
+    own.pre_tokenizer = pre_tokenizers.CharDelimiterSplit("=")
+    own.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    theirs = PreTrainedTokenizerFast(tokenizer_object=own, **NAMES)
+    theirs.add_tokens(["[E1]", "[/E1]"], special_tokens=True)
+    return theirs
+
+
+def model_folder(theirs: Any, folder: Path) -> Path:
+    shape = transformers.BertConfig(
+        vocab_size=len(theirs) + 20,
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=64,
+    )
+    torch.manual_seed(0)
+    transformers.BertForPreTraining(shape).save_pretrained(folder)
+    theirs.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(params=[berts, its_own], ids=["added", "own"])
+def model(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    return model_folder(request.param(), tmp_path / "model")
+
+
+def relations(file: Path, count: int) -> list[str]:
+    """Texts whose class is the one word between the marks, which stands in all of them."""
+    numbers = random.Random(count)
+    texts, lines = [], ["text,label"]
+    for _ in range(count):
+        marked = numbers.randrange(2)
+        words = [f"[E1]{word}[/E1]" if n == marked else word for n, word in enumerate(["river", "list"])]
+        if numbers.randrange(2):
+            words.reverse()
+        texts.append("=".join([words[0], "the", words[1]]) if numbers.randrange(2) else " ".join(words))
+        lines.append(f"{texts[-1]},{'first' if marked == 0 else 'second'}")
+    file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return texts
+
+
+def told(capfd: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in capfd.readouterr().out.splitlines() if line.startswith("{")]
+
+
+def test_a_classifier_scores_in_transformers_as_it_does_here(
+    model: Path, tmp_path: Path, finetune: Command, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    relations(tmp_path / "train.csv", 200)
+    texts = relations(tmp_path / "dev.csv", 40)
+    data = ["task.data.train=train.csv", "task.data.dev=dev.csv", "task.data.text=text", "task.data.label=label"]
+    result = finetune("task=classification", *data, f"model={model}", *SHORT, "run=a", "checkpoint.every_steps=50")
+    assert result.returncode == 0, result.stderr
+    saved = tmp_path / "runs" / "a" / "model"
+    assert {name: (saved / name).read_bytes() for name in ("tokenizer.json", "tokenizer_config.json")} == {
+        name: (model / name).read_bytes() for name in ("tokenizer.json", "tokenizer_config.json")
+    }
+    theirs = pipeline("text-classification", model=str(saved))(texts)
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["cloze-predict", f"model={saved}", "input=rows.jsonl", "hardware.threads=1"])
+    capfd.readouterr()
+    assert predict.main() == 0
+    ours = told(capfd)
+    assert [row["prediction"] for row in ours] == [row["label"] for row in theirs]
+    assert [row["probability"] for row in ours] == pytest.approx([row["score"] for row in theirs], abs=1e-4)
+    gold = [line.rpartition(",")[2] for line in (tmp_path / "dev.csv").read_text().splitlines()[1:]]
+    assert sum(row["prediction"] == label for row, label in zip(ours, gold, strict=True)) >= 38
+
+
+def test_features_are_of_their_tokens(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "rows.jsonl").write_text(json.dumps({"text": MARKED}) + "\n")
+    monkeypatch.chdir(tmp_path)
+    words = [f"model={model}", "input=rows.jsonl", "output=x.parquet", "level=pieces", "special_tokens=true"]
+    monkeypatch.setattr(sys, "argv", ["cloze-features", *words, "hardware.threads=1"])
+    assert features.main() == 0, capfd.readouterr().err
+    (row,) = pq.read_table(tmp_path / "x.parquet").to_pylist()
+    expected = AutoTokenizer.from_pretrained(model)(MARKED, return_offsets_mapping=True)
+    assert row["tokens"] == AutoTokenizer.from_pretrained(model).convert_ids_to_tokens(expected["input_ids"])
+    assert [tuple(span) for span in row["offsets"]] == expected["offset_mapping"]
+
+
+def test_conversion_keeps_the_tokenizer_and_google_has_no_place_for_it(model: Path, tmp_path: Path) -> None:
+    convert(model, tmp_path / "hf")
+    convert(model, tmp_path / "onnx", "onnx")
+    expected = AutoTokenizer.from_pretrained(model)(MARKED)["input_ids"]
+    for name in ("hf", "onnx"):
+        assert AutoTokenizer.from_pretrained(tmp_path / name)(MARKED)["input_ids"] == expected
+        assert read_pretrained(model).tokenizer.encode(MARKED).ids == expected
+    with pytest.raises(InputError, match="which Google's format has no place for"):
+        convert(model, tmp_path / "google", "google")
+    assert not (tmp_path / "google").exists()
