@@ -27,7 +27,7 @@ from cloze.checkpoint.google import write_google
 from cloze.checkpoint.saves import Saves, read_checkpoint
 from cloze.checkpoint.weights import read_json, read_weights
 from cloze.data.stream.journal import unfinished
-from cloze.data.stream.output import JsonLines
+from cloze.data.stream.output import open_output
 from cloze.data.stream.records import StreamFormat, stream_rows
 from cloze.errors import InputError
 from cloze.model.config import BertConfig
@@ -176,7 +176,7 @@ def _use_journal(folder: Path) -> object:
 
 
 def _predictions(folder: Path) -> Path:
-    output = JsonLines(folder / "out.jsonl", {"input": "a.txt"})
+    output = open_output(str(folder / "out.jsonl"), {}, {"input": "a.txt"})
     with output:
         output.write([{"a": 1}, {"a": 2}], 2)
         content = (folder / "out.jsonl.partial.json").read_bytes()
@@ -188,7 +188,7 @@ def _predictions(folder: Path) -> Path:
 
 
 def _use_predictions(folder: Path) -> object:
-    with JsonLines(folder / "out.jsonl", {"input": "a.txt"}) as output:
+    with open_output(str(folder / "out.jsonl"), {}, {"input": "a.txt"}) as output:
         return output.done
 
 
@@ -199,6 +199,8 @@ def _input(suffix: str) -> Callable[[Path], Path]:
         file = folder / f"in{suffix}"
         if suffix == ".parquet":
             pq.write_table(pa.Table.from_pylist(rows), file)
+        elif suffix == ".json":
+            file.write_text(json.dumps({"version": 1, "data": rows}), encoding="utf-8")
         elif suffix == ".jsonl":
             file.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
         else:
@@ -242,6 +244,7 @@ READERS = {
     "predictions_journal": Reader(_predictions, _use_predictions),
     "parquet": Reader(_input(".parquet"), _use_input(".parquet")),
     "jsonl": Reader(_input(".jsonl"), _use_input(".jsonl")),
+    "json": Reader(_input(".json"), _use_input(".json")),
     "csv": Reader(_input(".csv"), _use_input(".csv")),
 }
 

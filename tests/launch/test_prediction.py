@@ -1,5 +1,6 @@
 """`cloze-predict`: equal to transformers and to our own `stage=predict`, in order, in chunks, and going on."""
 
+import csv
 import io
 import json
 import os
@@ -233,6 +234,15 @@ def test_a_task_is_predicted_as_by_finetune(
     run(model, "input=new.jsonl", "output=said.parquet")
     table = pq.read_table(tmp_path / "said.parquet").to_pylist()
     assert [flat(row) for row in table] == [flat(row) for row in said]
+    run(model, "input=new.jsonl", "output=said.csv")
+    with (tmp_path / "said.csv").open(encoding="utf-8-sig", newline="") as stream:
+        cells = list(csv.DictReader(stream))
+    assert [row["id"] for row in cells] == [row["id"] for row in said]
+    for row, record in zip(cells, said, strict=True):
+        for label in HEADS[task][1] if "probabilities" in record else []:
+            assert float(row[f"probability_{label}"]) == record["probabilities"][label]
+            if isinstance(record["prediction"], list):
+                assert row[f"prediction_{label}"] == str(int(label in record["prediction"]))
 
 
 def flat(value: object) -> dict[str, Any]:
@@ -266,11 +276,11 @@ def test_the_inputs_cells_are_kept_and_those_of_the_same_name_renamed(
     (tmp_path / "a.csv").write_text("number,review,prediction\n7,the cat,old\n8,,\n9,mat,x\n", encoding="utf-8")
     words = [f"model={fine_tuned['classification']}", "columns.text=review", "columns.id=number", "on_bad_row=skip"]
     said = run(*words, "input=a.csv")
-    assert [list(row) for row in said] == 2 * [
+    assert [list(row) for row in said] == 3 * [
         ["id", "number", "review", "input_prediction", "prediction", "probability", "probabilities"]
     ]
     assert [(row["id"], row["review"], row["input_prediction"]) for row in said] == [
-        ("7", "the cat", "old"), ("9", "mat", "x")
+        ("7", "the cat", "old"), ("8", "", ""), ("9", "mat", "x")
     ]  # fmt: skip
     said = run(*words, "input=a.csv", "keep=false")
     assert list(said[0]) == ["id", "text", "prediction", "probability", "probabilities"]
@@ -390,7 +400,7 @@ def test_a_killed_run_goes_on_and_a_reader_may_leave(run: Run, pretrained: Path,
         ("pretrained", ["text=[MASK]", "targets=[cats, a]"], "targets: 'cats' is 2 tokens (cat ##s) of this model"),
         ("pretrained", ["text=[MASK]", "targets=[好]"], "targets: '好' is not in the vocabulary of this model"),
         ("pretrained", ["text=[MASK]", "targets=[a,]"], "targets: '' is no token of this model, but must be one"),
-        ("pretrained", ["text=[MASK]", "output=a.txt"], "output=a.txt: its suffix must be .jsonl or .parquet"),
+        ("pretrained", ["text=[MASK]", "output=a.txt"], "output=a.txt: its suffix must be .jsonl, .csv"),
         ("pretrained", ["input=none.txt"], "input=none.txt: there is no such file"),
         ("pretrained", ["input=."], "input=.: is a folder"),
         ("pretrained", ["input=none.txt", "columns.txt=a"], "unknown key 'columns.txt'; did you mean 'columns.text'?"),

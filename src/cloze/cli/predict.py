@@ -71,7 +71,7 @@ def main() -> int:
         own = {"task": words.task or config["task"], "targets": targets}
         prediction.predict({**config, **own}, words.texts, words.pairs)
 
-    goes_on = "with an output=FILE.jsonl the same command goes on where it stopped"
+    goes_on = "with an output=FILE.jsonl or .csv the same command goes on where it stopped"
     return command.run(predict, name="predict", schema=Predicting, interrupted=goes_on)
 
 

@@ -14,7 +14,7 @@ from cloze.config.hardware import Hardware
 from cloze.config.validation import nearest
 from cloze.data.stream.columns import Columns
 from cloze.data.stream.examples import ExampleMaker
-from cloze.data.stream.output import check_output, open_output
+from cloze.data.stream.output import check_output, is_delimited, open_output
 from cloze.data.stream.records import STANDARD_INPUT, StreamFormat, StreamRow, stream_rows
 from cloze.errors import InputError
 from cloze.hardware import check_hardware, set_up
@@ -51,11 +51,12 @@ def predict(config: Mapping[str, Any], texts: Sequence[str] = (), pairs: Sequenc
         maker=getattr(ExampleMaker(Columns(**config["columns"])), shape),
         predictor=predictor,
         keep=config["keep"] and not direct,
+        flat=is_delimited(config["output"]),
         on_bad_row=None if direct else config["on_bad_row"],
     )
     goes_on = not direct and path != STANDARD_INPUT
     command = _command(config, task, path, pretrained) if goes_on else None
-    with open_output(config["output"], predictor.fields, command) as output, _RowCount() as show:
+    with open_output(config["output"], predictor.fields, command, config["delimiter"]) as output, _RowCount() as show:
         show(output.done)
         if direct:
             read: Iterable[StreamRow] = _direct(texts, pairs, shape)

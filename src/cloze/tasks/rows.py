@@ -7,6 +7,7 @@ from typing import Any
 
 from cloze.data.downstream.examples import Example
 from cloze.data.downstream.table_files import BadRowError
+from cloze.data.stream.delimited import flat
 from cloze.data.stream.records import StreamRow
 from cloze.errors import InputError
 from cloze.tasks.inference import Prediction, Predictor
@@ -24,12 +25,14 @@ class RowPredictor:
         maker: from a row to an example; it raises `BadRowError`.
         predictor: from examples to predictions.
         keep: the row's own cells are written, too.
+        flat: one value a column, as in CSV.
         on_bad_row: ``stop``, or ``skip`` and count rows that cannot be predicted; None stops and knows no other way.
     """
 
     maker: Callable[[StreamRow], Example]
     predictor: Predictor[Any]
     keep: bool = True
+    flat: bool = False
     on_bad_row: str | None = "stop"
 
     def predict(self, chunk: Sequence[StreamRow], counts: Counter[str]) -> list[Prediction]:
@@ -50,8 +53,9 @@ class RowPredictor:
         for row, said in zip(rows, self.predictor.predict(examples) if examples else [], strict=True):
             if isinstance(said, BadRowError):
                 self._reject(row, said, counts)
-            else:
-                written.append(with_cells(row.cells, said, self.predictor.repeats) if self.keep else said)
+                continue
+            said = flat(said) if self.flat else said
+            written.append(with_cells(row.cells, said, self.predictor.repeats) if self.keep else said)
         return written
 
     def _reject(self, row: StreamRow, bad: BadRowError, counts: Counter[str]) -> None:

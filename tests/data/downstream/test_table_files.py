@@ -94,9 +94,17 @@ def test_json_lines(tmp_path: Path) -> None:
     assert table.columns == ("text", "label", "more")
     found = [(n, str(cells) if isinstance(cells, BadRowError) else cells) for n, cells in table.rows]
     assert found[:2] == [(1, ["a", 1, None]), (2, [None, ["x"], None])]
-    assert found[2][1] == "is not a JSON object; write one object a line"
+    assert found[2][1] == "is not a JSON object; write one object for each row"
     assert str(found[3][1]).startswith("is not JSON (")
     assert found[4][1] == "holds half of a surrogate pair, which is no character"
+
+
+@pytest.mark.parametrize("form", ["array", "data"])
+def test_documents_of_json(shared_cases: Path, form: str) -> None:
+    table = read_table(str(shared_cases / "23-csv" / f"dev_{form}.json"), "dev", PLAIN)
+    assert (table.columns, table.unit) == (("text", "label"), "row")
+    plain = read_table(str(shared_cases / "23-csv" / "dev_plain.csv"), "dev", TableFormat())
+    assert [list(row.cells) for row in table.rows] == [list(row.cells) for row in plain.rows]  # type: ignore[arg-type]
 
 
 def test_parquet(tmp_path: Path) -> None:

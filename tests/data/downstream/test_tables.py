@@ -54,6 +54,19 @@ def test_a_test_file_may_have_other_columns_and_no_labels(tmp_path: Path) -> Non
     assert labels(TextTables(test=partly, text="text", label="label"), "test") == [None, "1"]
 
 
+def test_an_empty_second_text_is_none_and_an_empty_text_keeps_its_row_in_prediction(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", "a,b,label\nx,,1\ny,z,0\n")
+    source = TextTables(train=path, text="a", text_pair="b", label="label")
+    assert [(e.text, e.text_pair) for e in source.read("train")] == [("x", None), ("y", "z")]
+    path = write(tmp_path / "b.csv", "a,b\nx,\n,z\n , \n")
+    source = TextTables(test=path, train=path, text="a", text_pair="b", label="label")
+    assert [(e.id, e.text, e.text_pair) for e in source.read("test")] == [
+        ("0", "x", None),
+        ("1", "", "z"),
+        ("2", "", None),
+    ]
+
+
 def test_the_kinds_of_labels(tmp_path: Path) -> None:
     score = write(tmp_path / "a.csv", "text,y\nx,2.5\n")
     assert labels(TextTables(train=score, text="text", label="y", problem="regression")) == [2.5]

@@ -20,6 +20,8 @@ def test_texts_and_pairs() -> None:
     assert made("text", text="a", text_pair=None).text_pair is None
     assert made("text", Columns(text="t", text_pair="u"), t="a", u="b", text="c").text_pair == "b"
     assert made("pair", text="a", text_pair="b").text_pair == "b"
+    for empty in ("", " ", None, float("nan")):
+        assert (made("text", text=empty).text, made("text", text="a", text_pair=empty).text_pair) == ("", None)
 
 
 def test_words_are_a_list_or_cut() -> None:
@@ -59,7 +61,7 @@ def test_a_row_has_its_own_name_or_its_number() -> None:
         ("text", Columns(), {"txt": "a"}, r"has no 'text' \(there: 'txt'\); name the column with columns.text="),
         ("text", Columns(text="t"), {"text": "a"}, "has no 't'"),
         ("text", Columns(text_pair="u"), {"text": "a"}, "has no 'u'"),
-        ("text", Columns(), {"text": " "}, "has an empty text"),
+        ("pair", Columns(), {"text": " ", "text_pair": "a"}, "has an empty text"),
         ("text", Columns(), {"text": ["a"]}, "is of type list, not text"),
         ("pair", Columns(), {"text": "a"}, "has no 'text_pair'"),
         ("pair", Columns(), {"text": "a", "text_pair": None}, "has an empty text_pair"),

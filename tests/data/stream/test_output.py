@@ -1,5 +1,6 @@
 """Outputs are whole or go on: journals, torn lines, full disks, columns that do not fit."""
 
+import csv
 import datetime as dt
 import json
 import resource
@@ -13,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cloze.data.stream.delimited import flat
 from cloze.data.stream.output import ParquetFile, check_output, json_lines, open_output
 from cloze.errors import InputError
 
@@ -57,6 +59,71 @@ def test_json_lines_go_on_from_any_place(
     write(path, start=start, stop=10)
     assert path.read_bytes() == json_lines(ROWS)
     assert [file.name for file in path.parent.iterdir()] == ["a.jsonl"]
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv"])
+@pytest.mark.parametrize("stop", [2, 8])
+def test_csv_and_tsv_go_on_below_their_header(name: str, stop: int, tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        write(tmp_path / name, start=0, stop=stop)
+    partial = tmp_path / f"{name}.partial"
+    partial.write_bytes(partial.read_bytes() + b"half a l")
+    write(tmp_path / name, start=stop, stop=10)
+    with (tmp_path / name).open(encoding="utf-8-sig", newline="") as stream:
+        assert list(csv.DictReader(stream, delimiter="," if name == "a.csv" else "\t")) == ROWS
+    assert [file.name for file in tmp_path.iterdir()] == [name]
+    with pytest.raises(KeyboardInterrupt):
+        write(tmp_path / "b.csv", start=0, stop=4)
+    damaged = tmp_path / "b.csv.partial"
+    damaged.write_bytes(b"\xff" * len(damaged.read_bytes()))
+    with pytest.raises(InputError, match=r"b.csv.partial: its first line is damaged; delete it"):
+        write(tmp_path / "b.csv", start=4, stop=10)
+
+
+CELLS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=5)
+
+
+@given(rows=st.lists(st.fixed_dictionaries({"a": CELLS.map("x".__add__), "b,;": CELLS}), min_size=1, max_size=5))
+def test_csv_is_what_the_csv_module_reads(rows: list[dict[str, str]], tmp_path_factory: pytest.TempPathFactory) -> None:
+    for delimiter in ("auto", ";"):
+        path = tmp_path_factory.mktemp("csv") / "a.csv"
+        with open_output(str(path), {}, None, delimiter) as output:
+            output.write(rows[:2], 2)
+            output.write(rows[2:], len(rows))
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            assert list(csv.DictReader(stream, delimiter=";" if delimiter == ";" else ",")) == rows
+
+
+def test_what_a_table_cannot_hold(tmp_path: Path) -> None:
+    rows = [{"id": "1", "a": [1, {"b": "ä"}], "c": None, "d": float("nan"), "e": dt.date(2020, 1, 2), "f": 0.5}]
+    write_all(tmp_path / "a.csv", rows)
+    assert (tmp_path / "a.csv").read_text("utf-8-sig").split("\n")[1].strip() == (
+        '1,"[1, {""b"": ""ä""}]",,,2020-01-02,0.5'
+    )
+    write_all(tmp_path / "a.tsv", [{"id": "1", "text": 'tab\tand\r\nlines "quoted"'}])
+    assert (tmp_path / "a.tsv").read_bytes() == b'id\ttext\n1\ttab and lines "quoted"\n'
+    with pytest.raises(InputError, match=r"b.csv: 'more' is in no row before; .* write .jsonl, or set keep=false"):
+        write_all(tmp_path / "b.csv", [{"id": "1"}], [{"id": "2", "more": 1}])
+    fields = {"prediction": pa.string(), "probabilities": pa.struct([("good", pa.float64()), ("bad", pa.float64())])}
+    with open_output(str(tmp_path / "c.csv"), fields, COMMAND):
+        pass
+    head = (tmp_path / "c.csv").read_text("utf-8-sig").strip()
+    assert head == "id,prediction,probability_good,probability_bad"
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ({"prediction": "b", "probabilities": {"a": 0.1, "b": 0.9}}, [("prediction", "b"), ("probability_a", 0.1)]),
+        ({"prediction": ["b"], "probabilities": {"a": 0.1, "b": 0.9}}, [("prediction_a", 0), ("prediction_b", 1)]),
+        ({"prediction": {"joy": 0.5}, "label": {"joy": 1.0}}, [("prediction_joy", 0.5), ("label_joy", 1.0)]),
+        ({"prediction": ["O", "B-X"]}, [("prediction", ["O", "B-X"])]),
+    ],
+)
+def test_a_column_for_each_label(said: dict[str, Any], expected: list[tuple[str, Any]]) -> None:
+    found = list(flat(said).items())
+    assert all(pair in found for pair in expected)
+    assert "probabilities" not in flat(said)
 
 
 def test_another_command_does_not_go_on(tmp_path: Path) -> None:

@@ -174,3 +174,17 @@ def test_memory_does_not_grow_with_the_input(form: str) -> None:
     assert total == 18_000 * 9_999
     assert skipped == 1 if form != "csv" else 1 < skipped < 120
     assert megabytes < 150
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.jsonl", "a.json.gz"])
+@pytest.mark.parametrize("indent", [None, 1])
+def test_a_list_and_a_document_of_json_are_rows(tmp_path: Path, name: str, indent: int | None) -> None:
+    expected = [{"text": "ä", "n": 1}, {"text": "b"}]
+    for document in (expected, {"version": "v1", "data": expected}):
+        content = json.dumps(document, indent=indent).encode()
+        path = write(tmp_path / name, gzip.compress(content) if name.endswith("gz") else content)
+        assert cells(path) == expected
+        assert cells(path, skip=1) == expected[1:]
+        assert next(stream_rows(str(path), AUTO)).where == f"{path}, row 1"
+    with pytest.raises(InputError, match=r"row 2: is not a JSON object; write one object for each row; mend it"):
+        cells(write(tmp_path / "b.json", '[{"text": "a"}, "b"]'))

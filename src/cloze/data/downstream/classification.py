@@ -28,7 +28,7 @@ class TextFeatures:
     Attributes:
         max_length: tokens of the longest sequence, special ones included.
         problem: what a label is.
-        counts: texts that were cut.
+        counts: texts that were cut, and empty ones.
     """
 
     max_length: int = 128
@@ -72,6 +72,8 @@ class TextFeatures:
             single = example.text_pair is None
             sequence = sequences.single(ids) if single else sequences.pair(ids, next(pairs))
             items.append(Item(number, (sequence,), self._label(example, numbers)))
+        if empty := sum(not example.text for example in examples):
+            self.counts["texts that are empty, and predicted as such"] += empty
         if sequences.cut:
             self.counts[f"texts cut at {self.max_length} pieces"] += sequences.cut
         return items

@@ -1,6 +1,7 @@
-"""Rows of tables: CSV, TSV, JSON lines and Parquet files, and data sets of the Hugging Face hub."""
+"""Rows of tables: CSV, TSV, JSON and Parquet files, and data sets of the Hugging Face hub."""
 
 import csv
+import itertools
 import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,6 +16,7 @@ import pyarrow as pa
 from cloze.bounded import parse_json
 from cloze.distribution import installation
 from cloze.errors import InputError
+from cloze.text.sources.json_rows import document_rows, head_of, is_document
 from cloze.text.sources.lines import COMPRESSIONS, open_text
 from cloze.text.sources.parquet import bounded_batches, opened
 
@@ -125,7 +127,7 @@ def read_table(path: str, split: str, layout: TableFormat) -> Table:
     if suffix == ".parquet":
         return _parquet_table(path)
     if suffix in JSON_SUFFIXES:
-        return _json_table(path, _text(path))
+        return _json_table(path)
     delimiter = layout.delimiter_of(suffix)
     if not delimiter:
         known = ", ".join([*DELIMITERS, *JSON_SUFFIXES, ".parquet"])
@@ -232,30 +234,38 @@ def _of_width(rows: Iterator[Row], width: int) -> Iterator[Row]:
             yield Row(row.number, BadRowError("too few or too many columns", reason))
 
 
-def _json_table(path: str, text: str) -> Table:
-    """JSON lines; the columns are all the keys of all the objects, a key that is absent from one is null there."""
-    found = [(number, json_object(line)) for number, line in enumerate(text.split("\n") if text else (), start=1)]
-    columns = tuple(dict.fromkeys(key for _, row in found if isinstance(row, dict) for key in row))
+def _json_table(path: str) -> Table:
+    """The columns are all the keys of all the objects, a key that is absent from one is null there."""
+    with open_text(path) as stream:
+        unit = "row" if is_document(head_of(stream)) else "line"
+        found = [json_object(value) for value in document_rows(stream, path)] if unit == "row" else []
+    found = found or [json_line(line) for line in _text(path).split("\n")]
+    columns = tuple(dict.fromkeys(key for row in found if isinstance(row, dict) for key in row))
     if not columns:
-        raise InputError(f"{path}: has no JSON object on any line; write one object a line")
-    rows = (Row(n, row if isinstance(row, BadRowError) else [row.get(key) for key in columns]) for n, row in found)
-    return Table(path, columns, len(columns), rows)
+        raise InputError(f"{path}: has no JSON object; write one object a line, or a list of objects")
+    rows = (row if isinstance(row, BadRowError) else [row.get(key) for key in columns] for row in found)
+    return Table(path, columns, len(columns), itertools.starmap(Row, enumerate(rows, start=1)), unit=unit)
 
 
-def json_object(line: str) -> dict[str, Any] | BadRowError:
+def json_line(line: str) -> dict[str, Any] | BadRowError:
     """The object on a line of JSON lines."""
     if not line.strip():
         return BadRowError("blank lines", "is blank")
     try:
-        value = parse_json(line)
-        if "\\u" in line:  # the escapes may spell half a character, which no tokenizer takes
+        return json_object(parse_json(line), escapes="\\u" in line)
+    except ValueError as error:
+        return BadRowError("lines that are not JSON", f"is not JSON ({error})")
+
+
+def json_object(value: object, *, escapes: bool = True) -> dict[str, Any] | BadRowError:
+    """A value of JSON as a row; its texts may have been written with escapes."""
+    if not isinstance(value, dict):
+        return BadRowError("rows that are not JSON objects", "is not a JSON object; write one object for each row")
+    try:  # an escape may spell half a character, which no tokenizer takes
+        if escapes:
             json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError:
         return BadRowError("lone surrogates", "holds half of a surrogate pair, which is no character")
-    except ValueError as error:
-        return BadRowError("lines that are not JSON", f"is not JSON ({error})")
-    if not isinstance(value, dict):
-        return BadRowError("lines that are not JSON objects", "is not a JSON object; write one object a line")
     return value
 
 

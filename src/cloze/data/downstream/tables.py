@@ -33,7 +33,7 @@ class TextTables(Tables[TextExample]):
 
     Attributes:
         text: column of segment A.
-        text_pair: column of segment B.
+        text_pair: column of segment B; a row where it is empty is a single text.
         label: column of the class, the score, or the several labels; for the latter also a list of columns, each of
             which holds 1 where the label that it is named after applies, else 0.
         problem: what a label is: the name of one class, any number of names, or a score.
@@ -99,14 +99,14 @@ class TextTables(Tables[TextExample]):
         text = place(table, of.text, "text")
         pair = None if of.text_pair is None else place(table, of.text_pair, "text_pair")
         name = None if of.id is None else place(table, of.id, "id")
-        label = of._labeller(table, split)
+        label, is_test = of._labeller(table, split), split.startswith("test")
 
         def make(cells: Cells, number: str, where: str) -> TextExample:
             return TextExample(
                 id=number if name is None else text_of(cells[name], "id"),
                 where=where,
-                text=text_of(cells[text], "text"),
-                text_pair=None if pair is None else text_of(cells[pair], "text_pair"),
+                text="" if is_test and is_absent(cells[text]) else text_of(cells[text], "text"),  # its row is wanted
+                text_pair=None if pair is None or is_absent(cells[pair]) else text_of(cells[pair], "text_pair"),
                 label=label(cells),
             )
 
@@ -180,7 +180,7 @@ class ChoiceTables(Tables[ChoiceExample]):
 
         def make(cells: Cells, number: str, where: str) -> ChoiceExample:
             endings = items_of(cells[choices[0]]) if one_column else [cells[at] for at in choices]
-            start = "" if prefix is None else text_of(cells[prefix], "prefix") + " "
+            start = "" if prefix is None or is_absent(cells[prefix]) else text_of(cells[prefix], "prefix") + " "
             return ChoiceExample(
                 id=number if name is None else text_of(cells[name], "id"),
                 where=where,

@@ -23,12 +23,13 @@ class ExampleMaker:
         self.columns = columns
 
     def text(self, row: StreamRow) -> TextExample:
-        """A text, or a pair where the row has one."""
+        """A text, or a pair where the row has one. One that is empty keeps its row."""
         name, cells = self.columns.text_pair or "text_pair", row.cells
         if self.columns.text_pair is not None:
             self._cell(row, "text_pair")
         pair = None if is_absent(cells.get(name)) else text_of(cells[name], name)
-        return TextExample(id=self.id(row), where=row.where, text=self._text(row, "text"), text_pair=pair)
+        text = "" if is_absent(found := self._cell(row, "text")) else text_of(found, "text")
+        return TextExample(id=self.id(row), where=row.where, text=text, text_pair=pair)
 
     def pair(self, row: StreamRow) -> TextExample:
         """A pair of texts."""

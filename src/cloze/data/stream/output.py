@@ -1,11 +1,11 @@
-"""Where predictions go: JSON lines or Parquet, written beside and renamed when they are whole, or standard output."""
+"""Where predictions go: JSON lines, CSV or Parquet, written beside and renamed when whole, or standard output."""
 
 import json
 import math
 import os
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -16,11 +16,11 @@ import pyarrow.parquet as pq
 
 from cloze.bounded import read_json
 from cloze.data.downstream.table_files import JSON_SUFFIXES
+from cloze.data.stream.delimited import DELIMITERS, Delimited, Rows, plain
 from cloze.errors import InputError
 from cloze.text.atomic import write_atomically
 from cloze.text.lock import try_lock
 
-Rows = Sequence[Mapping[str, Any]]
 ADVICE = "make room and give the same command again"
 NO_COLUMNS = "columns of the input go into Parquet where they are the same in all rows: write .jsonl, or set keep=false"
 
@@ -52,31 +52,43 @@ def check_output(path: str | None) -> None:
     """See that an output can be written; None is standard output.
 
     Raises:
-        InputError: another suffix than ``.jsonl`` and ``.parquet``, the file exists, or its folder does not.
+        InputError: another suffix than those of the formats, the file exists, or its folder does not.
     """
     if path is None:
         return
     file = Path(path).expanduser()
-    if file.suffix.lower() not in (*JSON_SUFFIXES, ".parquet"):
-        raise InputError(f"output={path}: its suffix must be .jsonl or .parquet, which says how it is written")
+    if file.suffix.lower() not in (*JSON_SUFFIXES, *DELIMITERS, ".parquet"):
+        raise InputError(
+            f"output={path}: its suffix must be .jsonl, .csv, .tsv or .parquet, which says how it is written"
+        )
     if file.exists():
         raise InputError(f"output={path}: exists; delete it, or choose another output")
     if not file.parent.is_dir():
         raise InputError(f"output={path}: there is no folder {file.parent}; make it first")
 
 
-def open_output(path: str | None, fields: Mapping[str, pa.DataType], command: Mapping[str, Any] | None) -> Output:
+def is_delimited(path: str | None) -> bool:
+    """Whether an output is CSV or TSV, whose rows are `flat`."""
+    return path is not None and Path(path).suffix.lower() in DELIMITERS
+
+
+def open_output(
+    path: str | None, fields: Mapping[str, pa.DataType], command: Mapping[str, Any] | None, delimiter: str = "auto"
+) -> Output:
     """An output that `check_output` has let pass.
 
     Args:
         path: of the file, or None.
         fields: types of the columns that every row has, for Parquet.
         command: what determines the results; a run with the same one goes on where another stopped. None never does.
+        delimiter: of a CSV file; auto is a comma.
     """
     if path is None:
         return StandardOutput()
     file = Path(path).expanduser()
-    return ParquetFile(file, fields) if file.suffix.lower() == ".parquet" else JsonLines(file, command)
+    if file.suffix.lower() == ".parquet":
+        return ParquetFile(file, fields)
+    return LinesFile(file, command, Delimited(file, fields, delimiter) if is_delimited(path) else JsonLines())
 
 
 class StandardOutput:
@@ -101,14 +113,43 @@ class StandardOutput:
         self.done = done
 
 
+class Form(Protocol):
+    """How rows are written in lines."""
+
+    def go_on(self, partial: Path) -> None:
+        """Take from what an earlier run has written what the following lines depend on."""
+
+    def lines(self, rows: Rows) -> bytes:
+        """The lines of rows in UTF-8, the first ones below whatever belongs there."""
+
+    def nothing(self) -> bytes:
+        """What a file without rows has in it."""
+
+
 class JsonLines:
-    """JSON lines in ``OUTPUT.partial``, with a journal beside of how far they are finished.
+    """One object a line."""
+
+    def go_on(self, partial: Path) -> None:
+        """No line depends on another."""
+
+    def lines(self, rows: Rows) -> bytes:
+        """As `json_lines`."""
+        return json_lines(rows)
+
+    def nothing(self) -> bytes:
+        """Nothing."""
+        return b""
+
+
+class LinesFile:
+    """Lines in ``OUTPUT.partial``, with a journal beside of how far they are finished.
 
     What stands behind the place in the journal, half a line perhaps, is cut off when a run goes on.
     """
 
-    def __init__(self, file: Path, command: Mapping[str, Any] | None) -> None:
+    def __init__(self, file: Path, command: Mapping[str, Any] | None, form: Form) -> None:
         self.file = file
+        self.form = form
         self.partial = file.with_name(f"{file.name}.partial")
         self.journal = file.with_name(f"{file.name}.partial.json")
         self.command = None if command is None else json.loads(json.dumps(command))
@@ -133,6 +174,8 @@ class JsonLines:
         if self.journal.exists():
             self._go_on({"input": "-"} if self.command is None else self.command)
         self.stream.truncate(self.bytes)
+        if self.bytes:
+            self.form.go_on(self.partial)
 
     def _go_on(self, command: dict[str, Any]) -> None:
         try:
@@ -159,10 +202,7 @@ class JsonLines:
             InputError: there is no room.
         """
         try:
-            content = memoryview(json_lines(rows))
-            while content:  # a write without a buffer may take less than it was given
-                content = content[self.stream.write(content) :]
-            os.fsync(self.stream.fileno())
+            self._append(self.form.lines(rows))
             size = self.stream.tell()
             if self.command is not None:
                 journal = {"command": self.command, "rows": done, "bytes": size, "counts": self.counts}
@@ -173,11 +213,19 @@ class JsonLines:
             ) from error
         self.done, self.bytes = done, size
 
+    def _append(self, content: bytes) -> None:
+        rest = memoryview(content)
+        while rest:  # a write without a buffer may take less than it was given
+            rest = rest[self.stream.write(rest) :]
+        os.fsync(self.stream.fileno())
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.stream.truncate(self.bytes)
         if kind is None:
+            if not self.bytes:
+                self._append(self.form.nothing())
             self.partial.replace(self.file)
             self.journal.unlink(missing_ok=True)
         self.stream.close()
@@ -270,11 +318,6 @@ def _line(row: Mapping[str, Any]) -> str:
         return json.dumps(row, ensure_ascii=False, allow_nan=False, default=plain)
     except ValueError:
         return json.dumps(_finite(row), ensure_ascii=False, default=plain)
-
-
-def plain(value: object) -> str:
-    """Text for a value of Parquet that JSON does not have."""
-    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 
 def _finite(value: Any) -> Any:

@@ -11,8 +11,17 @@ from typing import Any, BinaryIO, Literal, NamedTuple
 
 import pyarrow as pa
 
-from cloze.data.downstream.table_files import JSON_SUFFIXES, BadRowError, Quoting, Row, TableFormat, json_object
+from cloze.data.downstream.table_files import (
+    JSON_SUFFIXES,
+    BadRowError,
+    Quoting,
+    Row,
+    TableFormat,
+    json_line,
+    json_object,
+)
 from cloze.errors import InputError
+from cloze.text.sources.json_rows import document_rows, head_of, is_document
 from cloze.text.sources.lines import COMPRESSIONS, RawLine, open_text, raw_lines
 from cloze.text.sources.parquet import bounded_batches, opened
 
@@ -83,10 +92,11 @@ class StreamFormat:
 
 
 class _Found(NamedTuple):
-    """A row that is not blank, its line (in Parquet its number) from 1; or what is wrong with it."""
+    """A row that is not blank, its line (in Parquet and in documents of JSON its number) from 1; or what is wrong."""
 
     place: int
     cells: dict[str, Any] | BadRowError
+    unit: str = "line"
 
 
 def stream_rows(
@@ -111,11 +121,10 @@ def stream_rows(
     """
     name = "standard input" if path == STANDARD_INPUT else path
     form = layout.of(path)
-    unit = "row" if form == "parquet" else "line"
     with closing(_parquet(path, skip) if form == "parquet" else _lines(path, form, layout)) as found:
         following = found if form == "parquet" else islice(found, skip, None)
         for number, row in enumerate(following, start=skip):
-            where = f"{name}, {unit} {row.place}"
+            where = f"{name}, {row.unit} {row.place}"
             if not isinstance(row.cells, BadRowError):
                 yield StreamRow(number, where, row.cells)
             elif on_bad_row == "stop":
@@ -137,6 +146,10 @@ def _opened(path: str) -> Iterator[BinaryIO]:
 
 def _lines(path: str, form: Format, layout: StreamFormat) -> Generator[_Found]:
     with _opened(path) as stream:
+        if form == "jsonl" and is_document(head_of(stream)):
+            for place, value in enumerate(document_rows(stream, path), start=1):
+                yield _Found(place, json_object(value), "row")
+            return
         lines = map(_decoded, raw_lines(stream, 0, LONGEST_LINE))
         if form in ("csv", "tsv"):
             yield from _table(path, lines, form, layout)
@@ -147,7 +160,7 @@ def _lines(path: str, form: Format, layout: StreamFormat) -> Generator[_Found]:
             elif not line or line.isspace():
                 continue
             elif form == "jsonl":
-                yield _Found(place, json_object(line))
+                yield _Found(place, json_line(line))
             else:
                 yield _Found(place, {"words": line.split()} if form == "words" else {"text": line.removesuffix("\r")})
 
@@ -206,7 +219,7 @@ def _parquet(path: str, skip: int) -> Generator[_Found]:
         for batch in bounded_batches(path, file, groups, ROWS_AT_ONCE):
             for place, cells in enumerate(_cells(batch), start=passed + 1):
                 if place > skip:
-                    yield _Found(place, cells)
+                    yield _Found(place, cells, "row")
             passed += batch.num_rows
 
 
