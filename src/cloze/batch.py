@@ -69,6 +69,8 @@ class TaskBatch(NamedTuple):
         num_tokens: real tokens of this micro-batch.
         global_labels: labels of the whole global batch, by which the sum of the losses is divided.
         features: (N, F) frozen vectors of the tokens, in place of the encoder.
+        sequences: (I, n) int64, which of the B sequences are an item's, -1 where it has fewer than n; None where all
+            have as many.
     """
 
     packed: Packed
@@ -77,3 +79,4 @@ class TaskBatch(NamedTuple):
     num_tokens: int
     global_labels: int
     features: Tensor | None = None
+    sequences: Tensor | None = None

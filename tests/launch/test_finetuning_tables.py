@@ -1,11 +1,14 @@
 """Stories of tables through the command: what people have in their cells, from the file to the predictions."""
 
 import csv
+import json
 import random
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
 from tests.command import Command
 
@@ -20,6 +23,10 @@ def write(file: Path, rows: Sequence[Sequence[object]]) -> str:
     with file.open("w", newline="", encoding="utf-8") as lines:
         csv.writer(lines).writerows(rows)
     return str(file)
+
+
+def records(file: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
 
 
 @pytest.fixture(scope="module")
@@ -48,3 +55,29 @@ def test_labels_are_told_before_training_and_a_separator_is_taken_as_typed(
     told = [line.split() for line in cut.stderr.splitlines()]
     assert told[:2] == [["train", "dev"], ["rows", "60", "20"]]
     assert [row[0] for row in told[2:5]] == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(("suffix", "choices"), [("csv", "[c0,c1,c2,c3]"), ("jsonl", "choices")])
+def test_three_to_five_choices_in_one_file(
+    suffix: str, choices: str, shared_cases: Path, finetune: Command, tmp_path: Path
+) -> None:
+    files = [f"task.data.{split}={shared_cases}/04-choices/{split}.{suffix}" for split in ("train", "dev")]
+    done = finetune("task=multiple_choice", *files, f"task.data.choices={choices}", *SMALL, "run=choices")
+    assert done.returncode == 0, done.stderr
+    assert "choice 3 " in done.stderr
+    said = records(tmp_path / "runs/choices/predictions/dev.jsonl")
+    numbers = {len(record["choices"]) for record in said}
+    assert len(numbers) > 1
+    for record in said:
+        assert len(record["probabilities"]) == len(record["choices"])
+        assert sum(record["probabilities"].values()) == pytest.approx(1, abs=1e-6)
+    transformers = pytest.importorskip("transformers")
+    folder = tmp_path / "runs/choices/model"
+    theirs = transformers.AutoModelForMultipleChoice.from_pretrained(folder).eval()
+    encode = transformers.AutoTokenizer.from_pretrained(folder)
+    for record in said[:10]:
+        texts = [record["text"]] * len(record["choices"])
+        rows = encode(texts, record["choices"], padding=True, truncation=True, max_length=32, return_tensors="pt")
+        with torch.no_grad():
+            (expected,) = theirs(**{name: row[None] for name, row in rows.items()}).logits.softmax(-1).tolist()
+        assert list(record["probabilities"].values()) == pytest.approx(expected, abs=1e-5)

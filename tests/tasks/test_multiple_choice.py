@@ -68,6 +68,31 @@ def test_the_loss_is_hugging_faces(module: MultipleChoice) -> None:
     assert module.step(collate(items, [2], global_labels=1))[0].item() == 0.0
 
 
+def test_items_of_one_batch_may_have_different_numbers_of_choices(module: MultipleChoice) -> None:
+    found = [choice(2, "c", "d e f", "g"), choice(0, "h", "a"), choice(4, "h", "a", "b c", "d", "e")]
+    items = ChoiceFeatures().items(found, TOKENIZER, [])
+
+    def trained(*numbers: int) -> tuple[float, list[torch.Tensor], dict[int, np.ndarray]]:
+        module.zero_grad()
+        batch = collate(items, numbers, global_labels=len(numbers))
+        loss, _ = module.step(batch)
+        loss.backward()
+        return loss.item(), [p.grad.clone() for p in module.parameters() if p.grad is not None], module.outputs(batch)
+
+    module.eval()
+    loss, gradients, outputs = trained(0, 1, 2)
+    alone = [trained(number) for number in range(3)]
+    assert loss == pytest.approx(sum(one[0] for one in alone), rel=1e-5)
+    for together, *parts in zip(gradients, *(one[1] for one in alone), strict=True):
+        assert torch.isfinite(together).all()
+        assert torch.allclose(together, sum(parts), atol=1e-6)
+    said = module.predictions(found, items, [outputs[number] for number in range(3)])
+    for number, record in enumerate(said):
+        (expected,) = module.predictions([found[number]], [items[number]], [alone[number][2][number]])
+        assert record["probabilities"] == pytest.approx(expected["probabilities"], abs=1e-6)
+        assert len(record["probabilities"]) == len(found[number].choices)
+
+
 def test_predictions(module: MultipleChoice) -> None:
     found = [choice(1, "c", "d"), choice(0, "e", "f"), choice(None, "g", "h")]
     said = module.predictions(found, [], [np.array([0.0, np.log(4)], np.float32)] * 3)

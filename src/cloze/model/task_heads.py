@@ -123,14 +123,16 @@ class QuestionAnswerer(TaskModel):
 
 
 class MultipleChoiceModel(TaskModel):
-    """Which of n continuations is the right one; every item of a batch has as many."""
+    """Which of several continuations is the right one; items may have different numbers of them."""
 
     takes_whole_sequences = True
 
     def forward(self, batch: TaskBatch) -> Tensor:
-        """The logits of each item's choices, (I, n)."""
-        scores = self.classifier(self.dropout(self.sequence_vectors(batch)))  # (B, 1)
-        return scores.view(len(batch.items), -1)  # type: ignore[no-any-return]
+        """The logits of each item's choices, (I, n); minus infinity where an item has fewer than n."""
+        scores = self.classifier(self.dropout(self.sequence_vectors(batch)))[:, 0]  # (B,)
+        if batch.sequences is None:
+            return scores.view(len(batch.items), -1)  # type: ignore[no-any-return]
+        return scores[batch.sequences.clamp(min=0)].masked_fill(batch.sequences < 0, float("-inf"))  # type: ignore[no-any-return]
 
 
 ARCHITECTURES: dict[str, type[TaskModel]] = {

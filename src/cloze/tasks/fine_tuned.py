@@ -1,7 +1,6 @@
 """Predictions of a fine-tuned model, whatever its task."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import groupby
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,7 +8,7 @@ import pyarrow as pa
 from tokenizers import Tokenizer
 
 from cloze.batch import TaskBatch
-from cloze.data.downstream.examples import ChoiceExample, Example
+from cloze.data.downstream.examples import Example
 from cloze.data.downstream.items import Features
 from cloze.data.downstream.table_files import BadRowError
 from cloze.metrics.entities import make_entities
@@ -47,28 +46,12 @@ class FineTuned(Predictor[Example]):
 
     def predict(self, examples: Sequence[Example]) -> list[Prediction | BadRowError]:
         """What the module says of each example."""
-        found: dict[int, Prediction] = {}
-        for numbers in _batched_together(examples):
-            some = [examples[number] for number in numbers]
-            items = self.features.items(some, self.tokenizer, self.module.labels)
-            outputs = self.inference.outputs(items, self._step)
-            found |= zip(numbers, self.module.predictions(some, items, outputs), strict=True)
-        return [found[number] for number in range(len(examples))]
+        items = self.features.items(examples, self.tokenizer, self.module.labels)
+        outputs = self.inference.outputs(items, self._step)
+        return [*self.module.predictions(examples, items, outputs)]
 
     def _step(self, batch: TaskBatch) -> dict[int, np.ndarray]:
         return self.module.outputs(batch)
-
-
-def _batched_together(examples: Sequence[Example]) -> Iterator[list[int]]:
-    """The numbers of examples that can stand in one batch: of multiple choice, those with as many choices."""
-
-    def choices(number: int) -> int:
-        example = examples[number]
-        return len(example.choices) if isinstance(example, ChoiceExample) else 0
-
-    groups: Iterable[tuple[int, Iterator[int]]] = groupby(sorted(range(len(examples)), key=choices), choices)
-    for _, numbers in groups:
-        yield list(numbers)
 
 
 def fields_of(module: FineTuning[Any]) -> dict[str, pa.DataType]:

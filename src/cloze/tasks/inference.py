@@ -64,7 +64,10 @@ def _moved(batch: TaskBatch, device: str) -> TaskBatch:
         name: x.to(device) for name, x in batch.packed._asdict().items() if isinstance(x, torch.Tensor)
     }
     return batch._replace(
-        packed=batch.packed._replace(**packed), labels=batch.labels.to(device), items=batch.items.to(device)
+        packed=batch.packed._replace(**packed),
+        labels=batch.labels.to(device),
+        items=batch.items.to(device),
+        sequences=None if batch.sequences is None else batch.sequences.to(device),
     )
 
 

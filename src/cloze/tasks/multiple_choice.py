@@ -21,7 +21,7 @@ class MultipleChoice(FineTuning[ChoiceExample]):
     main_metric = "accuracy"
 
     def step(self, batch: TaskBatch) -> tuple[Tensor, Tensor]:
-        """The sum of the cross entropies, and the scores of the n choices (I, n)."""
+        """The sum of the cross entropies, and the scores of the choices (I, n)."""
         scores = self.model(batch)  # (I, n)
         loss = F.cross_entropy(scores.float(), batch.labels, ignore_index=IGNORED_LABEL, reduction="sum")
         return loss, scores
@@ -32,7 +32,7 @@ class MultipleChoice(FineTuning[ChoiceExample]):
         """The numbers of the choices, from 0, with their probabilities."""
         found = []
         for example, scores in zip(examples, outputs, strict=True):
-            probabilities = softmax(scores.astype(np.float64))
+            probabilities = softmax(scores[: len(example.choices)].astype(np.float64))
             best = int(probabilities.argmax())
             said: Prediction = {
                 "id": example.id,

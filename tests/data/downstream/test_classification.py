@@ -45,7 +45,7 @@ def test_sequences_are_those_of_transformers(first: str, second: str | None, len
     assert sequence.input_ids.tolist() == expected["input_ids"]
     assert sequence.token_type_ids.tolist() == expected["token_type_ids"]
     whole = oracle(first, second)["input_ids"]
-    assert features.counts.total() == (len(whole) > length)
+    assert features.counts[f"texts cut at {length} pieces"] == (len(whole) > length)
 
 
 def test_truncation_is_that_of_the_tokenizers_library() -> None:
@@ -146,10 +146,8 @@ def test_choices_are_sequences_of_one_item(tokenizer: Tokenizer) -> None:
     assert features.labels([choice("c", "d")]) == []
 
 
-def test_every_example_has_as_many_choices(tokenizer: Tokenizer) -> None:
-    with pytest.raises(InputError, match=r"c.csv, line 3: has 3 choices, .*line 3 has 2"):
-        ChoiceFeatures().items([choice("a", "b"), choice("a", "b", "c")], tokenizer, [])
-    with pytest.raises(InputError, match="has 1 choices"):
+def test_every_example_has_choices(tokenizer: Tokenizer) -> None:
+    with pytest.raises(InputError, match=r"c.csv, line 3: must have two choices at least"):
         ChoiceFeatures().items([choice("a")], tokenizer, [])
 
 

@@ -224,6 +224,35 @@ def test_choices(tmp_path: Path) -> None:
     assert (found.choices, found.label) == (("stood.", "slept."), 0)
 
 
+def test_choices_of_varying_number(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", "s,e0,e1,e2,e3,y\na,b,c,d,e,3\na,b,c,,,1\na,b,c,d, ,e2\n")
+    source = ChoiceTables(train=path, text="s", choices=["e0", "e1", "e2", "e3"], label="y", prefix="e3")
+    found = source.read("train")
+    assert [(e.choices, e.label) for e in found] == [
+        (("e b", "e c", "e d", "e e"), 3), (("b", "c"), 1), (("b", "c", "d"), 2)
+    ]  # fmt: skip
+    rows = [{"s": "a", "c": ["b", "c", None, ""], "y": 1}, {"s": "a", "c": ["b", "c", "d"], "y": "C"}]
+    path = write(tmp_path / "a.json", json.dumps(rows))
+    found = ChoiceTables(train=path, text="s", choices="c", label="y").read("train")
+    assert [(e.choices, e.label) for e in found] == [(("b", "c"), 1), (("b", "c", "d"), 2)]
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("a,b,,d,0", "line 2: its choice 2 is empty, but a later one is not; leave the last ones empty; mend it"),
+        ("a,b,,,0", "has 1 choice, but needs two at least"),
+        ("a,,,,0", "has no choices, but needs two"),
+        ("a,b,c,,2", "its label is '2', but must be 0 to 1"),
+        ("a,b,c,,e2", "its label is 'e2', but must be 0 to 1"),
+    ],
+)
+def test_rows_without_their_choice(tmp_path: Path, row: str, message: str) -> None:
+    path = write(tmp_path / "a.csv", f"s,e0,e1,e2,y\n{row}\n")
+    with pytest.raises(InputError, match=message):
+        ChoiceTables(train=path, text="s", choices=["e0", "e1", "e2"], label="y").read("train")
+
+
 @pytest.mark.parametrize(
     ("cell", "first", "number"), [("1", 0, 1), ("2", 1, 1), ("B", 0, 1), ("b", 1, 1), ("e1", 0, 1)]
 )

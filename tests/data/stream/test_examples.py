@@ -46,6 +46,7 @@ def test_choices() -> None:
     assert made("choice", text="a", choices=["b", "c"]).choices == ("b", "c")
     assert made("choice", text="a", text_pair=["b", "c"]).choices == ("b", "c")
     assert made("choice", Columns(choices=["x", "y"]), text="a", x="b", y="c").choices == ("b", "c")
+    assert made("choice", Columns(choices=["x", "y", "z"]), text="a", x="b", y="c", z=" ").choices == ("b", "c")
 
 
 def test_a_row_has_its_own_name_or_its_number() -> None:
@@ -68,7 +69,13 @@ def test_a_row_has_its_own_name_or_its_number() -> None:
         ("words", Columns(), {"words": []}, "has no list of words"),
         ("words", Columns(), {"words": ["a", ""]}, "has no list of words"),
         ("question", Columns(), {"question": "a", "context": ""}, "has no passage"),
-        ("choice", Columns(), {"text": "a", "choices": ["b"]}, "has 1 choices, but must have two at least"),
+        ("choice", Columns(), {"text": "a", "choices": ["b"]}, "has 1 choice, but needs two at least"),
+        (
+            "choice",
+            Columns(choices=["x", "y", "z"]),
+            {"text": "a", "x": "b", "y": "", "z": "c"},
+            "its choice 2 is empty",
+        ),
         ("choice", Columns(), {"text": "a", "choices": "b"}, "are no list"),
         ("text", Columns(id="n"), {"text": "a"}, "has no 'n'"),
     ],

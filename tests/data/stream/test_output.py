@@ -214,6 +214,10 @@ def test_what_json_has_no_word_for() -> None:
 
 def test_outputs_that_cannot_be(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").touch()
-    for name, message in (("a.csv", "must be .jsonl or .parquet"), ("a.jsonl", "exists"), ("no/a.jsonl", "no folder")):
+    for name, message in (
+        ("a.xlsx", "must be .jsonl, .csv, .tsv or .parquet"),
+        ("a.jsonl", "exists"),
+        ("no/a.jsonl", "no folder"),
+    ):
         with pytest.raises(InputError, match=message):
             check_output(str(tmp_path / name))

@@ -130,7 +130,17 @@ def collate(
         num_tokens=0 if filler else sum(lengths),
         global_labels=global_labels,
         features=None if frozen is None else torch.from_numpy(frozen(chosen)),
+        sequences=_sequences([len(items[number].sequences) for number in chosen]),
     )
+
+
+def _sequences(counts: Sequence[int]) -> torch.Tensor | None:
+    """The numbers of each item's sequences in the batch, from how many it has: (I, n)."""
+    if max(counts) == min(counts):
+        return None
+    ends = np.cumsum(counts)[:, None]
+    numbers = ends - np.array(counts)[:, None] + np.arange(max(counts))
+    return torch.from_numpy(np.where(numbers < ends, numbers, -1))
 
 
 def _labelled(labels: np.ndarray) -> int:

@@ -87,6 +87,20 @@ def items_of(cell: object) -> Sequence[object]:
     return cell
 
 
+def choices_of(cells: Sequence[object]) -> tuple[str, ...]:
+    """The texts of two choices at least; cells that are empty at the end are none."""
+    last = max((number for number, cell in enumerate(cells, start=1) if not is_absent(cell)), default=0)
+    if gap := next((number for number, cell in enumerate(cells[:last], start=1) if is_absent(cell)), None):
+        raise BadRowError(
+            "choices with a gap", f"its choice {gap} is empty, but a later one is not; leave the last ones empty"
+        )
+    if last < 2:
+        raise BadRowError(
+            "fewer than two choices", f"has {last or 'no'} choice{'s' * (last != 1)}, but needs two at least"
+        )
+    return tuple(text_of(cell, "choice") for cell in cells[:last])
+
+
 def class_name(cell: object) -> str:
     """The name of a class; whole numbers that pandas wrote as 1.0 are 1."""
     return str(int(cell) if isinstance(cell, float) and cell.is_integer() else cell).strip()

@@ -38,15 +38,11 @@ class ChoiceFeatures:
         """One item an example, with one sequence a choice.
 
         Raises:
-            InputError: an example has another number of choices than the first, or fewer than two.
+            InputError: an example has fewer than two choices.
         """
-        choices = len(examples[0].choices) if examples else 0
         for example in examples:
-            if len(example.choices) != choices or choices < 2:
-                raise InputError(
-                    f"{example.where}: has {len(example.choices)} choices, but every example must have the same number,"
-                    f" and two at least ({examples[0].where} has {choices}); mend task.data.choices or the file"
-                )
+            if len(example.choices) < 2:
+                raise InputError(f"{example.where}: must have two choices at least; mend task.data.choices or the file")
         sequences = Sequences(tokenizer, self.max_length)
         texts = encode(tokenizer, [example.text for example in examples])
         endings = iter(encode(tokenizer, [choice for example in examples for choice in example.choices]))

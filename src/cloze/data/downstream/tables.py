@@ -7,6 +7,7 @@ from typing import Any
 
 from cloze.data.downstream.cells import (
     Column,
+    choices_of,
     class_name,
     is_absent,
     is_one,
@@ -144,11 +145,12 @@ class TextTables(Tables[TextExample]):
 
 @dataclass(kw_only=True)
 class ChoiceTables(Tables[ChoiceExample]):
-    """Beginnings, each with the same number of choices.
+    """Beginnings, each with two choices or more.
 
     Attributes:
         text: column of segment A.
-        choices: the columns of the choices; or one column that holds the list of them (JSON lines, Parquet).
+        choices: the columns of the choices, the last of which may be empty; or one column that holds the list of them
+            (JSON, Parquet).
         prefix: column of what every segment B begins with.
         label: column of the right choice: its number, its letter (A, B, ...) or the name of its column.
         first_label: number of the first choice.
@@ -179,13 +181,13 @@ class ChoiceTables(Tables[ChoiceExample]):
         labels = [place(table, column, "label") for column in labelled_columns(table, listed(self.label), split)]
 
         def make(cells: Cells, number: str, where: str) -> ChoiceExample:
-            endings = items_of(cells[choices[0]]) if one_column else [cells[at] for at in choices]
+            endings = choices_of(items_of(cells[choices[0]]) if one_column else [cells[at] for at in choices])
             start = "" if prefix is None or is_absent(cells[prefix]) else text_of(cells[prefix], "prefix") + " "
             return ChoiceExample(
                 id=number if name is None else text_of(cells[name], "id"),
                 where=where,
                 text=text_of(cells[text], "text"),
-                choices=tuple(start + text_of(ending, "choice") for ending in endings),
+                choices=tuple(start + ending for ending in endings),
                 label=self._number(cells[labels[0]], len(endings), split) if labels else None,
             )
 
@@ -199,8 +201,8 @@ class ChoiceTables(Tables[ChoiceExample]):
         name = class_name(cell)
         columns = [column for column in listed(self.choices) if isinstance(column, str)]
         if name in columns:
-            return columns.index(name)
-        if len(name) == 1 and name.isascii() and name.isalpha():
+            number = columns.index(name)
+        elif len(name) == 1 and name.isascii() and name.isalpha():
             number = ord(name.upper()) - ord("A")
         else:
             number = int(name) - self.first_label if name.isascii() and name.isdigit() else -1

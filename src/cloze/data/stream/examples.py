@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from cloze.data.downstream.cells import is_absent, items_of, text_of
+from cloze.data.downstream.cells import choices_of, is_absent, items_of, text_of
 from cloze.data.downstream.examples import ChoiceExample, Example, QuestionExample, TaggedExample, TextExample
 from cloze.data.downstream.spans import words_of
 from cloze.data.downstream.table_files import BadRowError
@@ -71,9 +71,7 @@ class ExampleMaker:
         found = [self._named(row, name, "choices") for name in named] if isinstance(named, list) else None
         if found is None:
             found = list(items_of(self._cell(row, "choices", "text_pair")))
-        if len(found) < 2:
-            raise BadRowError("fewer than two choices", f"has {len(found)} choices, but must have two at least")
-        choices = tuple(text_of(choice, "choice") for choice in found)
+        choices = choices_of(found)
         return ChoiceExample(
             id=self.id(row), where=row.where, text=self._text(row, "text"), choices=choices, label=None
         )
