@@ -81,3 +81,41 @@ def test_three_to_five_choices_in_one_file(
         with torch.no_grad():
             (expected,) = theirs(**{name: row[None] for name, row in rows.items()}).logits.softmax(-1).tolist()
         assert list(record["probabilities"].values()) == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("task", "ending", "columns"),
+    [
+        ("regression", "", ["valence", "arousal", "dominance"]),
+        ("classification", "_soft", ["positive", "negative", "neutral"]),
+    ],
+)
+def test_several_scores_and_soft_labels(
+    task: str, ending: str, columns: list[str], shared_cases: Path, finetune: Command, tmp_path: Path
+) -> None:
+    files = [f"task.data.{split}={shared_cases}/05-scores/{split}{ending}.csv" for split in ("train", "dev")]
+    words = [f"task={task}", *files, f"task.data.label=[{','.join(columns)}]", *SMALL]
+    done = finetune(*words, "run=numbers")
+    assert done.returncode == 0, done.stderr
+    assert f"{columns[0]} mean" in done.stderr
+    folder = tmp_path / "runs/numbers"
+    said = records(folder / "predictions/dev.jsonl")
+    transformers = pytest.importorskip("transformers")
+    theirs = transformers.AutoModelForSequenceClassification.from_pretrained(folder / "model").eval()
+    assert theirs.config.id2label == dict(enumerate(columns))
+    assert theirs.config.problem_type == {"regression": "regression"}.get(task, "single_label_classification")
+    encode = transformers.AutoTokenizer.from_pretrained(folder / "model")
+    rows = encode([r["text"] for r in said], padding=True, truncation=True, max_length=32, return_tensors="pt")
+    with torch.no_grad():
+        logits = theirs(**rows).logits
+    expected = (logits if task == "regression" else logits.softmax(-1)).tolist()
+    for record, numbers in zip(said, expected, strict=True):
+        ours = record["prediction" if task == "regression" else "probabilities"]
+        assert ours == pytest.approx(dict(zip(columns, numbers, strict=True)), abs=1e-5)
+    with (folder / "predictions/dev.csv").open(encoding="utf-8-sig", newline="") as stream:
+        cells = list(csv.DictReader(stream))
+    name = "prediction" if task == "regression" else "probability"
+    assert float(cells[0][f"{name}_{columns[1]}"]) == pytest.approx(expected[0][1], abs=1e-5)
+    again = finetune(*words, "stage=evaluate", f"model={folder}/model", "run=again")
+    assert again.returncode == 0, again.stderr
+    assert (tmp_path / "runs/again/results.json").read_text() == (folder / "results.json").read_text()

@@ -82,7 +82,10 @@ CASES = [
     (Classification, ["x", "y", "z"], ("z", "x", "y", "x")),
     (MultiLabel, ["x", "y", "z"], (("z", "x"), (), ("y",), ("x",))),
     (Regression, [], (2.5, -1.0, 0.0, 3.0)),
+    (Regression, ["v", "a"], ({"v": 2.5, "a": 0.1}, {"a": -1.0, "v": 0.0}, {"v": 3.0, "a": 1.0})),
 ]
+SOFT = ({"x": 0.2, "y": 0.5, "z": 0.3}, {"x": 1.0, "y": 0.0, "z": 0.0}, {"y": 0.4, "x": 0.6})
+SOFT_ROWS = torch.tensor([[0.2, 0.5, 0.3], [1.0, 0.0, 0.0], [0.6, 0.4, 0.0]])
 
 
 @pytest.mark.parametrize(("kind", "labels", "truth"), CASES)
@@ -95,7 +98,38 @@ def test_the_loss_is_hugging_faces(kind: type[Classification], labels: list[str]
     assert loss.item() / len(truth) == pytest.approx(expected.item(), rel=1e-5)
 
 
-@pytest.mark.parametrize(("kind", "labels", "truth"), CASES)
+@pytest.mark.parametrize("weights", [None, [1.0, 3.0, 0.5], "balanced"])
+def test_soft_labels_are_torchs_cross_entropy_with_probabilities(weights: Any) -> None:
+    labels = ["x", "y", "z"]
+    ours = module(Classification, labels, class_weights=weights).eval()
+    batch = batch_of(Classification, examples(*SOFT), labels)
+    factors = None
+    if weights is not None:
+        ours.class_weights = factors = ours._factors(weights, batch.labels.numpy())
+        shares = (factors * SOFT_ROWS).sum(dim=0)
+        assert shares.sum().item() == pytest.approx(3)  # a mean of 1 over the examples
+        assert weights != "balanced" or torch.allclose(shares, torch.ones(3))
+    loss, logits = ours.step(batch)
+    order = batch.items
+    expected = torch.nn.functional.cross_entropy(logits, SOFT_ROWS[order], factors, reduction="sum")
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("weights", [[1.0, 3.0, 0.5], "balanced"])
+def test_weights_of_several_labels_are_torchs_positive_weights(weights: Any) -> None:
+    labels, truth = ["x", "y", "z"], (("z", "x"), (), ("z",), ("x",))
+    ours = module(MultiLabel, labels, class_weights=weights).eval()
+    batch = batch_of(MultiLabel, examples(*truth), labels)
+    ours.class_weights = factors = ours._factors(weights, batch.labels.numpy())
+    assert factors.tolist() == ([1.0, 1.0, 1.0] if weights == "balanced" else weights)  # y is nowhere
+    skewed = np.array([[1, 0], [0, 0], [0, 1], [0, 1], [0, 1], [np.nan, np.nan]], np.float32)
+    assert ours._factors("balanced", skewed).tolist() == pytest.approx([4.0, 2 / 3])
+    loss, logits = ours.step(batch)
+    expected = torch.nn.BCEWithLogitsLoss(pos_weight=factors)(logits, batch.labels)
+    assert loss.item() / 4 == pytest.approx(expected.item(), rel=1e-5)
+
+
+@pytest.mark.parametrize(("kind", "labels", "truth"), [*CASES, (Classification, ["x", "y", "z"], SOFT)])
 def test_unlabelled_items_have_no_loss_and_no_gradient(
     kind: type[Classification], labels: list[str], truth: tuple[Any, ...]
 ) -> None:
@@ -134,6 +168,24 @@ def test_predictions_of_classes() -> None:
     assert ours.main_metric == "f1"
     assert ours.metrics(found, said) == {"f1": pytest.approx(2 / 3), "accuracy": 0.5, "matthews": 0.0}
     assert ours.metrics(found[2:], said[2:]) == {}
+
+
+def test_predictions_of_soft_labels_and_of_several_scores() -> None:
+    ours = module(Classification, ["x", "y", "z"], metrics=["accuracy"])
+    found = examples(*SOFT, None)
+    said = ours.predictions(found, [], [np.array([0.0, 5.0, 0.0], np.float32)] * 4)
+    assert [(row.get("label"), row.get("correct")) for row in said] == [
+        ("y", True), ("x", False), ("x", False), (None, None)
+    ]  # fmt: skip
+    assert said[0]["label_probabilities"] == SOFT[0]
+    assert ours.metrics(found, said) == {"accuracy": pytest.approx(1 / 3)}
+    scores = module(Regression, ["v", "a"], metrics=["pearson"])
+    found = examples({"v": 1.0, "a": 3.0}, {"v": 2.0, "a": 2.0}, {"v": 3.0, "a": 1.0}, None)
+    said = scores.predictions(found, [], [np.array([n, n + 0.5], np.float32) for n in range(4)])
+    assert said[1]["prediction"] == {"v": 1.0, "a": 1.5}
+    assert said[1]["error"] == pytest.approx(0.75)
+    assert said[3] == {"id": "3", "text": "c", "text_pair": "b d", "prediction": {"v": 3.0, "a": 3.5}}
+    assert scores.metrics(found, said) == pytest.approx({"pearson": 0.0, "pearson_v": 1.0, "pearson_a": -1.0})
 
 
 def test_predictions_of_several_labels() -> None:
@@ -179,7 +231,7 @@ def test_weights_of_classes_have_a_mean_of_one_over_the_examples() -> None:
         (Classification, {"metrics": ["acuracy"]}, r"'acuracy' is no metric of single_label; did you mean accuracy\?"),
         (Classification, {"metrics": ["f1"]}, "f1 is for two classes, here are 3; choose macro_f1"),
         (Regression, {"metrics": ["f1"]}, "'f1' is no metric of regression; known: pearson, spearman"),
-        (Regression, {"class_weights": "balanced"}, "is for one class of several, not for regression"),
+        (Regression, {"class_weights": "balanced"}, "is for classes and labels, not for regression"),
         (
             Classification,
             {"class_weights": [1.0, 2.0]},

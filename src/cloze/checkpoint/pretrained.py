@@ -55,7 +55,7 @@ class Pretrained:
         tokenizer_files: those of the folder, which are written back as they are with the model; by name.
         state: parameters under our names: of the encoder, and of what else the folder holds. None: a random encoder.
         architecture: the class of Hugging Face's that the folder was saved for.
-        labels: of the task that it was saved for; none for a score, for answers and for choices.
+        labels: of the task that it was saved for; none for one score, for answers and for choices.
         problem_type: ``single_label_classification``, ``multi_label_classification`` or ``regression``, where told.
         classifier_dropout: the model's own.
         adaptation: how outputs come from the encoder, where the folder was saved for a task.
@@ -193,8 +193,7 @@ def _published_head(contents: Contents, folder: Path) -> dict[str, Any]:
     told["problem_type"] = settings.get("problem_type")
     if architecture == "BertForSequenceClassification" and outputs == 1:  # as transformers takes it
         told["problem_type"] = "regression"
-    scores = architecture in FIXED_OUTPUTS or told["problem_type"] == "regression"
-    told["labels"] = [] if scores else _labels(settings, outputs, folder)
+    told["labels"] = [] if architecture in FIXED_OUTPUTS or outputs == 1 else _labels(settings, outputs, folder)
     return told
 
 

@@ -59,8 +59,10 @@ def _text_tab(reader: Reader) -> TaskLive:
         said = answer.prediction
         notes((*reader.unknown(said["text"], said.get("text_pair", "")), *answer.notes))
         if "probabilities" not in said:
-            heading("Score")
-            ui.label(f"{said['prediction']:.3f}").classes("big")
+            scores = said["prediction"] if isinstance(said["prediction"], dict) else {"Score": said["prediction"]}
+            for name, score in scores.items():
+                heading(name)
+                ui.label(f"{score:.3f}").classes("big")
             return
         ranked = sorted(said["probabilities"].items(), key=lambda row: -row[1])
         several = isinstance(said["prediction"], list)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from cloze.data.stream.delimited import flat
 from cloze.metrics.entities import entities
 from cloze.report.markdown import plain, table
 from cloze.text.atomic import write_atomically
@@ -15,15 +16,19 @@ Prediction = Mapping[str, Any]
 """`id`, the inputs, `prediction`, `probability`, what its shape adds, `label` and `correct` (a score: `error`)."""
 
 ERRORS = 100
-NOT_FOR_THE_EYE = {"correct", "probabilities", "entities", "offsets", "n_best", "start", "end"}
+NOT_FOR_THE_EYE = {
+    *("correct", "probabilities", "label_probabilities"),
+    *("entities", "offsets", "n_best", "start", "end"),
+}
 
 
 def write_predictions(predictions: Sequence[Prediction], file_stem: Path) -> None:
-    """Write `STEM.jsonl`, one record a line, and `STEM.csv`, where lists and mappings are JSON in their cells."""
+    """Write `STEM.jsonl`, one record a line, and `STEM.csv`, which has a column for each label, and lists as JSON."""
     lines = "".join(json.dumps(dict(record), ensure_ascii=False) + "\n" for record in predictions)
     write_atomically(_file(file_stem, ".jsonl"), lines.encode())
-    columns = _columns(predictions)
-    write_csv(columns, _rows(predictions, columns), _file(file_stem, ".csv"))
+    rows = [flat(record) for record in predictions]
+    columns = _columns(rows)
+    write_csv(columns, _rows(rows, columns), _file(file_stem, ".csv"))
 
 
 def write_errors(predictions: Sequence[Prediction], file_stem: Path, *, most: int = ERRORS) -> None:
@@ -32,8 +37,9 @@ def write_errors(predictions: Sequence[Prediction], file_stem: Path, *, most: in
     Wrong records by descending probability; for scores the largest distances from the label.
     """
     errors = worst(predictions, most)
-    columns = _columns(predictions)
-    write_csv(columns, _rows(errors, columns), _file(file_stem, "_errors.csv"))
+    flattened = [flat(record) for record in errors]
+    columns = _columns(map(flat, predictions))
+    write_csv(columns, _rows(flattened, columns), _file(file_stem, "_errors.csv"))
     rows = [readable(record) for record in errors]
     head = _columns(rows)
     title = f"# {file_stem.name}: the {len(errors)} most confident errors\n\n"
@@ -123,6 +129,8 @@ def _text(value: object) -> str:
         return f"{value:.4g}"
     if isinstance(value, list | tuple):
         return "; ".join(map(_text, value))
+    if isinstance(value, Mapping):
+        return "; ".join(f"{key} {_text(part)}" for key, part in value.items())
     return _cell(value)
 
 

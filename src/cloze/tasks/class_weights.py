@@ -28,6 +28,19 @@ def check_class_weights(weights: ClassWeights, labels: Sequence[str]) -> None:
         )
 
 
+def positive_weights(weights: Literal["balanced"] | Sequence[float], counts: np.ndarray, rows: int) -> Tensor:
+    """Of several labels, the factors of the losses where each applies, (L,) float32, as torch's `pos_weight`.
+
+    Args:
+        weights: as given; ``balanced``: rows with a label have the same part in its loss as those without.
+        counts: (L,) rows with each label in the training split.
+        rows: of it that are labelled.
+    """
+    balanced = (rows - counts) / np.maximum(counts, 1)
+    given = np.where((counts > 0) & (counts < rows), balanced, 1.0) if weights == "balanced" else np.array(weights)
+    return torch.tensor(given, dtype=torch.float32)
+
+
 def scaled_class_weights(weights: Literal["balanced"] | Sequence[float], counts: np.ndarray) -> Tensor:
     """The factors of the losses, (L,) float32, with a mean of 1 over the training labels.
 
@@ -35,7 +48,7 @@ def scaled_class_weights(weights: Literal["balanced"] | Sequence[float], counts:
 
     Args:
         weights: as given.
-        counts: (L,) labels of each class in the training split.
+        counts: (L,) labels of each class in the training split, or the sums of their probabilities.
     """
-    given = 1 / np.maximum(counts, 1) if weights == "balanced" else np.array(weights, np.float64)
+    given = 1 / np.where(counts > 0, counts, 1) if weights == "balanced" else np.array(weights, np.float64)
     return torch.tensor(given * counts.sum() / (given * counts).sum(), dtype=torch.float32)

@@ -1,8 +1,8 @@
-"""Classes, several labels or a score of a text or a pair of texts."""
+"""Classes, several labels or scores of a text or a pair of texts."""
 
 import difflib
-from collections.abc import Sequence
-from typing import Any, ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch.nn.functional as F
@@ -15,7 +15,7 @@ from cloze.data.downstream.items import Item
 from cloze.errors import InputError
 from cloze.metrics.classification import METRICS
 from cloze.model.task_heads import TaskModel
-from cloze.tasks.class_weights import ClassWeights, check_class_weights, scaled_class_weights
+from cloze.tasks.class_weights import ClassWeights, check_class_weights, positive_weights, scaled_class_weights
 from cloze.tasks.finetuning import FineTuning, Prediction
 from cloze.tasks.training import Recipe
 
@@ -26,7 +26,8 @@ class Classification(FineTuning[TextExample]):
     Args:
         metrics: names in `cloze.metrics.classification.METRICS`, the main one first; None takes the first there.
         class_weights: factors of the losses of the classes, in the order of `labels`, scaled so that their mean over
-            the training examples is 1; ``balanced`` gives every class the same part in the loss.
+            the training examples is 1; ``balanced`` gives every class the same part in the loss. Of several labels
+            factors of the losses where each applies, as torch's ``pos_weight``.
         threshold: probability from which a label of several applies; None for 0.5.
         model, labels, recipe: see `cloze.tasks.finetuning.FineTuning`.
 
@@ -56,8 +57,8 @@ class Classification(FineTuning[TextExample]):
         self.class_weights: Tensor | None
         self.register_buffer("class_weights", None, persistent=False)
         _check_metrics(self.metric_names, self.problem, self.labels)
-        if class_weights is not None and self.problem != "single_label":
-            raise InputError(f"task.module.class_weights: is for one class of several, not for {self.problem}")
+        if class_weights is not None and self.problem == "regression":
+            raise InputError("task.module.class_weights: is for classes and labels, not for regression")
         check_class_weights(class_weights, self.labels)
         if threshold is not None and self.problem != "multi_label":
             raise InputError(f"task.module.threshold: is for several labels, not for {self.problem}; leave it out")
@@ -66,9 +67,14 @@ class Classification(FineTuning[TextExample]):
         """Weights of classes are scaled by how often each occurs in training."""
         if stage == "fit" and self.weights is not None:
             items: Sequence[Item] = self.trainer.datamodule.splits["train"].items  # type: ignore[attr-defined]
-            labels = np.array([item.labels[0] for item in items])
-            counts = np.bincount(labels[labels != IGNORED_LABEL], minlength=len(self.labels))
-            self.class_weights = scaled_class_weights(self.weights, counts).to(self.device)
+            self.class_weights = self._factors(self.weights, np.concatenate([item.labels for item in items])).to(
+                self.device
+            )
+
+    def _factors(self, weights: Literal["balanced"] | Sequence[float], labels: np.ndarray) -> Tensor:
+        if labels.dtype.kind == "f":
+            return scaled_class_weights(weights, np.nansum(labels, axis=0))
+        return scaled_class_weights(weights, np.bincount(labels[labels != IGNORED_LABEL], minlength=len(self.labels)))
 
     def step(self, batch: TaskBatch) -> tuple[Tensor, Tensor]:
         """The sum of the losses, and the logits (I, L)."""
@@ -76,8 +82,11 @@ class Classification(FineTuning[TextExample]):
         return self.loss(logits.float(), batch.labels), logits
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """The sum of the losses of the labelled items, ()."""
-        return F.cross_entropy(logits, labels, self.class_weights, ignore_index=IGNORED_LABEL, reduction="sum")
+        """The sum of the losses of the labelled items, (); labels may be probabilities, (I, L)."""
+        if not labels.is_floating_point():
+            return F.cross_entropy(logits, labels, self.class_weights, ignore_index=IGNORED_LABEL, reduction="sum")
+        losses = F.cross_entropy(logits, labels.nan_to_num(), self.class_weights, reduction="none")  # (I,)
+        return (losses * ~labels.isnan().any(dim=-1)).sum()
 
     def predictions(
         self, examples: Sequence[TextExample], items: Sequence[Item], outputs: Sequence[np.ndarray]
@@ -100,7 +109,10 @@ class Classification(FineTuning[TextExample]):
             "probability": float(probabilities[best]),
             "probabilities": dict(zip(self.labels, probabilities.tolist(), strict=True)),
         }
-        if example.label is not None:
+        if isinstance(shares := example.label, Mapping):
+            right = max(shares, key=shares.__getitem__)
+            said |= {"label": right, "label_probabilities": dict(shares), "correct": right == self.labels[best]}
+        elif example.label is not None:
             said |= {"label": example.label, "correct": example.label == self.labels[best]}
         return said
 
@@ -124,9 +136,14 @@ class MultiLabel(Classification):
     problem = "multi_label"
     problem_type = "multi_label_classification"
 
+    def _factors(self, weights: Literal["balanced"] | Sequence[float], labels: np.ndarray) -> Tensor:
+        return positive_weights(weights, np.nansum(labels, axis=0), int((~np.isnan(labels[:, 0])).sum()))
+
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """The sum of the losses of the labelled items, ()."""
-        losses = F.binary_cross_entropy_with_logits(logits, labels.nan_to_num(), reduction="none")  # (I, L)
+        losses = F.binary_cross_entropy_with_logits(
+            logits, labels.nan_to_num(), reduction="none", pos_weight=self.class_weights
+        )  # (I, L)
         return (losses * ~labels.isnan()).mean(dim=-1).sum()
 
     def said(self, example: TextExample, logits: np.ndarray) -> Prediction:
@@ -149,26 +166,47 @@ class MultiLabel(Classification):
 
 
 class Regression(Classification):
-    """A score, by squared error."""
+    """A score, or several, by squared error; a row's loss is the mean of those of its scores, as in Hugging Face's."""
 
     problem = "regression"
     problem_type = "regression"
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """The sum of the losses of the labelled items, ()."""
-        losses = F.mse_loss(logits.squeeze(-1), labels.nan_to_num(), reduction="none")  # (I,)
-        return (losses * ~labels.isnan()).sum()
+        labels = labels.view_as(logits)  # (I, L)
+        losses = F.mse_loss(logits, labels.nan_to_num(), reduction="none")
+        return (losses * ~labels.isnan()).mean(dim=-1).sum()
 
     def said(self, example: TextExample, logits: np.ndarray) -> Prediction:
-        """The score, and by how much it is wrong."""
+        """The score, and by how much it is wrong; several by name, and the mean by which they are wrong."""
+        if self.labels:
+            scores = dict(zip(self.labels, logits.tolist(), strict=True))
+            if not isinstance(right := example.label, Mapping):
+                return {"prediction": scores}
+            errors = [abs(scores[name] - right[name]) for name in self.labels]
+            return {"prediction": scores, "label": dict(right), "error": sum(errors) / len(errors)}
         score = float(logits[0])
         if not isinstance(example.label, float):
             return {"prediction": score}
         return {"prediction": score, "label": example.label, "error": abs(score - example.label)}
 
     def numbers(self, values: Sequence[Any]) -> np.ndarray:
-        """Scores, (n,)."""
-        return np.array(values, np.float64)
+        """Scores, (n,), or of each name, (n, L)."""
+        rows = [[value[name] for name in self.labels] for value in values] if self.labels else values
+        return np.array(rows, np.float64)
+
+    def metrics(self, examples: Sequence[TextExample], predictions: Sequence[Prediction]) -> dict[str, float]:
+        """Those asked for; of several scores their mean, and each."""
+        labelled = [prediction for prediction in predictions if "label" in prediction]
+        if not (self.labels and labelled):
+            return super().metrics(examples, predictions)
+        said, right = (self.numbers([prediction[key] for prediction in labelled]) for key in ("prediction", "label"))
+        found = {}
+        for name in self.metric_names:
+            each = [METRICS[self.problem][name](p, y) for p, y in zip(said.T, right.T, strict=True)]
+            found[name] = float(np.mean(each))
+            found |= {f"{name}_{label}": value for label, value in zip(self.labels, each, strict=True)}
+        return found
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:

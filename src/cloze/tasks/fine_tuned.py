@@ -67,8 +67,8 @@ def fields_of(module: FineTuning[Any]) -> dict[str, pa.DataType]:
         return {"prediction": pa.string(), **PROBABILITY, **places, **nothing}
     if module.architecture == "BertForMultipleChoice":
         return {"prediction": pa.int64(), **PROBABILITY, "probabilities": NUMBERED}
+    numbers = pa.struct({label: pa.float64() for label in module.labels})
     if module.problem_type == "regression":
-        return {"prediction": pa.float64()}
+        return {"prediction": numbers if module.labels else pa.float64()}
     said = pa.list_(pa.string()) if module.problem_type == "multi_label_classification" else pa.string()
-    probabilities = pa.struct({label: pa.float64() for label in module.labels})
-    return {"prediction": said, **PROBABILITY, "probabilities": probabilities}
+    return {"prediction": said, **PROBABILITY, "probabilities": numbers}

@@ -118,6 +118,26 @@ def test_label_arrays(tokenizer: Tokenizer) -> None:
     assert rows[2].labels.shape == (1, 3)
 
 
+def test_several_scores_and_probabilities(tokenizer: Tokenizer) -> None:
+    scores = TextFeatures(problem="regression")
+    found = [text("a", label={"v": 1.0, "a": 2.0}), text("a", label={"a": 3.0, "v": 4.0}), text("a")]
+    assert scores.labels(found) == ["v", "a"]
+    rows = [item.labels.tolist() for item in scores.items(found, tokenizer, ["v", "a"])]
+    assert rows[:2] == [[[1.0, 2.0]], [[4.0, 3.0]]]
+    assert np.isnan(rows[2]).all()
+    for label, labels in (({"v": 1.0}, ["v", "a"]), ({"v": 1.0, "a": 1.0}, []), (1.0, ["v", "a"])):
+        with pytest.raises(
+            InputError, match=r"x.csv, line 7: has the scores .*, but the model gives .*; name those col"
+        ):
+            scores.items([text("a", label=label)], tokenizer, labels)
+    soft = TextFeatures()
+    found = [text("a", label={"x": 0.25, "y": 0.75}), text("a", label={"y": 1.0}), text("a")]
+    assert soft.labels(found) == ["x", "y"]
+    rows = [item.labels.tolist() for item in soft.items(found, tokenizer, ["x", "y"])]
+    assert rows[:2] == [[[0.25, 0.75]], [[0.0, 1.0]]]
+    assert np.isnan(rows[2]).all()
+
+
 def test_labels_that_training_does_not_know(tokenizer: Tokenizer) -> None:
     with pytest.raises(
         InputError, match=r"x.csv, line 7: has the label 'z', but the training examples have only 'x', 'y'"

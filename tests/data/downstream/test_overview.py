@@ -35,7 +35,13 @@ def test_many_labels_are_told_in_few_lines() -> None:
 def test_scores_have_a_range() -> None:
     found = overview({"train": texts(1.0, 2.5, 4.0), "test": texts(None)}, [])
     assert [line.split() for line in found[2:]] == [
-        ["lowest", "score", "1"], ["mean", "score", "2.5"], ["highest", "score", "4"]
+        ["lowest", "1"], ["mean", "2.5"], ["highest", "4"]
+    ]  # fmt: skip
+    several = [TextExample(id="0", where="", text="t", label={"joy": n / 4, "fear": 1 - n / 4}) for n in range(4)]
+    found = overview({"train": several}, ["joy", "fear"])
+    assert [line.split() for line in found[2:]] == [
+        ["joy", "lowest", "0"], ["joy", "mean", "0.375"], ["joy", "highest", "0.75"],
+        ["fear", "lowest", "0.25"], ["fear", "mean", "0.625"], ["fear", "highest", "1"],
     ]  # fmt: skip
 
 

@@ -82,6 +82,44 @@ def test_the_kinds_of_labels(tmp_path: Path) -> None:
     assert labels(TextTables(train=str(tmp_path / "e.parquet"), text="text", label="y")) == ["1", "0"]
 
 
+def test_several_scores_and_probabilities_of_classes(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", "text,joy,fear\nx,.25,0.75\ny,1,0\nz,0.584,0.417\n")
+    scores = TextTables(train=path, test=path, text="text", label=["fear", "joy"], problem="regression")
+    assert labels(scores)[:2] == [{"fear": 0.75, "joy": 0.25}, {"fear": 0.0, "joy": 1.0}]
+    assert list(labels(scores)[0]) == ["fear", "joy"]  # type: ignore[call-overload]
+    soft = TextTables(train=path, text=0, label=[1, 2], header=True)
+    assert labels(soft)[0] == {"joy": 0.25, "fear": 0.75}
+    assert sum(labels(soft)[2].values()) == pytest.approx(1, abs=1e-12)  # type: ignore[attr-defined]
+    alone = TextTables(train=path, text="text", label=["joy"], problem="regression")
+    assert labels(alone) == [0.25, 1.0, 0.584]
+    path = write(tmp_path / "b.csv", "text,joy,fear\nx,,\ny,1,0\n")
+    assert labels(TextTables(test=path, text="text", label=["joy", "fear"]), "test") == [
+        None,
+        {"joy": 1.0, "fear": 0.0},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("row", "problem", "message"),
+    [
+        (
+            "1,1",
+            "single_label",
+            r"its probabilities of the classes \(joy 1, fear 1\) must be above 0 and have the sum 1",
+        ),
+        ("-0.5,1.5", "single_label", "must be above 0 and have the sum 1; for several scores take task=regression"),
+        ("3,1", "single_label", r"joy 3, fear 1"),
+        ("0.5,", "single_label", "its score is '', but must be a number"),
+        ("0.5,x", "regression", "its score is 'x', but must be a number"),
+        (",", "regression", "has no label in the column 'joy'"),
+    ],
+)
+def test_numbers_that_are_none(tmp_path: Path, row: str, problem: Any, message: str) -> None:
+    path = write(tmp_path / "a.csv", f"text,joy,fear\nx,{row}\n")
+    with pytest.raises(InputError, match=f"line 2: .*{message}"):
+        TextTables(train=path, text="text", label=["joy", "fear"], problem=problem).read("train")
+
+
 @pytest.mark.parametrize(
     ("rows", "settings", "message"),
     [
@@ -190,8 +228,9 @@ def test_settings_that_do_not_fit() -> None:
         TextTables(text=0, test_columns={"txt": 1})
     with pytest.raises(InputError, match="test_columns: names no column for the text"):
         TextTables(text=0, test_columns={"label": 1})
-    with pytest.raises(InputError, match=r"a list of columns is for task.data.problem=multi_label"):
-        TextTables(text=0, label=["a", "b"])
+    for label in ([], ["a", "a"]):
+        with pytest.raises(InputError, match=r"task.data.label=.*: expected a column, or several different ones"):
+            TextTables(text=0, label=label)
 
     with pytest.raises(InputError, match=r"task.data.separator: is empty"):
         TextTables(text=0, separator="")

@@ -14,6 +14,9 @@ Column = int | str
 """A column by its position, from 0, or by its name."""
 
 
+ROUNDING = 0.01
+"""Of a probability in a table."""
+
 SEPARATORS = (";", "|", ",")
 """What labels in one cell are written with."""
 
@@ -157,6 +160,19 @@ def score_of(cell: object) -> float:
     if not math.isfinite(score):
         raise BadRowError("scores that are no number", f"its score is {cell!r}, but must be a number")
     return score
+
+
+def shares_of(probabilities: Mapping[str, float]) -> dict[str, float]:
+    """Probabilities of classes, whose sum may differ from 1 by what rounding does; then it is 1."""
+    total = sum(probabilities.values())
+    if min(probabilities.values()) < 0 or abs(total - 1) > ROUNDING * len(probabilities):
+        numbers = ", ".join(f"{name} {value:g}" for name, value in probabilities.items())
+        raise BadRowError(
+            "probabilities that are none",
+            f"its probabilities of the classes ({numbers}) must be above 0 and have the sum 1; for several scores take "
+            "task=regression, for several labels task=multilabel",
+        )
+    return {name: value / total for name, value in probabilities.items()}
 
 
 def is_one(cell: object, name: str) -> bool:

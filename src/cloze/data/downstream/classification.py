@@ -16,7 +16,7 @@ from cloze.data.downstream.pieces import Sequences, encode
 from cloze.errors import InputError
 
 Problem = Literal["single_label", "multi_label", "regression"]
-"""What the label of a text is: the name of one class, any number of names, or a score."""
+"""What the label of a text is: one class (or the probability of each), any number of labels, or a score or several."""
 
 MIN_LENGTH = 5  # a pair of one piece each, with its special tokens
 
@@ -39,16 +39,18 @@ class TextFeatures:
         check_length(self.max_length)
 
     def labels(self, examples: Sequence[TextExample]) -> list[str]:
-        """The names of all classes or labels; none for scores.
+        """The names of all classes, labels or scores, those of columns in their order; none for one score.
 
         Raises:
             InputError: there are fewer than two classes, or no label at all.
         """
+        if examples and isinstance(first := examples[0].label, Mapping):
+            return list(first)
         if self.problem == "regression":
             return []
         names: set[str] = set()
         for example in examples:
-            names.update(example.label if isinstance(example.label, tuple) else [str(example.label)])
+            names.update(example.label if isinstance(example.label, tuple | Mapping) else [str(example.label)])
         if len(names) < (2 if self.problem == "single_label" else 1):
             found = ", ".join(map(repr, names)) or "no label"
             raise InputError(
@@ -67,27 +69,46 @@ class TextFeatures:
         sequences = Sequences(tokenizer, self.max_length)
         texts = encode(tokenizer, [example.text for example in examples])
         pairs = iter(encode(tokenizer, [e.text_pair for e in examples if e.text_pair is not None]))
+        soft = self.problem == "single_label" and any(isinstance(example.label, Mapping) for example in examples)
         items = []
         for number, (example, ids) in enumerate(zip(examples, texts, strict=True)):
             single = example.text_pair is None
             sequence = sequences.single(ids) if single else sequences.pair(ids, next(pairs))
-            items.append(Item(number, (sequence,), self._label(example, numbers)))
+            items.append(Item(number, (sequence,), self._label(example, numbers, soft=soft)))
         if empty := sum(not example.text for example in examples):
             self.counts["texts that are empty, and predicted as such"] += empty
         if sequences.cut:
             self.counts[f"texts cut at {self.max_length} pieces"] += sequences.cut
         return items
 
-    def _label(self, example: TextExample, numbers: Mapping[str, int]) -> np.ndarray:
+    def _label(self, example: TextExample, numbers: Mapping[str, int], *, soft: bool) -> np.ndarray:
         label = example.label
-        if self.problem == "regression":
+        if self.problem == "regression" and not numbers and not isinstance(label, Mapping):
             return np.array([math.nan if label is None else label], np.float32)
+        if self.problem == "regression" or soft:
+            return _numbers(example, numbers, complete=not soft)
         if self.problem == "single_label":
             return np.array([IGNORED_LABEL if label is None else _number(str(label), numbers, example)], np.int64)
         row = np.full((1, len(numbers)), math.nan if label is None else 0.0, np.float32)
         if isinstance(label, tuple):
             row[0, [_number(name, numbers, example) for name in label]] = 1.0
         return row
+
+
+def _numbers(example: TextExample, places: Mapping[str, int], *, complete: bool) -> np.ndarray:
+    """Scores or probabilities in the order of the outputs, (1, L)."""
+    row = np.full((1, len(places)), 0.0 if example.label is not None else math.nan, np.float32)
+    if example.label is None:
+        return row
+    label = example.label if isinstance(example.label, Mapping) else {}
+    if complete and not (places and places.keys() <= label.keys()):
+        raise InputError(
+            f"{example.where}: has the scores {', '.join(label) or 'of one column'}, but the model gives"
+            f" {', '.join(places) or 'one'}; name those columns in task.data.label"
+        )
+    for name, value in label.items():
+        row[0, _number(name, places, example)] = value
+    return row
 
 
 def _number(name: str, numbers: Mapping[str, int], example: TextExample) -> int:

@@ -1,7 +1,7 @@
 """What the rows of a data set say, before any tokenizer: one class for each shape of task."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypeVar
 
@@ -26,12 +26,13 @@ class TextExample(Example):
     Attributes:
         text: segment A.
         text_pair: segment B.
-        label: the name of its class, its score, or the names of several labels; None when it is unlabelled.
+        label: the name of its class, its score, the names of several labels, or by name several scores or the
+            probability of each class; None when it is unlabelled.
     """
 
     text: str
     text_pair: str | None = None
-    label: str | float | tuple[str, ...] | None = None
+    label: str | float | tuple[str, ...] | Mapping[str, float] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from cloze.data.downstream.examples import ChoiceExample, Example, QuestionExamp
 MOST_LABELS = 20
 LONGEST_NAME = 40  # characters
 NO_LABEL = "(no label)"
+FIGURES: dict[str, Callable[[list[float]], float]] = {"lowest": min, "mean": fmean, "highest": max}
 
 
 def overview(splits: Mapping[str, Sequence[Example]], labels: Sequence[str]) -> list[str]:
@@ -20,7 +21,8 @@ def overview(splits: Mapping[str, Sequence[Example]], labels: Sequence[str]) -> 
             where there are many.
     """
     counts = [Counter(label for example in examples for label in said(example)) for examples in splits.values()]
-    known = [*labels, *sorted({label for count in counts for label in count} - set(labels))]
+    scored = any(numbers(example) for examples in splits.values() for example in examples[:1])
+    known = [*([] if scored else labels), *sorted({label for count in counts for label in count} - set(labels))]
     told = known if len(known) <= MOST_LABELS else sorted(known, key=lambda label: -counts[0][label])[: MOST_LABELS - 1]
     others = [label for label in known if label not in set(told)]
     rows = [["", *splits], ["rows", *(f"{len(examples):,}" for examples in splits.values())]]
@@ -48,18 +50,24 @@ def said(example: Example) -> Iterator[str]:
 
 
 def _scores(splits: Mapping[str, Sequence[Example]]) -> list[list[str]]:
-    scores = [
-        [e.label for e in examples if isinstance(e, TextExample) and isinstance(e.label, float)]
-        for examples in splits.values()
-    ]
-    figures: dict[str, Callable[[list[float]], float]] = {
-        "lowest score": min,
-        "mean score": fmean,
-        "highest score": max,
-    }
-    return [
-        [head, *(f"{figure(of):.4g}" if of else "" for of in scores)] for head, figure in figures.items() if any(scores)
-    ]
+    """Of each score, or of the probability of each class, the lowest, the mean and the highest."""
+    found = [[numbers(example) for example in examples] for examples in splits.values()]
+    rows = []
+    for name in dict.fromkeys(name for split in found for of in split for name in of):
+        scores = [[of[name] for of in split if name in of] for split in found]
+        for head, figure in FIGURES.items():
+            rows.append([f"{_short(name)} {head}".strip(), *(f"{figure(of):.4g}" if of else "" for of in scores)])
+    return rows
+
+
+def numbers(example: Example) -> Mapping[str, float]:
+    """The scores of an example by name."""
+    match example:
+        case TextExample(label=float(score)):
+            return {"": score}
+        case TextExample(label=Mapping() as scores):
+            return scores
+    return {}
 
 
 def _short(label: str) -> str:

@@ -16,6 +16,7 @@ from cloze.data.downstream.cells import (
     names_of,
     place,
     score_of,
+    shares_of,
     text_of,
     uncut,
 )
@@ -25,7 +26,7 @@ from cloze.data.downstream.table_files import BadRowError, Table
 from cloze.data.downstream.table_source import Cells, Tables, check_test, labelled_columns
 from cloze.errors import InputError
 
-Label = str | float | tuple[str, ...] | None
+Label = str | float | tuple[str, ...] | Mapping[str, float] | None
 
 
 @dataclass(kw_only=True)
@@ -35,9 +36,9 @@ class TextTables(Tables[TextExample]):
     Attributes:
         text: column of segment A.
         text_pair: column of segment B; a row where it is empty is a single text.
-        label: column of the class, the score, or the several labels; for the latter also a list of columns, each of
-            which holds 1 where the label that it is named after applies, else 0.
-        problem: what a label is: the name of one class, any number of names, or a score.
+        label: column of the class, the score, or the several labels. Or a list of columns: of the probabilities of the
+            classes that they are named after, of several scores, or of labels, 1 where one applies and else 0.
+        problem: what a label is: one class, any number of labels, or a score.
         separator: between the names of several labels in one cell.
         test_columns: the columns `id`, `text`, `text_pair`, `label` of the test split where they differ from the
             others; what is not named in it is not there. Empty when they do not differ.
@@ -55,8 +56,11 @@ class TextTables(Tables[TextExample]):
             raise InputError(f"task.data.test_columns.{unknown[0]}: expected id, text, text_pair and label only")
         if self.test_columns and "text" not in self.test_columns:
             raise InputError("task.data.test_columns: names no column for the text; add text: COLUMN")
-        if isinstance(self.label, Sequence) and not isinstance(self.label, str) and self.problem != "multi_label":
-            raise InputError("task.data.label: a list of columns is for task.data.problem=multi_label; give one column")
+        if isinstance(self.label, Sequence) and not isinstance(self.label, str):
+            if not self.label or len(set(self.label)) < len(self.label):
+                raise InputError(f"task.data.label={self.label}: expected a column, or several different ones")
+            if len(self.label) == 1 and self.problem != "multi_label":
+                self.label = self.label[0]
         if not self.separator:
             raise InputError("task.data.separator: is empty; give what stands between the labels of a cell, as ;")
 
@@ -120,8 +124,7 @@ class TextTables(Tables[TextExample]):
             return lambda _: None
         places = [place(table, column, "label") for column in columns]
         if not isinstance(self.label, int | str):
-            names = [table.columns[at] if table.columns else str(at) for at in places]
-            return lambda cells: tuple(name for name, at in zip(names, places, strict=True) if is_one(cells[at], name))
+            return self._numbers({table.columns[at] if table.columns else str(at): at for at in places}, split)
         at, several = places[0], self.problem == "multi_label"
         parsers: dict[Problem, Callable[[object], Label]] = {
             "single_label": class_name,
@@ -138,6 +141,20 @@ class TextTables(Tables[TextExample]):
             return parse(cell)
 
         return label
+
+    def _numbers(self, places: Mapping[str, int], split: str) -> Callable[[Cells], Label]:
+        """From the cells of a row to what several columns say."""
+        if self.problem == "multi_label":
+            return lambda cells: tuple(name for name, at in places.items() if is_one(cells[at], name))
+
+        def numbers(cells: Cells) -> Mapping[str, float] | None:
+            if all(is_absent(cells[at]) for at in places.values()):
+                check_test(split, next(iter(places)))
+                return None
+            found = {name: score_of(cells[at]) for name, at in places.items()}
+            return found if self.problem == "regression" else shares_of(found)
+
+        return numbers
 
     def _names(self, cell: object) -> tuple[str, ...]:
         return names_of(cell, self.separator)

@@ -15,7 +15,12 @@ from cloze.errors import InputError
 
 Rows = Sequence[Mapping[str, Any]]
 
-COLUMN_OF = {"probabilities": "probability", "prediction": "prediction", "label": "label"}
+COLUMN_OF = {
+    "probabilities": "probability",
+    "label_probabilities": "label_probability",
+    "prediction": "prediction",
+    "label": "label",
+}
 """What of a prediction may say something of each label, and what the names of its columns begin with."""
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
