@@ -92,15 +92,6 @@ def shared_data() -> Path:
 
 
 @pytest.fixture(scope="session")
-def shared_cases() -> Path:
-    """The folder of small inputs after real reports, `../shared/cases` beside the checkout; without it, skip."""
-    folder = REPOSITORY.parent / "shared" / "cases"
-    if not folder.is_dir():
-        pytest.skip(f"no cases: {folder} is no folder")
-    return folder
-
-
-@pytest.fixture(scope="session")
 def small_text(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A text file of 120 documents whose words follow each other by a rule, so that there is something to learn."""
     numbers = random.Random(1)

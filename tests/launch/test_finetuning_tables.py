@@ -3,13 +3,17 @@
 import csv
 import json
 import random
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
+from cloze.cli import predict
+from cloze.metrics.classification import best_thresholds
 from tests.command import Command
 
 SMALL = [
@@ -17,6 +21,7 @@ SMALL = [
     "model.intermediate_size=32", "model.max_position_embeddings=32", "tokenizer.vocab_size=100", "task.max_length=32",
     "trainer.max_steps=6", "trainer.log_every=3", "hardware.threads=1",
 ]  # fmt: skip
+EVALUATED = ["stage=evaluate", "task.max_length=32", "hardware.threads=1"]
 
 
 def write(file: Path, rows: Sequence[Sequence[object]]) -> str:
@@ -94,8 +99,8 @@ def test_several_scores_and_soft_labels(
     task: str, ending: str, columns: list[str], shared_cases: Path, finetune: Command, tmp_path: Path
 ) -> None:
     files = [f"task.data.{split}={shared_cases}/05-scores/{split}{ending}.csv" for split in ("train", "dev")]
-    words = [f"task={task}", *files, f"task.data.label=[{','.join(columns)}]", *SMALL]
-    done = finetune(*words, "run=numbers")
+    words = [f"task={task}", *files, f"task.data.label=[{','.join(columns)}]"]
+    done = finetune(*words, *SMALL, "run=numbers")
     assert done.returncode == 0, done.stderr
     assert f"{columns[0]} mean" in done.stderr
     folder = tmp_path / "runs/numbers"
@@ -116,6 +121,58 @@ def test_several_scores_and_soft_labels(
         cells = list(csv.DictReader(stream))
     name = "prediction" if task == "regression" else "probability"
     assert float(cells[0][f"{name}_{columns[1]}"]) == pytest.approx(expected[0][1], abs=1e-5)
-    again = finetune(*words, "stage=evaluate", f"model={folder}/model", "run=again")
+    again = finetune(*words, *EVALUATED, f"model={folder}/model", "run=again")
     assert again.returncode == 0, again.stderr
     assert (tmp_path / "runs/again/results.json").read_text() == (folder / "results.json").read_text()
+
+
+def test_thresholds_are_chosen_on_dev_kept_in_the_folder_and_used(
+    finetune: Command, topics: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = [f"task.data.{split}={topics[split]}" for split in ("train", "dev")]
+    words = ["task=multilabel", *files, "task.data.separator=;", "task.module.class_weights=balanced"]
+    done = finetune(*words, *SMALL, "run=topics")
+    assert done.returncode == 0, done.stderr
+    folder, model = tmp_path / "runs/topics", f"model={tmp_path}/runs/topics/model"
+    scores = json.loads((folder / "results.json").read_text())["dev"]
+    assert list(scores) == ["micro_f1", "macro_f1", "accuracy", "auroc", "average_precision"]
+    thresholds = json.loads((folder / "model/config.json").read_text())["task_state"]
+    assert list(thresholds) == ["threshold:a", "threshold:b", "threshold:c"]
+    said = records(folder / "predictions/dev.jsonl")
+    right = np.array([[label in record["label"] for label in "abc"] for record in said])
+    shown = np.array([[record["probabilities"][label] for label in "abc"] for record in said])
+    assert [*thresholds.values()] == pytest.approx(best_thresholds(shown, right).tolist(), abs=1e-6)
+    for record in said:
+        applies = [label for label in "abc" if record["probabilities"][label] >= thresholds[f"threshold:{label}"]]
+        assert record["prediction"] == applies
+        assert record["missed"] == [label for label in record["label"] if label not in applies]
+        assert record["extra"] == [label for label in applies if label not in record["label"]]
+    assert "missed" in (folder / "predictions/dev_errors.md").read_text()
+
+    again = finetune(*words, *EVALUATED, model, "run=again")
+    assert json.loads((tmp_path / "runs/again/results.json").read_text())["dev"] == scores, again.stderr
+    monkeypatch.chdir(tmp_path)
+    for given, output in (([], "said.csv"), (["threshold=[0.99,0.0,0.99]"], "other.tsv")):
+        command = ["cloze-predict", model, f"input={topics['dev']}", f"output={output}", "max_length=32", *given]
+        monkeypatch.setattr(sys, "argv", [*command, "hardware.threads=1"])
+        assert predict.main() == 0
+        with (tmp_path / output).open(encoding="utf-8-sig", newline="") as stream:
+            rows = list(csv.DictReader(stream, delimiter="," if output.endswith("csv") else "\t"))
+        assert [row["labels"] for row in rows] == [";".join(record["label"]) for record in said]
+        expected = [["b"]] * len(said) if given else [record["prediction"] for record in said]
+        assert [[label for label in "abc" if row[f"prediction_{label}"] == "1"] for row in rows] == expected
+
+
+def test_a_dev_set_that_cannot_rank_is_told(finetune: Command, tmp_path: Path) -> None:
+    rows = [(f"text {number} of {'ab'[number % 2]}", "ab"[number % 2]) for number in range(20)]
+    train, dev = write(tmp_path / "t.csv", [("text", "label"), *rows]), tmp_path / "d.csv"
+    write(dev, [("text", "label"), *rows[::2]])
+    words = ["task=classification", f"task.data.train={train}", f"task.data.dev={dev}", *SMALL]
+    done = finetune(*words, "run=one")
+    assert done.returncode == 0, done.stderr
+    assert "note: dev: auroc and average_precision leave out 'b', which every row has, or none" in done.stderr
+    assert list(json.loads((tmp_path / "runs/one/results.json").read_text())["dev"]) == ["accuracy", "macro_f1"]
+    refused = finetune(*words, "run=two", "task.module.metrics=[auroc]")
+    assert refused.returncode == 2
+    assert "task.data.dev: every row, or none, has 'b', so that auroc, by which the best weights" in refused.stderr
+    assert not (tmp_path / "runs/two").exists()

@@ -439,5 +439,5 @@ def test_help_has_an_example_of_each(monkeypatch: pytest.MonkeyPatch, capsys: py
     monkeypatch.setattr(sys, "argv", ["cloze-predict", "--help", "examples"])
     assert main() == 0
     page = capsys.readouterr().out
-    for word in ("[MASK]", "task=fill-mask", "task=next-sentence", "output=stars.jsonl", "output=pairs.parquet", "| "):
+    for word in ("[MASK]", "task=fill-mask", "task=next-sentence", "output=stars.csv", "output=pairs.parquet", "| "):
         assert word in page

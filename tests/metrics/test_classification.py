@@ -11,7 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torchmetrics.functional.classification import multilabel_f1_score
 
-from cloze.metrics.classification import METRICS, accuracy, f1, macro_f1, matthews, pearson, spearman
+from cloze.metrics.classification import (
+    METRICS,
+    accuracy,
+    auroc,
+    average_precision,
+    best_thresholds,
+    f1,
+    macro_f1,
+    matthews,
+    pearson,
+    spearman,
+)
 
 pairs_of_classes = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=60)
 ties = st.integers(0, 5).map(float)
@@ -55,6 +66,46 @@ def test_several_labels_against_torchmetrics(rows: list[tuple[int, ...]]) -> Non
     assert f1(said, right) == pytest.approx(float(multilabel_f1_score(p, y, 3, average="micro")), abs=1e-6)
     assert macro_f1(said, right) == pytest.approx(float(multilabel_f1_score(p, y, 3, average="macro")), abs=1e-6)
     assert accuracy(said, right) == pytest.approx(np.mean([row[:3] == row[3:] for row in rows]))
+
+
+ranked_rows = st.lists(st.tuples(st.sampled_from([0.1, 0.2, 0.5, 0.7]), st.booleans()), min_size=2, max_size=30)
+
+
+@given(ranked_rows)
+def test_auroc_is_the_share_of_pairs_in_order(rows: list[tuple[float, bool]]) -> None:
+    said, right = np.array([[p] for p, _ in rows]), np.array([[y] for _, y in rows])
+    positive, negative = said[right], said[~right]
+    (found,) = auroc(said, right)
+    if not len(positive) or not len(negative):
+        assert math.isnan(found)
+        return
+    pairs = (positive[:, None] > negative) + 0.5 * (positive[:, None] == negative)
+    assert found == pytest.approx(pairs.mean(), abs=1e-6)
+
+
+@given(ranked_rows)
+def test_average_precision_is_the_area_of_the_steps(rows: list[tuple[float, bool]]) -> None:
+    said, right = np.array([[p] for p, _ in rows]), np.array([[y] for _, y in rows])
+    (found,) = average_precision(said, right)
+    if not right.any() or right.all():
+        assert math.isnan(found)
+        return
+    area = before = 0.0
+    for threshold in sorted({p for p, _ in rows}, reverse=True):
+        above = right[said >= threshold]
+        recall, precision = above.sum() / right.sum(), above.mean()
+        area, before = area + (recall - before) * precision, recall
+    assert found == pytest.approx(area, abs=1e-6)
+
+
+@given(ranked_rows)
+def test_no_threshold_has_a_better_f1(rows: list[tuple[float, bool]]) -> None:
+    said, right = np.array([[p] for p, _ in rows]), np.array([[y] for _, y in rows])
+    (found,) = best_thresholds(said, right)
+    assert found not in said.ravel() or not right.any()
+    tried = {threshold: f1(said >= threshold, right) for threshold in (0.05, 0.15, 0.35, 0.6, 0.8)}
+    best = f1(said >= found, right)
+    assert best == pytest.approx(max(tried.values())) if right.any() else found == 0.5
 
 
 @given(pairs_of_scores)

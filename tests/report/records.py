@@ -11,6 +11,13 @@ TEXTS: list[dict[str, Any]] = [
 SCORES: list[dict[str, Any]] = [
     {"id": "a", "text": "x", "text_pair": "y", "prediction": 2.5, "label": 2.0, "error": 0.5},
     {"id": "b", "text": "u", "text_pair": "v", "prediction": 1.0, "label": 4.0, "error": 3.0},
+    {
+        "id": "c",
+        "text": "y",
+        "prediction": {"joy": 0.5, "fear": 0.25},
+        "label": {"joy": 1.0, "fear": 0.0},
+        "error": 0.375,
+    },
 ]
 TAGS: list[dict[str, Any]] = [
     {
@@ -34,9 +41,36 @@ PARTS_OF_SPEECH: list[dict[str, Any]] = [
     {"id": "1", "words": ["run"], "prediction": ["VERB"], "label": ["VERB"], "correct": True},
 ]
 SEVERAL: list[dict[str, Any]] = [
-    {"id": "0", "text": "t", "prediction": ["a"], "probabilities": {"a": 0.9}, "label": ["a", "b"], "correct": False},
-    {"id": "1", "text": "t", "prediction": ["a", "b"], "label": ["b"], "correct": False},
-    {"id": "2", "text": "t", "prediction": [], "label": [], "correct": True},
+    {
+        "id": "0",
+        "text": "t",
+        "prediction": ["a"],
+        "probabilities": {"a": 0.9, "b": 0.2},
+        "label": ["a", "b"],
+        "correct": False,
+        "missed": ["b"],
+        "extra": [],
+    },
+    {
+        "id": "1",
+        "text": "t",
+        "prediction": ["a", "b"],
+        "probabilities": {"a": 0.6, "b": 0.8},
+        "label": ["b"],
+        "correct": False,
+        "missed": [],
+        "extra": ["a"],
+    },
+    {
+        "id": "2",
+        "text": "t",
+        "prediction": [],
+        "probabilities": {"a": 0.1, "b": 0.3},
+        "label": [],
+        "correct": True,
+        "missed": [],
+        "extra": [],
+    },
 ]
 CHOICES: list[dict[str, Any]] = [
     {"id": "0", "text": "He", "choices": ["ran.", "sat."], "prediction": 0, "probability": 0.8, "label": 1,

@@ -17,7 +17,12 @@ def test_json_lines_and_csv_hold_the_same_records(tmp_path: Path) -> None:
     assert [json.loads(line) for line in lines] == [*TEXTS, *SEVERAL]
 
     frame = pd.read_csv(tmp_path / "dev.csv", dtype={"id": str})
-    assert list(frame.columns) == ["id", "text", "prediction", "probability", "label", "correct", "probabilities"]
+    assert list(frame.columns) == [
+        *("id", "text", "prediction", "probability", "label", "correct"),
+        *("prediction_a", "prediction_b", "probability_a", "probability_b", "missed", "extra"),
+    ]
+    assert list(frame["prediction_b"])[4:] == [0, 1, 0]
+    assert list(frame["probability_b"])[4:] == [0.2, 0.8, 0.3]
     assert list(frame["text"][:4]) == [record["text"] for record in TEXTS]
     assert list(frame["correct"]) == [True, False, False, True, False, False, True]
     assert json.loads(frame["label"][4]) == ["a", "b"]
@@ -34,6 +39,7 @@ def test_no_prediction_is_a_file_all_the_same(tmp_path: Path) -> None:
 def test_the_surest_errors_come_first(tmp_path: Path) -> None:
     assert [record["id"] for record in worst(TEXTS)] == ["3", "2"]
     assert [record["id"] for record in worst(SCORES, most=1)] == ["b"]
+    assert [record["id"] for record in worst(SEVERAL)] == ["0", "1"]  # sure at 0.8 that it is not b, at 0.6 of a
     write_errors(TEXTS, tmp_path / "dev")
     lines = (tmp_path / "dev_errors.md").read_text(encoding="utf-8").splitlines()
     assert lines[0] == "# dev: the 2 most confident errors"
@@ -58,7 +64,8 @@ def test_no_error_is_said(tmp_path: Path) -> None:
         (CHOICES[0], {"text": "He", "prediction": "0: ran.", "label": "1: sat."}),
         (ANSWERS[0], {"question": "Who?", "prediction": "Ada", "label": "Ada King; King"}),
         (SCORES[1], {"text": "u", "text_pair": "v", "prediction": "1", "label": "4", "error": "3"}),
-        (SEVERAL[0], {"text": "t", "prediction": "a", "label": "a; b"}),
+        (SEVERAL[0], {"text": "t", "prediction": "a", "label": "a; b", "missed": "b 0.2", "extra": ""}),
+        (SCORES[2], {"text": "y", "prediction": "joy 0.5; fear 0.25", "label": "joy 1; fear 0", "error": "0.375"}),
     ],
 )
 def test_a_record_for_the_eye(record: dict[str, object], cells: dict[str, str]) -> None:

@@ -1,5 +1,6 @@
 """The report of a split: classes and confusions against torchmetrics, the files that are left."""
 
+import math
 import random
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from cloze.metrics.entities import bio2, entities, entity_scores
 from cloze.report.classes import class_scores, confusion
 from cloze.report.picture import confusion_picture
 from cloze.report.predictions import Prediction, readable
-from cloze.report.split import write_report
+from cloze.report.split import rankings, write_report
 from tests.report.records import ANSWERS, CHOICES, PARTS_OF_SPEECH, SCORES, SEVERAL, TAGS, TEXTS
 
 LABELS = ["no", "maybe", "yes", "never"]
@@ -68,6 +69,18 @@ def test_each_shape_has_its_rows() -> None:
     assert matrix is not None
     assert matrix.labels == ["O", "LOC", "PER"]
     assert matrix.counts.tolist() == [[0, 0, 0], [0, 0, 1], [0, 0, 1]]
+
+
+def test_the_classes_are_told_with_their_rankings(tmp_path: Path) -> None:
+    write_report(SEVERAL, tmp_path, "dev", labels=["a", "b"], metrics={"auroc": 0.5})
+    page = (tmp_path / "dev_report.md").read_text("utf-8")
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines() if line.startswith("|")]
+    assert ["class", "precision", "recall", "F1", "AUROC", "average precision", "support"] in rows
+    assert ["a", "0.500", "1.000", "0.667", "1.000", "1.000", "1"] in rows
+    assert ["b", "1.000", "0.500", "0.667", "0.500", "0.833", "2"] in rows
+    found = rankings(SEVERAL[:1], ["a", "b"])
+    assert math.isnan(found["AUROC"]["a"])
+    assert rankings(TEXTS, ["neg", "pos"]) == {}  # they have no probabilities
 
 
 def test_tags_that_make_no_entities_count_word_by_word() -> None:

@@ -194,10 +194,50 @@ def test_predictions_of_several_labels() -> None:
     said = ours.predictions(found, [], [np.array([2.0, -2.0]), np.array([800.0, -800.0]), np.array([-1.0, -1.0])])
     assert [row["prediction"] for row in said] == [["x"], ["x"], []]
     assert [row.get("correct") for row in said] == [True, False, None]
-    assert said[0]["probability"] == pytest.approx((1 / (1 + math.exp(-2))) ** 2)
+    assert "probability" not in said[0]  # each label is decided by itself
+    assert said[0]["probabilities"] == pytest.approx({"x": 1 / (1 + math.exp(-2)), "y": 1 / (1 + math.exp(2))})
+    assert [(row.get("missed"), row.get("extra")) for row in said] == [([], []), (["y"], []), (None, None)]
     assert ours.metrics(found, said) == {"micro_f1": pytest.approx(4 / 5)}
-    strict = module(MultiLabel, ["x", "y"], threshold=0.9)
-    assert strict.predictions(found[:1], [], [np.array([2.0, -2.0])])[0]["prediction"] == []
+    for threshold, expected in ((0.9, []), ([0.9, 0.1], ["y"]), ([0.8, 0.2], ["x"])):
+        strict = module(MultiLabel, ["x", "y"], threshold=threshold)
+        (row,) = strict.predictions(found[:1], [], [np.array([2.0, -2.0])])
+        assert row["prediction"] == expected
+    assert (row["missed"], row["extra"]) == ([], [])
+
+
+def test_thresholds_are_part_of_the_state_unless_they_are_given() -> None:
+    learned, state = module(MultiLabel, ["x", "y"], threshold="dev"), {"threshold:x": 0.25, "threshold:y": 0.75}
+    assert learned.thresholds.tolist() == [0.5, 0.5]
+    learned.set_extra_state(state)
+    assert learned.get_extra_state() == state
+    for threshold, expected in ((None, [0.25, 0.75]), (0.3, [0.3, 0.3]), ([0.1, 0.2], [0.1, 0.2])):
+        other = module(MultiLabel, ["x", "y"], threshold=threshold)
+        other.set_extra_state(state)
+        assert other.thresholds.tolist() == expected
+
+
+def test_rankings_are_means_over_the_classes_that_have_them() -> None:
+    names = ["auroc", "average_precision"]
+    ours = module(MultiLabel, ["x", "y", "z"], metrics=names)
+    found = examples(("x",), ("y", "x"), (), ("y",))
+    said = ours.predictions(found, [], [np.array([n, 1 - n, 0.0]) for n in (3.0, 2.0, 1.0, 0.0)])
+    metrics = ours.metrics(found, said)
+    assert metrics == pytest.approx({"auroc": (1 + 0.75) / 2, "average_precision": (1 + (1 + 2 / 3) / 2) / 2})
+    assert ours.check_split("dev", found) == [
+        "dev: auroc and average_precision leave out 'z', which every row has, or none"
+    ]
+    assert ours.metrics(found[:1], said[:1]) == {}
+    with pytest.raises(
+        InputError, match=r"task.data.dev: every row, or none, has 'x', 'y', 'z', so that auroc, by which"
+    ):
+        ours.check_split("dev", found[:1], is_monitored=True)
+    two = module(Classification, ["x", "y"], metrics=names)
+    found = examples("x", "y", "x")
+    said = two.predictions(found, [], [np.array([0.0, n]) for n in (2.0, 1.0, 0.0)])
+    assert two.metrics(found, said) == pytest.approx({"auroc": 0.5, "average_precision": 0.5})
+    assert two.check_split("dev", found) == []
+    assert module(Classification, ["x", "y"]).check_split("dev", found[:1], is_monitored=True) == []
+    assert two.check_split("test", examples(None, None)) == []
 
 
 def test_predictions_of_scores() -> None:
@@ -239,6 +279,13 @@ def test_weights_of_classes_have_a_mean_of_one_over_the_examples() -> None:
         ),
         (Classification, {"class_weights": [1.0, 2.0, 0.0]}, "must be balanced, or a positive number"),
         (Classification, {"threshold": 0.3}, "is for several labels, not for single_label"),
+        (
+            MultiLabel,
+            {"threshold": 1.5},
+            "threshold=1.5: expected a probability from 0 to 1, or one for each of 'x', 'y'",
+        ),
+        (MultiLabel, {"threshold": [0.5, 0.5]}, "expected a probability from 0 to 1, or one for each"),
+        (Regression, {"metrics": ["auroc"]}, "'auroc' is no metric of regression"),
     ],
 )
 def test_settings_that_do_not_fit(kind: type[Classification], settings: dict[str, Any], message: str) -> None:

@@ -32,7 +32,7 @@ class Predicting:
     top_k: int | None
     targets: list[str] | None
     max_length: int | None
-    threshold: float | None
+    threshold: float | list[float] | None
     n_best: int
     max_answer_length: int
     no_answer: bool | None

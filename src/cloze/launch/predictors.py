@@ -24,7 +24,7 @@ class Options(NamedTuple):
     top_k: int | None = None
     targets: Sequence[str] = ()
     max_length: int | None = None
-    threshold: float | None = None
+    threshold: float | list[float] | None = None
     n_best: int = 20
     max_answer_length: int = 30
     no_answer: bool | None = None

@@ -128,6 +128,12 @@ def set_up_task(job: Job, *, freeze: bool = True) -> TaskSetup:
     module = _module(job, pretrained, labels, length)
     if module.model.drawn and pretrained.state:
         _note(f"{', '.join(module.model.drawn)}: drawn at random")
+    for name, split in data.splits.items():
+        if name != "train":
+            for note in module.check_split(
+                name, split.examples, is_monitored=name in data.dev_splits[:1] and job.stage == "train"
+            ):
+                _note(note)
     if freeze and module.model.adaptation.is_frozen:
         data.frozen = _frozen(job, data, module.model)
     return TaskSetup(data, pretrained.tokenizer, labels, module, length)

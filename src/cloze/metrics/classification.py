@@ -1,11 +1,14 @@
-"""Metrics of classification, regression and several labels, on whole splits, in NumPy.
+"""Metrics of classification, regression and several labels, on whole splits.
 
-What is undefined (the correlation of a constant, the F1 of a class that is nowhere) counts as 0, as in scikit-learn.
+What is undefined (the correlation of a constant, the F1 of a class that is nowhere) counts as 0, as in scikit-learn;
+but AUROC and average precision of a class that no row has, or every row, are NaN, which a mean leaves out.
 """
 
 from collections.abc import Callable, Mapping
 
 import numpy as np
+import torch
+from torchmetrics.functional.classification import binary_auroc, binary_average_precision
 
 Metric = Callable[[np.ndarray, np.ndarray], float]
 """From predictions and labels, of the same shape, to a number; higher is better."""
@@ -67,9 +70,55 @@ def _ranks(scores: np.ndarray) -> np.ndarray:
     return mean_rank
 
 
+def auroc(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """The area under the curve of true over false positives of each class, (n, L) to (L,)."""
+    return _ranked(binary_auroc, probabilities, labels)
+
+
+def average_precision(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """The mean precision over the positives of each class in the order of their probabilities, (n, L) to (L,)."""
+    return _ranked(binary_average_precision, probabilities, labels)
+
+
+def _ranked(
+    metric: Callable[[torch.Tensor, torch.Tensor], torch.Tensor], probabilities: np.ndarray, labels: np.ndarray
+) -> np.ndarray:
+    found = np.full(labels.shape[1], np.nan)
+    for number in np.flatnonzero(labels.any(axis=0) & ~labels.all(axis=0)):
+        said, right = (torch.from_numpy(np.ascontiguousarray(array[:, number])) for array in (probabilities, labels))
+        found[number] = float(metric(said, right.long()))
+    return found
+
+
+def best_thresholds(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """For each label the probability from which it shall apply for the best F1, (n, L) to (L,).
+
+    Between two probabilities of the split, of equally good places the nearest to 0.5; 0.5 where no row has the label.
+    """
+    return np.array([_best_threshold(p, y) for p, y in zip(probabilities.T, labels.T, strict=True)])
+
+
+def _best_threshold(probabilities: np.ndarray, positive: np.ndarray) -> float:
+    if not positive.any():
+        return 0.5
+    order = np.argsort(-probabilities, kind="stable")
+    ranked = probabilities[order]
+    last = np.flatnonzero(np.append(ranked[1:] < ranked[:-1], True))  # of equal probabilities
+    scores = 2 * np.cumsum(positive[order])[last] / (last + 1 + positive.sum())
+    between = (ranked[last] + np.append(ranked[last[1:]], 0.0)) / 2
+    best = between[scores >= scores.max() - 1e-12]
+    return float(best[np.abs(best - 0.5).argmin()])
+
+
 METRICS: Mapping[str, Mapping[str, Metric]] = {
     "single_label": {"accuracy": accuracy, "f1": f1, "macro_f1": macro_f1, "matthews": matthews},
     "multi_label": {"micro_f1": f1, "macro_f1": macro_f1, "accuracy": accuracy},
     "regression": {"pearson": pearson, "spearman": spearman},
 }
 """The metrics of each problem by their names."""
+
+RANKINGS: Mapping[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
+    "auroc": auroc,
+    "average_precision": average_precision,
+}
+"""Metrics of probabilities and of labels as 0 and 1, (n, L); of classes and labels, one by one."""

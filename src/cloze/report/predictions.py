@@ -75,6 +75,9 @@ def legible(record: Prediction) -> dict[str, str]:
         shown |= _differing_tags(record)
         if "text" in record:
             del shown["words"]
+    for key in ("missed", "extra"):
+        if isinstance(record.get(key), list) and "probabilities" in record:
+            shown[key] = {name: record["probabilities"][name] for name in record[key]}
     if "choices" in record:
         del shown["choices"]
         shown |= {key: _choice(record["choices"], shown[key]) for key in ("prediction", "label") if key in shown}
@@ -93,7 +96,13 @@ def _badness(record: Prediction) -> float | None:
     """How much an error deserves to be looked at; None for a record that is right or has no label."""
     if "error" in record:
         return float(record["error"])
-    return float(record.get("probability", 0.0)) if record.get("correct") is False else None
+    if record.get("correct") is not False:
+        return None
+    if "missed" in record:  # of several labels: how sure the model was of the one that is most wrong
+        probabilities = record["probabilities"]
+        missed = (1 - probabilities[name] for name in record["missed"])
+        return float(max([*missed, *(probabilities[name] for name in record["extra"])]))
+    return float(record.get("probability", 0.0))
 
 
 def _differing_tags(record: Prediction) -> dict[str, str]:

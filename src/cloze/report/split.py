@@ -1,10 +1,12 @@
 """What is left of the evaluation of a split: predictions, errors, classes, confusions."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from cloze.metrics.classification import auroc, average_precision
 from cloze.report.classes import ClassScore, Confusions, class_scores, confusion, labelled
 from cloze.report.markdown import plain, table
 from cloze.report.picture import confusion_picture
@@ -44,7 +46,7 @@ def write_report(
     parts = [
         f"# {split}: {len(known):,} labelled examples",
         table(["metric", "value"], [[plain(name), f"{value:.4f}"] for name, value in metrics.items()]),
-        *_classes(class_scores(known, labels)),
+        *_classes(class_scores(known, labels), rankings(known, labels)),
         *_confusions(found),
         f"The most confident errors: [{split}_errors.md]({split}_errors.md)",
     ]
@@ -60,14 +62,32 @@ def _write_confusion(found: Confusions, folder: Path, split: str) -> None:
         write_atomically(folder / f"{split}_confusion.png", picture)
 
 
-def _classes(scores: Sequence[ClassScore]) -> list[str]:
+def _classes(scores: Sequence[ClassScore], rankings: Mapping[str, Mapping[str, float]]) -> list[str]:
     if not scores:
         return []
     rows = [
-        [plain(score.name), f"{score.precision:.3f}", f"{score.recall:.3f}", f"{score.f1:.3f}", f"{score.support:,}"]
+        [plain(score.name), f"{score.precision:.3f}", f"{score.recall:.3f}", f"{score.f1:.3f}"]
+        + ["undefined" if math.isnan(of[score.name]) else f"{of[score.name]:.3f}" for of in rankings.values()]
+        + [f"{score.support:,}"]
         for score in scores
     ]
-    return ["## Classes", table(["class", "precision", "recall", "F1", "support"], rows)]
+    return ["## Classes", table(["class", "precision", "recall", "F1", *rankings, "support"], rows)]
+
+
+def rankings(known: Sequence[Prediction], labels: Sequence[str]) -> dict[str, dict[str, float]]:
+    """AUROC and average precision of each class or label, NaN where undefined; none without their probabilities.
+
+    Args:
+        known: predictions with labels.
+        labels: of the task.
+    """
+    if not labels or not all(set(labels) <= set(record.get("probabilities") or ()) for record in known):
+        return {}
+    said = np.array([[record["probabilities"][label] for label in labels] for record in known])
+    right = [record["label"] if isinstance(record["label"], list) else [record["label"]] for record in known]
+    applies = np.array([[label in names for label in labels] for names in right])
+    titles = {"AUROC": auroc, "average precision": average_precision}
+    return {title: dict(zip(labels, metric(said, applies).tolist(), strict=True)) for title, metric in titles.items()}
 
 
 def _confusions(found: Confusions | None) -> list[str]:

@@ -12,11 +12,13 @@ from cloze.batch import IGNORED_LABEL, TaskBatch
 from cloze.data.downstream.classification import Problem
 from cloze.data.downstream.examples import TextExample
 from cloze.data.downstream.items import Item
+from cloze.data.downstream.module import Split
 from cloze.errors import InputError
-from cloze.metrics.classification import METRICS
+from cloze.metrics.classification import METRICS, RANKINGS, best_thresholds
 from cloze.model.task_heads import TaskModel
 from cloze.tasks.class_weights import ClassWeights, check_class_weights, positive_weights, scaled_class_weights
 from cloze.tasks.finetuning import FineTuning, Prediction
+from cloze.tasks.thresholds import Threshold, as_state, is_stated, listed, of_state, thresholds_of
 from cloze.tasks.training import Recipe
 
 
@@ -24,11 +26,13 @@ class Classification(FineTuning[TextExample]):
     """The vector of [CLS] to one of several classes, by cross entropy (Devlin et al. 2019, section 4.1).
 
     Args:
-        metrics: names in `cloze.metrics.classification.METRICS`, the main one first; None takes the first there.
+        metrics: names in `cloze.metrics.classification.METRICS` and `RANKINGS`, the main one first; None takes the
+            first there. Rankings are the mean over classes or labels; of two classes those of the second.
         class_weights: factors of the losses of the classes, in the order of `labels`, scaled so that their mean over
             the training examples is 1; ``balanced`` gives every class the same part in the loss. Of several labels
             factors of the losses where each applies, as torch's ``pos_weight``.
-        threshold: probability from which a label of several applies; None for 0.5.
+        threshold: probability from which a label of several applies, or one for each; ``dev`` takes for each the one
+            with the best F1 on the first dev split, which is part of the state; None that of the state, else 0.5.
         model, labels, recipe: see `cloze.tasks.finetuning.FineTuning`.
 
     Raises:
@@ -44,7 +48,7 @@ class Classification(FineTuning[TextExample]):
         *,
         metrics: Sequence[str] | None = None,
         class_weights: ClassWeights = None,
-        threshold: float | None = None,
+        threshold: Threshold = None,
         model: TaskModel,
         labels: Sequence[str],
         recipe: Recipe,
@@ -53,7 +57,6 @@ class Classification(FineTuning[TextExample]):
         self.metric_names = list(metrics or list(METRICS[self.problem])[:1])
         self.main_metric = self.metric_names[0]
         self.weights = class_weights
-        self.threshold = 0.5 if threshold is None else threshold
         self.class_weights: Tensor | None
         self.register_buffer("class_weights", None, persistent=False)
         _check_metrics(self.metric_names, self.problem, self.labels)
@@ -62,6 +65,8 @@ class Classification(FineTuning[TextExample]):
         check_class_weights(class_weights, self.labels)
         if threshold is not None and self.problem != "multi_label":
             raise InputError(f"task.module.threshold: is for several labels, not for {self.problem}; leave it out")
+        self.threshold: Threshold = threshold
+        self.thresholds = thresholds_of(threshold, self.labels)  # (L,), in force
 
     def setup(self, stage: str) -> None:
         """Weights of classes are scaled by how often each occurs in training."""
@@ -122,7 +127,48 @@ class Classification(FineTuning[TextExample]):
         if not labelled:
             return {}
         said, right = (self.numbers([prediction[key] for prediction in labelled]) for key in ("prediction", "label"))
-        return {name: METRICS[self.problem][name](said, right) for name in self.metric_names}
+        found = {}
+        for name in self.metric_names:
+            if name not in RANKINGS:
+                found[name] = METRICS[self.problem][name](said, right)
+                continue
+            each = RANKINGS[name](probabilities_of(labelled, self.labels), self.applies(right))[self._ranked]
+            if not np.isnan(each).all():
+                found[name] = float(np.nanmean(each))
+        return found
+
+    @property
+    def _ranked(self) -> slice:
+        """The classes whose ranking is told: of two the second, since the first is its mirror image."""
+        return slice(1, None) if self.problem == "single_label" and len(self.labels) == 2 else slice(None)
+
+    def applies(self, numbers: np.ndarray) -> np.ndarray:
+        """Which classes are meant by `numbers`, (n, L)."""
+        applies: np.ndarray = numbers[:, None] == np.arange(len(self.labels))
+        return applies
+
+    def check_split(self, split: str, examples: Sequence[TextExample], *, is_monitored: bool = False) -> list[str]:
+        """Where some rankings are not defined, which."""
+        names = [name for name in self.metric_names if name in RANKINGS]
+        labelled = [example for example in examples if example.label is not None]
+        if not names or not labelled:
+            return []
+        said = [self.said(example, np.zeros(len(self.labels))) for example in labelled]
+        applies = self.applies(self.numbers([one["label"] for one in said]))
+        counts = applies.sum(axis=0)
+        undefined = ((counts == 0) | (counts == len(applies)))[self._ranked]
+        if undefined.all() and is_monitored and self.main_metric in names:
+            raise InputError(
+                f"task.data.{split}: every row, or none, has {listed(self.labels[self._ranked])}, so that"
+                f" {self.main_metric}, by which the best weights are chosen, is undefined; give a split with both, or"
+                " another first one of task.module.metrics"
+            )
+        absent = [label for label, one in zip(self.labels[self._ranked], undefined, strict=True) if one]
+        return (
+            [f"{split}: {' and '.join(names)} leave out {listed(absent)}, which every row has, or none"]
+            if absent
+            else []
+        )
 
     def numbers(self, values: Sequence[Any]) -> np.ndarray:
         """Predictions or labels as the metrics take them: the numbers of classes, (n,)."""
@@ -136,6 +182,26 @@ class MultiLabel(Classification):
     problem = "multi_label"
     problem_type = "multi_label_classification"
 
+    def get_extra_state(self) -> dict[str, float]:
+        """The thresholds in force."""
+        return as_state(self.thresholds, self.labels)
+
+    def set_extra_state(self, state: dict[str, float]) -> None:
+        """Take over the thresholds of a checkpoint or a model folder, unless others were given."""
+        if not is_stated(self.threshold):
+            self.thresholds = of_state(state, self.labels)
+
+    def scores(self, split: Split[TextExample], outputs: Sequence[np.ndarray]) -> dict[str, float]:
+        """The metrics of a dev split; the first one sets the thresholds, where it shall."""
+        predictions = self.predictions(split.examples, split.items, outputs)
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        labelled = [prediction for prediction in predictions if "label" in prediction]
+        if self.threshold == "dev" and split is data.splits[data.dev_splits[0]] and labelled:
+            right = self.numbers([prediction["label"] for prediction in labelled])
+            self.thresholds = best_thresholds(probabilities_of(labelled, self.labels), right)
+            predictions = self.predictions(split.examples, split.items, outputs)
+        return self.metrics(split.examples, predictions)
+
     def _factors(self, weights: Literal["balanced"] | Sequence[float], labels: np.ndarray) -> Tensor:
         return positive_weights(weights, np.nansum(labels, axis=0), int((~np.isnan(labels[:, 0])).sum()))
 
@@ -147,18 +213,24 @@ class MultiLabel(Classification):
         return (losses * ~labels.isnan()).mean(dim=-1).sum()
 
     def said(self, example: TextExample, logits: np.ndarray) -> Prediction:
-        """The labels that apply; the probability is that of the whole row, each label being decided by itself."""
+        """The labels that apply, with the probability of each; right ones that are missed, and extra ones."""
         probabilities = 1 / (1 + np.exp(-np.clip(logits, -500, 500)))
-        applies = probabilities >= self.threshold
+        applies = probabilities >= self.thresholds
+        found = [label for label, one in zip(self.labels, applies, strict=True) if one]
         said: Prediction = {
-            "prediction": [label for label, one in zip(self.labels, applies, strict=True) if one],
-            "probability": float(np.where(applies, probabilities, 1 - probabilities).prod()),
+            "prediction": found,
             "probabilities": dict(zip(self.labels, probabilities.tolist(), strict=True)),
         }
         if isinstance(example.label, tuple):
             right = [label for label in self.labels if label in example.label]
-            said |= {"label": right, "correct": said["prediction"] == right}
+            missed, extra = [n for n in right if n not in found], [n for n in found if n not in right]
+            said |= {"label": right, "correct": found == right, "missed": missed, "extra": extra}
         return said
+
+    def applies(self, numbers: np.ndarray) -> np.ndarray:
+        """Which labels are meant by `numbers`, (n, L)."""
+        applies: np.ndarray = numbers == 1
+        return applies
 
     def numbers(self, values: Sequence[Any]) -> np.ndarray:
         """Rows of 0 and 1, (n, L)."""
@@ -209,6 +281,11 @@ class Regression(Classification):
         return found
 
 
+def probabilities_of(predictions: Sequence[Prediction], labels: Sequence[str]) -> np.ndarray:
+    """Those of each label, (n, L)."""
+    return np.array([[prediction["probabilities"][label] for label in labels] for prediction in predictions])
+
+
 def softmax(logits: np.ndarray) -> np.ndarray:
     """Probabilities from logits, (L,)."""
     powers = np.exp(logits - logits.max())
@@ -217,7 +294,7 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def _check_metrics(names: Sequence[str], problem: Problem, labels: Sequence[str]) -> None:
-    known = METRICS[problem]
+    known = [*METRICS[problem], *(RANKINGS if problem != "regression" else ())]
     for name in names:
         if name not in known:
             close = difflib.get_close_matches(name, known, n=1)

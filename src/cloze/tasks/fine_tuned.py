@@ -71,4 +71,5 @@ def fields_of(module: FineTuning[Any]) -> dict[str, pa.DataType]:
     if module.problem_type == "regression":
         return {"prediction": numbers if module.labels else pa.float64()}
     said = pa.list_(pa.string()) if module.problem_type == "multi_label_classification" else pa.string()
-    return {"prediction": said, **PROBABILITY, "probabilities": numbers}
+    certainty = {} if module.problem_type == "multi_label_classification" else PROBABILITY
+    return {"prediction": said, **certainty, "probabilities": numbers}

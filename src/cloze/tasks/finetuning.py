@@ -64,6 +64,19 @@ class FineTuning(TrainingModule, Generic[E]):
     def metrics(self, examples: Sequence[E], predictions: Sequence[Prediction]) -> dict[str, float]:
         """The task's own, fractions in [0, 1], ``main_metric`` among them."""
 
+    def check_split(self, split: str, examples: Sequence[E], *, is_monitored: bool = False) -> list[str]:
+        """What the reader should know of the metrics of a split, before training.
+
+        Args:
+            split: its name.
+            examples: of it.
+            is_monitored: the main metric there picks the best weights.
+
+        Raises:
+            InputError: the main metric cannot do that.
+        """
+        return []
+
     def get_extra_state(self) -> dict[str, float]:
         """What training has found beside the parameters; kept in checkpoints and in the model folder."""
         return {}

@@ -10,7 +10,16 @@ from cloze.report.page.run import MODEL, TASK, Run, count_parameters
 OF_ONE_TYPE = "f1_"
 STEPS, TOKENS, PARAMETERS, STATE = "steps", "tokens seen", "parameters", "state"
 LENGTH = (STEPS, TOKENS, PARAMETERS)
-WORDS = {"lm": "LM", "f1": "F1", "lr": "learning rate", "mfu": "MFU", "cuda": "CUDA", "gpu": "GPU", "cpu": "CPU"}
+WORDS = {
+    "lm": "LM",
+    "f1": "F1",
+    "lr": "learning rate",
+    "mfu": "MFU",
+    "auroc": "AUROC",
+    "cuda": "CUDA",
+    "gpu": "GPU",
+    "cpu": "CPU",
+}
 UNITS = {"gib": "GiB", "mib": "MiB", "ms": "ms", "percent": "%"}
 """Of metrics' names, the last word."""
 
