@@ -89,7 +89,7 @@ class Ready:
         top_k: int | None = None,
         targets: Sequence[str] = (),
         max_length: int | None = None,
-        threshold: float | None = None,
+        threshold: float | list[float] | None = None,
         n_best: int = 20,
         max_answer_length: int = 30,
         no_answer: bool | None = None,
@@ -104,7 +104,8 @@ class Ready:
             top_k: tokens told for each mask; None for 5, or for all of the targets.
             targets: words whose probabilities are told for each mask.
             max_length: tokens of a sequence; None for all that the model can take, for passages at most 384.
-            threshold: probability from which one label of several applies; None for 0.5.
+            threshold: probability from which one label of several applies, or one for each; None for those that
+                fine-tuning has chosen, else 0.5.
             n_best: answers told of each question.
             max_answer_length: tokens of the longest answer.
             no_answer: whether questions may have none; None: where the model has learned that.
