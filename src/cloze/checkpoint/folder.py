@@ -21,7 +21,7 @@ from cloze.checkpoint.weights import CONFIG, WEIGHTS, read_json, read_weights
 from cloze.errors import InputError
 from cloze.model.config import BertConfig
 from cloze.model.heads import BertForPreTraining
-from cloze.text.atomic import whole_folder
+from cloze.text.atomic import under_umask, whole_folder
 from cloze.text.tokenizer import save_tokenizer
 
 GOOGLE_CONFIG = "bert_config.json"
@@ -101,7 +101,8 @@ def write_folder(
     }
     with whole_folder(folder) as beside:
         if theirs:
-            save_file(theirs, beside / WEIGHTS, metadata={"format": "pt"})
+            with under_umask(beside / WEIGHTS):
+                save_file(theirs, beside / WEIGHTS, metadata={"format": "pt"})
         (beside / CONFIG).write_text(json.dumps(whole, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         save_tokenizer(tokenizer, beside)
         for name, content in (files or {}).items():

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +27,18 @@ def write_atomically(path: Location, data: bytes | pa.Buffer) -> None:
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def under_umask(path: Path) -> Iterator[None]:
+    """Gives a file that a library writes in here the mode that `open` would have given it.
+
+    Safetensors writes into a temporary file, which only its owner can read, and renames it.
+    """
+    path.touch()
+    mode = stat.S_IMODE(path.stat().st_mode)
+    yield
+    path.chmod(mode)
 
 
 @contextmanager

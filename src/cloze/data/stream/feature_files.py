@@ -14,7 +14,7 @@ from safetensors.numpy import save_file
 from cloze.data.stream.feature_rows import with_places, with_vectors
 from cloze.data.stream.journal import Unfinished, keep, write_beside
 from cloze.errors import InputError
-from cloze.text.atomic import write_atomically
+from cloze.text.atomic import under_umask, write_atomically
 
 SHARDS, INDEX = "shards", "index.json"
 ARRAY = "vectors.npy"
@@ -100,7 +100,8 @@ class SafetensorsShards:
         _write_parquet(rows, table.schema, iter([table]), [])
         partial = write_beside(shard)
         try:
-            save_file(part.vectors, partial)
+            with under_umask(partial):
+                save_file(part.vectors, partial)
             keep(partial, shard)
         finally:
             partial.unlink(missing_ok=True)
