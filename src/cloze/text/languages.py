@@ -148,7 +148,7 @@ ES = Language(
 IT = Language(
     titles=_words(
         "arch avv cap card col dott dott.ssa dr dssa egr gen gent geom ing mons prof prof.ssa rag rev s sen",
-        "sig sig.na sig.ra sigg ss",
+        "sig sig.na sig.ra sigg ss st mr mrs",
     ),
     before_numbers=_words(
         "art artt ca cap capp cfr cod col ed fasc fig figg fol h lett lib n nn no nr num p pag pagg par pp sec sez sg",
@@ -216,8 +216,8 @@ NL = Language(
 
 TR = Language(
     titles=_words(
-        "alb amr arş asb asist av binb bn by bçvş bşk doç dr hz ing kad korg muh müh op ord prof",
-        "psk sn tuğg tümg uz uzm yrd yzb öğr üsteğm",
+        "alb amr arş asb asist av binb bn by bçvş bşk doç dr hz ing kad korg mr mrs muh müh op ord",
+        "prof psk sn st tuğg tümg uz uzm yrd yzb öğr üsteğm",
     ),
     before_numbers=_words("bkz c cilt d fig haz krş md no nr nu par s sa sayı sf sh tab tel tic vol şek"),
     abbreviations=_words(
@@ -255,7 +255,7 @@ RU = Language(
 _SPOKEN = r"(?:\S{1,12}\s){0,2}\S{0,4}"
 
 AR = Language(
-    titles=_words("أ أ.د ا د م"),
+    titles=EN.titles | _words("أ أ.د ا د م"),
     before_numbers=_words("ت ج رقم س ص صص ط ف ق"),
     abbreviations=_words("إلخ الخ ا.هـ ق.م م هـ", *EN.abbreviations),
     openers=EN.openers,
@@ -280,7 +280,10 @@ KO = replace(
     goes_on=re.compile(rf'(?<=["”’」』]\s){_SPOKEN}(?:물었|말했|대답|외쳤|소리쳤|속삭였|생각했|중얼)'),
 )
 
-JA = replace(EN, goes_on=re.compile(r"(?:と(?!、)|って|の(?!で)|など|なんて|という)"))
+JA = replace(
+    EN,
+    goes_on=re.compile(r"(?:と(?:(?<=[」』）”]と)(?!、)|[言云思叫聞答話呼書彼私僕俺いの])|って|の(?!で)|など|なんて)"),
+)
 
 ZH = replace(
     EN,
