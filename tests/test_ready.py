@@ -128,7 +128,7 @@ def test_a_pretrained_model_predicts_as_the_command(tmp_path: Path) -> None:
     [
         ("BertForSequenceClassification", ["a bad cab", ("a", "cab")], ["text=a bad cab"]),
         ("BertForTokenClassification", ["a bad cab", ["a", "cab"]], ["text=a bad cab"]),
-        ("BertForTokenClassification", [{"words": ["a", "bad", "cab"]}], ["text=a bad cab"]),
+        ("BertForTokenClassification", [{"text": "a bad cab"}], ["text=a bad cab"]),
         ("BertForQuestionAnswering", [("a bad", "cab bed fed")], ["text=a bad", "text_pair=cab bed fed"]),
         ("BertForMultipleChoice", [("a", ["cab", "bed"])], ["text=a", "text_pair=cab", "text_pair=bed"]),
     ],

@@ -270,7 +270,7 @@ class Ready:
     @cached_property
     def _cutter(self) -> Tokenizer:
         cutter = _copy(self.tokenizer)
-        cutter.enable_truncation(self.config.max_position_embeddings)
+        cutter.enable_truncation(Sizes(max_length=self.config.max_position_embeddings).max_length)
         return cutter
 
 

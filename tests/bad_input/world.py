@@ -189,6 +189,8 @@ def _models() -> None:
         "sparse",
         "japanese",
         "rules",
+        "two",
+        "short",
     ):
         shutil.copytree("model", f"model-{name}")
     weights = Path("model/model.safetensors").read_bytes()
@@ -199,6 +201,7 @@ def _models() -> None:
         ("gpt", {"model_type": "gpt2"}),
         ("typed", {"num_hidden_layers": "two"}),
         ("deep", {"num_hidden_layers": 10**9}),
+        ("short", {"max_position_embeddings": 3}),
         ("planted", {"_target_": "os.system", "hidden_act": {"_target_": "os.system", "command": f"touch {PAYLOAD}"}}),
     ):
         Path(f"model-{name}/config.json").write_text(json.dumps({**config, **change}), encoding="utf-8")
@@ -226,6 +229,10 @@ def _models() -> None:
     outside = {"weight_map": {"x": "../model/model.safetensors"}}
     Path("model-index/model.safetensors.index.json").write_text(json.dumps(outside), encoding="utf-8")
     tensors = load_file("model/model.safetensors")
+    two = {f"{holder}.{name}": tensor.clone() for holder in ("student", "teacher") for name, tensor in tensors.items()}
+    save_file(two, "model-two/model.safetensors")
+    rows = "bert.embeddings.position_embeddings.weight"
+    save_file({**tensors, rows: tensors[rows][:3].clone()}, "model-short/model.safetensors")
     poisoned = {key: value * float("nan") if value.is_floating_point() else value for key, value in tensors.items()}
     save_file(poisoned, "model-nan/model.safetensors")
     _google(config, tensors, vocabulary(tokenizer))

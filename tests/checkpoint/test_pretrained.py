@@ -340,6 +340,52 @@ def test_other_encoders_are_refused(refused: Path) -> None:
     assert "lacks 'bert.encoder.layer.4" in refusal(refused, num_hidden_layers=5)
 
 
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"id2label": ["a", "b", "c"]}, "id2label is ['a', 'b', 'c'], but must name a label for each number"),
+        ({"id2label": {"a": 0, "b": 1, "c": 2}}, "but must name a label for each number"),
+        ({"id2label": {"0": "a", "1": "b", "2": "a"}}, "id2label has 'a' twice: give each label a name of its own"),
+        ({"problem_type": "ranking"}, "problem_type is 'ranking', but must be null or one of single_label"),
+        ({"classifier_dropout": "none"}, "classifier_dropout is 'none', but must be null or from 0 to below 1"),
+        ({"classifier_dropout": 1}, "classifier_dropout is 1, but must be null or from 0 to below 1"),
+        ({"task_state": [1]}, "task_state is [1], but must be numbers by their names"),
+        ({"task_state": {"no_answer_threshold": "x"}}, "but must be numbers by their names"),
+        ({"task_classes": {"module": 1}}, "task_classes is {'module': 1}, but must be import paths by their names"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_settings_that_mean_nothing_are_refused(refused: Path, changes: dict[str, object], sentence: str) -> None:
+    found = refusal(refused, **changes)
+    assert found.startswith(f"{refused}/config.json: ")
+    assert sentence in found
+
+
+@pytest.mark.parametrize("kind", ["multi_label_classification", "regression", None])
+def test_one_output_is_a_label_or_a_score(tmp_path: Path, tokenizer: Tokenizer, kind: str | None) -> None:
+    their_folder("BertForSequenceClassification", tmp_path, tokenizer, num_labels=1, id2label={0: "spam"})
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"problem_type": kind}))
+    pretrained = read_pretrained(tmp_path)
+    assert pretrained.problem_type == (kind or "regression")
+    assert pretrained.labels == (["spam"] if kind == "multi_label_classification" else [])
+    assert "the classifier has one output" in refusal(tmp_path, problem_type="single_label_classification")
+
+
+@pytest.mark.parametrize("kind", ["BertForTokenClassification", "BertForQuestionAnswering"])
+def test_a_pooler_that_the_head_does_not_read_changes_nothing(tmp_path: Path, tokenizer: Tokenizer, kind: str) -> None:
+    """As version 3 of `transformers` saved such models, many of the hub among them."""
+    theirs = their_folder(kind, tmp_path, tokenizer)
+    tensors = load_file(tmp_path / "model.safetensors")
+    pooler = {"bert.pooler.dense.weight": torch.ones(32, 32), "bert.pooler.dense.bias": torch.ones(32)}
+    save_file(tensors | pooler, tmp_path / "model.safetensors")
+    pretrained = read_pretrained(tmp_path)
+    model = task_model(kind, pretrained, labels=pretrained.labels or [], adaptation=Adaptation())
+    assert model.drawn == ()
+    head = theirs.qa_outputs if kind == "BertForQuestionAnswering" else theirs.classifier
+    assert torch.equal(model.classifier.weight, head.weight)  # type: ignore[arg-type, union-attr]
+
+
 def test_damaged_files_are_refused(refused: Path) -> None:
     (refused / "model.safetensors").unlink()
     assert "model.safetensors is missing" in refusal(refused)

@@ -41,6 +41,20 @@ def test_the_card_of_a_task_has_its_scores(tmp_path: Path) -> None:
     assert "/secret" not in found.content
 
 
+@pytest.mark.parametrize("part", ["module", "features"])
+def test_the_card_of_a_users_own_task_names_no_pipeline(tmp_path: Path, part: str) -> None:
+    folder = task(tmp_path / "ratings")
+    config = yaml.safe_load((folder / "config.yaml").read_text("utf-8"))
+    config["task"][part] = {"_target_": "ratings.Classification"}
+    (folder / "config.yaml").write_text(yaml.safe_dump(config), "utf-8")
+    write_card(folder)
+    found = ModelCard.load(folder / "model" / "README.md")
+    assert found.data.pipeline_tag == "feature-extraction"
+    assert "answers in the terms of ratings.Classification" in found.content
+    assert "cloze-finetune task=NAME stage=predict" in found.content
+    assert "pipeline(" not in found.content
+
+
 @pytest.mark.parametrize(
     ("sentences", "language"),
     [

@@ -29,6 +29,9 @@ HEADLESS = (
 FIXED_OUTPUTS = {"BertForQuestionAnswering": 2, "BertForMultipleChoice": 1}
 """Outputs of the classifiers that do not depend on labels."""
 
+PROBLEMS = ("single_label_classification", "multi_label_classification", "regression")
+"""Hugging Face's kinds of classification."""
+
 TASK_STATE = "task_state"
 """A key of ours in ``config.json``, which others keep and do not read."""
 
@@ -114,6 +117,7 @@ def pretrained_of(contents: Contents) -> Pretrained:
         InputError: the head is not as the configuration says, or the tokenizer is that of another model.
     """
     folder = contents.folder
+    _check_settings(contents.settings, folder)
     tokenizer, files = read_tokenizer(contents.tokenizer)
     _check_vocabulary(tokenizer, contents.config, folder)
     return Pretrained(
@@ -126,6 +130,27 @@ def pretrained_of(contents: Contents) -> Pretrained:
         folder=folder,
         **(_own_head if (folder / DESCRIPTION).is_file() else _published_head)(contents, folder),
     )
+
+
+def _check_settings(settings: Mapping[str, Any], folder: Path) -> None:
+    """What of ``config.json`` is neither the shape nor the labels.
+
+    Raises:
+        InputError: a value is none that its key may have.
+    """
+    dropout, kind, state = (settings.get(key) for key in ("classifier_dropout", "problem_type", TASK_STATE))
+    if dropout is not None and not (_is_number(dropout) and 0 <= dropout < 1):
+        raise InputError(f"{folder / CONFIG}: classifier_dropout is {dropout!r}, but must be null or from 0 to below 1")
+    if kind not in (None, *PROBLEMS):
+        raise InputError(
+            f"{folder / CONFIG}: problem_type is {kind!r}, but must be null or one of {', '.join(PROBLEMS)}"
+        )
+    if state and not (isinstance(state, dict) and all(map(_is_number, state.values()))):
+        raise InputError(f"{folder / CONFIG}: {TASK_STATE} is {state!r:.60}, but must be numbers by their names")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and -1e38 < value < 1e38
 
 
 def _task_classes(settings: Mapping[str, Any], folder: Path) -> dict[str, str] | None:
@@ -191,14 +216,29 @@ def _published_head(contents: Contents, folder: Path) -> dict[str, Any]:
             f"{FIXED_OUTPUTS[architecture]}"
         )
     told["problem_type"] = settings.get("problem_type")
-    if architecture == "BertForSequenceClassification" and outputs == 1:  # as transformers takes it
-        told["problem_type"] = "regression"
-    told["labels"] = [] if architecture in FIXED_OUTPUTS or outputs == 1 else _labels(settings, outputs, folder)
+    if architecture == "BertForSequenceClassification" and outputs == 1:
+        if told["problem_type"] == "single_label_classification":
+            raise InputError(
+                f"{folder / CONFIG}: problem_type is single_label_classification, but the classifier has one output: "
+                "for a score, write 'regression' there"
+            )
+        told["problem_type"] = told["problem_type"] or "regression"  # as transformers takes it
+    unnamed = architecture in FIXED_OUTPUTS or (outputs == 1 and told["problem_type"] == "regression")
+    told["labels"] = [] if unnamed else _labels(settings, outputs, folder)
     return told
 
 
 def _labels(settings: Mapping[str, Any], outputs: int, folder: Path) -> list[str]:
-    names = {int(number): str(name) for number, name in (settings.get("id2label") or {}).items()}
+    stated = settings.get("id2label") or {}
+    try:
+        names = {int(number): str(name) for number, name in stated.items()}
+    except (AttributeError, TypeError, ValueError):
+        raise InputError(
+            f"{folder / CONFIG}: id2label is {stated!r:.60}, but must name a label for each number"
+        ) from None
+    if len({*names.values()}) < len(names):
+        twice = next(name for name in names.values() if [*names.values()].count(name) > 1)
+        raise InputError(f"{folder / CONFIG}: id2label has {twice!r} twice: give each label a name of its own")
     if not names:  # left out by transformers where they are only numbered
         return [f"LABEL_{number}" for number in range(outputs)]
     if sorted(names) != list(range(outputs)):

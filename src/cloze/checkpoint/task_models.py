@@ -80,7 +80,9 @@ def _kept(model: TaskModel, pretrained: Pretrained, same_task: bool) -> dict[str
     same_head = (  # and fed as it was
         same_task
         and adaptation.layers == pretrained.adaptation.layers
-        and ("pooler.dense.weight" in own) == ("pooler.dense.weight" in pretrained.state)
+        # A pooler that the head does not read may be there all the same, as transformers 3 saved it.
+        and ("pooler.dense.weight" in own)
+        == (model.takes_whole_sequences and "pooler.dense.weight" in pretrained.state)
         and all(name in state and state[name].shape == own[name].shape for name in head)
     )
     anew = [] if same_head else head

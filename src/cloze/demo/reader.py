@@ -17,7 +17,7 @@ from cloze.data.stream.pieces import RowText, TextEncoder
 from cloze.data.stream.records import StreamRow
 from cloze.data.stream.vectors import Extractor
 from cloze.errors import InputError
-from cloze.launch.predictors import FINE_TUNED, TASKS, Chosen, Options, make_predictor
+from cloze.launch.predictors import FILL_MASK, FINE_TUNED, TASKS, Chosen, Options, make_predictor
 from cloze.model.attention_maps import attention_maps
 from cloze.model.encoder import Encoder
 from cloze.model.pooling import LayerChoice
@@ -69,8 +69,9 @@ class Reader:
         self.chosen: dict[str, Chosen] = {}
         self.off: dict[str, str] = {}
         for task in TASKS:
+            options = Options(top_k=top_k) if task == FILL_MASK else Options()
             try:
-                self.chosen[task] = make_predictor(task, pretrained, inference, Options(top_k=top_k))
+                self.chosen[task] = make_predictor(task, pretrained, inference, options)
             except InputError as error:
                 self.off[task] = str(error).partition(", or choose task=")[0]  # which is of the prompt
         self._maker = ExampleMaker(Columns())

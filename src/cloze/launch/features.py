@@ -148,7 +148,7 @@ def _plan(config: Mapping[str, Any], pretrained: Pretrained) -> LayerPlan:
 
 def _sizes(config: Mapping[str, Any], pretrained: Pretrained) -> Sizes:
     positions = pretrained.config.max_position_embeddings
-    longest = config["max_length"] or positions
+    longest = positions if config["max_length"] is None else config["max_length"]
     if longest > positions:
         raise InputError(f"max_length={longest}: must be at most {positions}, the model's positions")
     stride = config["stride"]

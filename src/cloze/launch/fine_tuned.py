@@ -79,8 +79,6 @@ Parts = tuple[FineTuning[Any], Features[Any], str]
 
 def _parts(pretrained: Pretrained, options: Options, length: int, given: dict[str, Any]) -> Parts:
     """The module of an architecture, its features, and the shape of its examples."""
-    if options.threshold is not None and pretrained.problem_type != MultiLabel.problem_type:
-        raise InputError(f"threshold is for several labels, but {pretrained.folder} holds a {pretrained.architecture}")
     if pretrained.architecture == TokenClassification.architecture:
         return TokenClassification(**given), TaggingFeatures(max_length=length), "words"
     if pretrained.architecture == MultipleChoice.architecture:

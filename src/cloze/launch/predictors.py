@@ -30,6 +30,15 @@ class Options(NamedTuple):
     no_answer: bool | None = None
 
 
+MASKS, QUESTIONS, LABELS = "masked tokens", "questions", "several labels"
+BELONGING = {
+    **dict.fromkeys(("top_k", "targets"), MASKS),
+    **dict.fromkeys(("n_best", "max_answer_length", "no_answer"), QUESTIONS),
+    "threshold": LABELS,
+}
+"""What an option is of, where it is not of all predictions."""
+
+
 class Chosen(NamedTuple):
     """A predictor, and the method of `cloze.data.stream.examples.ExampleMaker` that makes its examples."""
 
@@ -59,10 +68,8 @@ def make_predictor(
     """
     if options.top_k is not None and options.top_k < 1:
         raise InputError(f"top_k={options.top_k}: must be at least 1")
-    if options.targets and task != FILL_MASK:
-        raise InputError(f"targets are words for masks, but task is {task}: leave them out, or give task=fill-mask")
-    answers = task == FINE_TUNED and pretrained.architecture == "BertForQuestionAnswering"
-    shortest = SHORTEST_QUESTION if answers else SHORTEST
+    _check_belonging(options, task, pretrained)
+    shortest = SHORTEST_QUESTION if _predicts(task, pretrained) == QUESTIONS else SHORTEST
     positions = pretrained.config.max_position_embeddings
     length = positions if options.max_length is None else options.max_length
     if positions < shortest:
@@ -87,6 +94,29 @@ def make_predictor(
         targets=options.targets or (),
     )
     return Chosen(filling, "text")
+
+
+def _predicts(task: str, pretrained: Pretrained) -> str:
+    """What has options of its own; else the task."""
+    if task == FILL_MASK:
+        return MASKS
+    if task == FINE_TUNED and pretrained.architecture == "BertForQuestionAnswering":
+        return QUESTIONS
+    return LABELS if task == FINE_TUNED and pretrained.problem_type == "multi_label_classification" else task
+
+
+def _check_belonging(options: Options, task: str, pretrained: Pretrained) -> None:
+    """Nothing that was asked for is passed over.
+
+    Raises:
+        InputError: an option is set that the task does not have.
+    """
+    for name, what in BELONGING.items():
+        value = getattr(options, name)
+        if value not in (Options._field_defaults[name], None, []) and what != _predicts(task, pretrained):
+            raise InputError(
+                f"{name} is for {what}, which {pretrained.folder} does not predict with task={task}: leave it out"
+            )
 
 
 def _with_heads(pretrained: Pretrained, inference: Inference, task: str, *heads: str) -> BertForPreTraining:

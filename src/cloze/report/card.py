@@ -81,7 +81,15 @@ def _name(run: Run) -> str:
     return f"{run.folder.resolve().parent.name}-{run.name}" if run.name.isdigit() else run.name
 
 
+def _foreign(run: Run) -> list[str]:
+    """Classes of the user's own that say what the outputs mean."""
+    paths = [str(section(run.task, part).get("_target_", "cloze.")) for part in ("module", "features")]
+    return [path for path in paths if not path.startswith("cloze.")]
+
+
 def _use(run: Run) -> Use:
+    if foreign := _foreign(run):  # its vectors are all that others can read
+        return Use("feature-extraction", f"answers in the terms of {plain(' and '.join(foreign))}", "")
     module = str(section(run.task, "module").get("_target_", "")).rpartition(".")[2]
     return USES.get(module, FILL_MASK)
 
@@ -143,7 +151,9 @@ def _intended(run: Run, use: Use) -> Sequence[str]:
     limits = (
         "It repeats what its data says, prejudices and errors included, and should not decide about people on its own."
     )
-    if (run.folder / MODEL / "head.safetensors").exists() or not use.example:
+    if _foreign(run):
+        code = ["```", "cloze-finetune task=NAME stage=predict model=FOLDER task.data.test=FILE", "```"]
+    elif (run.folder / MODEL / "head.safetensors").exists() or not use.example:
         code = ["```", "cloze-predict model=FOLDER input=FILE", "```"]
     else:
         code = [
