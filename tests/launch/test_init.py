@@ -5,6 +5,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from string import ascii_lowercase
 
 import pytest
 import torch
@@ -16,7 +17,16 @@ from cloze.cli.train import main
 from cloze.config.arguments import forced
 from cloze.model.config import BertConfig
 from cloze.model.heads import BertForPreTraining
-from cloze.text.tokenizer import SPECIAL_TOKENS, build_tokenizer, load_tokenizer, vocabulary
+from cloze.text.shards import read_shard
+from cloze.text.tokenizer import (
+    SPECIAL_TOKENS,
+    build_tokenizer,
+    load_tokenizer,
+    read_tokenizer,
+    save_tokenizer,
+    vocabulary,
+)
+from cloze.text.tokenizer_files import CONFIG
 from tests.launch.test_pretraining import PowerCutError, rows
 
 Run = Callable[..., tuple[int, str, str]]
@@ -190,10 +200,65 @@ def test_a_corpus_of_another_tokenizer_is_refused(run: Run, folder: Path) -> Non
     assert "corpus.prepared=" in notes
 
 
-def test_a_tokenizer_with_tokens_of_its_own_is_refused(run: Run, folder: Path) -> None:
+def test_a_tokenizer_keeps_its_own_tokens_and_gets_more(run: Run, folder: Path, tmp_path: Path) -> None:
+    """[E1] has a row that was spare, <user> one that is new, and ##urns stands behind both."""
+    grown = read_tokenizer(folder).with_tokens(["[E1]"])
+    tensors = weights(folder)
+    spare = {
+        name: torch.cat([tensor, tensor[:1]])
+        for name, tensor in tensors.items()
+        if name.endswith(("word_embeddings.weight", "predictions.bias"))
+    }
+    save_file({**tensors, **spare}, folder / "model.safetensors", metadata={"format": "pt"})
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "vocab_size": len(PIECES) + 1}))
+    settings = {CONFIG: json.dumps({**json.loads(grown.files[CONFIG]), "model_max_length": 32}).encode()}
+    save_tokenizer(grown.tokenizer, folder, settings)
+    text = "the [E1] quick <user> [MASK] returns the list [E1]"
+    (tmp_path / "marked.txt").write_text("\n\n".join(f"{text} {c}" for c in ascii_lowercase), encoding="utf-8")
+    words = [f"init={folder}", "corpus.files=marked.txt", "trainer.max_steps=1", "optimizer.lr=1e-12", "objective=mlm"]
+
+    status, _, notes = run(*words, "run=kept")
+    assert status == 0, notes
+    assert_theirs(tmp_path / "runs/kept/model", [*PIECES, "[E1]"], 32)
+
+    (tmp_path / "more.txt").write_text("##urns\n[E1]\n", encoding="utf-8")
+    words += ["tokenizer.special_tokens=['<user>']", "grow.vocab=more.txt", "corpus.prepared=more"]
+    status, _, notes = run(*words, "run=more")
+    assert status == 0, notes
+    assert "note: 1 new token, the mean of those it was read as: <user>" in notes
+    assert_theirs(tmp_path / "runs/more/model", [*PIECES, "[E1]", "<user>", "##urns"], 32)
+    rows = weights(tmp_path / "runs/more/model")["bert.embeddings.word_embeddings.weight"]
+    old = load_tokenizer(folder)
+    expected = rows[old.encode("<user>", add_special_tokens=False).ids].mean(0)
+    torch.testing.assert_close(rows[len(PIECES) + 1], expected, atol=1e-6, rtol=0)
+
+    shard = read_shard(next((tmp_path / "more").glob("train-*.arrow")))
+    there = [n for n in shard.tokens.tolist() if n >= len(PIECES)]
+    assert {*there} == {len(PIECES), len(PIECES) + 1, len(PIECES) + 2}
+    assert PIECES.index("[MASK]") not in shard.tokens
+    assert run(*words, "run=again")[0] == 0  # on the corpus that stands
+
+
+def assert_theirs(saved: Path, pieces: list[str], length: int) -> None:
+    """Transformers reads the tokenizer as we do, and the model has a row for each of its tokens."""
+    ours, theirs = load_tokenizer(saved), transformers.AutoTokenizer.from_pretrained(saved)
+    assert vocabulary(ours) == pieces
+    text = "The [E1] quick <user> returns [e1] <USER>"
+    assert theirs(text).input_ids == ours.encode(text).ids
+    assert theirs.model_max_length == length
+    model, info = transformers.AutoModelForPreTraining.from_pretrained(saved, output_loading_info=True)
+    assert not any(info.values()), info
+    assert model.config.vocab_size == len(pieces)
+
+
+def test_own_tokens_that_are_words_stand_in_the_way_of_growth(run: Run, folder: Path, tmp_path: Path) -> None:
     tokenizer = load_tokenizer(folder)
     tokenizer.add_tokens(["the"])
     tokenizer.save(str(folder / "tokenizer.json"))
-    status, _, notes = run(f"init={folder}", "run=bad")
+    (tmp_path / "more.txt").write_text("##urns\n", encoding="utf-8")
+    status, _, notes = run(f"init={folder}", "run=bad", "grow.vocab=more.txt")
     assert status == 2
-    assert "its tokenizer has tokens of its own (the)" in notes
+    assert "its tokenizer has a token of its own, 'the', that is a word, too" in notes
+    status, _, notes = run(f"init={folder}", "run=good", "trainer.max_steps=1")
+    assert status == 0, notes

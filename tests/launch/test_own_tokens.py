@@ -17,7 +17,7 @@ from cloze.checkpoint.conversion import convert
 from cloze.checkpoint.pretrained import read_pretrained
 from cloze.cli import features, predict
 from cloze.errors import InputError
-from cloze.text.tokenizer import SPECIAL_TOKENS
+from cloze.text.tokenizer import SPECIAL_TOKENS, vocabulary
 from tests.command import Command
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -33,15 +33,18 @@ SHORT = [
 MARKED = "The [E1] River [/E1] and <user> waits [SEP] É=É"
 
 
+VOCAB = {piece: number for number, piece in enumerate(PIECES)}
+
+
 def berts() -> Any:
-    theirs = BertTokenizerFast(vocab={piece: number for number, piece in enumerate(PIECES)})
+    theirs = BertTokenizerFast(vocab=VOCAB)
     theirs.add_special_tokens({"additional_special_tokens": ["[E1]", "[/E1]"]})
     theirs.add_tokens(["<user>"])
     return theirs
 
 
 def its_own() -> Any:
-    own = Tokenizer(models.WordPiece({piece: n for n, piece in enumerate(PIECES)}, unk_token="[UNK]"))
+    own = Tokenizer(models.WordPiece(VOCAB, unk_token="[UNK]"))
     own.normalizer = normalizers.NFC()
     own.pre_tokenizer = pre_tokenizers.CharDelimiterSplit("=")
     own.post_processor = processors.TemplateProcessing(
@@ -52,9 +55,9 @@ def its_own() -> Any:
     return theirs
 
 
-def model_folder(theirs: Any, folder: Path) -> Path:
+def model_folder(theirs: Any, folder: Path, spare: int = 20) -> Path:
     shape = transformers.BertConfig(
-        vocab_size=len(theirs) + 20,
+        vocab_size=len(theirs) + spare,
         hidden_size=32,
         num_hidden_layers=2,
         num_attention_heads=2,
@@ -140,3 +143,82 @@ def test_conversion_keeps_the_tokenizer_and_google_has_no_place_for_it(model: Pa
     with pytest.raises(InputError, match="which Google's format has no place for"):
         convert(model, tmp_path / "google", "google")
     assert not (tmp_path / "google").exists()
+
+
+SMALL = ["model=tiny", "model.hidden_size=32", "model.intermediate_size=64", "model.max_position_embeddings=64"]
+
+
+def tweets(file: Path) -> str:
+    lines = ["<user> the quiet teacher repairs <url> #spring", "the old <user> sees a window <url>", "a user waits"]
+    file.write_text("\n\n".join(f"{line} {number % 9}" for number in range(90) for line in lines) + "\n")
+    return "<user> The user sees<url> 3 <USER> [MASK]"
+
+
+def assert_one_token(saved: Path, text: str, tokens: list[str]) -> None:
+    ours, theirs = read_pretrained(saved).tokenizer, AutoTokenizer.from_pretrained(saved)
+    ids = theirs(text)["input_ids"]
+    assert ours.encode(text).ids == ids
+    for token in tokens:
+        assert ids.count(theirs.convert_tokens_to_ids(token)) == text.count(token)
+        assert token in theirs.all_special_tokens
+
+
+def test_own_tokens_of_a_vocabulary_that_is_trained(tmp_path: Path, train: Command) -> None:
+    text = tweets(tmp_path / "tweets.txt")
+    words = [
+        "corpus=text",
+        "corpus.files=tweets.txt",
+        "tokenizer.vocab_size=160",
+        "objective=mlm",
+        "trainer.max_steps=2",
+    ]
+    words += [
+        "preparation.workers=0",
+        "preparation.heldout_fraction=0.2",
+        "data.batch_tokens=256",
+        "hardware.threads=1",
+    ]
+    words += [
+        "tokenizer.special_tokens=['<user>','<url>']",
+        "corpus.prepared=prepared",
+        "objective.max_length=32",
+        *SMALL,
+    ]
+    words += ["trainer.validate_every=2", "trainer.log_every=1", "trainer.max_steps=2"]
+    result = train(*words, "run=a")
+    assert result.returncode == 0, result.stderr
+    assert_one_token(tmp_path / "runs/a/model", text, ["<user>", "<url>"])
+    pieces = vocabulary(read_pretrained(tmp_path / "runs/a/model").tokenizer)
+    assert pieces[5:7] == ["<user>", "<url>"]
+    assert "url" not in pieces  # the text knows it as a token only
+    assert train(*words, "run=b").returncode == 0
+    other = train(*words, "tokenizer.special_tokens=['<user>']", "run=c")
+    assert other.returncode == 2
+    assert "tokenizer.special_tokens: was" in other.stderr
+    wrong = train(*words, "tokenizer.special_tokens=['<user> ']", "run=d")
+    assert "tokenizer.special_tokens has '<user> ': expected a text without blanks around it" in wrong.stderr
+
+
+@pytest.mark.parametrize("begins", ["folder", "size"])
+def test_own_tokens_of_a_fine_tuning(begins: str, tmp_path: Path, finetune: Command) -> None:
+    relations(tmp_path / "train.csv", 120)
+    texts = relations(tmp_path / "dev.csv", 40)
+    model = ["tokenizer.vocab_size=120", *SMALL]
+    if begins == "folder":
+        model = [f"model={model_folder(BertTokenizerFast(vocab=VOCAB), tmp_path / 'model', spare=1)}"]
+    data = ["task.data.train=train.csv", "task.data.dev=dev.csv", "task.data.text=text", "task.data.label=label"]
+    words = ["task=classification", *data, *model, *SHORT, "run=a"]
+    result = finetune(*words, "tokenizer.special_tokens=['[E1]','[/E1]']")
+    assert result.returncode == 0, result.stderr
+    saved = tmp_path / "runs" / "a" / "model"
+    assert_one_token(saved, texts[0], ["[E1]", "[/E1]"])
+    if begins == "folder":
+        assert "note: 2 new tokens, each the mean of those it was read as: [E1], [/E1]" in result.stderr
+        assert read_pretrained(saved).config.vocab_size == len(PIECES) + 2
+        judged = finetune(*words[:5], f"model={saved}", "stage=evaluate", "tokenizer.special_tokens=['[E2]']", "run=b")
+        assert "tokenizer.special_tokens is for stage=train" in judged.stderr
+    said = pipeline("text-classification", model=str(saved))(texts)
+    results = json.loads((tmp_path / "runs" / "a" / "results.json").read_text())
+    gold = [line.rpartition(",")[2] for line in (tmp_path / "dev.csv").read_text().splitlines()[1:]]
+    right = sum(row["label"] == label for row, label in zip(said, gold, strict=True))
+    assert right / len(gold) == pytest.approx(results["dev"]["accuracy"])

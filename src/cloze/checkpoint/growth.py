@@ -4,13 +4,16 @@ Old rows and old ids never change; parameters go by our names (see ``cloze.check
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Literal
 
 import torch
+from tokenizers import Tokenizer
 from torch import Tensor
 
+from cloze.checkpoint.pretrained import Pretrained
 from cloze.text.new_pieces import word_pieces
-from cloze.text.tokenizer import UNK
+from cloze.text.tokenizer import UNK, FolderTokenizer
 
 WORDS = "encoder.embeddings.word_embeddings.weight"
 POSITIONS = "encoder.embeddings.position_embeddings.weight"
@@ -30,15 +33,53 @@ def grow_vocabulary(state: Mapping[str, Tensor], old: Sequence[str], new: Sequen
         new: pieces that are none of them.
     """
     ids = {piece: number for number, piece in enumerate(old)}
-    sources = [[ids[part] for part in word_pieces(piece, ids) or [UNK]] for piece in new]
+    return _grown(state, len(old), [[ids[part] for part in word_pieces(piece, ids) or [UNK]] for piece in new])
+
+
+def grow_tokens(state: Mapping[str, Tensor], tokenizer: Tokenizer, new: Sequence[str]) -> dict[str, Tensor]:
+    """Likewise for new special tokens, which no pieces are made of: the rows of what they are to the tokenizer now.
+
+    Args:
+        state: as in ``grow_vocabulary``.
+        tokenizer: that does not know them yet.
+        new: their texts.
+    """
+    read = [tokenizer.encode(token, add_special_tokens=False).ids for token in new]
+    sources = [ids or tokenizer.encode(UNK, add_special_tokens=False).ids for ids in read]
+    return _grown(state, max(tokenizer.get_vocab(with_added_tokens=True).values()) + 1, sources)
+
+
+def told_tokens(new: Sequence[str]) -> str:
+    """What to say of them: '2 new tokens, each the mean of those it was read as: [E1], [/E1]'."""
+    what = f"{len(new):,} new tokens, each" if len(new) > 1 else "1 new token,"
+    return f"{what} the mean of those it was read as: {', '.join(new[:5])}{', ...' * (len(new) > 5)}"
+
+
+def with_own_tokens(pretrained: Pretrained, tokens: Sequence[str]) -> Pretrained:
+    """A model whose tokenizer has these special tokens, with embeddings for those that are new."""
+    old = pretrained.tokenizer
+    tokenizer, files = FolderTokenizer(old, dict(pretrained.tokenizer_files)).with_tokens(tokens)
+    new = [token for token in tokens if old.token_to_id(token) is None]
+    size = max(pretrained.config.vocab_size, max(tokenizer.get_vocab(with_added_tokens=True).values()) + 1)
+    return replace(
+        pretrained,
+        config=replace(pretrained.config, vocab_size=size),
+        tokenizer=tokenizer,
+        tokenizer_files=files,
+        state=grow_tokens(pretrained.state, old, new) if new else pretrained.state,
+    )
+
+
+def _grown(state: Mapping[str, Tensor], first: int, sources: Sequence[Sequence[int]]) -> dict[str, Tensor]:
+    """The state whose rows from ``first`` on are the means of others."""
     grown = dict(state)
     for name in (WORDS, DECODER_BIAS):
         if name in state:
             rows = state[name]
-            missing = max(0, len(old) + len(new) - len(rows))
+            missing = max(0, first + len(sources) - len(rows))
             rows = torch.cat([rows, rows.new_empty(missing, *rows.shape[1:])])
-            for row, parts in enumerate(sources, start=len(old)):
-                rows[row] = rows[parts].mean(0)
+            for row, parts in enumerate(sources, start=first):
+                rows[row] = rows[list(parts)].mean(0)
             grown[name] = rows
     return grown
 

@@ -3,9 +3,10 @@
 import dataclasses
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from lightning.pytorch.utilities import rank_zero_only
@@ -13,7 +14,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from cloze.bounded import read_json
-from cloze.checkpoint.growth import grow_positions, grow_vocabulary
+from cloze.checkpoint.growth import grow_positions, grow_tokens, grow_vocabulary, told_tokens
 from cloze.checkpoint.pretrained import read_pretrained
 from cloze.config.construct import build
 from cloze.config.sections import ContinuedShape, Growth, ModelFolder
@@ -21,10 +22,11 @@ from cloze.config.targets import locate
 from cloze.config.validation import HYDRA_KEYS
 from cloze.data.pretraining import PretrainingData
 from cloze.errors import InputError
-from cloze.launch.own_tokenizer import normalised, own_words, vocabulary_file
+from cloze.launch.own_tokenizer import check_apart, normalised, own_words
 from cloze.model.config import BertConfig
 from cloze.model.heads import BertForPreTraining
 from cloze.text.atomic import write_atomically
+from cloze.text.bert_rules import own_tokens
 from cloze.text.documents import Source
 from cloze.text.journal import describe, sha256
 from cloze.text.manifest import MANIFEST
@@ -33,8 +35,10 @@ from cloze.text.prepare import Preparation
 from cloze.text.progress import ReportsProgress
 from cloze.text.remote import Location
 from cloze.text.tokenizer import (
+    FolderTokenizer,
     WordPiece,
     load_tokenizer,
+    read_tokenizer,
     save_tokenizer,
     tokenizer_sha256,
     vocabulary,
@@ -55,7 +59,8 @@ class Beginning:
         name: of the model, for messages.
         config: the shape, before the vocabulary grows.
         words: the normalisation of the tokenizer, and how new pieces are chosen.
-        pieces: the model's, in the order of their ids.
+        learned: the model's tokenizer, as it was trained with.
+        own: it with the special tokens of `tokenizer.special_tokens`.
         added: pieces from a file.
         vocab_size: to which the pieces grow by those that the corpus needs; None where they do not.
         state: parameters under our names; none for a run that goes on from its own checkpoint.
@@ -64,10 +69,29 @@ class Beginning:
     name: str
     config: BertConfig
     words: WordPiece
-    pieces: list[str]
+    learned: Tokenizer
+    own: FolderTokenizer
     added: list[str] = field(default_factory=list)
     vocab_size: int | None = None
     state: dict[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def own_size(self) -> int:
+        """How many ids the tokenizer has before it grows by pieces."""
+        return int(self.own.tokenizer.get_vocab_size())
+
+    @property
+    def known(self) -> list[str]:
+        """The pieces of the tokenizer and those that are added to it, in the order of their ids."""
+        return [*vocabulary(self.own.tokenizer), *self.added]
+
+    def grown(self, new: Sequence[str]) -> FolderTokenizer:
+        """The tokenizer with more pieces behind its own."""
+        if not new:
+            return self.own
+        tokenizer = self.words.build([*vocabulary(self.own.tokenizer), *new])
+        tokenizer.add_tokens(own_tokens(self.own.tokenizer))
+        return self.own.replaced(tokenizer)
 
     def prepare(self, data: PretrainingData, progress: ReportsProgress) -> None:
         """Prepare the corpus with this tokenizer, if that has not been done.
@@ -82,27 +106,33 @@ class Beginning:
             self.check(load_tokenizer(data.folder / "tokenizer"), data.folder)
             preparation.check(data.folder, vocabulary=False)  # where it came from does not matter
             return
-        with vocabulary_file(self._planned(preparation.source, progress)) as file:
-            words = replace(self.words, vocab=str(file))
+        tokenizer, files = self.grown(self._planned(preparation.source, progress))
+        with TemporaryDirectory() as folder:  # a preparation takes its tokenizer from files, and keeps its own
+            save_tokenizer(tokenizer, folder, files)
+            words = replace(self.words, vocab=folder)
             replace(preparation, tokenizer=words).run(data.folder, progress)
 
     def _planned(self, source: Source, progress: ReportsProgress) -> list[str]:
-        """The vocabulary with which the corpus shall be prepared."""
-        known = [*self.pieces, *self.added]
+        """The new pieces with which the corpus shall be prepared."""
         if self.vocab_size is None:
-            return known
+            return self.added
         progress("choosing new pieces", 0, 1)
         lines = list(sample_lines(source, self.words.sample_megabytes))
-        new = useful_pieces(lines, known, self.words, self.vocab_size - len(known))
+        words = replace(self.words, special_tokens=[token.content for token in own_tokens(self.own.tokenizer)])
+        new = useful_pieces(lines, self.known, words, self.vocab_size - len(self.known))
         progress("choosing new pieces", 1, 1)
-        return [*known, *new]
+        return [*self.added, *new]
 
     def place(self, preparation: Preparation, name: str) -> Path:
         """The folder of the corpus that is prepared with this tokenizer, as `Preparation.place` finds it."""
-        vocabulary = {**describe(self.words), "vocab": sha256({"pieces": [*self.pieces, *self.added]})}
+        content: dict[str, Any] = {"pieces": self.known}
+        if own := own_tokens(self.own.tokenizer):
+            content["tokens"] = list(map(repr, own))
+        words = {**describe(self.words), "vocab": sha256(content), "vocab_size": self.vocab_size}
+        del words["special_tokens"]  # as in earlier versions
         return preparation.place(
             name,
-            vocabulary={**vocabulary, "vocab_size": self.vocab_size},
+            vocabulary=words,
             check_tokenizer=lambda folder: self.check(load_tokenizer(folder / "tokenizer"), folder),
         )
 
@@ -112,12 +142,12 @@ class Beginning:
         Raises:
             InputError: with what to do.
         """
-        found, expected = vocabulary(tokenizer), [*self.pieces, *self.added]
+        found, expected = vocabulary(tokenizer), self.known
         count = self.vocab_size or len(expected)
         if found[: len(expected)] != expected or len(found) != count:
             why = f"{len(found):,} pieces there, {count:,} here" if len(found) != count else "other pieces"
-        elif tokenizer_sha256(tokenizer) != tokenizer_sha256(self.words.build(found)):
-            why = "another treatment of capitals, accents or Chinese characters"
+        elif tokenizer_sha256(tokenizer) != tokenizer_sha256(self.grown(found[self.own_size :]).tokenizer):
+            why = "another treatment of capitals, accents or Chinese characters, or of tokens of its own"
         else:
             return
         raise InputError(
@@ -132,24 +162,28 @@ class Beginning:
             InputError: the corpus was prepared with another tokenizer.
         """
         self.check(data.tokenizer, data.folder)
-        new = vocabulary(data.tokenizer)[len(self.pieces) :]
+        pieces, size = vocabulary(data.tokenizer), self.learned.get_vocab_size()
+        tokens, new = pieces[size : self.own_size], pieces[self.own_size :]
         # Some models have more rows than pieces, which stay.
-        rows = max(self.config.vocab_size, len(self.pieces) + len(new))
+        rows = max(self.config.vocab_size, len(pieces))
         model = BertForPreTraining(replace(self.config, vocab_size=rows))
         if self.state:
-            state = grow_vocabulary(self.state, self.pieces, new) if new else self.state
+            state = grow_tokens(self.state, self.learned, tokens) if tokens else self.state
+            state = grow_vocabulary(state, pieces[: self.own_size], new) if new else state
             expected = model.state_dict()
             kept = {name: tensor for name, tensor in state.items() if name in expected}
             model.load_state_dict(kept, strict=False)
             drawn = dict.fromkeys(name.partition(".")[0] for name in expected if name not in kept)
+            if tokens:
+                _note(told_tokens(tokens))
             if new:
                 _note(f"{len(new):,} new pieces, each as the mean of those it was read as: {_few(new)}")
             _note(f"goes on from {self.name}" + (f"; {', '.join(drawn)}: drawn at random" if drawn else ""))
         return model
 
-    def save(self, run: Path, tokenizer: Tokenizer, config: BertConfig) -> None:
+    def save(self, run: Path, data: PretrainingData, config: BertConfig) -> None:
         """Keep in the folder of a run what it needs to go on from its own checkpoint."""
-        save_tokenizer(tokenizer, run / BEGINNING)
+        save_tokenizer(data.tokenizer, run / BEGINNING, data.tokenizer_files)
         shape = json.dumps(dataclasses.asdict(config), indent=2) + "\n"
         write_atomically(run / BEGINNING / SHAPE, shape.encode())
 
@@ -189,15 +223,21 @@ def _from_run(run: Path, words: WordPiece) -> Beginning:
         raise InputError(
             f"{folder / SHAPE} is needed to go on, but cannot be read ({error}): begin another run"
         ) from error
-    tokenizer = load_tokenizer(folder)
-    return Beginning(name=str(folder), config=config, words=normalised(words, tokenizer), pieces=vocabulary(tokenizer))
+    own = read_tokenizer(folder)
+    words = normalised(words, own.tokenizer)
+    return Beginning(name=str(folder), config=config, words=words, learned=own.tokenizer, own=own)
 
 
 def _from_folder(config: Mapping[str, Any], growth: Growth, words: WordPiece) -> Beginning:
     name = config["init"]
     found = read_pretrained(name)
     shape, state, learned = _shape(config["model"], found.config, name), found.state, found.config
-    words, pieces = own_words(config["tokenizer"], words, found.tokenizer, name), vocabulary(found.tokenizer)
+    own = FolderTokenizer(found.tokenizer, dict(found.tokenizer_files))
+    if words.special_tokens:
+        own = own.with_tokens(words.special_tokens)
+    words, pieces = own_words(config["tokenizer"], words, found.tokenizer, name), vocabulary(own.tokenizer)
+    if growth != Growth():
+        check_apart(own_tokens(found.tokenizer), words, name)
     if growth.vocab_size is not None and growth.vocab_size <= len(pieces):
         raise InputError(f"grow.vocab_size={growth.vocab_size}: must be above the {len(pieces):,} pieces of {name}")
     added = [] if growth.vocab is None else read_new_pieces(growth.vocab, pieces, words)
@@ -210,7 +250,8 @@ def _from_folder(config: Mapping[str, Any], growth: Growth, words: WordPiece) ->
         name=name,
         config=shape,
         words=words,
-        pieces=pieces,
+        learned=found.tokenizer,
+        own=own,
         added=added,
         vocab_size=growth.vocab_size,
         state=state,

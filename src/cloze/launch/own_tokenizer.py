@@ -1,17 +1,19 @@
 """The tokenizer of a model as the tokenizer of a corpus."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from tokenizers import Tokenizer
+from tokenizers import AddedToken, Tokenizer
 
 from cloze.errors import InputError
-from cloze.text.tokenizer import LONGEST_WORD, SPECIAL_TOKENS, WordPiece, read_vocabulary, tokenizer_sha256, vocabulary
+from cloze.text.bert_rules import bert_rules, is_dense, own_tokens
+from cloze.text.new_pieces import possible
+from cloze.text.tokenizer import LONGEST_WORD, WordPiece, read_vocabulary, vocabulary
 
 
 def own_words(stated: Mapping[str, Any], words: WordPiece, tokenizer: Tokenizer, name: str) -> WordPiece:
@@ -38,16 +40,11 @@ def own_words(stated: Mapping[str, Any], words: WordPiece, tokenizer: Tokenizer,
             raise InputError(
                 f"tokenizer.{key} is set, but the vocabulary is that of {name}: leave it out, or see grow.vocab"
             )
-    pieces = vocabulary(tokenizer)
-    added = [token.content for token in tokenizer.get_added_tokens_decoder().values()]
-    if added := [token for token in added if token not in SPECIAL_TOKENS]:
-        raise InputError(
-            f"{name}: its tokenizer has tokens of its own ({', '.join(added[:5])}), with which no corpus is prepared"
-        )
-    dense = [tokenizer.token_to_id(piece) for piece in pieces] == list(range(len(pieces)))
-    if not dense or _steps(own.build(pieces)) != _steps(tokenizer):
+    if bert_rules(tokenizer) is None or not is_dense(tokenizer):
         raise InputError(f"{name}: its tokenizer is not BERT's (other steps before WordPiece, or ids that nothing has)")
-    with vocabulary_file(pieces) as file:
+    tokens = {token.content for token in own_tokens(tokenizer)}
+    pieces = [piece for piece in vocabulary(tokenizer) if piece not in tokens]
+    with _vocabulary_file(pieces) as file:
         try:
             read_vocabulary(file, lowercase=own.lowercase)
         except InputError as error:
@@ -66,20 +63,28 @@ def normalised(words: WordPiece, tokenizer: Tokenizer) -> WordPiece:
         lowercase=bool(state.get("lowercase")),
         chinese_characters=bool(state.get("handle_chinese_chars")),
         strip_accents=state.get("strip_accents"),
+        special_tokens=(),  # they are the tokenizer's
         max_input_chars_per_word=None if longest == LONGEST_WORD else longest,
     )
 
 
-def _steps(tokenizer: Tokenizer) -> list[Any]:
-    """All that decides the ids of a text."""
-    whole = json.loads(tokenizer.to_str())
-    model = {key: value for key, value in whole["model"].items() if key != "vocab"}
-    return [tokenizer_sha256(tokenizer), whole["pre_tokenizer"], model]
+def check_apart(tokens: Iterable[AddedToken], words: WordPiece, name: str) -> None:
+    """Refuse to grow a vocabulary with tokens of its own that are words, too: as pieces they would be found elsewhere.
+
+    Raises:
+        InputError: names one.
+    """
+    for token in tokens:
+        if possible(token.content, words):
+            raise InputError(
+                f"{name}: its tokenizer has a token of its own, {token.content!r}, that is a word, too, so that its "
+                "vocabulary cannot grow: leave grow= out, or begin from a model without it"
+            )
 
 
 @contextmanager
-def vocabulary_file(pieces: Sequence[str]) -> Iterator[Path]:
-    """A preparation takes its vocabulary from a file, and keeps its own."""
+def _vocabulary_file(pieces: Sequence[str]) -> Iterator[Path]:
+    """As the reader of vocabularies takes them."""
     with TemporaryDirectory() as folder:
         file = Path(folder) / "vocab.txt"
         file.write_text("\n".join(pieces) + "\n", encoding="utf-8")

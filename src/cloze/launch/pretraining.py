@@ -103,7 +103,7 @@ def pretrain(config: Mapping[str, Any]) -> float | None:
     if trainer.is_global_zero:
         write_config(folder, config)
         if start is not None and checkpoint is None:
-            start.save(folder, data.tokenizer, model.config)
+            start.save(folder, data, model.config)
     if start is not None and checkpoint is None:
         trainer.num_sanity_val_steps = float("inf")  # all held-out batches, for what the model knows before
     with telling_of_dead_workers(), tracked(trainer, config, asdict(data.manifest), resume_step=step):

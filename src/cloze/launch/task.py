@@ -10,6 +10,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from tokenizers import Tokenizer
 
 from cloze.callbacks.length import Length
+from cloze.checkpoint.growth import told_tokens, with_own_tokens
 from cloze.checkpoint.modules import refuse_drawn
 from cloze.checkpoint.pretrained import Pretrained, read_pretrained
 from cloze.checkpoint.task_models import task_model
@@ -36,7 +37,7 @@ from cloze.tasks.finetuning import FineTuning, import_path
 from cloze.tasks.training import Recipe
 from cloze.text.progress import ConsoleProgress
 from cloze.text.scripts import suited, unreachable
-from cloze.text.tokenizer import WordPiece, read_vocabulary
+from cloze.text.tokenizer import FolderTokenizer, WordPiece, vocabulary
 from cloze.text.wordpiece import train_vocabulary
 from cloze.waiting import waiting
 
@@ -178,17 +179,18 @@ def _pretrained(job: Job, data: TaskData[Any]) -> Pretrained:
     if job.model_folder is None:
         words: WordPiece = build(job.config, "tokenizer")
         if words.vocab is not None:
-            vocab = read_vocabulary(words.vocab, lowercase=words.lowercase)
-            notes = unreachable(words, vocab)
+            own = words.given()
+            notes = unreachable(words, vocabulary(own.tokenizer))
         else:
             training = [text for example in data.examples["train"] for text in texts(example)]
             words, notes = suited(words, training)
-            vocab = train_vocabulary(training, words)
+            own = FolderTokenizer(words.build(train_vocabulary(training, words)), {})
         _print(notes)
-        shape: BertConfig = build(job.config, "model", vocab_size=len(vocab))
-        found = Pretrained(config=shape, tokenizer=words.build(vocab))
+        shape: BertConfig = build(job.config, "model", vocab_size=own.tokenizer.get_vocab_size())
+        found = Pretrained(config=shape, tokenizer=own.tokenizer, tokenizer_files=own.files)
     else:
         found = read_pretrained(Path(job.model_folder.folder))
+        found = _with_own_tokens(job, found)
         if job.model_folder.weights == "random":
             found = Pretrained(config=found.config, tokenizer=found.tokenizer, tokenizer_files=found.tokenizer_files)
     attention_dropout = adaptation.attention_probs_dropout_prob
@@ -198,6 +200,22 @@ def _pretrained(job: Job, data: TaskData[Any]) -> Pretrained:
         key="adaptation.attention_probs_dropout_prob",
     )
     return found
+
+
+def _with_own_tokens(job: Job, found: Pretrained) -> Pretrained:
+    """The model with embeddings for the special tokens that its tokenizer lacks."""
+    tokens: Sequence[str] = build(job.config, "tokenizer").special_tokens
+    if tokens and job.stage != "train":
+        raise InputError(
+            f"tokenizer.special_tokens is for stage=train, but stage is {job.stage}: leave it out, {found.folder} has "
+            "its own"
+        )
+    if not tokens:
+        return found
+    there = found.tokenizer.get_vocab(with_added_tokens=True)
+    if new := [token for token in tokens if token not in there]:
+        _note(told_tokens(new))
+    return with_own_tokens(found, tokens)
 
 
 def _labels(job: Job, data: TaskData[Any], pretrained: Pretrained) -> list[str]:

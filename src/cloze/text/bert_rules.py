@@ -1,7 +1,9 @@
 """BERT's rules for cutting a text, of the tokenizers library: how they are built and recognised, and which tokens."""
 
 import json
+import re
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
@@ -15,6 +17,10 @@ LONGEST_WORD = 100
 
 NAMES = {"pad_token": PAD, "unk_token": UNK, "cls_token": CLS, "sep_token": SEP, "mask_token": MASK}
 """What transformers calls the special tokens."""
+
+CASE_SHARE = (
+    0.01  # uncased vocabularies hold a few capitals (2 of 21,128 in Google's Chinese one), cased ones a quarter
+)
 
 
 def build_normalizer(
@@ -52,6 +58,55 @@ def build_tokenizer(
     tokenizer.add_special_tokens(list(SPECIAL_TOKENS))
     tokenizer.post_processor = template(tokenizer)
     return tokenizer
+
+
+def read_vocabulary(path: str | Path, *, lowercase: bool | None = None) -> list[str]:
+    """Pieces of a ``vocab.txt``, or of the one in the folder `path`, in the order of their ids.
+
+    With `lowercase`, the normalisation it will be used with, it is checked that the two fit.
+
+    Raises:
+        InputError: no such file, not UTF-8, an empty or repeated line, no special tokens, or case against `lowercase`.
+    """
+    path = Path(path)
+    path = path / "vocab.txt" if path.is_dir() else path
+    try:
+        pieces = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: the vocabulary is not UTF-8 ({error.reason} at byte {error.start})") from error
+    except OSError as error:
+        raise InputError(f"{path}: the vocabulary cannot be read ({error.strerror}); set tokenizer.vocab") from error
+    first_lines: dict[str, int] = {}
+    for number, piece in enumerate(pieces, start=1):
+        if not piece:
+            raise InputError(f"{path}, line {number}: is empty; a vocabulary has one piece a line")
+        if first_lines.setdefault(piece, number) != number:
+            raise InputError(
+                f"{path}, line {number}: repeats {piece!r} of line {first_lines[piece]}; remove one, or change it to an"
+                " [unused] piece where the ids of a checkpoint must stay"
+            )
+    absent = [token for token in SPECIAL_TOKENS if token not in first_lines]
+    if absent:
+        raise InputError(f"{path}: has no {', '.join(absent)}; a BERT vocabulary needs {', '.join(SPECIAL_TOKENS)}")
+    if lowercase is not None:
+        _check_case(path, pieces, lowercase)
+    return pieces
+
+
+def _check_case(path: Path, pieces: Sequence[str], lowercase: bool) -> None:
+    count = capitals(pieces)
+    words = sum(piece.isascii() and piece.isalpha() for piece in pieces)
+    if lowercase and count > CASE_SHARE * len(pieces):
+        raise InputError(
+            f"{path}: is a cased vocabulary ({count:,} pieces with capitals); set tokenizer.lowercase=false"
+        )
+    if not lowercase and count == 0 and words > 26:
+        raise InputError(f"{path}: is an uncased vocabulary (no piece has a capital); set tokenizer.lowercase=true")
+
+
+def capitals(pieces: Sequence[str]) -> int:
+    """How many pieces have a capital, BERT's own tokens aside."""
+    return sum(piece != piece.lower() for piece in pieces if piece not in SPECIAL_TOKENS)
 
 
 def template(tokenizer: Tokenizer) -> processors.PostProcessor:
@@ -92,12 +147,19 @@ def add_own_tokens(tokenizer: Tokenizer, tokens: Iterable[str]) -> None:
     tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in tokens])
 
 
+def own_pattern(tokens: Iterable[str]) -> re.Pattern[str]:
+    """Where one of some tokens stands in a text, exactly as it is written; nowhere if there are none."""
+    return re.compile("|".join(map(re.escape, sorted(tokens, key=len, reverse=True))) or "(?!)")
+
+
 def check_own_tokens(tokens: Sequence[str]) -> None:
     """Refuse special tokens of the user's own that no vocabulary can hold.
 
     Raises:
         InputError: one is empty, has blanks around it or a line break in it, is one of BERT's, or comes twice.
     """
+    if isinstance(tokens, str):
+        raise InputError(f"tokenizer.special_tokens={tokens}: expected a list, as ['{tokens}']")
     for token in tokens:
         if token != token.strip() or not token or len(token.splitlines()) != 1:
             raise InputError(

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from tokenizers import Tokenizer
 
-from cloze.text.bert_rules import SPECIAL_TOKENS, bert_rules, own_tokens
+from cloze.text.bert_rules import SPECIAL_TOKENS, bert_rules, own_pattern, own_tokens
 from cloze.text.shards import token_dtype
 
 CACHED_CHUNKS = 1 << 18
@@ -65,7 +65,7 @@ class WordEncoder(dict[str, bytes]):
         super().__init__()
         self._tokenizer = tokenizer = _with_own_tokens_only(tokenizer)
         own = own_tokens(tokenizer)
-        self._own = re.compile("|".join(re.escape(token.content) for token in own)) if own else None
+        self._own = own_pattern(token.content for token in own) if own else None
         # What looks beyond a space needs whole sentences.
         spaced = any(re.search(r"\s", token.content) for token in own)
         self._whole_sentences = spaced or bert_rules(tokenizer) is None

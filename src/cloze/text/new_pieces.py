@@ -9,6 +9,7 @@ from pathlib import Path
 from tokenizers import pre_tokenizers
 
 from cloze.errors import InputError
+from cloze.text.bert_rules import own_pattern
 from cloze.text.documents import Source, Unit
 from cloze.text.tokenizer import PREFIX, WordPiece, build_normalizer
 from cloze.text.wordpiece import train_vocabulary
@@ -87,7 +88,8 @@ def useful_pieces(lines: Sequence[str], vocab: Sequence[str], words: WordPiece, 
         InputError: the corpus does not give so many.
     """
     # So large that there are enough even if it holds all that is known.
-    settings = replace(words, vocab=None, vocab_size=max(100, len(vocab) + count))
+    size = max(100 + len(words.special_tokens), len(vocab) + count)
+    settings = replace(words, vocab=None, vocab_size=size)
     known, longest = set(vocab), words.longest_word
     candidates = known.union(train_vocabulary(lines, settings))
     worth: Counter[str] = Counter()
@@ -128,6 +130,11 @@ def _lines(source: Source, units: Iterable[Unit], budget: float) -> Iterator[str
                 return
 
 
+def possible(piece: str, words: WordPiece) -> bool:
+    """Whether the tokenizer finds a piece in some text."""
+    return _Cut(words).can_give(piece)
+
+
 class _Cut:
     """What the tokenizer does before WordPiece."""
 
@@ -150,8 +157,9 @@ class _Cut:
 def _count_words(lines: Iterable[str], words: WordPiece) -> Counter[str]:
     """How often each word stands in the text; each chunk between blanks is cut once, as words follow Zipf's law."""
     chunks: Counter[str] = Counter()
+    own = own_pattern(words.special_tokens)
     for line in lines:
-        chunks.update(line.split())
+        chunks.update(own.sub(" ", line).split())
     cut, counts = _Cut(words), Counter[str]()
     for chunk, times in chunks.items():
         for word in cut.words(chunk):

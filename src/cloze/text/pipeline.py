@@ -53,13 +53,14 @@ from cloze.text.steps import (
 )
 from cloze.text.tokenizer import (
     UNK,
+    FolderTokenizer,
     continuation_pieces,
     load_tokenizer,
-    read_vocabulary,
     save_tokenizer,
     tokenizer_sha256,
     vocabulary,
 )
+from cloze.text.tokenizer_files import WHOLE
 
 if TYPE_CHECKING:
     from cloze.text.prepare import Preparation
@@ -133,15 +134,17 @@ class Pipeline:
         config = self.preparation.tokenizer
         if config.vocab is None:
             vocab, config, notes = self._train_vocabulary(tasks)
+            found = FolderTokenizer(config.build(vocab), {})
         else:
-            vocab = read_vocabulary(config.vocab)
-            notes = unreachable(config, vocab)
+            found = config.given()
+            notes = unreachable(config, vocabulary(found.tokenizer))
         for note in notes:
             print(note, file=sys.stderr)
         with self._scratch() as scratch:
-            save_tokenizer(config.build(vocab), scratch / "tokenizer")
+            save_tokenizer(found.tokenizer, scratch / "tokenizer", found.files)
             if isinstance(folder, RemotePath):
-                for name in ("vocab.txt", "tokenizer_config.json", "tokenizer.json"):  # the last says that all stand
+                names = {file.name for file in (scratch / "tokenizer").iterdir()}
+                for name in (*sorted(names - {WHOLE}), WHOLE):  # the last says that all stand
                     (folder / name).write((scratch / "tokenizer" / name).read_bytes())
             else:
                 (scratch / "tokenizer").rename(folder)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cloze.errors import InputError
+from cloze.text.bert_rules import own_tokens
 from cloze.text.documents import SentenceSplitter, Source
 from cloze.text.journal import HeldError, Journal, describe, open_journal, sha256
 from cloze.text.manifest import Manifest, Prepared, changed_preparation
@@ -17,7 +18,7 @@ from cloze.text.pool import Engine, LocalEngine
 from cloze.text.progress import ReportsProgress, silent
 from cloze.text.remote import Location
 from cloze.text.report import print_warnings
-from cloze.text.tokenizer import WordPiece, read_vocabulary
+from cloze.text.tokenizer import WordPiece, tokenizer_sha256, vocabulary
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,10 +162,15 @@ class Preparation:
         config: dict[str, Any] = describe(self)
         del config["workers"]
         if self.tokenizer.vocab is not None:
-            pieces = read_vocabulary(self.tokenizer.vocab, lowercase=self.tokenizer.lowercase)
-            config["tokenizer"]["vocab"] = sha256({"pieces": pieces})
+            tokenizer = self.tokenizer.given().tokenizer
+            content: dict[str, Any] = {"pieces": vocabulary(tokenizer)}
+            if own_tokens(tokenizer):
+                content["tokenizer"] = tokenizer_sha256(tokenizer)
+            config["tokenizer"]["vocab"] = sha256(content)
             for key in ("vocab_size", "alphabet_size", "min_frequency", "sample_megabytes"):  # of training only
                 del config["tokenizer"][key]
+        if not self.tokenizer.special_tokens:  # as in earlier versions
+            del config["tokenizer"]["special_tokens"]
         return config
 
 

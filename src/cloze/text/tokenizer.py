@@ -14,6 +14,7 @@ from tokenizers import Tokenizer
 from cloze.bounded import parse_json
 from cloze.errors import InputError
 from cloze.text.bert_rules import (
+    CASE_SHARE,
     CLS,
     LONGEST_WORD,
     MASK,
@@ -27,8 +28,11 @@ from cloze.text.bert_rules import (
     bert_rules,
     build_normalizer,
     build_tokenizer,
+    capitals,
+    check_own_tokens,
     is_dense,
     own_tokens,
+    read_vocabulary,
     steps,
 )
 from cloze.text.remote import RemotePath, fetch_folder
@@ -67,10 +71,6 @@ __all__ = [
     "vocabulary",
 ]
 
-CASE_SHARE = (
-    0.01  # uncased vocabularies hold a few capitals (2 of 21,128 in Google's Chinese one), cased ones a quarter
-)
-
 
 @dataclass(frozen=True, kw_only=True)
 class WordPiece:
@@ -88,6 +88,9 @@ class WordPiece:
         max_input_chars_per_word: characters of a word from which on it becomes ``[UNK]``. None takes 100 as BERT does;
             where a vocabulary is trained on text without spaces, 1,000.
         min_frequency: how often a pair of pieces must occur to be joined in training.
+        special_tokens: tokens of your own, as ``<user>``: each is one token wherever it stands in a text, exactly as it
+            is written. They take the ids behind BERT's own where a vocabulary is trained, else those behind all others;
+            one that is in the vocabulary keeps its id.
         sample_megabytes: text that training takes into account at most, from the beginning of what it is given. It
             bounds memory: training needs about five times as much.
     """
@@ -100,11 +103,14 @@ class WordPiece:
     alphabet_size: int | None = None
     max_input_chars_per_word: int | None = None
     min_frequency: int = 2
+    special_tokens: Sequence[str] = ()
     sample_megabytes: float = 64.0
 
     def __post_init__(self) -> None:
-        if self.vocab_size < 100:
-            raise InputError(f"tokenizer.vocab_size={self.vocab_size}: must be at least 100")
+        check_own_tokens(self.special_tokens)
+        least = 100 + len(self.special_tokens)
+        if self.vocab_size < least:
+            raise InputError(f"tokenizer.vocab_size={self.vocab_size}: must be at least {least}")
         for key in ("alphabet_size", "max_input_chars_per_word", "min_frequency", "sample_megabytes"):
             value = getattr(self, key)
             if value is not None and value <= 0:
@@ -119,62 +125,44 @@ class WordPiece:
         return self.max_input_chars_per_word or LONGEST_WORD
 
     def build(self, vocab: Sequence[str]) -> Tokenizer:
-        """The tokenizer of `vocab` with this normalisation."""
-        return build_tokenizer(
+        """The tokenizer of `vocab` with this normalisation and these special tokens."""
+        tokenizer = build_tokenizer(
             vocab,
             lowercase=self.lowercase,
             chinese_characters=self.chinese_characters,
             strip_accents=self.strip_accents,
             max_input_chars_per_word=self.longest_word,
         )
+        add_own_tokens(tokenizer, self.special_tokens)
+        return tokenizer
 
+    def given(self) -> "FolderTokenizer":
+        """The tokenizer of `vocab`, which has to agree with this normalisation where it is a whole tokenizer.
 
-def read_vocabulary(path: str | Path, *, lowercase: bool | None = None) -> list[str]:
-    """Pieces of a ``vocab.txt``, or of the one in the folder `path`, in the order of their ids.
-
-    With `lowercase`, the normalisation it will be used with, it is checked that the two fit.
-
-    Raises:
-        InputError: no such file, not UTF-8, an empty or repeated line, no special tokens, or case against `lowercase`.
-    """
-    path = Path(path)
-    path = path / "vocab.txt" if path.is_dir() else path
-    try:
-        pieces = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: the vocabulary is not UTF-8 ({error.reason} at byte {error.start})") from error
-    except OSError as error:
-        raise InputError(f"{path}: the vocabulary cannot be read ({error.strerror}); set tokenizer.vocab") from error
-    first_lines: dict[str, int] = {}
-    for number, piece in enumerate(pieces, start=1):
-        if not piece:
-            raise InputError(f"{path}, line {number}: is empty; a vocabulary has one piece a line")
-        if first_lines.setdefault(piece, number) != number:
-            raise InputError(
-                f"{path}, line {number}: repeats {piece!r} of line {first_lines[piece]}; remove one, or change it to an"
-                " [unused] piece where the ids of a checkpoint must stay"
-            )
-    absent = [token for token in SPECIAL_TOKENS if token not in first_lines]
-    if absent:
-        raise InputError(f"{path}: has no {', '.join(absent)}; a BERT vocabulary needs {', '.join(SPECIAL_TOKENS)}")
-    if lowercase is not None:
-        _check_case(path, pieces, lowercase)
-    return pieces
-
-
-def _check_case(path: Path, pieces: Sequence[str], lowercase: bool) -> None:
-    capitals = _capitals(pieces)
-    words = sum(piece.isascii() and piece.isalpha() for piece in pieces)
-    if lowercase and capitals > CASE_SHARE * len(pieces):
-        raise InputError(
-            f"{path}: is a cased vocabulary ({capitals:,} pieces with capitals); set tokenizer.lowercase=false"
-        )
-    if not lowercase and capitals == 0 and words > 26:
-        raise InputError(f"{path}: is an uncased vocabulary (no piece has a capital); set tokenizer.lowercase=true")
-
-
-def _capitals(pieces: Sequence[str]) -> int:
-    return sum(piece != piece.lower() for piece in pieces if piece not in SPECIAL_TOKENS)
+        Raises:
+            InputError: it cannot be read, does not agree, or is not BERT's.
+        """
+        place = Path(self.vocab or "")
+        if not any((place / name).is_file() for name in (WHOLE, CONFIG)):
+            return FolderTokenizer(self.build(read_vocabulary(place, lowercase=self.lowercase)), {})
+        found = read_tokenizer(place)
+        rules = bert_rules(found.tokenizer)
+        if rules is None or not is_dense(found.tokenizer):
+            raise InputError(f"{place}: its tokenizer is not BERT's (other rules, or ids that nothing has)")
+        longest = found.tokenizer.model.max_input_chars_per_word
+        strips = rules["do_lower_case"] if rules["strip_accents"] is None else rules["strip_accents"]
+        for key, own, there in (
+            ("lowercase", self.lowercase, rules["do_lower_case"]),
+            ("chinese_characters", self.chinese_characters, rules["tokenize_chinese_chars"]),
+            ("strip_accents", self.strips_accents, strips),
+            ("max_input_chars_per_word", self.max_input_chars_per_word or longest, longest),
+        ):
+            if own != there:
+                raise InputError(
+                    f"tokenizer.{key} is {json.dumps(own)}, but that of {place} is {json.dumps(there)}: set "
+                    f"tokenizer.{key}={json.dumps(there)}"
+                )
+        return found.with_tokens(self.special_tokens) if self.special_tokens else found
 
 
 class FolderTokenizer(NamedTuple):
@@ -192,6 +180,10 @@ class FolderTokenizer(NamedTuple):
         """It with special tokens of the user's own; what is in the vocabulary already keeps its id."""
         tokenizer = Tokenizer.from_str(self.tokenizer.to_str())
         add_own_tokens(tokenizer, tokens)
+        return self.replaced(tokenizer)
+
+    def replaced(self, tokenizer: Tokenizer) -> "FolderTokenizer":
+        """Another tokenizer with what the configuration says beside the tokens."""
         settings = parse_json(self.files.get(CONFIG, b"{}"))
         for key in ("extra_special_tokens", "added_tokens_decoder"):  # they stand in tokenizer.json
             settings.pop(key, None)
@@ -264,7 +256,7 @@ def read_tokenizer(folder: str | Path | RemotePath) -> FolderTokenizer:
     else:
         pieces, rules = read_vocabulary(folder), stated.rules()
         if "do_lower_case" not in stated.settings:
-            unsaid = {"do_lower_case": _capitals(pieces) <= CASE_SHARE * len(pieces)}
+            unsaid = {"do_lower_case": capitals(pieces) <= CASE_SHARE * len(pieces)}
         rules |= unsaid
         tokenizer = build_tokenizer(
             pieces,

@@ -6,6 +6,7 @@ import numpy as np
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 from cloze.errors import InputError
+from cloze.text.bert_rules import own_pattern
 from cloze.text.tokenizer import PREFIX, SPECIAL_TOKENS, UNK, WordPiece, build_normalizer
 
 CHUNK_CHARACTERS = 1 << 20
@@ -33,7 +34,8 @@ def train_vocabulary(lines: Iterable[str], config: WordPiece) -> list[str]:
     normalizer = build_normalizer(
         lowercase=config.lowercase, chinese_characters=config.chinese_characters, strip_accents=config.strip_accents
     )
-    chunks = [normalizer.normalize_str(chunk) for chunk in _chunks(lines, config.sample_megabytes * 1e6)]
+    own = own_pattern(config.special_tokens)
+    chunks = [normalizer.normalize_str(own.sub(" ", text)) for text in _chunks(lines, config.sample_megabytes * 1e6)]
     counts = sum((_character_counts(chunk) for chunk in chunks), np.zeros(UNICODE_SIZE, np.int64))
     counts[[ord(character) for character in " \t\n\r"]] = 0
     if not counts.any():
@@ -53,7 +55,11 @@ def train_vocabulary(lines: Iterable[str], config: WordPiece) -> list[str]:
     trainer = trainers.WordPieceTrainer(
         vocab_size=config.vocab_size,
         min_frequency=config.min_frequency,
-        special_tokens=[*SPECIAL_TOKENS, *alphabet, *(PREFIX + character for character in within_words)],
+        special_tokens=list(
+            dict.fromkeys(
+                [*SPECIAL_TOKENS, *config.special_tokens, *alphabet, *(PREFIX + letter for letter in within_words)]
+            )
+        ),
         continuing_subword_prefix=PREFIX,
         show_progress=False,
     )

@@ -34,7 +34,7 @@ from cloze.run_folder import checkpoint_to_resume, is_finished
 from cloze.shell import rank
 from cloze.text.manifest import MANIFEST
 from cloze.text.progress import silent
-from cloze.text.tokenizer import WordPiece, read_vocabulary
+from cloze.text.tokenizer import WordPiece
 
 
 class _Parts(NamedTuple):
@@ -124,12 +124,12 @@ def _stated_length(training: Training, data: PretrainingData) -> Length | None:
 def _shape(config: Mapping[str, Any], start: Beginning | None) -> BertConfig:
     """With the vocabulary that the preparation would make."""
     if start is not None:
-        pieces = start.vocab_size or len(start.pieces) + len(start.added)
+        pieces = start.vocab_size or len(start.known)
         return replace(start.config, vocab_size=max(start.config.vocab_size, pieces))
     words: WordPiece = build(config, "tokenizer")
     pieces = words.vocab_size
     if words.vocab is not None:
-        pieces = len(read_vocabulary(words.vocab, lowercase=words.lowercase))
+        pieces = words.given().tokenizer.get_vocab_size()
     shape: BertConfig = build(config, "model", vocab_size=pieces)
     return shape
 
