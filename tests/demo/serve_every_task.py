@@ -1,4 +1,4 @@
-"""Serves a page for each kind of task, all in one process: PORT FOLDER..., each at the path of its folder's name."""
+"""Serves a page for each kind of task, all in one process: PORT FOLDER..., each at the path of its run's name."""
 
 import sys
 from collections.abc import Callable
@@ -21,9 +21,8 @@ def page(folder: Path) -> Callable[[], None]:
 
 def main() -> None:
     folders = [Path(word) for word in sys.argv[2:]]
-    app = application(
-        {f"/{folder.name}": page(folder) for folder in folders}, lambda: print("ready", flush=True), is_private=True
-    )
+    pages = {f"/{folder.parent.name}": page(folder) for folder in folders}
+    app = application(pages, lambda: print("ready", flush=True), is_private=True)
     uvicorn.run(app, port=int(sys.argv[1]), log_level="warning")
 
 

@@ -6,26 +6,41 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 import torch
 
 from cloze.checkpoint.pretrained import read_pretrained
+from cloze.data.downstream.examples import ChoiceExample, Example, QuestionExample, TextExample
 from cloze.demo.reader import Reader
 from cloze.model.attention_maps import attention_maps
 from cloze.ready import load
+from cloze.report.examples import write_examples
 from cloze.tasks.inference import Inference
 from tests import processes
 from tests.browser import Visitor, browser
 from tests.demo.world import HEADS, pretrained_folder, task_folder
 
+OWN: dict[str, Any] = {"id": "1", "where": "dev.tsv"}
 REPOSITORY = Path(__file__).resolve().parents[2]
 INJECTION = """<script>window.ran=1</script><img src=x onerror="window.ran=1">"""
 WITHOUT_TYPES = """
 const copy = document.querySelector('.running').cloneNode(true);
 copy.querySelectorAll('.entity-type').forEach(type => type.remove());
 return copy.textContent"""
+DEV: dict[str, list[Example]] = {
+    "classes": [TextExample(**OWN, text="the cat sat."), TextExample(**OWN, text="a dog ran.")],
+    "questions": [
+        QuestionExample(**OWN, question="who sat?", context="the cat sat.", answers=None),
+        QuestionExample(**OWN, question="who ran?", context="a dog ran.", answers=None),
+    ],
+    "choices": [
+        ChoiceExample(**OWN, text="the cat", choices=("sat.", "ran."), label=None),
+        ChoiceExample(**OWN, text="a dog", choices=("sat.", "ran."), label=None),
+    ],
+}
 LONG = "the cat sat on the mat. " * 100
 ENVIRONMENT = {**os.environ, "PYTHONPATH": f"{REPOSITORY}:{REPOSITORY}/src", "OMP_NUM_THREADS": "1"}
 
@@ -167,7 +182,7 @@ def attention(visitor: Visitor, folder: Path) -> None:
 def neighbours(visitor: Visitor) -> None:
     visitor.open_tab("Neighbours")
     visitor.until(lambda: [label for label, _ in visitor.bars()] != [])
-    assert "3 of sentences.txt" in visitor.text(".q-field__label")
+    assert "among the 3 of sentences.txt" in visitor.text(".lead")
     visitor.write(0, "a dog ran")  # which is not its own neighbour
     visitor.until(lambda: {label for label, _ in visitor.bars()} == {"the cat sat", "<b>on</b> the mat"})
     visitor.write(0, "a dog ran!")
@@ -191,15 +206,20 @@ def on_a_phone(visitor: Visitor, url: str) -> None:
     """Nothing is wider than the screen."""
     visitor.visit(url, width=390)
     visitor.until(visitor.bars)
-    for name in ("Fill in", "Attention", "Neighbours"):
+    for name in ("Fill in", "Next sentence", "Task", "Attention", "Neighbours"):
         visitor.open_tab(name)
-        visitor.until(lambda: visitor.texts(".answer *"))
-        assert visitor.driver.execute_script("return document.documentElement.scrollWidth") == 390
+        visitor.until(lambda: visitor.texts(".answer *, .hint"))
+        visitor.until(lambda: visitor.cut() == [])
+        for chip in visitor.all(".examples .q-chip"):
+            assert chip.rect["x"] + chip.rect["width"] <= 390 - 24  # the card's
 
 
 @pytest.mark.slow
 def test_every_task(visitor: Visitor, tmp_path: Path) -> None:
-    folders = [str(task_folder(kind, tmp_path / kind)) for kind in HEADS]
+    folders = [str(task_folder(kind, tmp_path / kind / "model")) for kind in HEADS]
+    for kind in HEADS:
+        (tmp_path / kind / "config.yaml").write_text("task: {}\n", "utf-8")
+        write_examples(DEV.get(kind, DEV["classes"]), tmp_path / kind)
     port = processes.free_port()
     command = [sys.executable, str(Path(__file__).with_name("serve_every_task.py")), str(port), *folders]
     with processes.started(command, cwd=tmp_path, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True) as process:
@@ -208,8 +228,22 @@ def test_every_task(visitor: Visitor, tmp_path: Path) -> None:
         url = f"http://127.0.0.1:{port}"
         for kind in HEADS:
             visitor.visit(f"{url}/{kind}")
+            own_examples(visitor, kind)
             {"entities": entities, "questions": questions, "choices": choices}.get(kind, classes)(visitor, kind)
             check_quiet(visitor, url)
+
+
+def own_examples(visitor: Visitor, kind: str) -> None:
+    """The run names the page, and the examples are those of its dev set."""
+    assert visitor.text(".title") == kind
+    assert visitor.driver.title == f"{kind} - cloze"
+    first, second = ([box.get_attribute("value") for box in visitor.all("textarea")] for _ in range(2))
+    assert first == second
+    shown = {"questions": ["who sat?", "the cat sat."], "choices": ["the cat", "sat.\nran."]}
+    assert first == shown.get(kind, ["the cat sat.", ""][: len(first)])
+    assert len(visitor.all(".examples .q-chip")) == 2
+    visitor.all(".examples .q-chip")[1].click()
+    visitor.until(lambda: visitor.all("textarea")[0].get_attribute("value") in ("a dog ran.", "who ran?", "a dog"))
 
 
 def classes(visitor: Visitor, kind: str) -> None:

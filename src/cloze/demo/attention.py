@@ -35,7 +35,8 @@ class AttentionTab:
         self.found: Attention | None = None
         self.piece = 0
         ui.label("Which pieces of a text look at which, in any layer and head of the model.").classes("lead")
-        self.text = field("Text", TEXT, lambda: self.live.refresh())
+        own = [row["text"] for row in reader.examples.cells] or [text for text, _ in reader.examples.pairs]
+        self.text = field("Text", own[0] if own else TEXT, lambda: self.live.refresh())
         self.pair = field("Second text (may stay empty)", "", lambda: self.live.refresh(), rows=1)
         layers = {n: f"Layer {n + 1}" for n in range(reader.config.num_hidden_layers)}
         heads = {MEAN: "All heads, mean"} | {n: f"Head {n + 1}" for n in range(reader.config.num_attention_heads)}

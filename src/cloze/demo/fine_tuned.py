@@ -6,7 +6,7 @@ from typing import Any
 
 from nicegui import ui
 
-from cloze.demo.parts import Cells, IncompleteError, Live, bars, field, heading, hint, notes
+from cloze.demo.parts import Cells, IncompleteError, Live, bars, examples, field, heading, hint, notes
 from cloze.demo.reader import Answer, Reader
 from cloze.launch.predictors import FINE_TUNED
 from cloze.metrics.entities import OUTSIDE
@@ -45,11 +45,25 @@ def _needed(box: ui.textarea, what: str) -> str:
     return text
 
 
+def _examples(reader: Reader, *names: str) -> list[tuple[str, ...]]:
+    """Those of the model's own dev set, as the fields hold them: choices are lines."""
+    rows = ([row.get(name) or "" for name in names] for row in reader.examples.cells)
+    return [tuple(cell if isinstance(cell, str) else "\n".join(map(str, cell)) for cell in row) for row in rows]
+
+
+def _offered(known: list[tuple[str, ...]], boxes: list[ui.textarea]) -> None:
+    if len(known) > 1:
+        with ui.row().classes("examples"):
+            examples(known, boxes)
+
+
 def _text_tab(reader: Reader) -> TaskLive:
     """Classes, several labels or a score."""
     ui.label("What the model says of a text. A model of pairs needs the second text, too.").classes("lead")
-    box = field("Text", TEXT, lambda: live.refresh())
-    pair = field("Second text (only for models of pairs)", "", lambda: live.refresh(), rows=1)
+    known = _examples(reader, "text", "text_pair") or [(TEXT, "")]
+    box = field("Text", known[0][0], lambda: live.refresh())
+    pair = field("Second text (only for models of pairs)", known[0][1], lambda: live.refresh(), rows=1)
+    _offered(known, [box, pair])
 
     def read() -> Cells:
         second = {"text_pair": pair.value} if (pair.value or "").strip() else {}
@@ -79,7 +93,9 @@ def _text_tab(reader: Reader) -> TaskLive:
 def _words_tab(reader: Reader) -> TaskLive:
     """Entities, highlighted where they stand."""
     ui.label("The words and names that the model marks in a text.").classes("lead")
-    box = field("Text", TAGGED, lambda: live.refresh())
+    known = _examples(reader, "text") or [(TAGGED,)]
+    box = field("Text", known[0][0], lambda: live.refresh())
+    _offered(known, [box])
 
     def read() -> Cells:
         return {"text": _needed(box, "a text")}
@@ -140,8 +156,10 @@ def _tint(kind: str) -> str:
 def _question_tab(reader: Reader) -> TaskLive:
     """An answer, marked in its passage."""
     ui.label("The answer to a question, marked in the passage that holds it.").classes("lead")
-    question = field("Question", QUESTION, lambda: live.refresh(), rows=1)
-    box = field("Passage", PASSAGE, lambda: live.refresh(), rows=4)
+    known = _examples(reader, "text", "text_pair") or [(QUESTION, PASSAGE)]
+    question = field("Question", known[0][0], lambda: live.refresh(), rows=1)
+    box = field("Passage", known[0][1], lambda: live.refresh(), rows=4)
+    _offered(known, [question, box])
 
     def read() -> Cells:
         return {"text": _needed(question, "a question"), "text_pair": _needed(box, "a passage")}
@@ -177,8 +195,10 @@ def _question_tab(reader: Reader) -> TaskLive:
 def _choice_tab(reader: Reader) -> TaskLive:
     """How well each choice goes on."""
     ui.label("Which of several endings fits a beginning best.").classes("lead")
-    box = field("Beginning", START, lambda: live.refresh())
-    choices = field("Choices, one a line", CHOICES, lambda: live.refresh(), rows=3)
+    known = _examples(reader, "text", "choices") or [(START, CHOICES)]
+    box = field("Beginning", known[0][0], lambda: live.refresh())
+    choices = field("Choices, one a line", known[0][1], lambda: live.refresh(), rows=3)
+    _offered(known, [box, choices])
 
     def read() -> Cells:
         endings = [line.strip() for line in (choices.value or "").splitlines() if line.strip()]

@@ -42,13 +42,22 @@ def neighbours_tab(reader: Reader, given: Sequence[str], source: str | None) -> 
         given: sentences of a file.
         source: its name.
     """
+    among = f" They are looked for among the {len(given):,} of {source} and what you add." if given else ""
     ui.label(
         "The sentences that are nearest to one, by the cosine of their vectors: the means over their pieces in the "
-        "last layer."
+        f"last layer.{among}"
     ).classes("lead")
-    query = field("Sentence", given[0] if given else QUERY, lambda: live.refresh(), rows=1)
-    more = f"More sentences beside the {len(given):,} of {source}, one a line" if given else "Sentences, one a line"
-    box = field(more, "" if given else SENTENCES, lambda: live.refresh(), rows=8, longest=LONGEST_LIST)
+    own = list(dict.fromkeys(row["text"] for row in reader.examples.cells))
+    asked, listed = (own[0], "\n".join(own)) if len(own) > 2 else (QUERY, SENTENCES)
+    query = field("Sentence", given[0] if given else asked, lambda: live.refresh(), rows=1)
+    more = "More sentences, one a line" if given else "Sentences, one a line"
+    box = field(
+        more,
+        "" if given else listed,
+        lambda: live.refresh(),
+        rows=8,
+        longest=LONGEST_LIST,
+    )
 
     def read() -> tuple[str, list[str]]:
         asked = (query.value or "").strip()

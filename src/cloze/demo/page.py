@@ -25,6 +25,7 @@ def build(reader: Reader, sentences: Sequence[str] = (), source: str | None = No
         sentences: to look for neighbours among.
         source: the name of their file.
     """
+    ui.page_title(f"{reader.examples.name} - cloze")
     ui.add_css(STYLE)
     ui.colors(primary="#1f6feb")
     tabs: dict[str, Callable[[], Live]] = {
@@ -75,8 +76,9 @@ def _top(reader: Reader) -> None:
     )
     with ui.row().classes("top"):
         with ui.column().classes("names"):
-            ui.label(str(reader.pretrained.folder)).classes("title")
+            ui.label(reader.examples.name).classes("title")
             ui.label(" · ".join((reader.pretrained.architecture or "BERT", *facts))).classes("told")
+            ui.label(str(reader.pretrained.folder)).classes("told")
         dark = ui.dark_mode(value=None)
         order = [None, False, True]
 

@@ -12,6 +12,9 @@ from cloze.errors import InputError
 LONGEST_INPUT = 20_000
 """Characters of a field: some forty times what a model of 512 positions reads."""
 
+OFFERED = 5
+"""Examples below a field, at most."""
+
 WAIT = 250
 """Milliseconds without a key after which what was typed is read."""
 
@@ -140,7 +143,7 @@ def examples(texts: Sequence[tuple[str, ...]], boxes: Sequence[ui.textarea]) -> 
     if not texts:
         return
     ui.label("Try")
-    for values in texts:
+    for values in texts[:OFFERED]:
         ui.chip(_short(values[0]), on_click=lambda values=values: _fill(boxes, values)).props("outline dense")
 
 

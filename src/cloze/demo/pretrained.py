@@ -31,7 +31,7 @@ box.dispatchEvent(new Event('input', {bubbles: true}));
 
 def fill_tab(reader: Reader) -> Live[Cells, Answer]:
     """A text with gaps, and bars of what may stand in each."""
-    known = [text for text in SENTENCES if reader.knows(text)] or [MASK]
+    known = list(reader.examples.gaps) or [text for text in SENTENCES if reader.knows(text)] or [MASK]
     ui.label(f"Write {MASK} where a word is missing: the model says what may stand there.").classes("lead")
     box = field("Text", known[0], lambda: live.refresh()).classes("gap-text")
     with ui.row().classes("examples"):
@@ -72,7 +72,7 @@ def _filled(said: Prediction) -> None:
 
 def pair_tab(reader: Reader) -> Live[Cells, Answer]:
     """Two texts, and whether the second continues the first."""
-    known = [pair for pair in PAIRS if all(map(reader.knows, pair))] or list(PAIRS[:1])
+    known = list(reader.examples.pairs) or [pair for pair in PAIRS if all(map(reader.knows, pair))] or list(PAIRS[:1])
     ui.label("Does the second text continue the first?").classes("lead")
     first = field("First text", known[0][0], lambda: live.refresh())
     second = field("Second text", known[0][1], lambda: live.refresh())

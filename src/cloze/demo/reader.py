@@ -21,6 +21,7 @@ from cloze.launch.predictors import FILL_MASK, FINE_TUNED, TASKS, Chosen, Option
 from cloze.model.attention_maps import attention_maps
 from cloze.model.encoder import Encoder
 from cloze.model.pooling import LayerChoice
+from cloze.report.examples import RunExamples, read_examples
 from cloze.tasks.inference import Inference, Prediction
 from cloze.text.tokenizer import CLS, SEP, SPECIAL_TOKENS, UNK
 
@@ -61,11 +62,13 @@ class Reader:
     Attributes:
         chosen: by the name of a task what predicts it, for the tasks that this folder can do.
         off: by the name of a task why this folder cannot do it.
+        examples: of the run that has left the folder.
     """
 
     def __init__(self, pretrained: Pretrained, inference: Inference, *, top_k: int) -> None:
         self.pretrained = pretrained
         self.config = pretrained.config
+        self.examples = read_examples(pretrained.folder) if pretrained.folder is not None else RunExamples("model")
         self.chosen: dict[str, Chosen] = {}
         self.off: dict[str, str] = {}
         for task in TASKS:

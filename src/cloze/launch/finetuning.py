@@ -30,6 +30,7 @@ from cloze.launch.trainer import accumulate, lasting, make_trainer
 from cloze.loggers import MetricsFile
 from cloze.loggers.metrics_file import METRICS
 from cloze.model.sharding import load_whole, whole
+from cloze.report.examples import write_examples
 from cloze.report.results import RESULTS, Results, read_results, write_results
 from cloze.report.split import write_report
 from cloze.run_folder import CHECKPOINTS, MODEL, checkpoint_to_resume, is_finished, warn, write_config
@@ -224,4 +225,6 @@ def _evaluate(job: Job, setup: TaskSetup, trainer: pl.Trainer) -> Results:
         if trainer.is_global_zero:
             write_report(predictions, job.folder / "predictions", name, labels=setup.labels, metrics=scores)
             log_evaluation(trainer, predictions, name, labels=setup.labels, metrics=scores)
+            if name in setup.data.dev_splits[:1]:
+                write_examples(split.examples, job.folder)
     return results

@@ -120,10 +120,15 @@ def beside_run(run: Run, path: str) -> Path | None:
 
     Looked for from the present folder, and from the one that `folder` of the configuration places the run in.
     """
+    return beside(run.folder, run.config, path)
+
+
+def beside(folder: Path, config: Mapping[str, Any], path: str) -> Path | None:
+    """The same of a run's folder and its configuration."""
     if "://" in path:
         return None
     candidates = [Path(path)]
-    own, there = run.folder.resolve(), Path(str(run.config.get("folder", "")))
+    own, there = folder.resolve(), Path(str(config.get("folder", "")))
     if there.parts and not there.is_absolute() and own.parts[-len(there.parts) :] == there.parts:
         candidates.append(own.parents[len(there.parts) - 1] / path)
     return next((candidate for candidate in candidates if candidate.exists()), None)
