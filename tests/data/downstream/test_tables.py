@@ -137,7 +137,12 @@ def test_numbers_that_are_none(tmp_path: Path, row: str, problem: Any, message: 
         ),
         ("x,1", {"label": "zz"}, "has no column 'zz' for task.data.label; columns: 'text', 'label'"),
         ("x,1", {"label": None}, "its labels are needed; set task.data.label"),
-        ("x,1", {"label": 5}, "has no column 5 for task.data.label: it has 2 columns, counted from 0"),
+        ("x,1", {"label": 5}, "has no column 5 for task.data.label: it has 2, counted from 0"),
+        (
+            "x,1",
+            {"delimiter": ";"},
+            "has no column 'text' .*columns: 'text,label'; if , stands between its cells, give 'task.data.delimiter=,'",
+        ),
         ("x,1", {"header": False}, "it has no header: give columns by position"),
         ("x,1", {"id": "id"}, "has no column 'id' for task.data.id"),
     ],
@@ -274,6 +279,19 @@ def test_choices_of_varying_number(tmp_path: Path) -> None:
     path = write(tmp_path / "a.json", json.dumps(rows))
     found = ChoiceTables(train=path, text="s", choices="c", label="y").read("train")
     assert [(e.choices, e.label) for e in found] == [(("b", "c"), 1), (("b", "c", "d"), 2)]
+
+
+@pytest.mark.parametrize(
+    "choices",
+    [
+        {"text": ["b", "c", "d"], "label": ["1", "2", "3"]},
+        [{"text": "b", "label": 1}, {"text": "c", "label": 2}, {"text": "d", "label": 3}],
+    ],
+)
+def test_choices_that_have_names(tmp_path: Path, choices: object) -> None:
+    path = write(tmp_path / "a.json", json.dumps([{"text": "a", "choices": choices, "answerKey": "3"}]))
+    (found,) = ChoiceTables(train=path, text="text", choices="choices", label="answerKey").read("train")
+    assert (found.choices, found.label) == (("b", "c", "d"), 2)
 
 
 @pytest.mark.parametrize(

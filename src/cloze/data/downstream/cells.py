@@ -58,13 +58,21 @@ def place(table: Table, column: Column, key: str) -> int:
         return found
     if isinstance(column, int):
         raise InputError(
-            f"{table.name}: has no column {column} for task.data.{key}: it has {table.width} columns, counted from 0;"
-            " choose one of them, or check task.data.delimiter"
+            f"{table.name}: has no column {column} for task.data.{key}: it has {table.width}, counted from 0; choose"
+            " one of them, or give what stands between the cells, as 'task.data.delimiter=;'"
         )
     close = difflib.get_close_matches(column, table.columns, n=1)
     guess = f"did you mean {close[0]!r}? " if close else ""
     there = ", ".join(map(repr, table.columns)) or "it has no header: give columns by position, from 0"
-    raise InputError(f"{table.name}: has no column {column!r} for task.data.{key}; {guess}columns: {there}")
+    hint = delimiter_hint(table.columns, "task.data.delimiter")
+    raise InputError(f"{table.name}: has no column {column!r} for task.data.{key}; {guess}columns: {there}{hint}")
+
+
+def delimiter_hint(columns: Sequence[str], key: str) -> str:
+    """What to do where one column looks like several, since another sign stands between the cells."""
+    signs = {";": ";", "|": "|", "\t": "\\t", ",": ","}
+    typed = next((typed for sign, typed in signs.items() if len(columns) == 1 and sign in columns[0]), None)
+    return "" if typed is None else f"; if {typed} stands between its cells, give '{key}={typed}'"
 
 
 def is_absent(cell: object) -> bool:
@@ -83,11 +91,15 @@ def text_of(cell: object, key: str) -> str:
     return str(cell).strip()
 
 
-def items_of(cell: object) -> Sequence[object]:
-    """The list in a cell of JSON or Parquet."""
+def items_of(cell: object) -> tuple[Sequence[object], Sequence[str]]:
+    """The choices in a cell of JSON or Parquet, a list or ARC's `text` and `label`; and their names, if they have any."""
+    if isinstance(cell, dict) and isinstance(cell.get("text"), list):
+        return cell["text"], [class_name(name) for name in cell.get("label") or ()]
     if not isinstance(cell, list):
         raise BadRowError("choices that are no list", "its choices are no list; name one column for each choice")
-    return cell
+    if cell and all(isinstance(item, dict) and "text" in item for item in cell):
+        return [item["text"] for item in cell], [class_name(item.get("label", "")) for item in cell]
+    return cell, ()
 
 
 def choices_of(cells: Sequence[object]) -> tuple[str, ...]:

@@ -167,9 +167,9 @@ class ChoiceTables(Tables[ChoiceExample]):
     Attributes:
         text: column of segment A.
         choices: the columns of the choices, the last of which may be empty; or one column that holds the list of them
-            (JSON, Parquet).
+            (JSON, Parquet), or as ARC's has `text` and `label`.
         prefix: column of what every segment B begins with.
-        label: column of the right choice: its number, its letter (A, B, ...) or the name of its column.
+        label: column of the right choice: its number, its letter (A, B, ...), its name or that of its column.
         first_label: number of the first choice.
     """
 
@@ -195,30 +195,31 @@ class ChoiceTables(Tables[ChoiceExample]):
         prefix = None if self.prefix is None else place(table, self.prefix, "prefix")
         choices = [place(table, column, "choices") for column in listed(self.choices)]
         one_column = isinstance(self.choices, int | str)
+        columns = [column if isinstance(column, str) else "" for column in listed(self.choices)]
         labels = [place(table, column, "label") for column in labelled_columns(table, listed(self.label), split)]
 
         def make(cells: Cells, number: str, where: str) -> ChoiceExample:
-            endings = choices_of(items_of(cells[choices[0]]) if one_column else [cells[at] for at in choices])
+            found, names = items_of(cells[choices[0]]) if one_column else ([cells[at] for at in choices], columns)
+            endings = choices_of(found)
             start = "" if prefix is None or is_absent(cells[prefix]) else text_of(cells[prefix], "prefix") + " "
             return ChoiceExample(
                 id=number if name is None else text_of(cells[name], "id"),
                 where=where,
                 text=text_of(cells[text], "text"),
                 choices=tuple(start + ending for ending in endings),
-                label=self._number(cells[labels[0]], len(endings), split) if labels else None,
+                label=self._number(cells[labels[0]], len(endings), names, split) if labels else None,
             )
 
         return make
 
-    def _number(self, cell: object, choices: int, split: str) -> int | None:
-        """The number of the right choice, from 0."""
+    def _number(self, cell: object, choices: int, names: Sequence[str], split: str) -> int | None:
+        """The number of the right choice, from 0; names are those of the choices, if they have any."""
         if is_absent(cell):
             check_test(split, self.label)
             return None
         name = class_name(cell)
-        columns = [column for column in listed(self.choices) if isinstance(column, str)]
-        if name in columns:
-            number = columns.index(name)
+        if name in names:
+            number = names.index(name)
         elif len(name) == 1 and name.isascii() and name.isalpha():
             number = ord(name.upper()) - ord("A")
         else:

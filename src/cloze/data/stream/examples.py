@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from cloze.data.downstream.cells import choices_of, is_absent, items_of, text_of
+from cloze.data.downstream.cells import choices_of, delimiter_hint, is_absent, items_of, text_of
 from cloze.data.downstream.examples import ChoiceExample, Example, QuestionExample, TaggedExample, TextExample
 from cloze.data.downstream.spans import words_of
 from cloze.data.downstream.table_files import BadRowError
@@ -70,7 +70,7 @@ class ExampleMaker:
         named = self.columns.choices
         found = [self._named(row, name, "choices") for name in named] if isinstance(named, list) else None
         if found is None:
-            found = list(items_of(self._cell(row, "choices", "text_pair")))
+            found = list(items_of(self._cell(row, "choices", "text_pair"))[0])
         choices = choices_of(found)
         return ChoiceExample(
             id=self.id(row), where=row.where, text=self._text(row, "text"), choices=choices, label=None
@@ -99,6 +99,9 @@ class ExampleMaker:
     @staticmethod
     def _named(row: StreamRow, name: str, key: str) -> Any:
         if name not in row.cells:
+            hint = delimiter_hint([*row.cells], "delimiter")
             there = ", ".join(map(repr, row.cells)) or "none"
-            raise BadRowError(f"no {name}", f"has no {name!r} (there: {there}); name the column with columns.{key}=")
+            raise BadRowError(
+                f"no {name}", f"has no {name!r} (there: {there}); name the column with columns.{key}={hint}"
+            )
         return row.cells[name]
