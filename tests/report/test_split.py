@@ -72,12 +72,12 @@ def test_each_shape_has_its_rows() -> None:
 
 
 def test_the_classes_are_told_with_their_rankings(tmp_path: Path) -> None:
-    write_report(SEVERAL, tmp_path, "dev", labels=["a", "b"], metrics={"auroc": 0.5})
+    write_report(SEVERAL, tmp_path, "dev", labels=["a", "b"], metrics={"auroc": 0.5}, thresholds={"a": 0.25, "b": 0.5})
     page = (tmp_path / "dev_report.md").read_text("utf-8")
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines() if line.startswith("|")]
-    assert ["class", "precision", "recall", "F1", "AUROC", "average precision", "support"] in rows
-    assert ["a", "0.500", "1.000", "0.667", "1.000", "1.000", "1"] in rows
-    assert ["b", "1.000", "0.500", "0.667", "0.500", "0.833", "2"] in rows
+    assert ["class", "precision", "recall", "F1", "AUROC", "average precision", "threshold", "support"] in rows
+    assert ["a", "0.500", "1.000", "0.667", "1.000", "1.000", "0.250", "1"] in rows
+    assert ["b", "1.000", "0.500", "0.667", "0.500", "0.833", "0.500", "2"] in rows
     found = rankings(SEVERAL[:1], ["a", "b"])
     assert math.isnan(found["AUROC"]["a"])
     assert rankings(TEXTS, ["neg", "pos"]) == {}  # they have no probabilities

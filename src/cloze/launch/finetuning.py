@@ -36,6 +36,7 @@ from cloze.report.split import write_report
 from cloze.run_folder import CHECKPOINTS, MODEL, checkpoint_to_resume, is_finished, warn, write_config
 from cloze.summary import task_summary
 from cloze.tasks.finetuning import FineTuning, prefix
+from cloze.tasks.thresholds import by_label
 
 BASELINE = "random_initialisation"
 """The folder, in that of the run, of the same encoder trained from random weights."""
@@ -223,7 +224,14 @@ def _evaluate(job: Job, setup: TaskSetup, trainer: pl.Trainer) -> Results:
         if scores:
             results[name] = scores
         if trainer.is_global_zero:
-            write_report(predictions, job.folder / "predictions", name, labels=setup.labels, metrics=scores)
+            write_report(
+                predictions,
+                job.folder / "predictions",
+                name,
+                labels=setup.labels,
+                metrics=scores,
+                thresholds=by_label(setup.module.get_extra_state()),
+            )
             log_evaluation(trainer, predictions, name, labels=setup.labels, metrics=scores)
             if name in setup.data.dev_splits[:1]:
                 write_examples(split.examples, job.folder)

@@ -19,7 +19,13 @@ CONFUSIONS = 20
 
 
 def write_report(
-    predictions: Sequence[Prediction], folder: Path, split: str, *, labels: Sequence[str], metrics: Mapping[str, float]
+    predictions: Sequence[Prediction],
+    folder: Path,
+    split: str,
+    *,
+    labels: Sequence[str],
+    metrics: Mapping[str, float],
+    thresholds: Mapping[str, float] | None = None,
 ) -> None:
     """Write what there is to say about a split into `folder`.
 
@@ -33,6 +39,7 @@ def write_report(
         split: begins the names of the files.
         labels: of the task; none where it has no classes.
         metrics: of this split, as fractions; none for a split without labels.
+        thresholds: from which probability each of several labels applies.
     """
     folder.mkdir(parents=True, exist_ok=True)
     write_predictions(predictions, folder / split)
@@ -43,10 +50,11 @@ def write_report(
     found = confusion(known, labels)
     if found is not None:
         _write_confusion(found, folder, split)
+    columns = rankings(known, labels) | ({"threshold": thresholds} if thresholds else {})
     parts = [
         f"# {split}: {len(known):,} labelled examples",
         table(["metric", "value"], [[plain(name), f"{value:.4f}"] for name, value in metrics.items()]),
-        *_classes(class_scores(known, labels), rankings(known, labels)),
+        *_classes(class_scores(known, labels), columns),
         *_confusions(found),
         f"The most confident errors: [{split}_errors.md]({split}_errors.md)",
     ]
@@ -62,19 +70,19 @@ def _write_confusion(found: Confusions, folder: Path, split: str) -> None:
         write_atomically(folder / f"{split}_confusion.png", picture)
 
 
-def _classes(scores: Sequence[ClassScore], rankings: Mapping[str, Mapping[str, float]]) -> list[str]:
+def _classes(scores: Sequence[ClassScore], more: Mapping[str, Mapping[str, float]]) -> list[str]:
     if not scores:
         return []
     rows = [
         [plain(score.name), f"{score.precision:.3f}", f"{score.recall:.3f}", f"{score.f1:.3f}"]
-        + ["undefined" if math.isnan(of[score.name]) else f"{of[score.name]:.3f}" for of in rankings.values()]
+        + ["undefined" if math.isnan(of[score.name]) else f"{of[score.name]:.3f}" for of in more.values()]
         + [f"{score.support:,}"]
         for score in scores
     ]
-    return ["## Classes", table(["class", "precision", "recall", "F1", *rankings, "support"], rows)]
+    return ["## Classes", table(["class", "precision", "recall", "F1", *more, "support"], rows)]
 
 
-def rankings(known: Sequence[Prediction], labels: Sequence[str]) -> dict[str, dict[str, float]]:
+def rankings(known: Sequence[Prediction], labels: Sequence[str]) -> dict[str, Mapping[str, float]]:
     """AUROC and average precision of each class or label, NaN where undefined; none without their probabilities.
 
     Args:

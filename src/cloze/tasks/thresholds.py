@@ -47,6 +47,11 @@ def of_state(state: Mapping[str, float], labels: Sequence[str]) -> np.ndarray:
     return np.array([state.get(f"{KEY}{label}", DEFAULT) for label in labels])
 
 
+def by_label(state: Mapping[str, float]) -> dict[str, float]:
+    """The thresholds of a state by the names of their labels; none where it is another task's."""
+    return {key.removeprefix(KEY): one for key, one in state.items() if key.startswith(KEY)}
+
+
 def listed(labels: Sequence[str]) -> str:
     """Labels in a message."""
     shown = ", ".join(map(repr, labels[:MOST_LISTED]))

@@ -92,7 +92,7 @@ def text_of(cell: object, key: str) -> str:
 
 
 def items_of(cell: object) -> tuple[Sequence[object], Sequence[str]]:
-    """The choices in a cell of JSON or Parquet, a list or ARC's `text` and `label`; and their names, if they have any."""
+    """The choices in a cell of JSON or Parquet, a list or ARC's `text` and `label`, and their names if any."""
     if isinstance(cell, dict) and isinstance(cell.get("text"), list):
         return cell["text"], [class_name(name) for name in cell.get("label") or ()]
     if not isinstance(cell, list):
