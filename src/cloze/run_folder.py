@@ -20,6 +20,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from cloze.bounded import parse_yaml
 from cloze.checkpoint.saves import INDEX, Saves, check_whole
 from cloze.confidential import masked, masked_text
+from cloze.config.given import remembered
 from cloze.distribution import VERSION
 from cloze.errors import InputError
 from cloze.text.atomic import write_atomically
@@ -212,9 +213,8 @@ def provenance() -> list[str]:
     """The command, the revision of the code and the versions of what decides the result."""
     packages = ("torch", "lightning", "tokenizers", "numpy", "numba")
     versions = ", ".join([f"cloze {VERSION}", *(f"{name} {_version(name)}" for name in packages)])
-    words = [word.removeprefix("++") for word in sys.argv]
     return [
-        f"command: {masked_text(shlex.join(['python', *words]))}",
+        f"command: {masked_text(shlex.join(remembered()))}",
         f"revision: {_revision()}",
         f"versions: Python {platform.python_version()}, {versions}",
     ]

@@ -56,7 +56,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (["model=./tagger", "stage=evaluate"], GOOD, "tagger holds a BertForTokenClassification"),
         (["model=tiny", "stage=evaluate"], GOOD, "stage=evaluate needs a fine-tuned model: give model=FOLDER"),
         (["stage=predict"], GOOD, "stage=predict needs task.data.test: set it to a file"),
-        (["model=./nothing"], GOOD, "nothing/config.json is missing"),
+        (["model=./nothing"], GOOD, "nothing: there is no such folder; give the folder of a model, or hub:NAME"),
         (["model=./other"], GOOD, "its tokenizer has ids up to 9, but its model only 8 embeddings"),
         (["adaptation.frozen_layers=2"], GOOD, "together more than the model's num_hidden_layers=1"),
         (["adaptation.layers=concat_last_4"], GOOD, "adaptation.layers=concat_last_4"),

@@ -14,6 +14,7 @@ from cloze.cli.glue import Glue
 from cloze.cli.help import head_of, help_page, help_text
 from cloze.cli.roots import SCHEMAS
 from cloze.config.arguments import conf_folder, forced, groups
+from cloze.config.fitting import fitting
 from cloze.config.outline import outline
 from cloze.config.validation import check
 from tests import processes
@@ -30,13 +31,13 @@ def test_help_has_a_line_a_group_and_three_examples(name: str, width: int) -> No
     assert max(map(len, lines)) <= width
     assert "\x1b" not in page
     defaults = yaml.safe_load((conf_folder() / f"{name}.yaml").read_text(encoding="utf-8"))["defaults"]
-    options = groups(conf_folder())
+    found = outline(conf_folder(), name, SCHEMAS[name])
     words = page.replace(",", " ").split()
     for group, chosen in (
         (group, option) for item in defaults if isinstance(item, dict) for group, option in item.items()
     ):
         assert any(line.startswith(f"  {group} ") for line in lines), group
-        assert {option for option in options[group] if option != chosen} <= set(words)
+        assert {option for option in fitting(found, group) if option != chosen} <= set(words)
         assert chosen is None or f"{chosen}*" in words
     assert len(re.findall(rf"^  (python {name}\.py|cloze-{name}|\S+ \S+ \| cloze-{name})", page, re.MULTILINE)) == 3
     assert "--completion SHELL" in page
@@ -47,7 +48,7 @@ def test_a_topic_tells_every_key_with_its_default_and_meaning(name: str) -> None
     schema = SCHEMAS[name]
     for group in outline(conf_folder(), name, schema).groups:
         page = help_page(conf_folder(), name, schema, ["--help", group])
-        for option in groups(conf_folder())[group]:
+        for option in fitting(outline(conf_folder(), name, schema), group):
             assert re.search(rf"^  [* ] {re.escape(option)}(\s|$)", page, re.MULTILINE), option
     page = help_page(conf_folder(), name, schema, ["--help", "optimizer"])
     assert re.search(r"^  optimizer\.eps=1e-6 +term added to the denominator", page, re.MULTILINE)

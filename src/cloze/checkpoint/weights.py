@@ -190,6 +190,8 @@ def runs_code(error: Exception) -> str | None:
 
 
 def _missing(file: Path) -> InputError:
+    if not file.parent.exists():
+        return InputError(f"{file.parent}: there is no such folder; give the folder of a model, or hub:NAME")
     return InputError(
         f"{file} is missing: a model folder holds {CONFIG} and {WEIGHTS}, or an older {PICKLED_WEIGHTS}, or Google's "
         "bert_config.json with a TensorFlow checkpoint"

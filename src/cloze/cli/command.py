@@ -4,16 +4,18 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from cloze import distribution
 from cloze.cli.completion import ASK, LINE, answer, script
 from cloze.cli.help import help_page
 from cloze.cli.words import refuse_mistakes, unknown_option
 from cloze.confidential import masked_text
-from cloze.config.arguments import conf_folder, forced, groups, with_signs
-from cloze.config.outline import outline
+from cloze.config.arguments import conf_folder, forced, groups, own_folders
+from cloze.config.given import folder_flag, program, remember, words_of_job
+from cloze.config.outline import Outline, outline
 from cloze.errors import InputError, Lost, Stopped
 from cloze.shell import ReaderLeft, check_surroundings, rank, results_are_printed
 from cloze.stopping import SIGNALLED, told
@@ -58,11 +60,16 @@ def run(
             if {"-h", "--help"} & set(sys.argv[1:]):
                 print(help_page(conf, name, schema, sys.argv[1:]), flush=True)
                 return 0
-            words, options = with_signs(sys.argv[1:]), groups(conf)
-            sys.argv[1:] = forced(words, options)
-            refuse_mistakes(words, options, outline(conf, name, schema, sys.argv[1:]))
+            if "--version" in sys.argv[1:]:
+                print(_version(), flush=True)
+                return 0
+            words = sys.argv[1:]
+            remember([*program(sys.argv[0]), *words])
+            sys.argv[1:] = forced(words, groups(conf, *own_folders(words)))
+            found = outline(conf, name, schema, sys.argv[1:])
+            refuse_mistakes(words, found)
             results_are_printed(not lasting)
-            status = _compose_and_run(task, name, schema, conf)
+            status = _compose_and_run(task, found, schema, words)
             sys.stdout.flush()
             return status
         except InputError as error:
@@ -77,19 +84,27 @@ def run(
             return SIGNALLED + signal.SIGINT
 
 
-def _compose_and_run(task: Callable[[dict[str, Any]], float | None], name: str, schema: type, conf: Path) -> int:
+def _version() -> str:
+    python = sys.version.partition(" ")[0]
+    return f"{distribution.name()} {distribution.VERSION} from {Path(__file__).parents[1]} (Python {python})"
+
+
+def _compose_and_run(
+    task: Callable[[dict[str, Any]], float | None], found: Outline, schema: type, words: Sequence[str]
+) -> int:
     import hydra
     from hydra.errors import HydraException
     from omegaconf import DictConfig
     from omegaconf.errors import OmegaConfBaseException
 
     failures = 0
-    process = os.getpid()
+    process, command = os.getpid(), sys.argv[0]
 
     def job(config: DictConfig) -> float | None:
         nonlocal failures
         try:
-            return task(_checked(config, schema))
+            sys.argv[0] = command  # a launcher of jobs has its own
+            return task(_checked(config, schema, words))
         except InputError as error:  # the other jobs of a sweep still run
             failures += 1
             _report(error)
@@ -99,13 +114,13 @@ def _compose_and_run(task: Callable[[dict[str, Any]], float | None], name: str, 
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # let exceptions through: ours to report, or a bug that keeps its traceback
     try:
-        hydra.main(version_base="1.3", config_path=str(conf), config_name=name)(job)()
+        hydra.main(version_base="1.3", config_path=str(found.folders[0]), config_name=found.name)(job)()
     except (HydraException, OmegaConfBaseException) as error:
-        raise InputError(_sentence(error)) from error
+        raise InputError(_sentence(error, found)) from error
     return BAD_INPUT if failures else 0
 
 
-def _checked(config: Any, schema: type) -> dict[str, Any]:
+def _checked(config: Any, schema: type, typed: Sequence[str]) -> dict[str, Any]:
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
     from omegaconf import OmegaConf
@@ -117,7 +132,9 @@ def _checked(config: Any, schema: type) -> dict[str, Any]:
     if settings.mode == RunMode.MULTIRUN and "folder" in config:
         config.folder = os.path.relpath(settings.runtime.output_dir)
         # Further ranks are started with this process' arguments: they shall run this job, not the sweep.
-        sys.argv[1:] = [*settings.overrides.task, f"++folder={config.folder}"]
+        job = [*settings.overrides.task, f"++folder={config.folder}"]
+        sys.argv[1:] = [*folder_flag(typed), *job]
+        remember([*program(sys.argv[0]), *words_of_job(job, typed)])
     if config.get("resume") == "never" and rank() == 0:
         from cloze.run_folder import free_folder
 
@@ -135,15 +152,15 @@ def _checked(config: Any, schema: type) -> dict[str, Any]:
         return check({str(key): value for key, value in plain.items()}, schema)
 
 
-def _sentence(error: Exception) -> str:
+def _sentence(error: Exception, found: Outline | None = None) -> str:
     """Hydra's and OmegaConf's errors as one sentence with the nearest valid choice."""
     from hydra.errors import MissingConfigException, OverrideParseException
     from omegaconf.errors import OmegaConfBaseException
 
-    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
+    if found is not None and isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, option = error.missing_cfg_file.partition("/")  # of nested options, as task=glue/sst2
-        if valid := groups(conf_folder()).get(group):
-            return unknown_option(group, option, valid)
+        if group in found.options:
+            return unknown_option(found, group, option)
     if missing := re.search(r"Missing mandatory value: (\S+)", str(error)):
         return f"the key '{missing[1]}' has no value: add {missing[1]}=..."
     first_line = str(error).strip().partition("\n")[0]

@@ -11,9 +11,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args, get_origin
 
-from cloze.cli.words import FLAGS, SHOWN, VALUES
-from cloze.config.arguments import conf_folder, groups
-from cloze.config.outline import Entry, Outline, option_lines, outline
+from cloze.cli.words import SHOWN, VALUES
+from cloze.config.arguments import FLAGS, conf_folder
+from cloze.config.fitting import fitting, misfit
+from cloze.config.outline import Entry, Outline, outline
 from cloze.config.validation import alternatives, nearest
 from cloze.errors import InputError
 
@@ -149,11 +150,10 @@ def _keys(found: Outline, begun: str, signs: str, *, topic: bool) -> Iterator[Ca
 def _values(found: Outline, key: str, begun: str, prefix: str) -> Iterator[Candidate]:
     if key in found.groups:
         before, comma, last = begun.rpartition(",")
-        options = option_lines(found.conf, key, groups(found.conf))
-        for option, line in options.items():
-            if option.startswith(last):
-                yield Candidate(f"{prefix}{before}{comma}{option}", line)
-        if key == "model":
+        options = [option for option in fitting(found, key) if option.startswith(last)]
+        for option, line in found.option_lines(key, options).items():
+            yield Candidate(f"{prefix}{before}{comma}{option}", line)
+        if key == "model" and not misfit(found, key, "folder"):
             yield from _paths(begun, prefix, folders=True)
         return
     entry = next((one for one in found.entries(key.rpartition(".")[0]) if one.key == key), None)

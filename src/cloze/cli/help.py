@@ -5,11 +5,13 @@ import re
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from cloze.config.arguments import groups
-from cloze.config.outline import Entry, Outline, option_lines, outline
+from cloze.cli.words import unknown_option
+from cloze.config.arguments import parted
+from cloze.config.fitting import fitting, misfit
+from cloze.config.outline import Entry, Outline, outline
 from cloze.config.validation import described, nearest
 from cloze.errors import InputError
 
@@ -22,6 +24,7 @@ OPTIONS = {
     "--cfg job": "print the composed configuration and stop; --resolve fills in the references",
     "--config-dir FOLDER": "further groups and experiment files of your own",
     "--completion SHELL": "a script for bash, zsh or fish: completion of groups, options, keys and files",
+    "--version": "which cloze this is, and where it lies",
     "--help [TOPIC]": "this page, or one on a group, GROUP=OPTION, section or key; --help examples has more",
 }
 DRY_RUN = {"--dry-run": "compose, make everything, try one step, tell memory, time and tokens; write nothing"}
@@ -33,10 +36,10 @@ def help_page(conf: Path, name: str, schema: type, words: list[str]) -> str:
     Raises:
         InputError: the topic is none.
     """
-    topics = [word for word in words if word not in ("-h", "--help") and not word.startswith("-")]
+    topics = parted(words)[1]
     page = Page(_width(), colours=_colours())
     if not topics:
-        page.overview(conf, name, schema)
+        page.overview(conf, name, schema, words)
     for topic in topics:
         page.topic(conf, name, schema, topic, words)
     return page.text
@@ -86,10 +89,10 @@ class Page:
     def text(self) -> str:
         return "\n".join(self.lines)
 
-    def overview(self, conf: Path, name: str, schema: type) -> None:
+    def overview(self, conf: Path, name: str, schema: type, words: Sequence[str] = ()) -> None:
         """What a command does, three examples, groups and sections with a line each."""
         above, examples, below = head_of(conf, name)
-        found = outline(conf, name, schema)
+        found = outline(conf, name, schema, words)
         self.paragraph(" ".join(above))
         self.head("Examples")
         self.examples(examples[:WORKED_EXAMPLES])
@@ -98,9 +101,9 @@ class Page:
             self.paragraph(" ".join(below))
         if found.groups:
             self.head("Groups", "GROUP=OPTION chooses; * is chosen if you say nothing; --help GROUP tells more")
-            options = groups(conf)
             for group, line in found.groups.items():
-                marked = [f"{option}*" if option == found.chosen[group] else option for option in options[group]]
+                options = fitting(found, group)
+                marked = [f"{option}*" if option == found.chosen[group] else option for option in options]
                 self.row(group, f"{line}: {', '.join(marked)}")
         entries = [entry for entry in found.entries() if entry.key not in found.groups]
         self.head("Keys", "KEY=VALUE sets; below, SECTION. has keys of its own: --help SECTION tells them")
@@ -120,19 +123,20 @@ class Page:
             InputError: it is none of them.
         """
         group, sign, option = topic.lstrip("+").partition("=")
-        options = groups(conf)
         found = outline(conf, name, schema, words)
         if topic == "examples":
             self.examples(head_of(conf, name)[1])
             return
         key = group.rstrip(".")
         entries = {entry.key: entry for entry in found.all_entries()}
-        if key in found.groups and sign and option not in options[key]:
-            raise InputError(f"unknown option '{topic}'" + nearest(topic, (f"{key}={valid}" for valid in options[key])))
+        if key in found.groups and sign and option not in found.options[key]:
+            raise InputError(unknown_option(found, key, option))
+        if key in found.groups and sign and (reason := misfit(found, key, option)):
+            raise InputError(f"{topic}: {reason}")
         if key in found.groups:
             self.paragraph(f"{key}: {found.groups[key]}")
             self.head("Options", f"{key}=OPTION; * is chosen")
-            for one, line in option_lines(conf, key, options).items():
+            for one, line in found.option_lines(key, fitting(found, key)).items():
                 self.row(f"{'*' if one == found.chosen[key] else ' '} {one}", line, column=24)
         elif key not in entries:
             raise InputError(f"--help {topic}: no such group, section or key{nearest(key, [*found.groups, *entries])}")

@@ -1,5 +1,6 @@
 """`python train.py`, `cloze-train`: from raw text to a pre-trained BERT."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -31,3 +32,7 @@ def _dry_run(config: dict[str, Any]) -> None:
 
     with telling_what_lacks(Path(config["folder"])):
         dry_run(config)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

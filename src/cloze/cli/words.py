@@ -2,35 +2,30 @@
 
 import difflib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
+from cloze.config.arguments import CONTINUED, FLAGS, looks_like_folder
+from cloze.config.fitting import fitting, misfit, unknown_part
 from cloze.config.outline import Outline
-from cloze.config.validation import HYDRA_KEYS, join, nearest, suggestion
+from cloze.config.validation import nearest, suggestion
 from cloze.errors import InputError
 
-FLAGS = {  # Hydra's, and whether a word follows
-    "--help": False, "-h": False, "--hydra-help": False, "--version": False, "--multirun": False, "-m": False,
-    "--cfg": True, "-c": True, "--resolve": False, "--run": False, "-r": False, "--info": False, "-i": False,
-    "--config-dir": True, "-cd": True, "--config-name": True, "-cn": True, "--config-path": True, "-cp": True,
-    "--package": True, "-p": True, "--experimental-rerun": True, "--shell-completion": False, "-sc": False,
-}  # fmt: skip
-SHOWN = ("--help", "--multirun", "--cfg", "--resolve", "--config-dir", "--completion", "--dry-run")
+SHOWN = ("--help", "--multirun", "--cfg", "--resolve", "--config-dir", "--completion", "--dry-run", "--version")
 """Flags that a mistyped one may have been meant for."""
 
 VALUES = {"--cfg": ("job", "hydra", "all"), "-c": ("job", "hydra", "all")}
 KEY = re.compile(r"[A-Za-z_][\w.]*")
 SECTIONED = re.compile(r"(?:\+{0,2}|~)(?P<key>[A-Za-z_][\w./@]*)=(?P<value>.*)", re.DOTALL)
-OWN_FILES = re.compile(r"--config-(dir|path|name)|-c[dpn]|\+*hydra\.searchpath|\S*_target_=")
+OWN_FILES = re.compile(r"--config-(path|name)|-c[pn]\b|\+*hydra\.searchpath|\S*_target_=")
 SEVERAL = re.compile(r"[^\[{('\"\\]*,.*")
 
 
-def refuse_mistakes(words: Sequence[str], options: Mapping[str, Sequence[str]], found: Outline) -> None:
+def refuse_mistakes(words: Sequence[str], found: Outline) -> None:
     """Look at the words as a person types them.
 
     Args:
         words: of the command line, without those that a command reads itself.
-        options: of every group of `conf/`.
         found: the outline of the command's configuration with these words.
 
     Raises:
@@ -49,9 +44,10 @@ def refuse_mistakes(words: Sequence[str], options: Mapping[str, Sequence[str]], 
         elif (match := SECTIONED.fullmatch(word)) is None:
             _refuse_bare(word, words[:number], behind, found)
         else:
-            _check_choice(word, match["key"], match["value"], options, found, sweep=sweep)
+            _check_choice(word, match["key"], match["value"], found, sweep=sweep)
+            if not (own or word.startswith("~")):
+                _check_option(match["key"], match["value"], found, words)
             if not (own or sweep or word.startswith("~")):
-                _check_option(match["key"], match["value"], options, found)
                 keys.append(match["key"])
     if takes:
         raise InputError(f"{takes} needs a value behind it" + _valid(takes))
@@ -101,58 +97,75 @@ def _refuse_bare(word: str, before: Sequence[str], behind: str | None, found: Ou
     raise InputError(f"cannot read '{word}': expected KEY=VALUE or GROUP=OPTION{close}")
 
 
-def _check_choice(
-    word: str, key: str, value: str, options: Mapping[str, Sequence[str]], found: Outline, *, sweep: bool
-) -> None:
+def _check_choice(word: str, key: str, value: str, found: Outline, *, sweep: bool) -> None:
     """What is chosen of a group, and several values without a sweep."""
     if key not in found.groups and SEVERAL.fullmatch(value) and not sweep and not key.startswith("hydra"):
         raise InputError(
             f"'{word}' has several values: give -m for a run with each of them, or '{key}=[{value}]' for a list"
         )
     if key not in found.groups:
+        if key in found.own_groups and word.startswith(key):
+            raise InputError(f"'{word}': cloze-{found.name} has no group '{key}' by itself: +{word} adds it")
         return
     if value.startswith("{"):
         raise InputError(
-            f"'{word}': {key} is a group, of which an option is chosen ({', '.join(options[key])}); its keys are set "
-            f"as {key}.KEY=VALUE"
+            f"'{word}': {key} is a group, of which an option is chosen ({', '.join(fitting(found, key))}); "
+            f"its keys are set as {key}.KEY=VALUE"
         )
     if "," in value and not sweep and not value.startswith("["):
         raise InputError(f"'{word}' chooses several options: give -m for a run with each of them")
 
 
-def _check_option(key: str, value: str, options: Mapping[str, Sequence[str]], found: Outline) -> None:
-    """An option that no file is; a model may be a folder, or a name of the hub."""
+def _check_option(key: str, value: str, found: Outline, words: Sequence[str]) -> None:
+    """An option that no file is, or that is for other commands; a model may be a folder, or a name of the hub."""
     if key not in found.groups:
         return
-    for option in value.strip("[]").split(","):
-        plain = re.fullmatch(r"[\w./-]+", option.strip())
-        if plain is None or plain[0] in {*options[key], "null"}:
+    for option in (option.strip() for option in value.strip("[]").split(",")):
+        if option == "null" or re.fullmatch(r"[\w./-]+" if key != "model" else "[^()]+", option) is None:
             continue
-        if not (key == "model" and ("/" in plain[0] or Path(plain[0]).is_dir())):
-            raise InputError(unknown_option(key, plain[0], options[key]))
+        is_folder = key == "model" and found.file(key, option) is None and looks_like_folder(option)
+        if not is_folder and found.file(key, option) is None:
+            raise InputError(unknown_option(found, key, option))
+        by_init = option == CONTINUED and any(word.startswith("init=") for word in words)
+        if not by_init and (reason := misfit(found, key, "folder" if is_folder else option)):
+            raise InputError(f"'{key}={option}': {reason}" + _fitting(found, key))
 
 
 def _check_key(key: str, found: Outline) -> None:
     """A key that no signature has: told at once, as the check of all would later."""
-    if key in found.groups:
+    if key in found.groups or not KEY.fullmatch(key) or key.partition(".")[0] in {"hydra", *found.own_groups}:
         return
-    section = ""
-    for name in key.split("."):
+    if unknown := unknown_part(found, key):
+        section, _, name = unknown.rpartition(".")
         signature = found.signature(section)
-        if signature is None or not KEY.fullmatch(key) or (section == "" and name == "hydra"):
-            return
-        stated = {entry.key for entry in found.entries(section)}
-        if name not in {*signature.arguments, *HYDRA_KEYS} and join(section, name) not in stated:
-            known = [entry.key for entry in found.all_entries()]
-            raise InputError(
-                f"unknown key '{join(section, name)}'{suggestion(name, section, set(signature.arguments), known)}"
-            )
-        section = join(section, name)
+        arguments = set() if signature is None else set(signature.arguments)
+        known = [entry.key for entry in found.all_entries()]
+        raise InputError(f"unknown key '{unknown}'{suggestion(name, section, arguments, known)}")
 
 
-def unknown_option(group: str, option: str, valid: Sequence[str]) -> str:
+def unknown_option(found: Outline, group: str, option: str) -> str:
     """The sentence on an option that a group lacks."""
-    return f"unknown option '{group}={option}'" + nearest(f"{group}={option}", (f"{group}={x}" for x in valid))
+    valid = fitting(found, group)
+    if group != "model" or misfit(found, group, "folder"):
+        return f"unknown option '{group}={option}'" + _meant(group, option, valid)
+    sizes = [size for size in valid if size != "folder"]
+    close = difflib.get_close_matches(option, sizes, n=1)
+    meant = f"did you mean 'model={close[0]}'?" if close else "give the folder of a model, or hub:NAME"
+    also = f", nor a size of this name ({', '.join(sizes)})" if sizes else ""
+    return f"model={option}: there is no folder '{option}' here{also}; {meant}"
+
+
+def _meant(group: str, option: str, valid: Sequence[str]) -> str:
+    last = {name.rpartition("/")[2]: name for name in valid}
+    close = difflib.get_close_matches(option.rpartition("/")[2], last, n=1)
+    if close:
+        return f"; did you mean '{group}={last[close[0]]}'?"
+    return f"; valid here: {', '.join(valid)}" if valid else ""
+
+
+def _fitting(found: Outline, group: str) -> str:
+    valid = fitting(found, group)
+    return f"; valid here: {', '.join(valid)}" if valid and group != "model" else ""
 
 
 def _key_like(name: str, found: Outline) -> str | None:

@@ -5,6 +5,7 @@ new, and it asks for `+key=value`; here `optimizer.eps=1e-8` is enough, because 
 signatures and refuses what is in none.
 """
 
+import itertools
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,7 +13,14 @@ from pathlib import Path
 from cloze.distribution import installation
 from cloze.errors import InputError
 
+FLAGS = {  # Hydra's, and whether a word follows
+    "--help": False, "-h": False, "--hydra-help": False, "--version": False, "--multirun": False, "-m": False,
+    "--cfg": True, "-c": True, "--resolve": False, "--run": False, "-r": False, "--info": False, "-i": False,
+    "--config-dir": True, "-cd": True, "--config-name": True, "-cn": True, "--config-path": True, "-cp": True,
+    "--package": True, "-p": True, "--experimental-rerun": True, "--shell-completion": False, "-sc": False,
+}  # fmt: skip
 MULTIRUN = ("-m", "--multirun")
+FOLDER_FLAGS = ("--config-dir", "-cd")  # Hydra's
 CONTINUED = "continued"  # the option of what init=FOLDER decides
 ASSIGNMENT = re.compile(r"(?P<key>[A-Za-z_][\w.]*)=(?P<value>.*)", re.DOTALL)
 SIGNS = re.compile(r"(?P<key>\+{0,2}([\w.]+\.)?(delimiter|separator))=(?P<signs>[^\w'\"\\]+)")
@@ -27,13 +35,25 @@ def conf_folder() -> Path:
     raise InputError(f"no conf/train.yaml beside {package}: the installation is incomplete: {installation()}")
 
 
-def groups(conf: Path) -> dict[str, list[str]]:
-    """The config groups below `conf` and the options of each, both sorted; nested options as `glue/sst2`."""
-    return {
-        folder.name: sorted(str(file.relative_to(folder).with_suffix("")) for file in folder.rglob("*.yaml"))
-        for folder in sorted(conf.iterdir())
-        if folder.is_dir()
-    }
+def own_folders(words: Sequence[str]) -> list[Path]:
+    """The folder of the user's own groups and options that the words of a command line name; of several the last."""
+    named = [
+        name if sign else behind
+        for word, behind in itertools.pairwise([*words, ""])
+        for flag, sign, name in [word.partition("=")]
+        if flag in FOLDER_FLAGS
+    ]
+    return [folder for name in named[-1:] if name and (folder := Path(name).expanduser()).is_dir()]
+
+
+def groups(*folders: Path) -> dict[str, list[str]]:
+    """The groups below folders as `conf/` and the options of each, both sorted; nested options as `glue/sst2`."""
+    found: dict[str, set[str]] = {}
+    for folder in (group for conf in folders for group in conf.iterdir() if group.is_dir()):
+        files = itertools.chain(folder.glob("*.yaml"), folder.glob("*/*.yaml"))  # not all of a large folder
+        options = (str(file.relative_to(folder).with_suffix("")) for file in files)
+        found.setdefault(folder.name, set()).update(options)
+    return {group: sorted(options) for group, options in sorted(found.items()) if options}
 
 
 def with_signs(words: Sequence[str]) -> list[str]:
@@ -57,11 +77,9 @@ def forced(words: Sequence[str], options: Mapping[str, Sequence[str]]) -> list[s
     Raises:
         InputError: for a group without a choice.
     """
-    # argparse takes no further values after an option that stands among them.
-    result = [word for word in words if word in MULTIRUN]
-    for word in words:
-        if word in MULTIRUN:
-            continue
+    flags, others = parted(words)
+    result = [*flags]  # argparse takes no further values after an option that stands among them
+    for word in others:
         match = ASSIGNMENT.fullmatch(word)
         if match is not None and _names_folder(match, options):
             result += ["model=folder", f"++model.folder={match['value']}"]
@@ -80,12 +98,30 @@ def forced(words: Sequence[str], options: Mapping[str, Sequence[str]]) -> list[s
     return result
 
 
+def parted(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The options of a command line, each with the word behind it where one belongs to it; and the other words.
+
+    >>> parted(["seed=1", "--config-dir", "mine", "-m", "run=x"])
+    (['--config-dir', 'mine', '-m'], ['seed=1', 'run=x'])
+    """
+    flags: list[str] = []
+    others: list[str] = []
+    takes = False
+    for word in words:
+        is_flag = takes or (word.startswith("-") and word != "-")
+        (flags if is_flag else others).append(word)
+        takes = not takes and FLAGS.get(word, False)
+    return flags, others
+
+
 def _names_folder(word: re.Match[str], options: Mapping[str, Sequence[str]]) -> bool:
     """Whether a word is `model=FOLDER`: what is no size and looks like a path or a hub name, or several with commas."""
     if word["key"] != "model" or "folder" not in options.get("model", ()):
         return False
     values = word["value"].split(",")
-    return all(
-        value not in options["model"] and ("/" in value or value.startswith("hub:") or Path(value).is_dir())
-        for value in values
-    )
+    return all(value not in options["model"] and looks_like_folder(value) for value in values)
+
+
+def looks_like_folder(value: str) -> bool:
+    """Whether a value of `model` is a folder or a name of the hub, where it is no size."""
+    return "/" in value or value.startswith("hub:") or Path(value).is_dir()

@@ -4,33 +4,22 @@ It is for help and completion, which show keys, defaults and comments; what a ru
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from cloze.config.arguments import groups, own_folders
 from cloze.config.docstrings import first_sentence
 from cloze.config.signatures import Signature
+from cloze.config.stated import Stated, defaults, first_comment, read, values
 from cloze.config.targets import inspected, section_of, signature_of
 from cloze.config.validation import HYDRA_KEYS, alternatives, join
 from cloze.errors import InputError
 
-COMMENT = re.compile(r"\s#\s?(?P<text>.*)$")
 CHOICE = re.compile(r"\+{0,2}(?P<group>\w+)=(?P<option>[^\s]*)")
 OF_SECTION = re.compile(r"The section `\w+`(?: of [\w-]+)?: (?P<text>.)")
-OVERRIDE = re.compile(r"(?:override )?/?(?P<group>\w+)")
-GLOBAL = "# @package _global_"
-
-
-@dataclass(frozen=True)
-class Stated:
-    """A value in a file: its text, the comment behind it, and whether it is a section."""
-
-    text: str
-    comment: str
-    is_section: bool
 
 
 @dataclass(frozen=True)
@@ -57,17 +46,54 @@ class Outline:
     """The configuration of one command with the options that its words choose.
 
     Attributes:
+        name: of the command and of its file.
+        folders: that hold its options: `conf/`, then what `--config-dir` names.
         groups: of the command, with their lines.
+        default: the option of each group where the words choose none.
         chosen: the option of each group.
         stated: every key that a file states, dotted.
         schema: the signature of the root.
+        plain: the outline of the same words without an experiment; None where they name none.
     """
 
-    conf: Path
+    name: str
+    folders: Sequence[Path]
     schema: Signature
     groups: dict[str, str] = field(default_factory=dict)
+    default: dict[str, str] = field(default_factory=dict)
     chosen: dict[str, str] = field(default_factory=dict)
     stated: dict[str, Stated] = field(default_factory=dict)
+    plain: "Outline | None" = None
+
+    @cached_property
+    def options(self) -> dict[str, list[str]]:
+        """Every group of the folders with its options, whether they fit this command or not."""
+        return groups(*self.folders)
+
+    @cached_property
+    def own_groups(self) -> set[str]:
+        """Groups of the user's alone."""
+        return set(self.options) - set(groups(self.folders[0]))
+
+    def file(self, group: str, option: str) -> Path | None:
+        """Of an option; Hydra, too, takes the first."""
+        files = (folder / group / f"{option}.yaml" for folder in self.folders)
+        return next((file for file in files if file.is_file()), None)
+
+    def option_lines(self, group: str, options: Sequence[str]) -> dict[str, str]:
+        """Options with the first line of each file, which says what it is."""
+        files = {option: self.file(group, option) for option in options}
+        return {option: first_comment(file) for option, file in files.items() if file is not None}
+
+    def experiments(self, name: str) -> Iterator[str]:
+        """The texts of an experiment's file and of those that it begins from, these first."""
+        file = self.file("experiment", name)
+        if file is not None:
+            text = read(file)
+            for group, option, _ in defaults(text):
+                if group is None and option != name:
+                    yield from self.experiments(option)
+            yield text
 
     def entries(self, section: str = "") -> list[Entry]:
         """The keys directly in a section, in the order of the signature; in that of the file where there is none."""
@@ -121,25 +147,28 @@ class Outline:
 
 def outline(conf: Path, name: str, schema: type, words: Sequence[str] = ()) -> Outline:
     """Of the command `name` with the options that `words` choose."""
-    found = Outline(conf, inspected(schema))
-    root = _read(conf / f"{name}.yaml")
-    for item in _defaults(root):
+    found = Outline(name, [conf, *own_folders(words)], inspected(schema))
+    root = read(conf / f"{name}.yaml")
+    for item in defaults(root):
         group, option, line = item
         if group is not None:
-            found.groups[group], found.chosen[group] = line, option
+            found.groups[group], found.default[group] = line, option
+    found.chosen |= found.default
     given = {match["group"]: match["option"] for match in map(CHOICE.fullmatch, words) if match}
     given = {group: _first(option) for group, option in given.items() if group in found.groups}
-    experiments = list(_experiments(conf, given.get("experiment", found.chosen.get("experiment", "null"))))
+    experiments = list(found.experiments(given.get("experiment", found.chosen.get("experiment", "null"))))
+    if experiments:
+        found.plain = outline(conf, name, schema, [word for word in words if not word.startswith("experiment=")])
     for experiment in experiments:
-        found.chosen |= {group: option for group, option, _ in _defaults(experiment) if group is not None}
-    found.chosen |= {group: option for group, option in given.items() if (conf / group / f"{option}.yaml").is_file()}
+        found.chosen |= {group: option for group, option, _ in defaults(experiment) if group is not None}
+    found.chosen |= {group: option for group, option in given.items() if found.file(group, option)}
     for group, option in found.chosen.items():
-        file = conf / group / f"{option}.yaml"
-        if group != "experiment" and file.is_file():
+        file = found.file(group, option)
+        if group != "experiment" and file is not None:
             found.stated[group] = Stated("", "", True)
-            found.stated |= {join(group, key): value for key, value in _values(_read(file))}
+            found.stated |= {join(group, key): value for key, value in values(read(file))}
     for text in (root, *experiments):
-        for key, value in _values(text):
+        for key, value in values(text):
             if key.partition(".")[0] not in ("defaults", "hydra"):
                 found.stated[key] = (
                     value if value.comment or key not in found.stated else _with_comment(found, key, value)
@@ -160,88 +189,5 @@ def _with_comment(found: Outline, key: str, value: Stated) -> Stated:
     return Stated(value.text, found.stated[key].comment, value.is_section)
 
 
-def _experiments(conf: Path, name: str) -> Iterator[str]:
-    """The texts of an experiment's file and of those that it begins from, these first."""
-    file = conf / "experiment" / f"{name}.yaml"
-    if file.is_file():
-        text = _read(file)
-        for group, option, _ in _defaults(text):
-            if group is None and option != name:
-                yield from _experiments(conf, option)
-        yield text
-
-
-def _read(file: Path) -> str:
-    return file.read_text(encoding="utf-8")
-
-
 def _first(option: str) -> str:
     return option.strip("[]'\"").partition(",")[0]
-
-
-def _defaults(text: str) -> Iterable[tuple[str | None, str, str]]:
-    """The defaults list: group, option and comment; without a group for a file of the same one."""
-    lines = text.splitlines()
-    tree = yaml.compose(text, Loader=yaml.CSafeLoader)
-    pairs = tree.value if isinstance(tree, yaml.MappingNode) else []
-    for key, value in pairs:
-        for item in value.value if key.value == "defaults" else []:
-            comment = _comment(lines[item.start_mark.line])
-            if isinstance(item, yaml.ScalarNode):
-                if item.value != "_self_":
-                    yield None, item.value, comment
-            else:
-                ((group, option),) = item.value
-                match = OVERRIDE.fullmatch(group.value)
-                if match is not None:
-                    yield match["group"], option.value, comment
-
-
-def _values(text: str) -> Iterator[tuple[str, Stated]]:
-    """Every key of a file, dotted, with what stands there."""
-    lines = text.splitlines()
-    tree = yaml.compose(text, Loader=yaml.CSafeLoader)
-    if isinstance(tree, yaml.MappingNode):
-        yield from _flat(tree, lines, "")
-
-
-def _flat(tree: yaml.MappingNode, lines: Sequence[str], section: str) -> Iterator[tuple[str, Stated]]:
-    for key, value in tree.value:
-        name = join(section, key.value)
-        if section == "" and key.value == "defaults":
-            continue
-        is_section = isinstance(value, yaml.MappingNode) and bool(value.value)
-        yield name, Stated("" if is_section else _text(value, lines), _comment(lines[key.start_mark.line]), is_section)
-        if is_section:
-            yield from _flat(value, lines, name)
-
-
-def _text(node: Any, lines: Sequence[str]) -> str:
-    """A value as its file has it, in one line."""
-    start, end = node.start_mark, node.end_mark
-    if isinstance(node, yaml.SequenceNode) and not node.flow_style:
-        return f"[{len(node.value)} values]"
-    if isinstance(node, yaml.ScalarNode) and node.style in (None, "'", '"') and start.line == end.line:
-        return str(node.value) if node.value else "''" if node.style else "null"
-    if start.line == end.line:
-        return str(lines[start.line][start.column : end.column])
-    inner = [line.strip() for line in lines[start.line + 1 : end.line]]
-    first, last = lines[start.line][start.column :], lines[end.line][: end.column]
-    return " ".join([first.strip(), *inner, last.strip()]).strip()
-
-
-def _comment(line: str) -> str:
-    match = COMMENT.search(line)
-    return match["text"].strip() if match else ""
-
-
-def option_lines(conf: Path, group: str, options: Mapping[str, Sequence[str]]) -> dict[str, str]:
-    """The options of a group with the first line of each file, which says what it is."""
-    return {option: first_comment(conf / group / f"{option}.yaml") for option in options.get(group, ())}
-
-
-def first_comment(file: Path) -> str:
-    """The first line that is for the reader; Hydra wants its own, `# @package`, before it."""
-    with file.open(encoding="utf-8") as lines:
-        first = next(line for line in lines if not line.startswith("# @package"))
-    return first.removeprefix("#").strip() if first.startswith("#") else ""
