@@ -1,9 +1,8 @@
 from pathlib import Path
 
 import pytest
-from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from cloze.config.arguments import conf_folder, forced, groups, with_signs
+from cloze.config.arguments import conf_folder, forced, groups
 from cloze.errors import InputError
 
 OPTIONS = {"model": ["folder", "mini", "tiny"], "experiment": ["bert"]}
@@ -32,19 +31,6 @@ OPTIONS = {"model": ["folder", "mini", "tiny"], "experiment": ["bert"]}
 )
 def test_only_values_are_forced(word: str, expected: list[str]) -> None:
     assert forced([word], OPTIONS) == expected
-
-
-@pytest.mark.parametrize("sign", [";", "|", ",", "||", ", ", " ", "#", "&", "~", "[", ":"])
-@pytest.mark.parametrize("key", ["task.data.separator", "++task.data.delimiter", "delimiter"])
-def test_what_stands_between_cells_or_labels_is_taken_as_typed(sign: str, key: str) -> None:
-    (word,) = with_signs([f"{key}={sign}"])
-    override = OverridesParser.create().parse_override(word)
-    assert override.value() == sign
-
-
-@pytest.mark.parametrize("word", ["delimiter=auto", "delimiter=\\t", "separator=';'", "model.separators=;", "seed=1,2"])
-def test_other_words_are_left_alone(word: str) -> None:
-    assert with_signs([word]) == [word]
 
 
 def test_a_group_without_a_choice_is_refused() -> None:

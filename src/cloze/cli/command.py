@@ -16,6 +16,7 @@ from cloze.confidential import masked_text
 from cloze.config.arguments import conf_folder, forced, groups, own_folders
 from cloze.config.given import folder_flag, program, remember, words_of_job
 from cloze.config.outline import Outline, outline
+from cloze.config.spelling import spelled
 from cloze.errors import InputError, Lost, Stopped
 from cloze.shell import ReaderLeft, check_surroundings, rank, results_are_printed
 from cloze.stopping import SIGNALLED, told
@@ -68,6 +69,7 @@ def run(
             sys.argv[1:] = forced(words, groups(conf, *own_folders(words)))
             found = outline(conf, name, schema, sys.argv[1:])
             refuse_mistakes(words, found)
+            sys.argv[1:] = spelled(sys.argv[1:], found)
             results_are_printed(not lasting)
             status = _compose_and_run(task, found, schema, words)
             sys.stdout.flush()

@@ -9,12 +9,13 @@ import re
 import types
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args, get_origin
+from typing import Literal, NamedTuple, get_args, get_origin
 
 from cloze.cli.words import SHOWN, VALUES
 from cloze.config.arguments import FLAGS, conf_folder
 from cloze.config.fitting import fitting, misfit
 from cloze.config.outline import Entry, Outline, outline
+from cloze.config.spelling import is_path
 from cloze.config.validation import alternatives, nearest
 from cloze.errors import InputError
 
@@ -25,18 +26,6 @@ LINE = "CLOZE_LINE"
 
 SCRIPTS = Path(__file__).parent / "completions"
 TRAINING_ONLY = "--dry-run"
-PATHS = frozenset(
-    {
-        "cache", "checkpoint", "data", "datasets", "dev", "file", "files", "folder", "from", "init", "input", "output",
-        "prepared", "resume", "sentences", "start_from", "test", "to", "train", "vocab",
-    }
-)  # fmt: skip
-"""Last parts of the keys that name a file or a folder, where their value is text."""
-
-NO_PATHS = frozenset({"columns", "callbacks"})
-"""Sections in which such words name something else."""
-
-
 SIGNS_OF_THE_SHELL = re.compile(r"[\s'\"()&;|<>$`\\*?!#]")
 
 
@@ -156,13 +145,13 @@ def _values(found: Outline, key: str, begun: str, prefix: str) -> Iterator[Candi
         if key == "model" and not misfit(found, key, "folder"):
             yield from _paths(begun, prefix, folders=True)
         return
-    entry = next((one for one in found.entries(key.rpartition(".")[0]) if one.key == key), None)
+    entry = found.entry(key)
     if entry is None:
         return
     for value in _choices(entry):
         if value.startswith(begun):
             yield Candidate(f"{prefix}{value}")
-    if _is_path(entry):
+    if is_path(entry):
         yield from _paths(begun, prefix)
 
 
@@ -175,12 +164,6 @@ def _choices(entry: Entry) -> Iterator[str]:
             yield from ("false", "true")
         elif hint is types.NoneType:
             yield "null"
-
-
-def _is_path(entry: Entry) -> bool:
-    section, _, name = entry.key.rpartition(".")
-    hints: Any = alternatives(entry.hint)
-    return Path in hints or (name in PATHS and section.partition(".")[0] not in NO_PATHS)
 
 
 def _paths(begun: str, prefix: str, *, folders: bool = False) -> Iterator[Candidate]:

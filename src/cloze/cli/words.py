@@ -2,12 +2,14 @@
 
 import difflib
 import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
 from cloze.config.arguments import CONTINUED, FLAGS, looks_like_folder
 from cloze.config.fitting import fitting, misfit, unknown_part
 from cloze.config.outline import Outline
+from cloze.config.spelling import is_one_text, quoted, takes_text
 from cloze.config.validation import nearest, suggestion
 from cloze.errors import InputError
 
@@ -99,11 +101,15 @@ def _refuse_bare(word: str, before: Sequence[str], behind: str | None, found: Ou
 
 def _check_choice(word: str, key: str, value: str, found: Outline, *, sweep: bool) -> None:
     """What is chosen of a group, and several values without a sweep."""
-    if key not in found.groups and SEVERAL.fullmatch(value) and not sweep and not key.startswith("hydra"):
+    several = SEVERAL.fullmatch(value) and all(part.strip() for part in value.split(","))
+    several = several and not sweep and not key.startswith("hydra")
+    if key not in found.groups and several and not is_one_text(key, value, found):
+        text = f", or {shlex.quote(f'{key}={quoted(value)}')} for one text" if takes_text(key, found) else ""
         raise InputError(
-            f"'{word}' has several values: give -m for a run with each of them, or '{key}=[{value}]' for a list"
+            f"'{word}' has several values: give -m for a run with each of them, or '{key}=[{value}]' for a list{text}"
         )
-    if key not in found.groups:
+    is_folder = key == "model" and Path(value).expanduser().is_dir()
+    if key not in found.groups or is_folder:
         if key in found.own_groups and word.startswith(key):
             raise InputError(f"'{word}': cloze-{found.name} has no group '{key}' by itself: +{word} adds it")
         return
@@ -120,7 +126,8 @@ def _check_option(key: str, value: str, found: Outline, words: Sequence[str]) ->
     """An option that no file is, or that is for other commands; a model may be a folder, or a name of the hub."""
     if key not in found.groups:
         return
-    for option in (option.strip() for option in value.strip("[]").split(",")):
+    whole = key == "model" and Path(value).expanduser().is_dir()
+    for option in [value] if whole else [option.strip() for option in value.strip("[]").split(",")]:
         if option == "null" or re.fullmatch(r"[\w./-]+" if key != "model" else "[^()]+", option) is None:
             continue
         is_folder = key == "model" and found.file(key, option) is None and looks_like_folder(option)

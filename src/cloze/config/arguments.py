@@ -23,7 +23,6 @@ MULTIRUN = ("-m", "--multirun")
 FOLDER_FLAGS = ("--config-dir", "-cd")  # Hydra's
 CONTINUED = "continued"  # the option of what init=FOLDER decides
 ASSIGNMENT = re.compile(r"(?P<key>[A-Za-z_][\w.]*)=(?P<value>.*)", re.DOTALL)
-SIGNS = re.compile(r"(?P<key>\+{0,2}([\w.]+\.)?(delimiter|separator))=(?P<signs>[^\w'\"\\]+)")
 
 
 def conf_folder() -> Path:
@@ -54,15 +53,6 @@ def groups(*folders: Path) -> dict[str, list[str]]:
         options = (str(file.relative_to(folder).with_suffix("")) for file in files)
         found.setdefault(folder.name, set()).update(options)
     return {group: sorted(options) for group, options in sorted(found.items()) if options}
-
-
-def with_signs(words: Sequence[str]) -> list[str]:
-    """The words with quotes around what stands between cells or labels: there `;`, `,` and a blank are no grammar.
-
-    >>> with_signs(["task.data.separator=;", "seed=1"])
-    ["task.data.separator=';'", 'seed=1']
-    """
-    return [f"{match['key']}='{match['signs']}'" if (match := SIGNS.fullmatch(word)) else word for word in words]
 
 
 def forced(words: Sequence[str], options: Mapping[str, Sequence[str]]) -> list[str]:
@@ -118,7 +108,8 @@ def _names_folder(word: re.Match[str], options: Mapping[str, Sequence[str]]) -> 
     """Whether a word is `model=FOLDER`: what is no size and looks like a path or a hub name, or several with commas."""
     if word["key"] != "model" or "folder" not in options.get("model", ()):
         return False
-    values = word["value"].split(",")
+    whole = Path(word["value"]).expanduser().is_dir()  # with commas in its name
+    values = [word["value"]] if whole else word["value"].split(",")
     return all(value not in options["model"] and looks_like_folder(value) for value in values)
 
 

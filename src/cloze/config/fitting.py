@@ -10,7 +10,7 @@ from cloze.config.validation import HYDRA_KEYS, join
 from cloze.errors import InputError
 
 GLOBAL = "# @package _global_"
-REFERENCE = re.compile(r"\$\{(?P<name>\w+)(?:\.[\w.]+)?\}")
+REFERENCE = re.compile(r"\$\{(?P<key>\w+(?:\.\w+)*)\}")
 
 
 def fitting(found: Outline, group: str) -> list[str]:
@@ -40,6 +40,8 @@ def misfit(found: Outline, group: str, option: str) -> str:
         return "" if folder else f"cloze-{found.name} takes a size; init=FOLDER goes on from a model"
     if group == "model" and "tokenizer" not in found.groups:
         return f"cloze-{found.name} needs a trained model: give model=FOLDER"
+    if group == "callbacks" and option == "default" and "corpus" not in found.groups:  # fill gaps in its sentences
+        return _lacks(found, "corpus")
     if group == "experiment":
         return next(_of_experiment(found.plain or found, option), "")
     file = found.file(group, option)
@@ -50,9 +52,8 @@ def misfit(found: Outline, group: str, option: str) -> str:
         stated = {key: value.text for key, value in values(text)}
         if "strategy" in stated or "launcher" in stated:
             return f"cloze-{found.name} works on one device"
-    known = {*found.groups, *found.schema.arguments, *found.stated}
-    missing = (name for name in REFERENCE.findall(text) if name not in known)
-    return next((_lacks(found, name) for name in missing), "")
+    keys = (key for key in REFERENCE.findall(text) if key.partition(".")[0] not in found.groups)
+    return next((_lacks(found, unknown) for key in keys if (unknown := unknown_part(found, key))), "")
 
 
 def _of_experiment(found: Outline, option: str) -> Iterator[str]:

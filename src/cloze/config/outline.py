@@ -109,6 +109,10 @@ class Outline:
             and not (partial and name not in below and name in arguments and arguments[name].default is None)
         ]
 
+    def entry(self, key: str) -> Entry | None:
+        """The key itself, where there is one."""
+        return next((one for one in self.entries(key.rpartition(".")[0]) if one.key == key), None)
+
     def all_entries(self, section: str = "") -> Iterator[Entry]:
         """All keys, those of sections too."""
         for entry in self.entries(section):

@@ -165,7 +165,7 @@ def _matches(pattern: str) -> list[str]:
             raise InputError(f"corpus.files: no object of the store matches {pattern!r}")
         return objects
     pattern = str(Path(pattern).expanduser())
-    if glob.has_magic(pattern):
+    if glob.has_magic(pattern) and not Path(pattern).is_file():  # a file may be called so
         found = glob.glob(pattern, recursive=True)  # noqa: PTH207, since patterns may be absolute
         files = sorted(path for path in found if Path(path).is_file())
         if not files:
