@@ -21,6 +21,8 @@ class Language:
         before_numbers: in lower case; part of the sentence when a number follows.
         abbreviations: in lower case; part of the sentence whatever follows, unless it is a word that opens sentences.
         openers: words that begin a sentence far more often than they go on with an abbreviation as part of a name.
+        never_last: in lower case; abbreviations of two words that introduce something, so never the end.
+        before_house_numbers: in lower case; ends of words that are part of the sentence when a number follows.
         ordinals: whether "3." is "third", so that it does not end a sentence before another word.
         goes_on: what, after a mark and the quotation mark that closes behind it, shows that the sentence goes on: who
             spoke, where no small letter tells.
@@ -31,6 +33,8 @@ class Language:
     before_numbers: frozenset[str] = frozenset()
     abbreviations: frozenset[str] = frozenset()
     openers: frozenset[str] = frozenset()
+    never_last: tuple[str, ...] = ()
+    before_house_numbers: tuple[str, ...] = ()
     ordinals: bool = False
     goes_on: re.Pattern[str] | None = None
     marks: bool = True
@@ -76,10 +80,10 @@ DE = Language(
         "a abk abt adr ahd akad allg amtl angebl anh anl ao ausg b bearb begr beisp bes betr bez bfn bgm bhf",
         "bsp bspw btr bzgl bzw c ca cf chr co corp d d.h dat ders desgl dez dgl di dienst dim dipl ebd eg ehem",
         "eigtl einschl empf engl entspr erw etc ev evtl ex exkl f feb febr ff fr frz geb gegr germ gesch gest",
-        "gez ggf ggfs griech h i i.d.r inc ing inkl insb insbes int ital j jan jh jhd jhs jr jul jun jur k kath",
+        "g gez gr ggf ggfs griech h i i.d.r inc ing inkl insb insbes int ital j jan jh jhd jhs jr jul jun jur k kath",
         "kfm kfz kgl kl konst königl l landw lat lfd lt ltd m math max med mhd mi mill min mind mio mo mrd",
-        "mrz mtl mwst n nachm neutr niederl nov näml o o.ä od okt op orig p phil pl proz präs q qu r rd",
-        "rel rer resp russ röm s.o s.u sa schr schw sen sept sog sogen span spez st std stellv str stud",
+        "mrz mtl mwst n nachm nat neutr niederl nov näml o o.ä od okt op orig p phil pl proz präs q qu r rd",
+        "rel rer resp russ röm s s.o s.u sa schr schw sen sept sog sogen span spez st std stellv str stud",
         "südd techn teilw tsd tägl u u.a u.u u.ä usf usw v v.a v.chr versch vert vgl vorm vors vs w wg",
         "wiss wörtl x y z z.b z.t z.zt zb zt zus zw zzgl österr üb übers",
     )
@@ -94,6 +98,8 @@ DE = Language(
         "Unser Unter Viele Vielleicht Vom Von Vor War Waren Warum Was Weder Weil Weitere Welche Wenn Wer Weshalb Wie",
         "Wieder Wir Wird Wo Während Zu Zudem Zum Zur Zuvor Zwar Zwischen Über",
     ),
+    never_last=(" z. b", " z.b", "(z. b", "(z.b", " d. h", " d.h"),
+    before_house_numbers=("str", "pl"),
     ordinals=True,
 )
 
@@ -117,6 +123,7 @@ FR = Language(
         "Parmi Pendant Peut Plus Pour Pourquoi Puis Quand Que Quel Quelle Quelques Qui Quoi Sa Sans Se Selon Ses Si",
         "Son Sous Sur Ta Tous Tout Toute Toutes Tu Un Une Vers Vos Votre Vous Y À",
     ),
+    never_last=(" p. ex", "(p. ex", " p.ex", " c.-à-d"),
 )
 
 ES = Language(
@@ -143,6 +150,7 @@ ES = Language(
         "Otros Para Pero Por Porque Pues Que Quizá Quién Qué Se Según Ser Si Siempre Sin Sino Sobre Son Su Sus Sí Tal",
         "También Tampoco Tan Tanto Te Tiene Toda Todas Todo Todos Tras Tu Tus Un Una Unos Y Ya Yo Él",
     ),
+    never_last=(" p. ej", "(p. ej", " p.ej"),
 )
 
 IT = Language(
@@ -224,7 +232,7 @@ TR = Language(
         "a.ş ank apt ara arş as ass av ağ b bağ bk bkz bl blv bs bulv c cad co corp coğ der dz ecz ed ef ekon ens",
         "ey fak far fiz fr gb gn ha haz hst huk hv inc ing ist it işl jeol kom koop krş lat ltd m.s m.ö",
         "mad mah mec mer mrk müd müz nis no oca okt plt sok t t.c tel tem tic tls tüm vb vd vs yy",
-        "yön zf zool çev çoğ ör örn öz özl ünv ş şb şti şub",
+        "yön zf zool çev çoğ ör örn öz özl ünv üniv ş şb şti şub",
     ),
     openers=_words(
         "Ama Ancak Artık Aslında Ayrıca Bazen Bazı Belki Ben Bir Birçok Biz Bu Bunlar Bunu Bunun Burada Böyle Böylece",
@@ -267,7 +275,7 @@ HI = Language(
     before_numbers=EN.before_numbers | _words("अ ई क्र खं पृ भा वि सं सन्"),
     abbreviations=EN.abbreviations
     | _words(
-        "आई आर ई ई.पू ए एक्स एच एन एफ एम एल एस ओ कं कि के क्यू गो ग्रा ज़ेड जी जे जेड टी डब्ल्यू डी पी पू प्रा",
+        "वि आई आर ई ई.पू ए एक्स एच एन एफ एम एल एस ओ कं कि के क्यू गो ग्रा ज़ेड जी जे जेड टी डब्ल्यू डी पी पू प्रा",
         "प्रा.लि बी मि मी यू रा रु लि वाई वी स सा सी सें",
     ),
     openers=EN.openers,
@@ -287,7 +295,7 @@ JA = replace(
 
 ZH = replace(
     EN,
-    goes_on=re.compile(r"[—]|(?<=[”’」』])\w{1,4}?(?:说|說|问|問|道|喊|答|叫|想|笑)\w{0,2}[，,。：:]"),
+    goes_on=re.compile(r"[—]|(?<=[”’」』])\w{1,3}?(?:说|說|问|問|道|喊|答|叫|想|笑)道?[，,。：:]"),
 )
 
 TH = replace(

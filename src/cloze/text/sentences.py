@@ -138,7 +138,10 @@ def _within_sentence(line: str, begin: int, stop: int, following: str, language:
     lowered = word.lower()
     if lowered in language.titles:
         return not word[:1].islower() or following not in language.openers
-    if lowered in language.before_numbers and (following[0].isdigit() or ROMAN.fullmatch(following)):
+    if following[0].isdigit() or ROMAN.fullmatch(following):
+        if lowered in language.before_numbers or lowered.endswith(language.before_house_numbers):
+            return True
+    elif language.never_last and line[max(begin, stop - 8) : stop].lower().endswith(language.never_last):
         return True
     if len(word) == 1 and (word.isupper() or "\u0590" < word < "\u0700") and word != "I":  # "I" is mostly the pronoun
         return following not in language.openers or len(following) == 1
