@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
-from cloze.text.scripts import KEPT_FROM, script_of, suited, unreachable, without_accents, writing
+from cloze.text.scripts import KEPT_FROM, script_of, sentence_notes, suited, unreachable, without_accents, writing
+from cloze.text.sentences import English, Lines, Unicode
 from cloze.text.tokenizer import SPECIAL_TOKENS, WordPiece, build_normalizer, load_tokenizer, save_tokenizer
 from cloze.text.wordpiece import train_vocabulary
 
@@ -107,3 +108,12 @@ def test_tokens_of_a_given_vocabulary_that_no_text_gives() -> None:
     assert "set tokenizer.strip_accents=false" in warning
     assert not unreachable(WordPiece(vocab="vocab.txt", strip_accents=False), vocab)
     assert not unreachable(WordPiece(vocab="vocab.txt"), [*vocab[:5], *vocab[7:]])
+
+
+def test_thai_that_is_not_cut_is_said() -> None:
+    thai = ["วันนี้ฝนตกหนักมาก เราจึงอยู่บ้านทั้งวัน"] * 3
+    assert "set sentences=unicode sentences.language=th" in sentence_notes(English(), thai)[0]
+    assert sentence_notes(Unicode(language="th"), thai) == sentence_notes(Lines(), thai) == []
+    assert sentence_notes(English(), [line.replace(" ", "") for line in thai]) == []  # nothing could be found
+    for language in set(TEXTS) - {"Thai"}:
+        assert sentence_notes(English(), [TEXTS[language]] * 3) == []

@@ -172,7 +172,7 @@ class Pipeline:
             read = partial(read_sample, Sampling(source=self.preparation.source, work=self.work))
             paths = sorted(self._map("reading for the vocabulary", read, samples, pool), key=str)
         with WorkerPool(min(self.workers, 1)) as pool:  # a process of its own, whose memory ends with it
-            train = partial(train_on_samples, self.preparation.tokenizer)
+            train = partial(train_on_samples, self.preparation.tokenizer, self.preparation.sentences)
             (trained,) = self._map("training the vocabulary", train, [paths], pool)
         return trained
 

@@ -15,9 +15,9 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from cloze.text.atomic import write_atomically
-from cloze.text.documents import Document, Source, Unit
+from cloze.text.documents import Document, SentenceSplitter, Source, Unit
 from cloze.text.remote import Location
-from cloze.text.scripts import suited
+from cloze.text.scripts import sentence_notes, suited
 from cloze.text.shards import open_arrow
 from cloze.text.tokenizer import WordPiece
 from cloze.text.wordpiece import train_vocabulary
@@ -80,10 +80,11 @@ class Trained(NamedTuple):
     notes: list[str]
 
 
-def train_on_samples(config: WordPiece, paths: list[Location]) -> Trained:
-    """The vocabulary of some samples."""
+def train_on_samples(config: WordPiece, sentences: SentenceSplitter, paths: list[Location]) -> Trained:
+    """The vocabulary of some samples, whose lines the rules for sentences are held against."""
     os.environ["TOKENIZERS_PARALLELISM"] = "true"  # nothing else runs meanwhile
     config, notes = suited(config, chain.from_iterable(map(sampled_lines, paths)))
+    notes += sentence_notes(sentences, chain.from_iterable(map(sampled_lines, paths)))
     return Trained(train_vocabulary(chain.from_iterable(map(sampled_lines, paths)), config), config, notes)
 
 

@@ -11,9 +11,12 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import lru_cache
+from itertools import islice
 from typing import NamedTuple
 
+from cloze.text.documents import SentenceSplitter
 from cloze.text.encoding import CHINESE, PUNCTUATION
+from cloze.text.sentences import Lines, Unicode
 from cloze.text.tokenizer import LONGEST_WORD, WordPiece
 
 KEPT_FROM = 0.001
@@ -36,6 +39,11 @@ WITHOUT_SPACES = re.compile(
     r"\u3040-\u30ff\uff66-\uff9f]"  # Japanese
 )
 """A character of the scripts that set no spaces between words."""
+
+THAI = re.compile(r"[\u0e01-\u0e5b]")
+
+LINES_CUT = 2_000
+"""From the beginning of the text, to see whether its sentences are found."""
 
 WORD = {chinese: re.compile(f"[^\\s{PUNCTUATION}{CHINESE if chinese else ''}]+") for chinese in (True, False)}
 """About what the pre-tokeniser takes for a word, with Chinese characters apart and without."""
@@ -138,6 +146,16 @@ def suited(config: WordPiece, lines: Iterable[str]) -> tuple[WordPiece, list[str
             "BERT's limit"
         )
     return config, notes
+
+
+def sentence_notes(splitter: SentenceSplitter, lines: Iterable[str]) -> list[str]:
+    """What to say of rules for sentences that find none in this text, since its script has no marks for their ends."""
+    text = [line for line in islice(lines, LINES_CUT) if 2 * len(THAI.findall(line)) > len(line)]
+    found, there = (sum(len(rules.split(line)) for line in text) for rules in (splitter, Unicode(language="th")))
+    if not text or isinstance(splitter, Lines) or there < 2 * found:
+        return []
+    known = "set sentences=unicode sentences.language=th to cut at spaces, or sentences=line where a line is a sentence"
+    return [f"warning: the text is Thai, whose sentences have no marks at their ends, so that few are found; {known}"]
 
 
 def unreachable(config: WordPiece, vocab: Sequence[str]) -> list[str]:
