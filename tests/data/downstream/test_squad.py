@@ -150,6 +150,60 @@ def test_tables(tmp_path: Path) -> None:
     assert [example.answers for example in placed] == [(Answer("Bo", 8),), (Answer("Bo", 8),)]
 
 
+ROW = {"id": "a", "question": "Who?", "context": CONTEXT, "answers": {"text": ["Bo"], "answer_start": [8]}}
+FLAT: dict[str, str] = {
+    "data": json.dumps({"version": "0.1", "data": [ROW, {**ROW, "id": "b"}]}),
+    "a list": json.dumps([ROW, {**ROW, "id": "b"}], indent=1),
+    "lines": f"{json.dumps(ROW)}\n{json.dumps({**ROW, 'id': 'b'})}\n",
+    "SQuAD's answers": json.dumps([ROW, {**ROW, "id": "b", "answers": [{"text": "Bo", "answer_start": 8}]}]),
+    "an answer": json.dumps([ROW, {**ROW, "id": "b", "answers": {"text": "Bo", "answer_start": 8}}]),
+}
+
+
+@pytest.mark.parametrize("name", FLAT)
+def test_a_row_for_each_question(tmp_path: Path, name: str) -> None:
+    """As the examples of transformers read it; a row more or less is what SQuAD's own JSON says."""
+    nested = write(tmp_path / "nested.json", squad(question("a", ("Bo", 8)), question("b", ("Bo", 8))))
+    expected = QuestionFiles(train=nested).read("train")
+    found = QuestionFiles(train=write(tmp_path / "flat.json", FLAT[name])).read("train")
+    assert [(e.id, e.question, e.context, e.answers) for e in found] == [
+        (e.id, e.question, e.context, e.answers) for e in expected
+    ]
+    (tmp_path / "flat.json.gz").write_bytes(gzip.compress(FLAT[name].encode()))
+    assert QuestionFiles(train=str(tmp_path / "flat.json.gz")).read("train")[1].answers == expected[1].answers
+
+
+def test_rows_of_documents_are_checked_as_others(tmp_path: Path) -> None:
+    empty = [ROW, {**ROW, "id": "b", "answers": {"text": [], "answer_start": []}}]
+    file = write(tmp_path / "a.json", {"data": empty})
+    with pytest.raises(InputError, match=r"a\.json, row 2: has no answer; .*task\.data\.no_answer=true"):
+        QuestionFiles(train=file).read("train")
+    assert QuestionFiles(train=file, no_answer=True).read("train")[1].impossible
+    hidden = write(tmp_path / "b.json", [{**ROW, "answers": {"text": [], "answer_start": []}}])
+    assert QuestionFiles(test=hidden).read("test")[0].answers is None
+    with pytest.raises(InputError, match=r"has no column 'question' for task\.data\.text; .*'ask'"):
+        QuestionFiles(train=write(tmp_path / "c.json", [{"ask": "Who?", "context": CONTEXT}])).read("train")
+    renamed = write(tmp_path / "d.json", [{"ask": "Who?", "passage": CONTEXT, "answer": "Bo"}])
+    named = QuestionFiles(train=renamed, text="ask", text_pair="passage", label="answer").read("train")
+    assert named[0].answers == (Answer("Bo", 8),)
+    with zipfile.ZipFile(tmp_path / "e.zip", "w") as archive:
+        archive.writestr("a.json", FLAT["a list"])
+    with pytest.raises(InputError, match=r"e\.zip: holds a row for each question; unpack it"):
+        QuestionFiles(train=str(tmp_path / "e.zip")).read("train")
+    articles = write(tmp_path / "f.json", squad(question("a", ("Bo", 8)))["data"])
+    assert QuestionFiles(train=articles).read("train")[0].id == "a"
+
+
+@pytest.mark.parametrize("kind", ["flat", "list"])
+def test_real_cases(shared_cases: Path, kind: str) -> None:
+    folder = shared_cases / "06-qa"
+    expected = QuestionFiles(train=str(folder / "train_squad.json")).read("train")
+    found = QuestionFiles(train=str(folder / f"train_{kind}.json")).read("train")
+    assert [(e.id, e.question, e.context, e.answers) for e in found] == [
+        (e.id, e.question, e.context, e.answers) for e in expected
+    ]
+
+
 def without(key: str) -> dict[str, Any]:
     return {name: value for name, value in question("q1", ("Bo", 8)).items() if name != key}
 
@@ -181,7 +235,8 @@ def test_what_is_not_squad(tmp_path: Path, document: object, message: str) -> No
     ("row", "message"),
     [
         ({"answers": {"text": ["Bo"], "answer_start": []}, "context": " "}, "line 1: has no passage"),
-        ({"answers": {"text": "Bo"}}, "line 1: its answer is .* must be one text or several"),
+        ({"answers": {"text": 7}}, "line 1: its answer is .* must be one text or several"),
+        ({"answers": [{"text": "Bo"}, {"answer_start": 1}]}, "line 1: its answer is .* must be one text or several"),
         ({"answers": {"text": ["Bo", "Cy"], "answer_start": [1]}}, "its 2 answers have other starts"),
         ({"answers": {"text": ["Bo"], "answer_start": ["x"]}}, "its answer starts at 'x': must be a number"),
         ({"answers": [""]}, "must be one text or several"),

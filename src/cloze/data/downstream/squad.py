@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from cloze.data.downstream.cells import Column, find, is_absent, place, text_of
 from cloze.data.downstream.examples import Answer, QuestionExample
@@ -21,8 +21,9 @@ UNKNOWN = -1
 class QuestionFiles(Tables[QuestionExample]):
     """Questions, each with the passage that answers it.
 
-    A ``.json`` file (or the only one in a ``.zip`` archive) is in SQuAD's format, which CMRC 2018 has, too. Any other
-    is a table, whose columns the names below tell; they need not be told for one with the columns of `datasets`.
+    A ``.json`` file (or the only one in a ``.zip`` archive) may be in SQuAD's format, which CMRC 2018 has, too. Any
+    other is a table, whose columns the names below tell; they need not be told for one with the columns of `datasets`,
+    which are those of transformers' ``{"data": [{"id", "context", "question", "answers"}, ...]}``.
 
     An answer that does not stand where it is said to is taken from the nearest place where the passage has it. One that
     the passage does not have at all cannot be learned; in evaluation it counts as any other.
@@ -30,8 +31,9 @@ class QuestionFiles(Tables[QuestionExample]):
     Attributes:
         text: column of the question.
         text_pair: column of the passage.
-        label: column of the answer: a text; several texts; or as `datasets` has it, ``{text: [...], answer_start:
-            [...]}``. An empty one says that the passage has no answer; a test split without any answer is unlabelled.
+        label: column of the answer: a text; several texts; as `datasets` has it, ``{text: [...], answer_start:
+            [...]}``; or as SQuAD has it, ``[{text: ..., answer_start: ...}, ...]``. An empty one says that the passage
+            has no answer; a test split without any answer is unlabelled.
         start: column of the character where the text in `label` starts, from 0; without it the text is looked for.
         no_answer: there are questions that their passage does not answer, as in SQuAD 2.0.
         on_misaligned: ``stop`` at an answer that its passage does not have; or ``skip`` questions without any other
@@ -56,9 +58,10 @@ class QuestionFiles(Tables[QuestionExample]):
         path = Path(self.paths()[split]).expanduser()
         if is_squad_json(path):
             self.check_file(path, split)
-            examples = read_squad_json(path, labelled=not split.startswith("test"))
+            found = read_squad_json(path, labelled=not split.startswith("test"))
         else:
-            examples = super().read(split)
+            found = None
+        examples = super().read(split) if found is None else found
         if split.startswith("test") and not any(example.answers for example in examples):
             # Published test sets have empty lists of answers, or none.
             examples = [replace(example, answers=None, impossible=False) for example in examples]
@@ -138,9 +141,14 @@ def answers_of(cell: object, start: object) -> tuple[Answer, ...]:
     """
     if is_absent(cell):
         return ()
-    if isinstance(cell, dict):
-        texts = cell.get("text")
-        starts = cell.get("answer_start") or [None] * len(texts or ())
+    texts: Any
+    starts: Any
+    if isinstance(cell, list) and all(isinstance(answer, dict) for answer in cell):
+        texts, starts = ([answer.get(key) for answer in cell] for key in ("text", "answer_start"))
+    elif isinstance(cell, dict):
+        texts, starts = cell.get("text"), cell.get("answer_start")
+        texts, starts = ([texts], [starts]) if isinstance(texts, str) else (texts, starts)
+        starts = [None] * len(texts) if isinstance(texts, list) and not starts else starts
     else:
         texts = cell if isinstance(cell, list) else [str(cell)]
         starts = [start] * len(texts)

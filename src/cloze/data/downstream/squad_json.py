@@ -1,7 +1,7 @@
 """The JSON of SQuAD 1.1 and 2.0 (Rajpurkar et al. 2016, 2018), in which CMRC 2018 and many others are published, too.
 
 ``{"data": [{"paragraphs": [{"context": "...", "qas": [{"id": "...", "question": "...", "answers": [{"text": "...",
-"answer_start": 0}], "is_impossible": false}]}]}]}``
+"answer_start": 0}], "is_impossible": false}]}]}]}``; a list of such articles is read, too.
 """
 
 import zipfile
@@ -15,7 +15,7 @@ from cloze.data.downstream.examples import Answer, QuestionExample
 from cloze.errors import InputError
 from cloze.text.sources.lines import COMPRESSIONS, open_text
 
-FORMAT = "expected the JSON of SQuAD: data, paragraphs, qas, answers"
+FORMAT = "expected the JSON of SQuAD (data, paragraphs, qas, answers), or a list with an object for each question"
 
 
 class Node(NamedTuple):
@@ -52,8 +52,8 @@ def is_squad_json(path: Path) -> bool:
     return path.name.lower().endswith((".json", ".zip", *(f".json{suffix}" for suffix in COMPRESSIONS)))
 
 
-def read_squad_json(path: Path, *, labelled: bool) -> list[QuestionExample]:
-    """All questions of a file, in order.
+def read_squad_json(path: Path, *, labelled: bool) -> list[QuestionExample] | None:
+    """All questions of a file, in order; None where the file is a table, with a row for each question.
 
     Args:
         path: of the file; of a ZIP archive with one such file in it.
@@ -62,13 +62,42 @@ def read_squad_json(path: Path, *, labelled: bool) -> list[QuestionExample]:
     Raises:
         InputError: something is missing or of another kind; it says where.
     """
+    content = _content(path)
     try:
-        document = parse_json(_content(path))
+        document = parse_json(content)
     except ValueError as error:
-        raise InputError(f"{path}: is not JSON ({error}); fetch the file again") from error
+        if not _is_row(content.partition(b"\n")[0]):
+            raise InputError(f"{path}: is not JSON ({error}); fetch the file again") from error
+        document = None  # JSON lines
+    if isinstance(document, list) and _articles(document):
+        document = {"data": document}
+    if document is None or _is_table(document):
+        if path.suffix.lower() == ".zip":
+            raise InputError(f"{path}: holds a row for each question; unpack it, and give the file in it")
+        return None
     if not isinstance(document, dict):
         raise InputError(f"{path}: is no JSON object; {FORMAT}")
     return list(_questions(Node(document, str(path)), labelled))
+
+
+def _is_table(document: Any) -> bool:
+    """Whether a document has a row for each question: a list of them, such a list as ``data``, or one row alone."""
+    if isinstance(document, dict) and "data" not in document:
+        return "context" in document and "question" in document
+    rows = document["data"] if isinstance(document, dict) else document
+    return isinstance(rows, list) and bool(rows) and isinstance(rows[0], dict) and bool(rows[0]) and not _articles(rows)
+
+
+def _articles(rows: list[Any]) -> bool:
+    return bool(rows) and isinstance(rows[0], dict) and "paragraphs" in rows[0]
+
+
+def _is_row(line: bytes) -> bool:
+    """Whether a line is an object by itself."""
+    try:
+        return isinstance(parse_json(line), dict)
+    except ValueError:
+        return False
 
 
 def _content(path: Path) -> bytes:
