@@ -1,6 +1,8 @@
 """Text files: the documents of each format, whole or cut into units, and what is said about bad ones."""
 
+import csv
 import gzip
+import io
 import json
 import lzma
 import sys
@@ -52,6 +54,79 @@ def test_json_lines(tmp_path: Path, suffix: str) -> None:
     content = "\n\n".join(json.dumps(row) for row in rows).encode()
     path = compress(tmp_path / f"a.jsonl{suffix}", content)
     assert read(TextFiles(files=str(path))) == [["One.", "Two."], ["\u4e09\u3002"]]
+
+
+ROWS = [["One.", "Two."], ['He said, "three".'], ["\u56db\u3002"]]
+
+
+def delimited(rows: list[list[str]], delimiter: str) -> bytes:
+    stream = io.StringIO()
+    writer = csv.writer(stream, delimiter=delimiter, quoting=csv.QUOTE_MINIMAL, lineterminator="\r\n")
+    writer.writerows([["id", "text"], *([str(number), "\n".join(row)] for number, row in enumerate(rows)), ["3", ""]])
+    return stream.getvalue().encode("utf-8-sig")
+
+
+@pytest.mark.parametrize("compression", ["", ".gz", ".XZ", ".Zst"])
+def test_tables_and_lists_of_json_in_any_case(tmp_path: Path, compression: str) -> None:
+    objects = [{"id": number, "text": "\n".join(row)} for number, row in enumerate(ROWS)]
+    files = {
+        "a.csv": delimited(ROWS, ","),
+        "b.CSV": b'text,id\r\n"One.\r\nTwo.",1\r\n\r\ntext,id\r\n"He said, ""three"".",2\r\n\xe5\x9b\x9b\xe3\x80\x82,3',
+        "c.tsv": b"text\tid\nOne.\t\n",  # no quotes there, so that no text has two lines
+        "d.json": json.dumps(objects, indent=1).encode(),
+        "e.JSON": json.dumps({"version": [{"text": "no"}], "data": objects, "more": 1}, ensure_ascii=False).encode(),
+        "f.json": "\n".join(map(json.dumps, objects)).encode(),
+        "g.JSONL": "\n".join(map(json.dumps, objects)).encode(),
+        "h.TXT": b"One.\nTwo.\n",
+        "i.Md": b"One.\n\nTwo.\n",
+    }
+    for name, content in files.items():
+        path = tmp_path / (name + compression)
+        compress(path.with_suffix(path.suffix.lower()) if compression else path, content).rename(path)
+        expected = {"c": [["One."]], "h": ROWS[:1], "i": ROWS[:1]}.get(name[0], ROWS)
+        assert read(TextFiles(files=str(path))) == expected, name
+        assert read(TextFiles(files=str(path), unit_megabytes=0.00001)) == expected, name
+    pq.write_table(pa.table({"text": ["One.\nTwo."]}), tmp_path / "a.PARQUET")
+    assert read(TextFiles(files=str(tmp_path / "a.PARQUET"))) == ROWS[:1]
+
+
+def test_columns_of_tables(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text('1;"a;b";x\n2;c;y\n')
+    layout = {"files": str(path), "delimiter": ";", "header": False}
+    assert read(TextFiles(**layout, field=1)) == [["a;b"], ["c"]]  # type: ignore[arg-type]
+    assert read(TextFiles(**layout, field=1, quoting="quotes")) == [["a;b"], ["c"]]  # type: ignore[arg-type]
+    assert read(TextFiles(files=str(path), delimiter=";", field="x")) == [["y"]]
+    assert read(TextFiles(files=str(path), delimiter=";", field=2)) == [["y"]]
+    with pytest.raises(InputError, match=r"a.csv: has no column 'text' \(columns: '1', 'a;b', 'x'\); choose one with"):
+        TextFiles(files=str(path), delimiter=";").units()
+    with pytest.raises(InputError, match=r"has no column 3 \(columns: numbers from 0 to 2\)"):
+        TextFiles(**layout, field=3).units()  # type: ignore[arg-type]
+    path.write_text("")
+    with pytest.raises(InputError, match=r"a\.csv: is empty"):
+        TextFiles(files=str(path)).units()
+    (tmp_path / "a.jsonl").write_text("{}")
+    with pytest.raises(InputError, match=r"corpus.source.field=0: .*a.jsonl has names of fields"):
+        read(TextFiles(files=str(tmp_path / "a.jsonl"), field=0))
+    with pytest.raises(InputError, match="delimiter=ab: must be one character"):
+        TextFiles(files="a.csv", delimiter="ab")
+
+
+def test_an_open_quote_does_not_fill_the_memory(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text('text\nGood.\n"Bad.\n' + "Bad.\n" * 100)
+    with pytest.raises(InputError, match=r"a.csv, line 3: the row cannot be read, since its quotes .* limit"):
+        read(TextFiles(files=str(path), max_line_bytes=200))
+
+
+def test_cases_of_others(shared_data: Path) -> None:
+    folder = shared_data.parent / "cases" / "46-corpus-csv"
+    if not folder.is_dir():
+        pytest.skip(f"no cases: {folder} is no folder")
+    reviews = [read(TextFiles(files=str(folder / name), field="review")) for name in ("reviews.csv",)]
+    reviews.append(read(TextFiles(files=str(folder / "reviews.json"))))
+    assert [len(found) for found in reviews] == [400, 400]
+    assert len(read(TextFiles(files=str(folder / "BOOK.TXT")))) > 100
 
 
 def test_parquet_by_row_groups(tmp_path: Path) -> None:
@@ -164,15 +239,27 @@ BAD_LINES = [
     (
         "a.jsonl",
         b'{"text": "Good."}\n{"text": 3}\n',
-        "line 2: the field 'text' holds a value of type int",
+        "line 2: the line has a value of type int in 'text'",
         "malformed_lines",
     ),
     (
         "a.jsonl",
         b'{"text": "Good."}\n{"text": "\\ud800"}\n',
-        "line 2: the field 'text' holds NUL or half",
+        "line 2: the line has NUL or half",
         "undecodable_lines",
     ),
+    ("a.csv", b"text,n\nGood.,1\nB\xe9d.,2\nGood.,3\n", "a.csv, line 3: the line is not UTF-8", "undecodable_lines"),
+    ("a.csv", b"n,text\n1,Good.\n2\n", "line 3: the first line has 2 columns, this row has 1", "malformed_lines"),
+    (
+        "a.csv",
+        b'text\nGood.\n"Bad" x\nGood.\n',
+        "a.csv, line 3: the row cannot be read, since its quotes",
+        "malformed_lines",
+    ),
+    ("a.tsv", b"n\ttext\n1\tGood.\n2\tB\0d.\n", "a.tsv, line 3: the line holds NUL bytes", "nul_lines"),
+    ("a.csv", b"text\nGood.\n" + b"x" * 300 + b"\nGood.\n", "line 3: the line is longer than 200", "overlong_lines"),
+    ("a.json", b'[{"text": "Good."}, ["x"]]', "a.json, row 2: the row is JSON, but not an object", "malformed_lines"),
+    ("a.json", b'[{"text": "Good."},\n{"a": 1}]', "a.json, row 2: the row has no field 'text'", "malformed_lines"),
 ]
 
 

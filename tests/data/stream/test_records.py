@@ -89,7 +89,7 @@ BAD = [
     ("a.txt", b"one\n\xff\ntwo\n", "line 2: is not UTF-8 (byte 0xff)", "lines that are not UTF-8"),
     ("a.txt", b"one\n\0\ntwo\n", "line 2: holds a NUL byte", "lines with NUL bytes"),
     ("a.jsonl", b'{"text": 1}\n{"text"\n{"text": 2}\n', "line 2: is not JSON", "lines that are not JSON"),
-    ("a.jsonl", b'{"text": 1}\n[2]\n{"text": 2}\n', "line 2: is not a JSON object", "lines that are not JSON objects"),
+    ("a.jsonl", b'{"text": 1}\n[2]\n{"text": 2}\n', "line 2: is not a JSON object", "rows that are not JSON objects"),
     ("a.csv", b"t,u\na,b\na,b,c\nc,d\n", "line 3: has 3 columns where the first line", "too few or too many columns"),
     ("a.csv", b't,u\na,b\n"a"b,c\nc,d\n', "line 3: its quotes are not those", "quotes that do not fit"),
     ("a.csv", b't,u\na,b\n"\xff\nc,d\n', "line 3: is not UTF-8", "lines that are not UTF-8"),

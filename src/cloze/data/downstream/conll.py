@@ -16,7 +16,7 @@ from cloze.data.downstream.table_files import JSON_SUFFIXES, TableFormat, is_hub
 from cloze.data.downstream.tagged_rows import TaggedRows
 from cloze.data.downstream.tags import Scheme, Sentence, in_one_scheme, named, read_names
 from cloze.errors import InputError
-from cloze.text.sources.lines import COMPRESSIONS, open_text
+from cloze.text.sources.lines import endings, open_text
 
 DOCUMENT_START = "-DOCSTART-"  # of CoNLL-2003's files
 COMMENT = "#"
@@ -92,10 +92,9 @@ class TaggedFiles(SplitFiles):
         archive, in_archive, member = path.rpartition(".zip/")
         file = Path(f"{archive}.zip" if in_archive else path)
         self.check_file(file, split)
-        if in_archive or file.suffix == ".zip":
+        if in_archive or file.suffix.lower() == ".zip":
             return self._columns(path, _unzipped(file, member))
-        suffix = Path(file.stem).suffix if file.suffix in COMPRESSIONS else file.suffix
-        if suffix in (*JSON_SUFFIXES, ".parquet"):
+        if endings(path)[0] in (*JSON_SUFFIXES, ".parquet"):
             return self._rows(path, split)
         with open_text(path) as stream:
             return self._columns(path, stream.read())
@@ -106,8 +105,7 @@ class TaggedFiles(SplitFiles):
         except UnicodeDecodeError as error:
             line = content.count(b"\n", 0, error.start) + 1
             raise InputError(f"{path}, line {line}: is not UTF-8; convert the file with iconv") from error
-        suffixes = [suffix.lower() for suffix in Path(path).suffixes if suffix.lower() not in COMPRESSIONS]
-        if suffixes and suffixes[-1] == ".conllu":
+        if endings(path)[0] == ".conllu":
             sentences = conllu_sentences(
                 path, text, position(self.text, FORM, "text"), position(self.label, UPOS, "label")
             )

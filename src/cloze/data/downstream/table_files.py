@@ -1,6 +1,5 @@
 """Rows of tables: CSV, TSV, JSON and Parquet files, and data sets of the Hugging Face hub."""
 
-import csv
 import itertools
 import json
 import sys
@@ -9,18 +8,20 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
 from cloze.bounded import parse_json
 from cloze.distribution import installation
 from cloze.errors import InputError
+from cloze.text.sources.delimited import BadRowError as BadRowError  # with which tables of all shapes are read
+from cloze.text.sources.delimited import Quoting as Quoting
+from cloze.text.sources.delimited import Row as Row
+from cloze.text.sources.delimited import delimited_rows
 from cloze.text.sources.json_rows import document_rows, head_of, is_document
 from cloze.text.sources.lines import COMPRESSIONS, open_text
 from cloze.text.sources.parquet import bounded_batches, opened
-
-Quoting = Literal["auto", "none", "quotes"]
 
 HUB = "hub:"
 HUB_SPLITS = {"train": "train", "dev": "validation", "test": "test"}
@@ -28,21 +29,6 @@ JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
 ROWS_AT_ONCE = 4096  # of Parquet
 MOST_CHARACTERS = min(sys.maxsize, 2**31 - 1)
 DELIMITERS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
-
-
-class BadRowError(Exception):
-    """A row that is not as it should be; `kind` is what such rows are counted under when they are skipped."""
-
-    def __init__(self, kind: str, reason: str) -> None:
-        super().__init__(reason)
-        self.kind = kind
-
-
-class Row(NamedTuple):
-    """A row and the line it begins on (in Parquet and on the hub its number from 1); or what is wrong with it."""
-
-    number: int
-    cells: Sequence[object] | BadRowError
 
 
 class Table(NamedTuple):
@@ -98,8 +84,7 @@ class TableFormat:
 
     def rows(self, lines: Iterable[str | BadRowError], delimiter: str, *, most: int = MOST_CHARACTERS) -> Iterator[Row]:
         """The rows of lines without their line feeds; `most` characters in a cell."""
-        quoted = self.quoting == "quotes" or (self.quoting == "auto" and delimiter != "\t" and len(delimiter) == 1)
-        return _quoted_rows(lines, delimiter, most) if quoted else _plain_rows(lines, delimiter)
+        return delimited_rows(lines, delimiter, quoting=self.quoting, most=most)
 
 
 def is_hub(path: str) -> bool:
@@ -151,46 +136,6 @@ def _text(path: str) -> str:
         line = content.count(b"\n", 0, error.start) + 1
         raise InputError(f"{path}, line {line}: is not UTF-8 ({error.reason}); convert the file to UTF-8") from error
     return text.removeprefix("\ufeff").rstrip("\r\n")
-
-
-def _plain_rows(lines: Iterable[str | BadRowError], delimiter: str) -> Iterator[Row]:
-    """Every line a row, every quote a character; only a line feed ends a line."""
-    for number, line in enumerate(lines, start=1):
-        yield Row(number, line if isinstance(line, BadRowError) else line.removesuffix("\r").split(delimiter))
-
-
-class _CountedLines:
-    """Lines for the module `csv`, which goes on with the next one after an exception."""
-
-    def __init__(self, lines: Iterable[str | BadRowError]) -> None:
-        self.lines = iter(lines)
-        self.number = 0
-
-    def __iter__(self) -> Self:
-        return self
-
-    def __next__(self) -> str:
-        line = next(self.lines)
-        self.number += 1
-        if isinstance(line, BadRowError):
-            raise line
-        return line + "\n"
-
-
-def _quoted_rows(lines: Iterable[str | BadRowError], delimiter: str, most: int) -> Iterator[Row]:
-    csv.field_size_limit(most)  # the module's own 128 KiB are less than a long document
-    counted = _CountedLines(lines)
-    reader = csv.reader(counted, delimiter=delimiter, strict=True)
-    while True:
-        first = counted.number + 1
-        try:
-            yield Row(first, next(reader))
-        except StopIteration:
-            return
-        except BadRowError as bad:
-            yield Row(counted.number, bad)
-        except csv.Error as error:
-            yield Row(first, BadRowError("quotes that do not fit", f"its quotes are not those of a CSV file ({error})"))
 
 
 def _delimited_table(path: str, rows: Iterator[Row], *, header: bool) -> Table:

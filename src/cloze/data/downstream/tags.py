@@ -103,7 +103,7 @@ def read_names(given: str | Sequence[str]) -> list[str]:
     with open_text(str(path)) as stream:
         content = stream.read()
     try:
-        found = parse_json(content) if path.suffix == ".json" else content.decode().split("\n")
+        found = parse_json(content) if path.suffix.lower() == ".json" else content.decode().split("\n")
     except ValueError as error:
         raise InputError(f"{path}: holds no names of tags ({error}); write one a line") from error
     return names_in(found, str(path))

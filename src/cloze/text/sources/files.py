@@ -1,4 +1,4 @@
-"""Text files: plain text, Markdown, JSON lines and Parquet, by name or by pattern."""
+"""Files of text: plain text, Markdown, JSON, CSV, TSV and Parquet, by name or by pattern."""
 
 import glob
 import re
@@ -7,21 +7,27 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
-from typing import Literal, get_args
+from typing import BinaryIO, Literal, get_args
 
 from cloze.errors import InputError
 from cloze.text.documents import Document, Unit
 from cloze.text.remote import RemotePath, is_remote, location, matches, size_of
 from cloze.text.sources import jsonl, markdown, parquet, plain
-from cloze.text.sources.lines import COMPRESSIONS, LineDecoder, open_text, raw_lines
+from cloze.text.sources.delimited import Quoting
+from cloze.text.sources.json_rows import head_of, is_document
+from cloze.text.sources.lines import LineDecoder, endings, open_text, raw_lines
+from cloze.text.sources.tables import TextColumn
 
-Format = Literal["text", "markdown", "jsonl", "parquet"]
+Format = Literal["text", "markdown", "jsonl", "csv", "tsv", "parquet"]
 FORMATS: dict[str, Format] = {
     ".txt": "text",
     ".md": "markdown",
     ".markdown": "markdown",
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
+    ".json": "jsonl",
+    ".csv": "csv",
+    ".tsv": "tsv",
     ".parquet": "parquet",
 }
 # What a compressed file holds is not known before it is read; text shrinks to about a third.
@@ -36,13 +42,19 @@ class TextFiles:
     """Documents from files of text.
 
     Large ``.txt`` and ``.jsonl`` files are cut into byte ranges and Parquet files into row groups, so that workers
-    share them; a compressed file is one unit, read as a stream. A document belongs to the range its first line
-    begins in.
+    share them; a compressed file, a list in JSON and a table of CSV or TSV is one unit, read as a stream. A document
+    belongs to the range its first line begins in.
 
     Attributes:
         files: paths and patterns (``*``, ``?``, ``[...]``, ``**`` for folders in folders), also ``s3://bucket/...``.
-        format: how to read the files; None goes by each file's suffix, after ``.gz``, ``.xz`` or ``.zst``.
-        field: the JSON lines' key or the Parquet column that holds the text.
+        format: how to read the files; None goes by each file's suffix, before ``.gz``, ``.xz`` or ``.zst``. Of JSON a
+            file has an object a line, or a list of them, or a list under ``data``.
+        field: the key of JSON or the column of CSV, TSV and Parquet that holds the text; in CSV and TSV also a number
+            from 0.
+        delimiter: between two cells; auto is a comma in CSV and a tab in TSV.
+        quoting: whether the cells of CSV and TSV may stand in double quotes; auto says so unless the delimiter is a
+            tab.
+        header: whether the first row of CSV and TSV names the columns.
         document_boundary: what ends a document of a ``.txt`` file: a blank line, each line, or the end of the file.
         document_start: a regular expression that matches at the beginning of the first line of a document of a ``.txt``
             file; it replaces `document_boundary`. A look-behind sees the line before.
@@ -57,7 +69,10 @@ class TextFiles:
 
     files: str | Sequence[str]
     format: Format | None = None
-    field: str = "text"
+    field: str | int = "text"
+    delimiter: str = "auto"
+    quoting: Quoting = "auto"
+    header: bool = True
     document_boundary: plain.Boundary = "blank_line"
     document_start: str | None = None
     skip_lines: str | None = None
@@ -70,6 +85,9 @@ class TextFiles:
         _check_choice("format", self.format, (*get_args(Format), None))
         _check_choice("document_boundary", self.document_boundary, get_args(plain.Boundary))
         _check_choice("on_bad_line", self.on_bad_line, ("stop", "skip"))
+        _check_choice("quoting", self.quoting, get_args(Quoting))
+        if self.delimiter != "auto" and len(self.delimiter) != 1:
+            raise InputError(f"corpus.source.delimiter={self.delimiter}: must be one character, or auto")
         for key in ("max_line_bytes", "max_document_megabytes", "unit_megabytes"):
             if getattr(self, key) <= 0:
                 raise InputError(f"corpus.source.{key}={getattr(self, key)}: must be positive")
@@ -101,22 +119,37 @@ class TextFiles:
         return {"files": files, "content": digest.hexdigest()}
 
     def documents(self, unit: Unit, counts: Counter[str]) -> Iterator[Document]:
-        skip = self.on_bad_line == "skip"
-        if self._format(unit.path) == "parquet":
-            yield from parquet.documents(unit, self.field, counts, skip_bad_rows=skip)
+        skip, kind = self.on_bad_line == "skip", self._format(unit.path)
+        if kind == "parquet":
+            yield from parquet.documents(unit, self._name(unit.path), counts, skip_bad_rows=skip)
             return
         decoder = LineDecoder(unit.path, self.max_line_bytes, skip, counts)
         with open_text(unit.path) as stream:
-            lines = raw_lines(stream, unit.start, self.max_line_bytes)
-            if self._format(unit.path) == "jsonl":
-                yield from jsonl.documents(lines, unit, decoder, self.field)
-                return
-            max_document_bytes = self.max_document_megabytes * 1e6
-            if self._format(unit.path) == "markdown":
-                yield from markdown.documents(lines, unit, decoder, max_document_bytes)
-                return
-            starts = plain.document_start(self.document_boundary, self.document_start)
-            yield from plain.documents(lines, unit, decoder, starts, self.skip_lines, max_document_bytes)
+            yield from self._documents(kind, stream, unit, decoder)
+
+    def _documents(self, kind: Format, stream: BinaryIO, unit: Unit, decoder: LineDecoder) -> Iterator[Document]:
+        if kind in ("csv", "tsv"):
+            return self._column(kind).documents(stream, unit, decoder)
+        if kind == "jsonl" and unit.start == 0 and is_document(head_of(stream)):
+            return jsonl.listed_documents(stream, unit, decoder, self._name(unit.path))
+        lines = raw_lines(stream, unit.start, self.max_line_bytes)
+        if kind == "jsonl":
+            return jsonl.documents(lines, unit, decoder, self._name(unit.path))
+        max_document_bytes = self.max_document_megabytes * 1e6
+        if kind == "markdown":
+            return markdown.documents(lines, unit, decoder, max_document_bytes)
+        starts = plain.document_start(self.document_boundary, self.document_start)
+        return plain.documents(lines, unit, decoder, starts, self.skip_lines, max_document_bytes)
+
+    def _column(self, kind: Format) -> TextColumn:
+        delimiter = {"csv": ",", "tsv": "\t"}[kind] if self.delimiter == "auto" else self.delimiter
+        return TextColumn(field=self.field, delimiter=delimiter, quoting=self.quoting, header=self.header)
+
+    def _name(self, path: str) -> str:
+        """The field by its name."""
+        if isinstance(self.field, int):
+            raise InputError(f"corpus.source.field={self.field}: {path} has names of fields, not numbers; give one")
+        return self.field
 
     def paths(self) -> list[str]:
         """The files in the order of reading: patterns in the order given, the matches of each sorted, nothing twice."""
@@ -131,10 +164,8 @@ class TextFiles:
     def _format(self, path: str) -> Format:
         if self.format is not None:
             return self.format
-        suffixes = Path(path).suffixes
-        compressed = bool(suffixes) and suffixes[-1] in COMPRESSIONS
-        suffix = "".join(suffixes[-2:-1] if compressed else suffixes[-1:])
-        if suffix not in FORMATS or (compressed and FORMATS[suffix] == "parquet"):
+        suffix, compression = endings(path)
+        if suffix not in FORMATS or (compression and FORMATS[suffix] == "parquet"):
             known = ", ".join(FORMATS)
             raise InputError(
                 f"{path}: its format cannot be told from its name (known: {known}, and .gz, .xz or .zst after all but"
@@ -145,16 +176,24 @@ class TextFiles:
     def _cut(self, path: str) -> list[Unit]:
         kind, size = self._format(path), size_of(location(path))
         if kind == "parquet":
-            return parquet.units(path, self.field)
-        if Path(path).suffix in COMPRESSIONS:
+            return parquet.units(path, self._name(path))
+        if kind in ("csv", "tsv"):
+            self._column(kind).check(path, LineDecoder(path, self.max_line_bytes, False, Counter()))
+        if endings(path)[1]:
             return [Unit(path, 0, -1, size * COMPRESSION_RATIO)]
-        whole_document = kind == "markdown" or (
-            kind == "text" and self.document_boundary == "file" and self.document_start is None
-        )
-        if whole_document or size <= self.unit_megabytes * 1e6:
+        if self._is_whole(path, kind) or size <= self.unit_megabytes * 1e6:
             return [Unit(path, 0, -1, size)]
         step = int(self.unit_megabytes * 1e6)
         return [Unit(path, start, min(start + step, size), min(step, size - start)) for start in range(0, size, step)]
+
+    def _is_whole(self, path: str, kind: Format) -> bool:
+        """Whether a file cannot be read from the middle."""
+        if kind == "jsonl":
+            with open_text(path) as stream:
+                return is_document(head_of(stream))
+        if kind == "text":
+            return self.document_boundary == "file" and self.document_start is None
+        return True
 
 
 def _matches(pattern: str) -> list[str]:
@@ -195,17 +234,16 @@ def _content(path: str, bytes: int, mtime: int, *, wholly: bool) -> tuple[object
     """What tells a file from others, wherever it lies."""
     if is_remote(path):
         return path, bytes, mtime
-    suffixes = [suffix.lower() for suffix in Path(path).suffixes]
     digest = blake2b(digest_size=16)
     with Path(path).open("rb") as file:
         if wholly:
             while block := file.read(BLOCK):
                 digest.update(block)
-            return suffixes, bytes, digest.hexdigest()
+            return endings(path), bytes, digest.hexdigest()
         for start in dict.fromkeys([0, max(0, bytes // 2 - BLOCK), max(0, bytes - BLOCK)]):
             file.seek(start)
             digest.update(file.read(BLOCK))
-    return suffixes, bytes, digest.hexdigest(), mtime
+    return endings(path), bytes, digest.hexdigest(), mtime
 
 
 def _check_choice(key: str, value: object, choices: Sequence[object]) -> None:

@@ -1,10 +1,13 @@
-"""Documents of JSON lines: one object a line, one of its fields is the text."""
+"""Documents of JSON: one object a line, or a list of objects, one of whose fields is the text."""
 
 import json
 from collections.abc import Iterator
+from typing import BinaryIO
 
 from cloze.bounded import parse_json
 from cloze.text.documents import Document, Unit
+from cloze.text.sources.delimited import BadRowError
+from cloze.text.sources.json_rows import document_rows
 from cloze.text.sources.lines import LineDecoder, RawLine
 
 
@@ -15,37 +18,60 @@ def documents(lines: Iterator[RawLine], unit: Unit, decoder: LineDecoder, field:
             return
         if line.offset < unit.start or line.content.isspace():
             continue
-        text = _text(line, decoder, field)
-        paragraphs = [stripped for part in text.split("\n") if (stripped := part.strip())] if text else []
-        if paragraphs:
-            yield Document(paragraphs, f"{unit.path}, byte {line.offset}")
+        content = decoder.decode(line)
+        if content is None:
+            continue
+        try:
+            text = _text(_parsed(content), field, escapes="\\u" in content)
+        except BadRowError as bad:
+            decoder.reject(bad.kind, f"the line {bad}", line.offset)
+            continue
+        if found := paragraphs(text):
+            yield Document(found, f"{unit.path}, byte {line.offset}")
 
 
-def _text(line: RawLine, decoder: LineDecoder, field: str) -> str | None:
-    content = decoder.decode(line)
-    if content is None:
-        return None
+def listed_documents(stream: BinaryIO, unit: Unit, decoder: LineDecoder, field: str) -> Iterator[Document]:
+    """One document for each object of a JSON list, or of the list under ``data``."""
+    for number, row in enumerate(document_rows(stream, unit.path), start=1):
+        where = f"{unit.path}, row {number}"
+        try:
+            text = _text(row, field, escapes=True)
+        except BadRowError as bad:
+            decoder.refuse(bad.kind, f"the row {bad}", where)
+            continue
+        if found := paragraphs(text):
+            yield Document(found, where)
+
+
+def paragraphs(text: str) -> list[str]:
+    """The lines of a text that are not blank."""
+    return [stripped for part in text.split("\n") if (stripped := part.strip())]
+
+
+def _parsed(content: str) -> object:
     try:
-        row = parse_json(content)
+        return parse_json(content)
     except ValueError as error:
         reason = f"{error.msg} at character {error.pos + 1}" if isinstance(error, json.JSONDecodeError) else error
-        decoder.reject("malformed_lines", f"the line is not JSON ({reason})", line.offset)
-        return None
+        raise BadRowError("malformed_lines", f"is not JSON ({reason})") from error
+
+
+def _text(row: object, field: str, *, escapes: bool) -> str:
+    """The text of a row.
+
+    Raises:
+        BadRowError: it has none.
+    """
     if not isinstance(row, dict):
-        decoder.reject("malformed_lines", "the line is JSON, but not an object with fields", line.offset)
-    elif field not in row:
+        raise BadRowError("malformed_lines", "is JSON, but not an object with fields")
+    if field not in row:
         there = ", ".join(map(repr, row)) or "none"
-        reason = f"the line has no field {field!r} (fields: {there}); choose one with corpus.source.field"
-        decoder.reject("malformed_lines", reason, line.offset)
-    elif not isinstance(row[field], str):
-        kind = type(row[field]).__name__
-        decoder.reject(
-            "malformed_lines", f"the field {field!r} holds a value of type {kind}, not a string", line.offset
-        )
+        reason = f"has no field {field!r} (fields: {there}); choose one with corpus.source.field"
+        raise BadRowError("malformed_lines", reason)
+    text = row[field]
+    if not isinstance(text, str):
+        raise BadRowError("malformed_lines", f"has a value of type {type(text).__name__} in {field!r}, not a string")
     # An escape can smuggle in what the bytes of the line do not show.
-    elif "\\u" in content and any(character == "\0" or "\ud800" <= character <= "\udfff" for character in row[field]):
-        decoder.reject("undecodable_lines", f"the field {field!r} holds NUL or half of a surrogate pair", line.offset)
-    else:
-        text: str = row[field]
-        return text
-    return None
+    if escapes and any(character == "\0" or "\ud800" <= character <= "\udfff" for character in text):
+        raise BadRowError("undecodable_lines", f"has NUL or half of a surrogate pair in {field!r}")
+    return text

@@ -23,6 +23,13 @@ LOOK_BACK_BYTES = 1 << 16  # of a longer line before a cut the tail will do: it 
 UTF8_BOM = b"\xef\xbb\xbf"
 
 
+def endings(path: str) -> tuple[str, str]:
+    """What the name of a file says of its format and of its compression, in lower case; empty where it says nothing."""
+    suffixes = [suffix.lower() for suffix in Path(path).suffixes]
+    compression = suffixes.pop() if suffixes and suffixes[-1] in COMPRESSIONS else ""
+    return suffixes[-1] if suffixes else "", compression
+
+
 class RawLine(NamedTuple):
     """A line as it stands in the file."""
 
@@ -38,14 +45,14 @@ def open_text(path: str) -> Iterator[BinaryIO]:
     Raises:
         InputError: the file cannot be opened, or (inside the context) turns out to be damaged or cut short.
     """
-    suffix = Path(path).suffix
+    suffix = endings(path)[1]
     try:
         with _decompressed(path, suffix) as stream:
             yield stream
     except ExpansionError as error:
         raise InputError(f"{path}: {error}") from error
     except (EOFError, OSError, lzma.LZMAError, zlib.error) as error:
-        if suffix in COMPRESSIONS and not isinstance(error, FileNotFoundError | PermissionError):
+        if suffix and not isinstance(error, FileNotFoundError | PermissionError):
             raise InputError(
                 f"{path}: the {suffix} file is damaged or cut short ({error}); fetch or write it again"
             ) from error
@@ -59,7 +66,7 @@ def _decompressed(path: str, suffix: str) -> BinaryIO:
     if isinstance(place, Path) and (place.is_char_device() or place.is_block_device()):
         raise InputError(f"{path}: is a device, which may have no end; give a file")
     stream = _decompressed_object(place, suffix) if isinstance(place, RemotePath) else _decompressed_file(path, suffix)
-    if suffix not in COMPRESSIONS:
+    if not suffix:
         return stream
     return cast(BinaryIO, io.BufferedReader(Expanded(stream, size_of(place)), BUFFER_BYTES))
 
@@ -130,6 +137,11 @@ class LineDecoder:
         Raises:
             InputError: the line is bad and bad lines are not to be skipped.
         """
+        text = self.text(line)
+        return None if text is None else text.strip()
+
+    def text(self, line: RawLine) -> str | None:
+        """As `decode`, with the white space."""
         if not line.complete:
             self.reject("overlong_lines", f"the line is longer than {self.max_line_bytes:,} bytes", line.offset)
             return None
@@ -137,7 +149,7 @@ class LineDecoder:
             self.reject("nul_lines", "the line holds NUL bytes, so this is hardly a text", line.offset)
             return None
         try:
-            return line.content.decode().strip()
+            return line.content.decode()
         except UnicodeDecodeError as error:
             reason = f"the line is not UTF-8 (byte {line.content[error.start]:#04x}); convert the file with iconv"
             self.reject("undecodable_lines", reason, line.offset)
@@ -145,7 +157,11 @@ class LineDecoder:
 
     def reject(self, kind: str, reason: str, offset: int) -> None:
         """Counts a bad line as `kind`, or stops with `reason`."""
+        where = self.path if self.skip_bad_lines else f"{self.path}, line {line_number(self.path, offset)}"
+        self.refuse(kind, reason, where)
+
+    def refuse(self, kind: str, reason: str, where: str) -> None:
+        """As `reject`, where the place is known."""
         if not self.skip_bad_lines:
-            where = f"{self.path}, line {line_number(self.path, offset)}"
             raise InputError(f"{where}: {reason}, or skip such lines with corpus.source.on_bad_line=skip")
         self.counts[kind] += 1
