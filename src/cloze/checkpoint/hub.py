@@ -6,10 +6,11 @@ from pathlib import Path
 from cloze.checkpoint.weights import CONFIG, FORMATS
 from cloze.distribution import installation
 from cloze.errors import InputError
+from cloze.text.tokenizer_files import FILES
 
 PREFIX = "hub:"
 NAME = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
-SMALL_FILES = (CONFIG, "bert_config.json", "vocab.txt", "tokenizer.json", "tokenizer_config.json", "cloze.json")
+SMALL_FILES = (CONFIG, "bert_config.json", *FILES, "cloze.json")
 SAFETENSORS = ("model.safetensors", "model.safetensors.index.json", "model-*-of-*.safetensors", "head.safetensors")
 OTHER_WEIGHTS = ("pytorch_model.bin", "pytorch_model.bin.index.json", "pytorch_model-*-of-*.bin", "*.ckpt*")
 """Older ones, asked for only where the repository has no safetensors."""

@@ -10,6 +10,7 @@ from tokenizers import Tokenizer
 from cloze.batch import TaskBatch
 from cloze.data.downstream.examples import Example
 from cloze.data.downstream.items import Features
+from cloze.data.downstream.spans import with_whole_tokens
 from cloze.data.downstream.table_files import BadRowError
 from cloze.metrics.entities import make_entities
 from cloze.tasks.finetuning import FineTuning, Prediction
@@ -46,6 +47,7 @@ class FineTuned(Predictor[Example]):
 
     def predict(self, examples: Sequence[Example]) -> list[Prediction | BadRowError]:
         """What the module says of each example."""
+        examples = with_whole_tokens(examples, self.tokenizer)
         items = self.features.items(examples, self.tokenizer, self.module.labels)
         outputs = self.inference.outputs(items, self._step)
         return [*self.module.predictions(examples, items, outputs)]

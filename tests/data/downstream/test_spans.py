@@ -1,6 +1,7 @@
 """Raw texts with spans of characters, in every way that people write them."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cloze.data.downstream.conll import TaggedFiles
-from cloze.data.downstream.spans import Span, spans_of, tagged, words_of
+from cloze.data.downstream.examples import TaggedExample
+from cloze.data.downstream.spans import Span, spans_of, tagged, with_whole_tokens, words_of
 from cloze.errors import InputError
 from cloze.metrics.entities import entities
+from cloze.text.tokenizer import SPECIAL_TOKENS, WordPiece
 
 TEXT = "Yesterday Brandova Foods opened in Łódź."
 
@@ -155,3 +158,17 @@ def test_real_cases(shared_cases: Path) -> None:
     assert [(e.words, e.tags) for e in by_name] == [(e.words, e.tags) for e in by_number]
     spans = TaggedFiles(train=str(folder / "train_spans.jsonl")).read("train")
     assert [(e.words, e.tags) for e in spans] == [(e.words, e.tags) for e in by_name]
+
+
+def test_a_token_of_the_tokenizer_s_own_is_one_word_of_a_raw_text() -> None:
+    tokenizer = WordPiece(special_tokens=["<user>", "[E1]", "a b"]).build([*SPECIAL_TOKENS, *"abc<>[]"])
+    text = "c <user> [E1]c. a b, <USER> [MASK]"
+    found = tagged(text, [Span(2, 8, "WHO"), Span(13, 17, "X")])
+    assert found.tags is not None
+    example = TaggedExample(id="0", where="", words=(), tags=tuple(found.tags), text=text, offsets=tuple(found.offsets))
+    (joined,) = with_whole_tokens([example], tokenizer)
+    assert joined.words == ("c", "<user>", "[E1]", "c", ".", "a b", ",", "<", "USER", ">", "[MASK]")
+    assert [text[start:end] for start, end in joined.offsets] == [*joined.words]
+    assert joined.tags == ("O", "B-WHO", "O", "B-X", "I-X", "I-X", "O", "O", "O", "O", "O")
+    (unlabelled,) = with_whole_tokens([replace(example, tags=None)], tokenizer)
+    assert (unlabelled.words, unlabelled.tags) == (joined.words, None)

@@ -12,6 +12,7 @@ from cloze.data.downstream.batching import Batching, FrozenRows
 from cloze.data.downstream.examples import Example, Source
 from cloze.data.downstream.items import Features, Item
 from cloze.data.downstream.loader import EvaluationLoader, TaskLoader
+from cloze.data.downstream.spans import with_whole_tokens
 from cloze.data.resume import recount_micro_batches
 from cloze.errors import InputError
 
@@ -110,7 +111,8 @@ class TaskData(LightningDataModule, Generic[E]):
             InputError: a label that is not among `labels`, or an example that cannot be shown to the model.
         """
         self.tokenizer = tokenizer
-        for split, examples in self.examples.items():
+        for split, found in self.examples.items():
+            examples = with_whole_tokens(found, tokenizer)
             items = self.features.items(examples, tokenizer, labels)
             if not items:
                 raise InputError(

@@ -2,14 +2,18 @@
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from dataclasses import replace
+from typing import Any, NamedTuple, TypeVar
 
-from tokenizers import Regex
+from tokenizers import Regex, Tokenizer
 from tokenizers.pre_tokenizers import BertPreTokenizer, Split
 from tokenizers.pre_tokenizers import Sequence as InTurn
 
+from cloze.data.downstream.examples import Example, TaggedExample
 from cloze.metrics.entities import OUTSIDE
 from cloze.text.scripts import WITHOUT_SPACES
+
+E = TypeVar("E", bound=Example)
 
 FORMAT = "expected [start, end, label], or an object with these keys"
 STARTS, ENDS, LABELS = ("start", "start_offset"), ("end", "end_offset"), ("label", "type")
@@ -53,6 +57,31 @@ def words_of(text: str) -> list[tuple[int, int]]:
     ['Ann', "'", 's', 'dog', ',', '北', '京']
     """
     return [place for _, place in SPLITTER.pre_tokenize_str(text)]
+
+
+def with_whole_tokens(examples: Sequence[E], tokenizer: Tokenizer) -> Sequence[E]:
+    """The examples, in whose raw texts each added token of a tokenizer is one word, as ``[E1]`` or ``<user>``.
+
+    It has the first tag that one of its words has.
+    """
+    added = {*tokenizer.get_added_tokens_decoder()}
+    return [_joined(example, tokenizer, added) for example in examples]
+
+
+def _joined(example: E, tokenizer: Tokenizer, added: set[int]) -> E:
+    if not isinstance(example, TaggedExample) or example.text is None:
+        return example
+    encoding = tokenizer.encode(example.text, add_special_tokens=False)
+    starts, ends = ([place[side] for place in example.offsets] for side in (0, 1))
+    offsets, tags = list(example.offsets), list(example.tags or ())
+    for number, (start, end) in reversed([*zip(encoding.ids, encoding.offsets, strict=True)]):
+        if number in added:
+            first, stop = bisect_left(starts, start), bisect_right(ends, end)
+            if stop - first > 1:  # else it is a word already, or within one
+                offsets[first:stop] = [(starts[first], ends[stop - 1])]
+                tags[first:stop] = [tag for tag in tags[first:stop] if tag != OUTSIDE][:1] or tags[first:][:1]
+    words = tuple(example.text[start:end] for start, end in offsets)
+    return replace(example, words=words, tags=None if example.tags is None else tuple(tags), offsets=tuple(offsets))
 
 
 def spans_of(cell: object, text: str) -> list[Span]:
