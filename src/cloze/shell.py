@@ -2,7 +2,9 @@
 
 import io
 import os
+import shutil
 import sys
+import textwrap
 from typing import IO, Any
 
 from cloze.errors import InputError, Stopped
@@ -125,6 +127,21 @@ def _is_text(word: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def fitted(line: str, indent: int) -> str:
+    """A line for a person: on a terminal that is narrower it is cut between words, what follows set in.
+
+    Args:
+        line: of any length; elsewhere it stays whole, for programs that read it.
+        indent: blanks before what follows.
+    """
+    if not sys.stdout.isatty():
+        return line
+    width = max(indent + 20, shutil.get_terminal_size().columns)
+    return textwrap.fill(
+        line, width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False, tabsize=1
+    )
 
 
 def rank() -> int:

@@ -7,7 +7,10 @@ from pathlib import Path
 import lightning.pytorch as pl
 
 from cloze.report.results import Results
+from cloze.shell import fitted
 from cloze.text.manifest import Manifest
+
+NAME = 18  # columns of the name of a line
 
 
 def summary(trainer: pl.Trainer, manifest: Manifest, folder: Path) -> str:
@@ -16,15 +19,15 @@ def summary(trainer: pl.Trainer, manifest: Manifest, folder: Path) -> str:
     tokens = sum(shard.tokens for shard in manifest.train)
     lines = [f"{trainer.global_step} steps on {tokens:,} tokens of text, {manifest.vocab_size:,} pieces"]
     if (loss := metrics.get("val/masked_lm_loss")) is not None:
-        lines.append(
+        told = (
             f"  masked tokens   loss {loss:.3f} (perplexity {math.exp(loss):,.1f}) on held-out text; "
             f"{manifest.unigram_entropy:.3f} for one that knows only how frequent each token is"
         )
+        lines.append(fitted(told, NAME))
     if (accuracy := metrics.get("val/next_sentence_accuracy")) is not None:
         majority = metrics["val/next_sentence_majority"]
-        lines.append(
-            f"  sentence pairs  {accuracy:.1%} right on held-out text; {majority:.1%} for always the commoner answer"
-        )
+        told = f"  sentence pairs  {accuracy:.1%} right on held-out text; {majority:.1%} for always the commoner answer"
+        lines.append(fitted(told, NAME))
     if (speed := metrics.get("speed/tokens_per_second")) is not None:
         mfu = f", {metrics['speed/mfu']:.0%} of the peak" if "speed/mfu" in metrics else ""
         lines.append(f"  speed           {speed:,.0f} tokens/s{mfu}")

@@ -12,7 +12,7 @@ import torch
 from cloze.checkpoint.folder import save_pretrained
 from cloze.model.config import BertConfig
 from cloze.model.heads import BertForPreTraining
-from cloze.shell import NUMBERS, check_surroundings
+from cloze.shell import NUMBERS, check_surroundings, fitted
 from cloze.text.tokenizer import SPECIAL_TOKENS, build_tokenizer
 from tests import processes
 from tests.forks import REPOSITORY, SURROUNDINGS
@@ -93,3 +93,17 @@ def test_a_launchers_number_is_one(monkeypatch: pytest.MonkeyPatch, name: str) -
         monkeypatch.setenv(name, bad)
         with pytest.raises(Exception, match=f"{name}={bad} in the environment"):
             check_surroundings()
+
+
+@pytest.mark.parametrize("columns", [40, 80, 1000])
+def test_lines_for_people_are_cut_between_words(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    line = f"{'memory':<12}100 MB on each device by formula: parameters 4.05 MB, {'x' * 90} re-computed"
+    assert fitted(line, 12) == line  # for a program that reads it
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    first, *others = fitted(line, 12).split("\n")
+    assert bool(others) == (columns < len(line))
+    assert first.startswith("memory      100 MB on each ")
+    assert all(other.startswith(" " * 12) and other[12] != " " for other in others)
+    assert all(len(part) <= columns or "x" * 90 in part for part in (first, *others))
+    assert " ".join([first, *(other.strip() for other in others)]) == line

@@ -1,16 +1,23 @@
 """`cloze-doctor` itself, for real."""
 
+import contextlib
+import fcntl
 import json
 import os
+import pty
+import re
 import shutil
+import struct
 import subprocess
 import sys
+import termios
 from pathlib import Path
 
 import pytest
 
 from cloze.cli import doctor
 from cloze.doctor import packages
+from tests import processes
 
 
 def test_it_tells_machines_what_it_found(tmp_path: Path) -> None:
@@ -34,6 +41,43 @@ def test_it_tells_machines_what_it_found(tmp_path: Path) -> None:
     assert 1e7 < speeds["fp32_flops"] < 1e15
     assert by_topic["imports"][0]["figures"]["seconds"] > 0
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_a_terminal_of_80_columns_has_whole_words_and_no_trace_of_the_wheel(tmp_path: Path) -> None:
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 80, 0, 0))
+    command = [sys.executable, "-m", "cloze.cli.doctor"]
+    environment = {name: value for name, value in os.environ.items() if name != "COLUMNS"} | {"TERM": "xterm"}
+    with processes.started(command, cwd=tmp_path, stdout=slave, stderr=slave, env=environment) as process:
+        os.close(slave)
+        written = b""
+        with contextlib.suppress(OSError):  # the other end is closed
+            while part := os.read(master, 4096):
+                written += part
+        assert process.wait(timeout=120) == 0
+    os.close(master)
+    seen = screen(written.decode())
+    assert not [line for line in seen if "looking at" in line]
+    assert max(map(len, seen)) <= 80
+    assert any(line.startswith("ok      Python") for line in seen)
+    assert any(line.startswith("        ") for line in seen)
+
+
+def screen(written: str) -> list[str]:
+    """The lines of a terminal that is high enough, after all that was written, with what was erased gone."""
+    lines, row = [""], 0
+    for text, code, end in re.findall(r"([^\x1b\n]+)|\x1b\[([\d;?]*[A-Za-z])|(\n)", written):
+        if end:
+            row += 1
+            lines += [""] * (row + 1 - len(lines))
+        elif code == "2K":
+            lines[row] = ""
+        elif code.endswith("A"):
+            row -= int(code[:-1] or 1)
+        elif text:
+            lines[row] += text.replace("\r", "")
+    return lines
 
 
 def test_what_would_stop_a_run_makes_it_fail(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:

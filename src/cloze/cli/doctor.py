@@ -10,9 +10,12 @@ from typing import Any, Literal
 
 from cloze.cli import command
 from cloze.config.hardware import Hardware
+from cloze.shell import fitted
 from cloze.waiting import spinner
 
 UNSOUND = 1
+MARK = 8
+"""Columns of how a finding is meant."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,8 +63,12 @@ def _examine(config: Doctor) -> int:
             found.append(finding)
             if config.format == "text":
                 mark, style = MARKS[finding.level]
-                advice = f"\n{'':<8}{finding.advice}" if finding.advice else ""
-                console.print(Text.assemble((f"{mark:<8}", style), finding.text, advice))
+                told = fitted(f"{mark:<{MARK}}{finding.text}", MARK)
+                if finding.advice:
+                    told += "\n" + fitted(f"{'':<{MARK}}{finding.advice}", MARK)
+                with console.capture() as printed:
+                    console.print(Text.assemble((told[:MARK], style), told[MARK:]))
+                print(printed.get(), end="", flush=True)  # not past the wheel, which makes room for what is printed
     if config.format == "json":
         print(as_json(found), flush=True)
     else:

@@ -10,6 +10,7 @@ from cloze.config.sections import Checkpointing
 from cloze.launch.dry_run.placement import Placement
 from cloze.launch.dry_run.step import Tried
 from cloze.model.memory import FP32, StepMemory
+from cloze.shell import fitted
 
 NAME = 12  # characters
 
@@ -58,7 +59,7 @@ class Output(NamedTuple):
 
 def line(name: str, text: str) -> str:
     """A line, or the next one of the same name where the name is empty."""
-    return f"{name:<{NAME}}{text}"
+    return fitted(f"{name:<{NAME}}{text}", NAME)
 
 
 def hardware_lines(placement: Placement) -> list[str]:
