@@ -1,6 +1,7 @@
 """The linear probe against a solution found another way; which layer knows a label; the page and the picture."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -9,7 +10,15 @@ import pytest
 
 from cloze.data.stream.feature_reading import WrittenFeatures
 from cloze.errors import InputError
-from cloze.report.probe import LinearProbe, is_held_out, probe_layers, probe_page, probe_picture
+from cloze.report.probe import (
+    LayerScore,
+    LinearProbe,
+    ProbeReport,
+    is_held_out,
+    probe_layers,
+    probe_page,
+    probe_picture,
+)
 
 
 def test_the_probe_is_the_minimum(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,6 +72,19 @@ def test_which_layer_knows_the_label(tmp_path: Path) -> None:
     assert "commonest label" in page
     assert probe_picture(report).startswith(b"\x89PNG")
     assert not list(tmp_path.glob(".probe*"))
+
+
+@pytest.mark.parametrize("shares", [(0.97, 1.0), (1.0, 1.0), (0.3, 0.4)])
+def test_the_axis_of_the_picture_ends_at_one(shares: tuple[float, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    figures: list[Any] = []
+    monkeypatch.setattr("cloze.report.probe.png", figures.append)
+    layers = [LayerScore(layer=str(n), held_out=share, trained_on=1.0) for n, share in enumerate(shares)]
+    probe_picture(
+        ProbeReport(label="stars", classes=2, texts=100, held_out_texts=20, majority=0.5 * shares[0], layers=layers)
+    )
+    low, high = figures[0].axes[0].get_ylim()
+    assert low < 0.5 * shares[0]
+    assert shares[-1] <= high <= 1
 
 
 @pytest.mark.parametrize("labels", [["pos"] * 50, [str(number) for number in range(1001)], [None] * 20])

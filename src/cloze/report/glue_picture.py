@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from cloze.report.glue import TASKS, Row, Task
-from cloze.report.picture import INK, LINES, blank, png
+from cloze.report.picture import INK, LINES, blank, end_at, png
 from cloze.report.seeds import Spread
 
 METRICS = {"accuracy": "accuracy", "f1": "F1", "matthews": "Matthews", "pearson": "Pearson", "spearman": "Spearman"}
@@ -56,6 +56,7 @@ def glue_picture(own: Row, peers: Sequence[Row]) -> bytes:
         axes.axvline(border - 0.5, color=LINES, linewidth=0.6)
     axes.grid(axis="y", color=LINES, linewidth=0.6)
     axes.set_axisbelow(True)
+    end_at(axes, 100.0)
     axes.set_ylabel("score, times 100")
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(INK)

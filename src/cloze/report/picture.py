@@ -58,6 +58,19 @@ def blank(width: float, height: float) -> Any:
     return Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1))
 
 
+def end_at(axes: Any, most: float) -> None:
+    """Let the upright axis of scores end at the highest that there is; marks on it are drawn whole.
+
+    Args:
+        axes: of matplotlib, after all has been drawn on them.
+        most: 1 for shares, 100 for percent.
+    """
+    low, high = axes.get_ylim()
+    axes.set_ylim(low, min(high, most))
+    for line in axes.lines:
+        line.set_clip_on(False)
+
+
 def png(figure: Any) -> bytes:
     """A matplotlib figure as the bytes of a PNG."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # Agg wants no window

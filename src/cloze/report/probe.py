@@ -13,7 +13,7 @@ from torch import Tensor
 from cloze.data.stream.feature_reading import WrittenFeatures
 from cloze.errors import InputError
 from cloze.report.markdown import table
-from cloze.report.picture import INK, LINES, blank, png
+from cloze.report.picture import INK, LINES, blank, end_at, png
 from cloze.text.progress import ReportsProgress, silent
 
 HELD_OUT = 0.2
@@ -226,7 +226,8 @@ def probe_picture(report: ProbeReport) -> bytes:
     axes.set_xticks(places, names)
     axes.set(xlabel="layer (0: embeddings)", ylabel="accuracy, held-out texts")
     axes.margins(y=0.2)
+    end_at(axes, 1.0)
     axes.grid(axis="y", color=LINES, linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.set_title(f"What each layer knows of {report.label}", fontsize=11, parse_math=False)
+    axes.set_title(f"What each layer knows of {report.label}", fontsize=11, parse_math=False, pad=16)
     return png(figure)
