@@ -4,13 +4,16 @@ What a file says of itself (sizes, counts, repetitions) costs its writer nothing
 with a reason that fits behind a colon; readers put the name of the file and what to do around it.
 """
 
+import errno
 import io
 import json
 import zipfile
+from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 import yaml
 
+MAX_TEXT_BYTES = 1 << 30
 MAX_YAML_BYTES = 8 << 20
 MAX_YAML_NODES = 200_000  # with every alias counted as what it stands for
 MAX_YAML_DEPTH = 64
@@ -25,11 +28,40 @@ class ExpansionError(ValueError):
     """What a compressed file expands to is out of proportion to its size."""
 
 
+class EndlessError(OSError, ValueError):
+    """A file that nobody can read as a whole."""
+
+
 class TextFile(Protocol):
     """A path here or on an object store."""
 
     def read_text(self, encoding: str) -> str:
         """All of it."""
+
+
+def check_end(file: Path) -> None:
+    """Whether a file can be read to its end.
+
+    Raises:
+        EndlessError: it is a device.
+    """
+    if file.is_char_device() or file.is_block_device():
+        raise EndlessError(errno.EFBIG, "it is a device, which may have no end")
+
+
+def read_text(file: TextFile, encoding: str = "utf-8") -> str:
+    """All of a file that is small by its nature.
+
+    Raises:
+        EndlessError: it is a device, or larger than any such file.
+        OSError: it cannot be read.
+        UnicodeDecodeError: it is no text.
+    """
+    if isinstance(file, Path):
+        check_end(file)
+        if file.stat().st_size > MAX_TEXT_BYTES:
+            raise EndlessError(errno.EFBIG, f"it is larger than {MAX_TEXT_BYTES >> 20:,} MiB")
+    return file.read_text(encoding=encoding)
 
 
 def parse_json(text: str | bytes) -> Any:
@@ -50,7 +82,7 @@ def parse_json(text: str | bytes) -> Any:
 
 def read_json(file: TextFile) -> Any:
     """The value in a JSON file, under the conditions of ``parse_json``."""
-    return parse_json(file.read_text(encoding="utf-8"))
+    return parse_json(read_text(file))
 
 
 def parse_yaml(text: str) -> Any:

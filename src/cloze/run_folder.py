@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 from lightning.pytorch.utilities import rank_zero_only
 
-from cloze.bounded import parse_yaml
+from cloze.bounded import parse_yaml, read_text
 from cloze.checkpoint.saves import INDEX, Saves, check_whole
 from cloze.confidential import masked, masked_text
 from cloze.config.given import remembered
@@ -156,7 +156,7 @@ def differences_of_run(folder: Path, config: Mapping[str, Any]) -> list[str]:
     """Where a configuration differs from that of the run in the folder, in what decides the result."""
     file = folder / CONFIG
     try:
-        before = parse_yaml(file.read_text(encoding="utf-8"))
+        before = parse_yaml(read_text(file))
     except ValueError as error:
         raise InputError(f"{file} cannot be read ({error}): choose another run=NAME") from error
     if not isinstance(before, dict):

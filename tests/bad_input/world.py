@@ -18,6 +18,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 from safetensors.torch import load_file, save_file
+from tokenizers import Regex
+from tokenizers.pre_tokenizers import Split
 
 from cloze.checkpoint.folder import load_pretrained
 from cloze.checkpoint.google import write_google
@@ -189,6 +191,7 @@ def _models() -> None:
         "sparse",
         "japanese",
         "rules",
+        "pattern",
         "two",
         "short",
     ):
@@ -217,6 +220,9 @@ def _models() -> None:
     for name, said in others.items():
         file = Path(f"model-{name}/tokenizer_config.json")
         file.write_text(json.dumps({**read_json(file), **said}), encoding="utf-8")
+    slow = load_tokenizer(Path("model"))
+    slow.pre_tokenizer = Split(Regex("(a+)+b"), "isolated")
+    slow.save("model-pattern/tokenizer.json")
     grown = read_tokenizer("model").with_tokens(["[E1]"])
     save_tokenizer(grown.tokenizer, "model-own", grown.files)
     for name in ("config.json", "model.safetensors"):

@@ -8,7 +8,7 @@ from typing import Any
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from cloze.bounded import parse_yaml
+from cloze.bounded import parse_yaml, read_text
 from cloze.checkpoint.folder import Contents, read_folder
 from cloze.checkpoint.weights import CONFIG, read_json, read_tensors
 from cloze.errors import InputError
@@ -163,7 +163,7 @@ def _task_classes(settings: Mapping[str, Any], folder: Path) -> dict[str, str] |
     if "transformers_version" in settings or "dtype" not in settings:  # no library but ours writes the one alone
         return {}
     try:
-        task = parse_yaml((folder.parent / "config.yaml").read_text(encoding="utf-8"))["task"]
+        task = parse_yaml(read_text(folder.parent / "config.yaml"))["task"]
         return {name: str(task[name]["_target_"]) for name in ("module", "features")}
     except (OSError, ValueError, TypeError, LookupError):
         return None

@@ -23,6 +23,7 @@ from cloze.model.adaptation import Adaptation
 from cloze.model.config import BertConfig
 from cloze.model.heads import BertForPreTraining
 from cloze.model.task_heads import ARCHITECTURES, TaskModel
+from cloze.text.patterns import pattern_fault
 
 KEY = "model_folder"
 """In a checkpoint, of the description."""
@@ -87,6 +88,8 @@ class Description:
             labels, adaptation = described["labels"], described["adaptation"]
             if not all(isinstance(text, str) for text in (architecture, problem_type or "", *labels)):
                 raise TypeError("a name is no text")
+            if fault := pattern_fault(described["tokenizer"]):
+                raise ValueError(fault)
             return cls(
                 architecture=architecture,
                 config=BertConfig(**described["config"]),

@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from cloze.bounded import read_text
 from cloze.checkpoint.pretrained import read_pretrained
 from cloze.config.hardware import Hardware
 from cloze.distribution import installation
@@ -88,7 +89,7 @@ def read_sentences(path: str | None) -> list[str]:
     if path is None:
         return []
     try:
-        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+        lines = read_text(Path(path), "utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise InputError(

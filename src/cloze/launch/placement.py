@@ -8,7 +8,7 @@ from typing import Any
 
 from lightning.pytorch.utilities import rank_zero_only
 
-from cloze.bounded import parse_yaml
+from cloze.bounded import parse_yaml, read_text
 from cloze.config.construct import build
 from cloze.errors import InputError
 from cloze.launch.continuation import Beginning
@@ -97,7 +97,7 @@ def _is_another(before: str, folder: Path, name: str) -> bool:
 def _recorded(run: Path) -> str | None:
     """The folder of the corpus in the configuration of a run; None where that tells none."""
     try:
-        config = parse_yaml((run / CONFIG).read_text(encoding="utf-8"))
+        config = parse_yaml(read_text(run / CONFIG))
         return str(config["corpus"]["prepared"])
     except (OSError, ValueError, TypeError, KeyError):
         return None

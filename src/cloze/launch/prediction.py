@@ -94,7 +94,9 @@ def _check(config: Mapping[str, Any], path: str, layout: StreamFormat, *, direct
     if direct or path == STANDARD_INPUT:
         return
     if not Path(path).is_file() and not Path(path).is_fifo():
-        what = "is a folder" if Path(path).is_dir() else "there is no such file"
+        what = (
+            "is a folder" if Path(path).is_dir() else "is no file" if Path(path).exists() else "there is no such file"
+        )
         raise InputError(f"input={path}: {what}; give a file, - for standard input, or text='...'")
     layout.of(path)
 

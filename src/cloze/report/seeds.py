@@ -7,7 +7,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cloze.bounded import parse_yaml
+from cloze.bounded import parse_yaml, read_text
 from cloze.errors import InputError
 from cloze.report.markdown import plain, table
 from cloze.report.results import RESULTS, Results, read_results
@@ -70,7 +70,7 @@ def summarise_sweep(folder: Path) -> str:
 
 def _read(folder: Path) -> Run:
     try:
-        config = parse_yaml((folder / CONFIG).read_text(encoding="utf-8"))
+        config = parse_yaml(read_text(folder / CONFIG))
     except ValueError as error:
         raise InputError(
             f"{folder / CONFIG} cannot be read ({error}): run the sweep again under another name"

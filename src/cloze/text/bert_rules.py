@@ -8,6 +8,7 @@ from typing import Any
 
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
+from cloze.bounded import read_text
 from cloze.errors import InputError
 
 PAD, UNK, CLS, SEP, MASK = SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -71,7 +72,7 @@ def read_vocabulary(path: str | Path, *, lowercase: bool | None = None) -> list[
     path = Path(path)
     path = path / "vocab.txt" if path.is_dir() else path
     try:
-        pieces = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+        pieces = read_text(path).removesuffix("\n").split("\n")
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: the vocabulary is not UTF-8 ({error.reason} at byte {error.start})") from error
     except OSError as error:

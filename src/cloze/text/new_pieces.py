@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tokenizers import pre_tokenizers
 
+from cloze.bounded import read_text
 from cloze.errors import InputError
 from cloze.text.bert_rules import own_pattern
 from cloze.text.documents import Source, Unit
@@ -47,7 +48,7 @@ def read_new_pieces(path: str | Path, vocab: Sequence[str], words: WordPiece) ->
         InputError: the file cannot be read, holds nothing new, or a piece that no text could ever be cut into.
     """
     try:
-        lines = [line.strip() for line in Path(path).read_text(encoding="utf-8").splitlines()]
+        lines = [line.strip() for line in read_text(Path(path)).splitlines()]
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: the pieces are not UTF-8 ({error.reason} at byte {error.start})") from error
     except OSError as error:

@@ -13,7 +13,7 @@ from typing import Any
 
 from tokenizers import AddedToken, Tokenizer, models
 
-from cloze.bounded import read_json
+from cloze.bounded import parse_json, read_json, read_text
 from cloze.errors import InputError
 from cloze.text.bert_rules import (
     CLS,
@@ -27,6 +27,7 @@ from cloze.text.bert_rules import (
     steps,
     template,
 )
+from cloze.text.patterns import pattern_fault
 
 FILES = WHOLE, CONFIG, SPECIAL, ADDED, VOCABULARY = (
     "tokenizer.json",
@@ -253,10 +254,13 @@ def from_file(file: Path) -> tuple[Tokenizer, list[dict[str, Any]]]:
         InputError: it is damaged, or of another kind.
     """
     try:
-        tokenizer = Tokenizer.from_file(str(file))
-        in_file = list(read_json(file).get("added_tokens") or [])
+        text = read_text(file)
+        tokenizer = Tokenizer.from_str(text)
+        in_file = list(parse_json(text).get("added_tokens") or [])
     except Exception as error:  # the library raises nothing narrower
         raise InputError(f"{file}: is not a tokenizer of the tokenizers library ({error})") from error
+    if fault := pattern_fault(text):
+        raise InputError(f"{file}: {fault}")
     model = tokenizer.model
     if not isinstance(model, models.WordPiece):
         raise InputError(f"{file}: is a {type(model).__name__} tokenizer; BERT needs WordPiece")

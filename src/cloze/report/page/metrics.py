@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from cloze.bounded import read_text
 from cloze.errors import InputError
 
 STEP = "step"
@@ -56,7 +57,7 @@ def read_metrics(file: Path) -> Metrics:
         InputError: a line that is no row of the table.
     """
     try:
-        text = file.read_text(encoding="utf-8")
+        text = read_text(file)
     except FileNotFoundError:
         return Metrics({})
     except (OSError, UnicodeDecodeError) as error:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cloze.bounded import parse_json, parse_yaml
+from cloze.bounded import parse_json, parse_yaml, read_text
 from cloze.confidential import masked
 from cloze.errors import InputError
 from cloze.report.page.folders import CONFIG, METRICS
@@ -74,7 +74,7 @@ def _config(file: Path) -> tuple[Mapping[str, Any], Mapping[str, str]]:
     if not file.exists():
         return {}, {}
     try:
-        text = file.read_text(encoding="utf-8")
+        text = read_text(file)
         config = parse_yaml(text)
     except (OSError, ValueError) as error:
         raise InputError(f"{file} cannot be read ({error}): it should be the YAML file that training writes") from error

@@ -13,7 +13,7 @@ from typing import BinaryIO, NamedTuple, cast
 
 import pyarrow as pa
 
-from cloze.bounded import Expanded, ExpansionError
+from cloze.bounded import Expanded, ExpansionError, check_end
 from cloze.errors import InputError
 from cloze.text.remote import RemotePath, location, size_of
 
@@ -63,8 +63,8 @@ def open_text(path: str) -> Iterator[BinaryIO]:
 
 def _decompressed(path: str, suffix: str) -> BinaryIO:
     place = location(path)
-    if isinstance(place, Path) and (place.is_char_device() or place.is_block_device()):
-        raise InputError(f"{path}: is a device, which may have no end; give a file")
+    if isinstance(place, Path):
+        check_end(place)
     stream = _decompressed_object(place, suffix) if isinstance(place, RemotePath) else _decompressed_file(path, suffix)
     if not suffix:
         return stream
