@@ -259,12 +259,17 @@ def flat(value: object) -> dict[str, Any]:
 
 
 def test_choices_of_different_numbers_and_from_the_command_line(
-    run: Run, fine_tuned: dict[str, Path], tmp_path: Path
+    run: Run, fine_tuned: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     texts = [("the cat", ["a", "b", "c"]), ("sat", ["on", "the"]), ("mat", ["c", "the cat", "d"])]
     table = [{"text": text, "choices": choices} for text, choices in texts]
     (tmp_path / "c.jsonl").write_text("".join(json.dumps(row) + "\n" for row in table), encoding="utf-8")
     said = run(f"model={fine_tuned['multiple_choice']}", "input=c.jsonl")
+    monkeypatch.setattr(prediction, "ROWS_AT_ONCE", 2)
+    assert not run(f"model={fine_tuned['multiple_choice']}", "input=c.jsonl", "output=c.csv")
+    with (tmp_path / "c.csv").open(encoding="utf-8-sig", newline="") as stream:
+        cells = [json.loads(row["probabilities"]) for row in csv.DictReader(stream)]
+    assert [list(row) for row in cells] == [["0", "1", "2"], ["0", "1"], ["0", "1", "2"]]
     for (text, choices), row in zip(texts, said, strict=True):
         (alone,) = run(f"model={fine_tuned['multiple_choice']}", f"text={text}", *(f"text_pair={c}" for c in choices))
         assert row["probabilities"] == pytest.approx(alone["probabilities"], abs=1e-5)
@@ -284,6 +289,19 @@ def test_the_inputs_cells_are_kept_and_those_of_the_same_name_renamed(
     ]  # fmt: skip
     said = run(*words, "input=a.csv", "keep=false")
     assert list(said[0]) == ["id", "text", "prediction", "probability", "probabilities"]
+
+
+@pytest.mark.parametrize("task", ["classification", "multilabel", "regression", "token_classification"])
+def test_a_row_with_an_empty_text_keeps_its_place(
+    task: str, run: Run, fine_tuned: dict[str, Path], tmp_path: Path
+) -> None:
+    (tmp_path / "a.csv").write_text("text,n\nthe cat,1\n,2\nsat,3\n , 4\n", encoding="utf-8")
+    said = run(f"model={fine_tuned[task]}", "input=a.csv")
+    assert [row["n"].strip() for row in said] == ["1", "2", "3", "4"]
+    assert [len(row["prediction"]) for row in said] == [2, 0, 1, 0] if task.startswith("token") else True
+    run(f"model={fine_tuned[task]}", "input=a.csv", "output=b.csv")
+    with (tmp_path / "b.csv").open(encoding="utf-8-sig", newline="") as stream:
+        assert [row["text"] for row in csv.DictReader(stream)] == ["the cat", "", "sat", " "]
 
 
 def test_words_from_standard_input(run: Run, fine_tuned: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -97,7 +97,7 @@ class TokenClassification(FineTuning[TaggedExample]):
             said |= {"text": example.text, "offsets": [list(place) for place in example.offsets]}
         if self.of_entities:
             tags = list(bio2(tags))
-        said |= {"words": list(example.words), "prediction": tags, "probability": float(probabilities.min())}
+        said |= {"words": list(example.words), "prediction": tags, "probability": float(probabilities.min(initial=1.0))}
         if self.of_entities:
             said["entities"] = [_entity(example, entity, probabilities) for entity in entities(tags)]
         if example.tags is not None:

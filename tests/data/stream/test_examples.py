@@ -35,6 +35,12 @@ def test_words_of_a_raw_text_are_set_apart_and_know_their_place() -> None:
     assert made("words", words="a. b").text is None
 
 
+def test_a_sentence_without_words_keeps_its_row() -> None:
+    rows: list[dict[str, Any]] = [{"words": []}, {"words": None}, {"words": " "}, {"text": ""}, {"text": None}]
+    assert [made("words", **cells).words for cells in rows] == [()] * 5
+    assert made("words", text=" ").text == " "
+
+
 def test_questions_keep_their_passage_as_it_is() -> None:
     for names in (("question", "context"), ("text", "text_pair")):
         found = made("question", Columns(), **dict(zip(names, (" q ", " c "), strict=True)))
@@ -66,7 +72,7 @@ def test_a_row_has_its_own_name_or_its_number() -> None:
         ("text", Columns(), {"text": ["a"]}, "is of type list, not text"),
         ("pair", Columns(), {"text": "a"}, "has no 'text_pair'"),
         ("pair", Columns(), {"text": "a", "text_pair": None}, "has an empty text_pair"),
-        ("words", Columns(), {"words": []}, "has no list of words"),
+        ("words", Columns(), {"words": 3}, "has no list of words"),
         ("words", Columns(), {"words": ["a", ""]}, "has no list of words"),
         ("question", Columns(), {"question": "a", "context": ""}, "has no passage"),
         ("choice", Columns(), {"text": "a", "choices": ["b"]}, "has 1 choice, but needs two at least"),

@@ -118,12 +118,13 @@ def test_what_a_table_cannot_hold(tmp_path: Path) -> None:
         ({"prediction": ["b"], "probabilities": {"a": 0.1, "b": 0.9}}, [("prediction_a", 0), ("prediction_b", 1)]),
         ({"prediction": {"joy": 0.5}, "label": {"joy": 1.0}}, [("prediction_joy", 0.5), ("label_joy", 1.0)]),
         ({"prediction": ["O", "B-X"]}, [("prediction", ["O", "B-X"])]),
+        ({"choices": ["a", "b"], "probabilities": {"0": 0.1, "1": 0.9}}, [("choices", ["a", "b"])]),
     ],
 )
 def test_a_column_for_each_label(said: dict[str, Any], expected: list[tuple[str, Any]]) -> None:
     found = list(flat(said).items())
     assert all(pair in found for pair in expected)
-    assert "probabilities" not in flat(said)
+    assert ("probabilities" in flat(said)) == ("choices" in said)
 
 
 def test_another_command_does_not_go_on(tmp_path: Path) -> None:

@@ -192,6 +192,8 @@ def is_one(cell: object, name: str) -> bool:
     text = str(cell).strip().lower()
     if text not in ("0", "1", "0.0", "1.0", "true", "false"):
         raise BadRowError(
-            "labels that are neither 0 nor 1", f"the column {name!r} holds {cell!r}, but must hold 0 or 1"
+            "labels that are neither 0 nor 1",
+            f"the column {name!r} holds {cell!r}, but must hold 0 or 1;"
+            " probabilities of classes are for task=classification, scores for task=regression",
         )
     return text in ("1", "1.0", "true")

@@ -31,11 +31,11 @@ def flat(said: Mapping[str, Any]) -> dict[str, Any]:
     """A prediction with a column for each label.
 
     `probability_good` is the probability of the label `good`; `prediction_good` is 1 or 0 where several may apply, and
-    the score of this name where there are several.
+    the score of this name where there are several. Choices have no columns: rows differ in how many there are.
     """
     found: dict[str, Any] = {}
     for key, value in said.items():
-        if key in COLUMN_OF and isinstance(value, Mapping):
+        if key in COLUMN_OF and isinstance(value, Mapping) and "choices" not in said:
             found |= {f"{COLUMN_OF[key]}_{name}": part for name, part in value.items()}
         else:
             found[key] = value

@@ -37,14 +37,14 @@ class ExampleMaker:
         return TextExample(id=self.id(row), where=row.where, text=first, text_pair=second)
 
     def words(self, row: StreamRow) -> TaggedExample:
-        """A sentence, or a raw text with where its words are; each is its own document."""
+        """A sentence, or a raw text with where its words are; each is its own document. An empty one keeps its row."""
         found = self._cell(row, "words", "text")
         is_raw = isinstance(found, str) and self.columns.words is None and "words" not in row.cells
         offsets = words_of(found) if is_raw else []
-        words = [found[start:end] for start, end in offsets] if is_raw else found
+        words = [found[start:end] for start, end in offsets] if is_raw else [] if is_absent(found) else found
         if isinstance(words, str):
             words = words.split()
-        if not isinstance(words, list) or not words or not all(isinstance(w, str) and w.strip() for w in words):
+        if not isinstance(words, list) or not all(isinstance(w, str) and w.strip() for w in words):
             raise BadRowError("no words", "has no list of words, none of them empty, and no text")
         return TaggedExample(
             id=self.id(row),
