@@ -108,7 +108,7 @@ def test_a_pretrained_model_predicts_as_the_command(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "m").rename(tmp_path / "run" / "model")
     bert = cloze.load(tmp_path / "run")
-    assert repr(bert) == f"<BertForPreTraining of {tmp_path}/run/model: 4 layers, 32 wide, 58 tokens>"
+    assert repr(bert) == f"<BertForPreTraining of {tmp_path}/run: 4 layers, 32 wide, 58 tokens>"
     model = "model=run/model"
     said = rows_of(model, "text=the [MASK]", "text=a [MASK] [MASK]", folder=tmp_path)
     assert is_close(bert.fill_mask(["the [MASK]", "a [MASK] [MASK]"]), said)

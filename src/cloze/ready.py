@@ -61,6 +61,7 @@ class Ready:
         model: what the folder was saved for, on the same encoder: pre-training heads, or the head of a task. None for
             a bare encoder. A head that the folder does not hold raises an error where it is called.
         labels: the classes of a fine-tuned model in the order of its outputs.
+        name: the folder as it was given.
         told: one line on what the folder holds and what it does not.
         pretrained: the folder as it was read.
     """
@@ -71,6 +72,7 @@ class Ready:
     pooler: Pooler | None
     model: BertForPreTraining | TaskModel | None
     labels: list[str] | None
+    name: str
     told: str
     pretrained: Pretrained
 
@@ -79,7 +81,7 @@ class Ready:
         kind, config = self.pretrained.architecture or "BERT", self.config
         labels = f", {len(self.labels)} labels" if self.labels else ""
         shape = f"{config.num_hidden_layers} layers, {config.hidden_size} wide, {config.vocab_size:,} tokens"
-        return f"<{kind} of {self.pretrained.folder}: {shape}{labels}>"
+        return f"<{kind} of {self.name}: {shape}{labels}>"
 
     def predict(
         self,
@@ -130,7 +132,7 @@ class Ready:
         model = self.model if isinstance(self.model, TaskModel) else None
         pretrained = dataclasses.replace(self.pretrained, tokenizer=_copy(self.tokenizer))
         task_name = task or task_of(self.pretrained)
-        predictor, shape = make_predictor(task_name, pretrained, Inference(), options, model)
+        predictor, shape = make_predictor(task_name, pretrained, Inference(device=self._device.type), options, model)
         rows = RowPredictor(
             maker=getattr(ExampleMaker(Columns()), shape), predictor=predictor, keep=False, on_bad_row=None
         )
@@ -194,7 +196,7 @@ class Ready:
             sizes=sizes,
             dtype=np.dtype(np.float32),
             batch_tokens=Inference().max_tokens,
-            device=next(self.encoder.parameters()).device,
+            device=self._device,
         )
         notes: Counter[str] = Counter()
         parts = [np.zeros((0, len(plan.names), plan.width), np.float32)]
@@ -231,8 +233,10 @@ class Ready:
             raise InputError(f"the text has {packed.max_seqlen:,} tokens, but a figure shows {MOST_DRAWN} at most")
         words = [self.tokenizer.id_to_token(number) or "" for number in packed.input_ids.tolist()]
         with torch.inference_mode():
-            maps = attention_maps(self.encoder, packed)
-        titled = [(f"layer {layer}, head {head}", maps[layer][head].numpy()) for layer, head in chosen]
+            moved = [part.to(self._device) for part in packed[:4]]
+            on_device = Packed(moved[0], moved[1], moved[2], moved[3], packed.max_seqlen)
+            maps = [heads.cpu().numpy() for heads in attention_maps(self.encoder, on_device)]
+        titled = [(f"layer {layer}, head {head}", maps[layer][head]) for layer, head in chosen]
         return attention_figure(titled, words)
 
     def pack(self, texts: Iterable[Text]) -> Packed:
@@ -267,6 +271,11 @@ class Ready:
             max_seqlen=int(lengths.max(initial=0)),
         )
 
+    @property
+    def _device(self) -> torch.device:
+        """Where the encoder is: `bert.model.to("cuda")` moves all of it."""
+        return next(self.encoder.parameters()).device
+
     @cached_property
     def _cutter(self) -> Tokenizer:
         cutter = _copy(self.tokenizer)
@@ -276,7 +285,7 @@ class Ready:
 
 def load(folder: Path | str) -> Ready:
     """What ``cloze.load`` gives."""
-    inside = Path(folder) / MODEL
+    name, inside = str(folder), Path(folder) / MODEL
     if not (Path(folder) / CONFIG).is_file() and (inside / CONFIG).is_file():  # a run
         folder = inside
     pretrained = read_pretrained(folder)
@@ -291,6 +300,7 @@ def load(folder: Path | str) -> Ready:
         pooler=pooler,
         model=model if has_head else None,
         labels=pretrained.labels,
+        name=name,
         told=pretrained.told(),
         # Its own parameters, where the task's model has copied them: they are held once.
         pretrained=pretrained if task is None else dataclasses.replace(pretrained, state=dict(task.state_dict())),
