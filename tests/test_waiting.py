@@ -2,6 +2,7 @@
 
 import os
 import pty
+import re
 import subprocess
 import sys
 
@@ -23,10 +24,30 @@ print("read", file=sys.stderr)
 """
 
 
-def on_a_terminal(patience: str, **environment: str) -> str:
+COUNT = """\
+from cloze.text.progress import LiveCount
+with LiveCount() as live:
+    live(texts=100, tokens=1_000)
+    live._began -= 2
+    live(texts=1_100, tokens=21_000)
+print("for a file")
+"""
+FOUND = """\
+import sys
+from cloze.cli import doctor
+from cloze.config.hardware import Hardware
+from cloze.doctor import examination
+examination._steps = lambda *_: [("packages", examination.check_packages), ("others", lambda: [])]
+sys.stdout = sys.stderr
+doctor._examine(doctor.Doctor(folder="runs", data="data", format="text", hardware=Hardware()))
+sys.__stdout__.write("for a file\\n")
+"""
+
+
+def on_a_terminal(patience: str, program: str = PROGRAM, **environment: str) -> str:
     """What the terminal of a process gets, whose stdout goes elsewhere."""
     master, slave = pty.openpty()
-    command = [sys.executable, "-c", PROGRAM, patience]
+    command = [sys.executable, "-c", program, patience]
     clean = {name: value for name, value in os.environ.items() if name not in ("RANK", "LOCAL_RANK", "SLURM_PROCID")}
     clean |= {"TERM": "xterm", **environment}
     with processes.started(command, stdout=subprocess.PIPE, stderr=slave, env=clean) as process:
@@ -67,3 +88,18 @@ def test_elsewhere_nothing_is_said(capsys: pytest.CaptureFixture) -> None:
     with waiting("reading the model"):
         pass
     assert capsys.readouterr() == ("", "")
+
+
+def test_a_count_has_its_rate_and_leaves_no_trace() -> None:
+    text = on_a_terminal("0", COUNT)
+    assert "1,100 texts, 21,000 tokens, 10,000 tokens a second" in text
+    assert text.endswith("\x1b[2K") or text.rstrip().endswith("\x1b[2K")  # the line is wiped
+
+
+def test_what_is_found_does_not_stand_behind_the_spinner() -> None:
+    """Each line of the doctor begins where the spinner's was wiped."""
+    text = on_a_terminal("0", FOUND)
+    assert "looking at: packages" in text
+    for line in text.split("\r\n"):
+        shown = re.sub(r".*\x1b\[2K", "", line)  # what is left of a line
+        assert not ("looking at" in shown and "ok " in shown), line

@@ -18,3 +18,9 @@ def test_seconds_do_not_follow_the_steps_and_survive_a_checkpoint() -> None:
 def test_one_unit_only() -> None:
     with pytest.raises(ValueError, match="either in steps or in seconds"):
         Length(steps=1, seconds=1.0)
+
+
+@pytest.mark.parametrize(("steps", "wanted", "every"), [(30, 50, 3), (7, 50, 1), (50, 50, 50), (2000, 50, 50)])
+def test_a_short_training_has_rows_in_time(steps: int, wanted: int, every: int) -> None:
+    assert Length(steps=steps).log_every(wanted) == every
+    assert Length(seconds=5.0).log_every(wanted) == wanted

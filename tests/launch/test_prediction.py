@@ -372,7 +372,8 @@ def test_a_killed_run_goes_on_and_a_reader_may_leave(run: Run, pretrained: Path,
     (tmp_path / "a.txt").write_text("\n".join(sentences(2000)), encoding="utf-8")
     words = [f"model={pretrained}", "input=a.txt", "top_k=1", "keep=false", "hardware.threads=1"]
     small_chunks = "from cloze.launch import prediction; prediction.ROWS_AT_ONCE = 50"
-    start = f"import sys; {small_chunks}; from cloze.cli.predict import main; sys.exit(main())"
+    named = "import sys; sys.argv[0] = 'cloze-predict'"
+    start = f"{named}; {small_chunks}; from cloze.cli.predict import main; sys.exit(main())"
     command = [sys.executable, "-c", start, *words]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     with processes.started([*command, "output=a.jsonl"], env=environment) as process:

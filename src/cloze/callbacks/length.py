@@ -35,6 +35,10 @@ class Length(pl.Callback):
         """Where training stands after `step` optimizer steps, in the unit of `total`."""
         return float(step) if self.steps is not None else self.elapsed
 
+    def log_every(self, wanted: int) -> int:
+        """Optimizer steps between two rows of the metrics: ten rows of a training that is shorter than one."""
+        return wanted if self.steps is None or self.steps >= wanted else max(1, self.steps // 10)
+
     def share(self, step: int) -> float:
         """How much of training is over, from 0 to 1."""
         return min(1.0, self.position(step) / self.total)

@@ -24,7 +24,7 @@ class Training:
             It is that of the whole training, over all processes that went on with it.
         gradient_clip: largest norm of all gradients together, as BERT's 1.0; null does not clip.
         validate_every: optimizer steps between two evaluations on the held-out split.
-        log_every: optimizer steps between two rows of `metrics.csv`.
+        log_every: optimizer steps between two rows of `metrics.csv`; fewer where training itself is shorter.
     """
 
     max_steps: int | None = None

@@ -37,7 +37,7 @@ from cloze.model.inference import pack
 from cloze.model.pooling import LayerChoice, LayerPlan
 from cloze.report.probe import probe_layers, probe_page, probe_picture
 from cloze.text.atomic import write_atomically
-from cloze.text.progress import ConsoleProgress
+from cloze.text.progress import ConsoleProgress, LiveCount
 from cloze.waiting import waiting
 
 PRECISIONS = {"32": torch.float32, "bf16": torch.bfloat16, "16": torch.float16, "64": torch.float64}
@@ -202,25 +202,19 @@ def _write(
         counts=Counter(),
     )
     started = time.monotonic()
-
-    def tell(texts: int, tokens: int) -> None:
-        if sys.stderr.isatty():
-            seconds = time.monotonic() - started
-            print(f"\r{texts:,} texts, {tokens:,} tokens, {seconds:,.0f} s", end="", file=sys.stderr, flush=True)
-
-    outcome = write_features(
-        lambda skip, counts: stream_rows(
-            config["input"], layout, skip=skip, on_bad_row=config["on_bad_row"], counts=counts
-        ),
-        chunks,
-        extractor,
-        tables,
-        feature_files(journal, as_folder=config["output"].endswith("/")),
-        journal,
-        tell,
-    )
-    if sys.stderr.isatty():
-        print(file=sys.stderr)
+    with LiveCount() as live:
+        outcome = write_features(
+            lambda skip, counts: stream_rows(
+                config["input"], layout, skip=skip, on_bad_row=config["on_bad_row"], counts=counts
+            ),
+            chunks,
+            extractor,
+            tables,
+            feature_files(journal, as_folder=config["output"].endswith("/")),
+            journal,
+            lambda texts, tokens: live(texts=texts, tokens=tokens),
+            goes_on=config["input"] != STANDARD_INPUT,
+        )
     return outcome, time.monotonic() - started
 
 

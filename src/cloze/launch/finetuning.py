@@ -170,7 +170,7 @@ def _trainer(job: Job, setup: TaskSetup) -> pl.Trainer:
             raise InputError("trainer.patience needs a dev set to look at: give task.data.dev=FILE")
         callbacks.append(EarlyStopping(best, mode="max", patience=training.patience, check_on_train_epoch_end=False))
     trainer = make_trainer(
-        _logged_at_least_once(training, setup.length),
+        _logged_in_time(training, setup.length),
         job.hardware,
         callbacks=callbacks,
         loggers=[],
@@ -180,8 +180,8 @@ def _trainer(job: Job, setup: TaskSetup) -> pl.Trainer:
     return trainer
 
 
-def _logged_at_least_once(training: TaskTraining, length: Length) -> TaskTraining:
-    return training if length.steps is None else replace(training, log_every=min(training.log_every, length.steps))
+def _logged_in_time(training: TaskTraining, length: Length) -> TaskTraining:
+    return replace(training, log_every=length.log_every(training.log_every))
 
 
 def _take_best(module: FineTuning[Any], trainer: pl.Trainer, dev_splits: Sequence[str]) -> None:

@@ -2,12 +2,9 @@
 
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from cloze.checkpoint.pretrained import Pretrained, read_pretrained
 from cloze.config.hardware import Hardware
@@ -21,6 +18,7 @@ from cloze.hardware import check_hardware, set_up
 from cloze.launch.predictors import TASKS, Options, make_predictor, task_of
 from cloze.tasks.inference import Inference
 from cloze.tasks.rows import ROWS_AT_ONCE, RowPredictor, chunks
+from cloze.text.progress import LiveCount
 from cloze.waiting import waiting
 
 NOT_IN_RESULTS = ("hardware", "output")
@@ -44,7 +42,8 @@ def predict(config: Mapping[str, Any], texts: Sequence[str] = (), pairs: Sequenc
     with waiting("reading the model"):
         pretrained = read_pretrained(Path(config["model"]["folder"]))
     task = config["task"] or task_of(pretrained)
-    inference = _inference(Hardware(**config["hardware"]))
+    live = LiveCount(shown=config["output"] is not None or not os.isatty(1))
+    inference = _inference(Hardware(**config["hardware"]), lambda share: live(rows=output.done + round(share * held)))
     options = Options(**{key: config[key] for key in Options._fields})
     predictor, shape = make_predictor(task, pretrained, inference, options)
     rows = RowPredictor(
@@ -56,15 +55,17 @@ def predict(config: Mapping[str, Any], texts: Sequence[str] = (), pairs: Sequenc
     )
     goes_on = not direct and path != STANDARD_INPUT
     command = _command(config, task, path, pretrained) if goes_on else None
-    with open_output(config["output"], predictor.fields, command, config["delimiter"]) as output, _RowCount() as show:
-        show(output.done)
+    with open_output(config["output"], predictor.fields, command, config["delimiter"]) as output, live:
+        held = 0
+        live(rows=output.done)
         if direct:
             read: Iterable[StreamRow] = _direct(texts, pairs, shape)
         else:
             read = stream_rows(path, layout, skip=output.done, on_bad_row=config["on_bad_row"], counts=output.counts)
         for chunk in chunks(read, _rows_at_once(path)):
+            held = chunk[-1].number + 1 - output.done
             output.write(rows.predict(chunk, output.counts), chunk[-1].number + 1)
-            show(output.done)
+            live(rows=output.done)
     _tell({**{f"rows left out: {kind}": n for kind, n in output.counts.items()}, **predictor.counts})
     if config["output"] is not None:
         print(f"The predictions are in {config['output']}", file=sys.stderr)
@@ -101,10 +102,10 @@ def _check(config: Mapping[str, Any], path: str, layout: StreamFormat, *, direct
     layout.of(path)
 
 
-def _inference(hardware: Hardware) -> Inference:
+def _inference(hardware: Hardware, told: Callable[[float], None]) -> Inference:
     set_up(hardware)
     device = "cuda" if hardware.on_gpu else "cpu"
-    return Inference(device=device, precision=hardware.precision, max_tokens=hardware.micro_batch_tokens)
+    return Inference(device=device, precision=hardware.precision, max_tokens=hardware.micro_batch_tokens, told=told)
 
 
 def _direct(texts: Sequence[str], pairs: Sequence[str], shape: str) -> Iterator[StreamRow]:
@@ -140,31 +141,3 @@ def _rows_at_once(path: str) -> int:
 def _tell(notes: Mapping[str, int]) -> None:
     for what, count in sorted(notes.items()):
         print(f"note: {count:,} {what}", file=sys.stderr)
-
-
-class _RowCount:
-    """Rows done so far; on a terminal only, and not where the predictions themselves go to it."""
-
-    def __init__(self) -> None:
-        console = Console(stderr=True)
-        self._bar = Progress(
-            SpinnerColumn(),
-            TextColumn("{task.completed:,.0f} rows"),
-            TimeElapsedColumn(),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal or os.isatty(1),
-            redirect_stdout=False,
-        )
-
-    def __enter__(self) -> "_RowCount":
-        self._bar.start()
-        self._task = self._bar.add_task("rows", total=None)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
-
-    def __call__(self, done: int) -> None:
-        """Show that `done` rows of the input are done."""
-        self._bar.update(self._task, completed=done)

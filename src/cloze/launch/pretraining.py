@@ -78,8 +78,7 @@ def pretrain(config: Mapping[str, Any]) -> float | None:
     with waiting("planning the epochs"):
         length = training_length(training, data)
     data.training_batches = length.steps
-    if length.steps is not None:
-        training = replace(training, log_every=min(training.log_every, length.steps))
+    training = replace(training, log_every=length.log_every(training.log_every))
     with waiting("making the model"):
         model = make_model(config, hardware, data, start)
     module = make_module(config, training, model, length, schedule)

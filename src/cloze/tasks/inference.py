@@ -32,11 +32,13 @@ class Inference:
         device: where it is.
         precision: Lightning's name; the ``-mixed`` ones multiply in 16 bits.
         max_tokens: of a batch, at most.
+        told: after each batch the share of the items that are done.
     """
 
     device: str = "cpu"
     precision: str = "32-true"
     max_tokens: int = 4096
+    told: Callable[[float], None] = lambda _: None
 
     def outputs(self, items: Sequence[Item], step: Callable[[TaskBatch], Mapping[int, np.ndarray]]) -> list[np.ndarray]:
         """The outputs of each item, in their order; batches are of similar lengths.
@@ -50,6 +52,7 @@ class Inference:
             for numbers in evaluation_batches(np.array([item.num_tokens for item in items]), self.max_tokens):
                 batch = collate(items, numbers, global_labels=1)
                 found |= step(_moved(batch, self.device))
+                self.told(len(found) / len(items))
         return [found[number] for number in range(len(items))]
 
     def _multiplication(self) -> AbstractContextManager[object]:

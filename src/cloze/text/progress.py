@@ -1,4 +1,4 @@
-"""Progress of a preparation: a bar on a terminal, a quiet line now and then elsewhere."""
+"""Progress of work on texts: a bar or a count on a terminal, of a preparation a quiet line now and then elsewhere."""
 
 import sys
 import time
@@ -6,7 +6,16 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 SECONDS_BETWEEN_LINES = 10.0
 
@@ -54,3 +63,43 @@ class ConsoleProgress:
         if not self._console.is_terminal and (done == total or now - self._last_line >= SECONDS_BETWEEN_LINES):
             self._last_line = now
             self._console.print(f"{step}: {done} of {total}", highlight=False, soft_wrap=True)
+
+
+class LiveCount:
+    """What is done so far, and how much a second; live on a terminal, without a trace at the end. Elsewhere nothing.
+
+    Args:
+        shown: not where the results themselves go to the terminal.
+    """
+
+    def __init__(self, *, shown: bool = True) -> None:
+        console = Console(stderr=True)
+        self._bar = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
+            disable=not (shown and console.is_terminal),
+            redirect_stdout=False,
+        )
+        self._task = self._bar.add_task("", total=None)
+        self._began = time.monotonic()
+        self._first: int | None = None
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def __call__(self, **done: int) -> None:
+        """Show counts by their units, as ``rows=7``; the last one with its rate since the first call."""
+        unit, count = list(done.items())[-1]
+        if self._first is None:  # what a run that was stopped has left
+            self._began, self._first = time.monotonic(), count
+        seconds = time.monotonic() - self._began
+        counts = ", ".join(f"{number:,} {name}" for name, number in done.items())
+        rate = f", {(count - self._first) / seconds:,.0f} {unit} a second" if count > self._first and seconds else ""
+        self._bar.update(self._task, description=counts + rate)

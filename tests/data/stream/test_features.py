@@ -12,6 +12,8 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
+from cloze.data.stream import begun
+from cloze.data.stream.begun import Begun
 from cloze.data.stream.chunks import Chunks
 from cloze.data.stream.feature_files import feature_files
 from cloze.data.stream.feature_reading import WrittenFeatures
@@ -239,12 +241,12 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bytes(
     for stop_at in (1, 3, 2):
         calls = 0
 
-        def stopping(self: Extractor, texts: Any, stop_at: int = stop_at) -> Any:
+        def stopping(self: Extractor, texts: Any, begun: Any, stop_at: int = stop_at) -> Any:
             nonlocal calls
             calls += 1
             if calls > stop_at:
                 raise Stop
-            return original(self, texts)
+            return original(self, texts, begun)
 
         monkeypatch.setattr(Extractor, "extract", stopping)
         with pytest.raises(Stop):
@@ -262,6 +264,53 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bytes(
         if file.is_file():
             assert (tmp_path / file.relative_to(tmp_path / "undisturbed")).read_bytes() == file.read_bytes(), file
     assert not list(tmp_path.glob("*.unfinished"))
+
+
+@pytest.mark.parametrize("level", ["pieces", "mean", "max"])
+@pytest.mark.parametrize("name", ["a.parquet", "a.npy"])
+def test_a_part_that_was_stopped_in_its_middle_goes_on_there(
+    tmp_path: Path, name: str, level: Level, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cells = [{"text": text} for text in TEXTS * 5]
+    (tmp_path / "whole").mkdir()
+    run(tmp_path / "whole" / name, cells, level)
+    monkeypatch.setattr(begun, "SECONDS", 0.0)
+    results, batches = Extractor._results, 0
+
+    def stopping(self: Extractor, packed: Any) -> Any:
+        nonlocal batches
+        batches += 1
+        if batches == 8:
+            raise Stop
+        return results(self, packed)
+
+    monkeypatch.setattr(Extractor, "_results", stopping)
+    with pytest.raises(Stop):
+        run(tmp_path / name, cells, level)
+    first, batches = batches, 100
+    outcome = run(tmp_path / name, cells, level)
+    assert (tmp_path / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    monkeypatch.setattr(Extractor, "_results", results)
+    assert not list(tmp_path.glob("*.unfinished"))
+    assert outcome.texts == len(cells)
+    batches = 100
+    monkeypatch.setattr(Extractor, "_results", stopping)
+    run(tmp_path / f"again-{name}", cells, level)
+    of_all = batches - 100
+    assert of_all > first
+
+
+@pytest.mark.parametrize("damage", [b"", b"PK", b"no archive"])
+def test_what_was_begun_and_is_damaged_is_done_again(tmp_path: Path, damage: bytes) -> None:
+    file = tmp_path / "part.npz"
+    file.write_bytes(damage)
+    into = {"a": np.zeros(3, np.float32)}
+    assert Begun(file).restore(into) == 0
+    np.savez(file, batches=np.int64(4), a=np.ones(2, np.float32))  # of other texts
+    assert Begun(file).restore(into) == 0
+    np.savez(file, batches=np.int64(4), a=np.ones(3, np.float32))
+    assert Begun(file).restore(into) == 4
+    assert into["a"].tolist() == [1, 1, 1]
 
 
 def test_stopped_while_it_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cloze.data.stream.begun import Begun
 from cloze.data.stream.chunks import Chunk, Chunks
 from cloze.data.stream.feature_files import FeatureFiles, Part
 from cloze.data.stream.feature_rows import RowTables
@@ -56,6 +57,8 @@ def write_features(
     files: FeatureFiles,
     journal: Unfinished,
     tell: Tells,
+    *,
+    goes_on: bool = True,
 ) -> Outcome:
     """Compute and write what is not written yet, then let the output appear.
 
@@ -67,6 +70,7 @@ def write_features(
         files: writes.
         journal: of this output, begun.
         tell: for progress.
+        goes_on: keep a part that is not whole, too, from time to time: the same rows can be read again.
     """
     records = journal.parts()
     went_on = sum(record["texts"] for record in records)
@@ -75,10 +79,9 @@ def write_features(
             chunks.counts.update(records[-1]["left_out"])
         first = records[-1]["next_row"] if records else 0
         for chunk in chunks.cut(rows(first, chunks.counts)):
-            _add(chunk, records, extractor, tables, files, journal)
-            tell(sum(record["texts"] for record in records), sum(record["tokens"] for record in records))
+            _add(chunk, records, extractor, tables, files, journal, tell, goes_on=goes_on)
         if not records:
-            _add(Chunk([], [], [], 0, {}, {}), records, extractor, tables, files, journal)
+            _add(Chunk([], [], [], 0, {}, {}), records, extractor, tables, files, journal, tell, goes_on=False)
         journal.end(chunks.counts)
     left_out = journal.left_out()
     files.finish(records)
@@ -102,17 +105,27 @@ def _add(
     tables: RowTables,
     files: FeatureFiles,
     journal: Unfinished,
+    tell: Tells,
+    *,
+    goes_on: bool,
 ) -> None:
     counts = None if is_pooled(extractor.level) else extractor.row_counts(chunk.texts)
-    part = Part(tables.table(chunk), counts, extractor.extract(chunk.texts))
+    texts, tokens = (sum(record[key] for record in records) for key in ("texts", "tokens"))
+    within = sum(len(text.ids) for text in chunk.texts)
+    begun = Begun(
+        journal.begun(len(records)) if goes_on else None,
+        lambda share: tell(texts + int(share * len(chunk.texts)), tokens + int(share * within)),
+    )
+    part = Part(tables.table(chunk), counts, extractor.extract(chunk.texts, begun))
     record = files.write(len(records), part, records) | {
         "texts": len(chunk.numbers),
-        "tokens": sum(len(text.ids) for text in chunk.texts),
+        "tokens": within,
         "next_row": chunk.next_row,
         "left_out": chunk.left_out,
         "notes": chunk.notes,
     }
     journal.add(len(records), record)
+    begun.remove()
     records.append(record)
 
 

@@ -38,7 +38,7 @@ class Unfinished:
     @property
     def has_begun(self) -> bool:
         """Whether there is anything to go on from."""
-        return self.at_end or self._record(0).exists()
+        return self.at_end or self._record(0).exists() or self.begun(0).exists()
 
     def begin(self, plan: Mapping[str, Any]) -> None:
         """Starts an output, or goes on with one that was stopped.
@@ -67,6 +67,10 @@ class Unfinished:
     def add(self, number: int, record: Mapping[str, Any]) -> None:
         """Marks a part as whole; all of it must stand before."""
         write_atomically(self._record(number), json.dumps(record).encode())
+
+    def begun(self, number: int) -> Path:
+        """Of a part that is not whole: what has been computed of it."""
+        return self.folder / f"part-{number:05d}.begun.npz"
 
     def end(self, left_out: Mapping[str, int]) -> None:
         """Marks all parts as whole, with the rows that were left out."""

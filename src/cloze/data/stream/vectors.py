@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from cloze.batch import Packed
+from cloze.data.stream.begun import Begun
 from cloze.data.stream.options import TOKEN_LEVELS, Level, Sizes
 from cloze.data.stream.pieces import OUTSIDE, TextTokens
 from cloze.data.stream.windows import TextWindow, text_windows
@@ -21,6 +22,9 @@ from cloze.model.pooling import LayerPlan, grouped
 
 COPIED = ("pieces", "words")
 """Levels at which every row is the vector of one token."""
+
+COUNTS = "number of tokens"
+"""Kept beside the results, whose names are those of layers."""
 
 NOWHERE = -1
 """The row of a token whose vector is not given out."""
@@ -84,22 +88,34 @@ class Extractor:
         size = self.dtype.itemsize if self.level in COPIED else 4
         return len(self.plan.names) * self.plan.width * size * self._rows(text)[1]
 
-    def extract(self, texts: Sequence[TextTokens]) -> dict[str, np.ndarray]:
-        """Every result, (R, width), the rows of the texts one after the other."""
+    def extract(self, texts: Sequence[TextTokens], begun: Begun | None = None) -> dict[str, np.ndarray]:
+        """Every result, (R, width), the rows of the texts one after the other.
+
+        Args:
+            texts: of a part.
+            begun: knows what of them has been computed before, and keeps it.
+        """
+        begun = begun or Begun()
         sequences, total = self._sequences(texts)
         is_copied = self.level in COPIED
         start = -np.inf if self.level == "max" else 0
         kind = self.dtype if is_copied else np.dtype(np.float32)
         results = {name: np.full((total, self.plan.width), start, kind) for name in self.plan.names}
         counts = np.zeros(total, np.int64)
+        kept = {**results, COUNTS: counts}
+        before, finished = begun.restore(kept), 0
         with torch.inference_mode():
-            for part in self._batches(sequences):
+            for number, part in enumerate(self._batches(sequences)):
+                finished += len(part)
+                if number < before:
+                    continue
                 packed = _packed([texts[sequence.text] for sequence in part], [s.window for s in part])
                 for name, vectors in zip(self.plan.names, self._results(packed), strict=True):
-                    rows, found, number = self._reduced(part, vectors)
+                    rows, found, tokens = self._reduced(part, vectors)
                     _put(results[name], rows, found, self.level)
                 if not is_copied:
-                    np.add.at(counts, rows, number)
+                    np.add.at(counts, rows, tokens)
+                begun.after(number + 1, finished / len(sequences), kept)
         if not is_copied and self.level != "max":
             for result in results.values():
                 result /= counts[:, None]
