@@ -174,6 +174,10 @@ def _models() -> None:
     ):
         task = ARCHITECTURES[architecture](shape, len(labels), Adaptation())
         save_task_model(task, tokenizer, Path(name), architecture=architecture, labels=labels, task_classes=classes)
+    shutil.copytree("stars", "odd-features")
+    settings = read_json(Path("odd-features/config.json"))
+    settings["task_features"] = {"long": "middle", "max_length": 16}
+    Path("odd-features/config.json").write_text(json.dumps(settings), encoding="utf-8")
     for name in (
         "cut",
         "wide",

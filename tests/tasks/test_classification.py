@@ -1,6 +1,7 @@
 """Classification: losses of Hugging Face's model, predictions, metrics, weights of classes."""
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -17,6 +18,7 @@ from cloze.checkpoint.task_models import task_model
 from cloze.data.downstream.batching import collate
 from cloze.data.downstream.classification import TextFeatures
 from cloze.data.downstream.examples import TextExample
+from cloze.data.downstream.items import Item
 from cloze.errors import InputError
 from cloze.model.adaptation import Adaptation
 from cloze.model.config import BertConfig
@@ -50,6 +52,37 @@ def examples(*labels: Any) -> list[TextExample]:
         TextExample(id=str(n), where=f"x, line {n}", text=texts[n % 4], text_pair="b d" if n % 2 else None, label=label)
         for n, label in enumerate(labels)
     ]
+
+
+@pytest.mark.parametrize("lengths", [[3, 40, 9, 17], [40, 40], [3, 2]], ids=["mixed", "as many windows", "none"])
+def test_windows_count_as_the_mean_of_their_logits(lengths: list[int]) -> None:
+    """And their loss is that of the mean, once for each text."""
+    ours = module(MultiLabel, ["x", "y", "z"]).eval()
+    found = [
+        TextExample(id=str(n), where=f"x, line {n}", text="a b c d e f g h " * 5, label=("x",))
+        for n in range(len(lengths))
+    ]
+    found = [replace(one, text=one.text[: 2 * length]) for one, length in zip(found, lengths, strict=True)]
+    features = TextFeatures(problem="multi_label", long="windows", max_length=10)
+    items = features.items(found, TOKENIZER, ours.labels)
+    assert [len(item.sequences) for item in items] == [max(1, -(-length // 4) - 1) for length in lengths]
+    batch = collate(items, range(len(items)), global_labels=len(items))
+    alone = [
+        Item(0, (sequence,), items[number].labels)
+        for number in batch.items.tolist()
+        for sequence in items[number].sequences
+    ]
+    with torch.no_grad():
+        loss, logits = ours.step(batch)
+        each = torch.cat([ours.step(collate([item], [0], global_labels=1))[1] for item in alone])
+    counts = [len(items[number].sequences) for number in batch.items.tolist()]
+    expected = torch.stack([part.mean(dim=0) for part in each.split(counts)])
+    torch.testing.assert_close(logits, expected)
+    torch.testing.assert_close(loss, ours.loss(expected, batch.labels))
+    outputs = ours.outputs(batch)
+    assert sorted(outputs) == list(range(len(lengths)))
+    note = "texts of more than 10 pieces, in overlapping windows, over which the outputs are averaged"
+    assert features.counts[note] == sum(length > 8 for length in lengths)
 
 
 def batch_of(kind: type[Classification], found: list[TextExample], labels: list[str]) -> TaskBatch:

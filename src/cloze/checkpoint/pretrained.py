@@ -37,6 +37,8 @@ TASK_STATE = "task_state"
 
 TASK_CLASSES = "task_classes"
 """Another: the module and the features that a folder was fine-tuned with; empty for what no module of ours made."""
+TASK_FEATURES = "task_features"
+"""The key of how it was shown longer texts, and how long a sequence was, where these were not just cut."""
 
 PARTS = ("encoder", "pooler", "masked_lm_head", "next_sentence_head")
 """Of a ``BertForPreTraining``."""
@@ -65,6 +67,7 @@ class Pretrained:
         task_state: what else its task has found, as a threshold.
         task_classes: the ``module`` and the ``features`` that it was fine-tuned with, by their import paths; empty for
             a folder of ``transformers``. None: they are not known, since it was saved before they were recorded.
+        task_features: how the model was shown texts, where they were not just cut: ``long`` and ``max_length``.
         folder: where it was read.
     """
 
@@ -79,6 +82,7 @@ class Pretrained:
     adaptation: Adaptation = field(default_factory=Adaptation)
     task_state: dict[str, float] = field(default_factory=dict)
     task_classes: dict[str, str] | None = field(default_factory=dict)
+    task_features: dict[str, str | int] = field(default_factory=dict)
     folder: Path | None = None
 
     @property
@@ -127,6 +131,7 @@ def pretrained_of(contents: Contents) -> Pretrained:
         classifier_dropout=contents.settings.get("classifier_dropout"),
         task_state=contents.settings.get(TASK_STATE) or {},
         task_classes=_task_classes(contents.settings, folder),
+        task_features=_task_features(contents.settings, folder),
         folder=folder,
         **(_own_head if (folder / DESCRIPTION).is_file() else _published_head)(contents, folder),
     )
@@ -167,6 +172,17 @@ def _task_classes(settings: Mapping[str, Any], folder: Path) -> dict[str, str] |
         return {name: str(task[name]["_target_"]) for name in ("module", "features")}
     except (OSError, ValueError, TypeError, LookupError):
         return None
+
+
+def _task_features(settings: Mapping[str, Any], folder: Path) -> dict[str, str | int]:
+    found = settings.get(TASK_FEATURES) or {}
+    kinds = {"long": str, "max_length": int}
+    if not isinstance(found, dict) or any(type(value) is not kinds.get(key) for key, value in found.items()):
+        raise InputError(
+            f"{folder / CONFIG}: {TASK_FEATURES} is {found!r}, but must be like"
+            ' {"long": "windows", "max_length": 128}'
+        )
+    return found
 
 
 def _check_vocabulary(tokenizer: Tokenizer, config: BertConfig, folder: Path) -> None:

@@ -13,7 +13,15 @@ from torch import Tensor
 
 from cloze.checkpoint.folder import portable, write_folder
 from cloze.checkpoint.names import to_hugging_face
-from cloze.checkpoint.pretrained import DESCRIPTION, FIXED_OUTPUTS, HEAD, TASK_CLASSES, TASK_STATE, Pretrained
+from cloze.checkpoint.pretrained import (
+    DESCRIPTION,
+    FIXED_OUTPUTS,
+    HEAD,
+    TASK_CLASSES,
+    TASK_FEATURES,
+    TASK_STATE,
+    Pretrained,
+)
 from cloze.errors import InputError
 from cloze.model.adaptation import Adaptation
 from cloze.model.task_heads import ARCHITECTURES, TaskModel
@@ -102,6 +110,7 @@ def save_task_model(
     problem_type: str | None = None,
     task_state: Mapping[str, float] | None = None,
     task_classes: Mapping[str, str] | None = types.MappingProxyType({}),
+    task_features: Mapping[str, str | int] | None = None,
     state: Mapping[str, Tensor] | None = None,
     tokenizer_files: Mapping[str, bytes] | None = None,
 ) -> None:
@@ -120,6 +129,7 @@ def save_task_model(
         task_state: what else the task has found.
         task_classes: the ``module`` and the ``features`` that it was fine-tuned with, by their import paths; None where
             they are not known.
+        task_features: how it was shown texts, where they were not just cut: ``long`` and ``max_length``.
         state: the parameters, where the model itself holds only a rank's part of them.
         tokenizer_files: of the folder that the tokenizer was read from, which are written as they are.
     """
@@ -127,6 +137,8 @@ def save_task_model(
     settings: dict[str, Any] = {"classifier_dropout": model.adaptation.classifier_dropout}
     if task_classes is not None:
         settings[TASK_CLASSES] = dict(task_classes)
+    if task_features:
+        settings[TASK_FEATURES] = dict(task_features)
     if task_state:
         settings[TASK_STATE] = dict(task_state)
     if model.is_published:

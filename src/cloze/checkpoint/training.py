@@ -15,7 +15,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from cloze.checkpoint.folder import save_pretrained
-from cloze.checkpoint.pretrained import FIXED_OUTPUTS, TASK_CLASSES
+from cloze.checkpoint.pretrained import FIXED_OUTPUTS, TASK_CLASSES, TASK_FEATURES
 from cloze.checkpoint.task_models import save_task_model
 from cloze.checkpoint.weights import load_pickle, plain
 from cloze.errors import InputError
@@ -124,14 +124,13 @@ def write_model_folder(checkpoint: Path, folder: Path) -> None:
     try:
         state = {str(name): value for name, value in content["state_dict"].items()}
         plain({name: value for name, value in state.items() if isinstance(value, Tensor)}, checkpoint)
-        _write(Description.read(content[KEY]), state, folder, content.get(TASK_CLASSES))
+        recorded = {name: content.get(name) for name in (TASK_CLASSES, TASK_FEATURES)}
+        _write(Description.read(content[KEY]), state, folder, recorded)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"{checkpoint}: its model is not the one that it describes ({_first(error)})") from error
 
 
-def _write(
-    described: Description, state: Mapping[str, Any], folder: Path, task_classes: Mapping[str, str] | None
-) -> None:
+def _write(described: Description, state: Mapping[str, Any], folder: Path, recorded: Mapping[str, Any]) -> None:
     own = {name.removeprefix(PREFIX): tensor for name, tensor in state.items() if name.startswith(PREFIX)}
     if described.adaptation is None:
         with torch.device("meta"):  # a shape is not believed before its tensors are there
@@ -151,7 +150,8 @@ def _write(
         labels=described.labels,
         problem_type=described.problem_type,
         task_state=state.get("_extra_state"),
-        task_classes=task_classes,
+        task_classes=recorded[TASK_CLASSES],
+        task_features=recorded[TASK_FEATURES],
         tokenizer_files=described.tokenizer_files,
     )
 

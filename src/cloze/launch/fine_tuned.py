@@ -12,6 +12,7 @@ from cloze.data.downstream.items import Features
 from cloze.data.downstream.tagging import TaggingFeatures
 from cloze.data.downstream.windows import QuestionFeatures
 from cloze.errors import InputError
+from cloze.launch.long_texts import trained_length, trained_long
 from cloze.launch.predictors import Chosen, Options
 from cloze.model.task_heads import ARCHITECTURES, TaskModel
 from cloze.optim.schedules import Linear
@@ -85,9 +86,11 @@ def _parts(pretrained: Pretrained, options: Options, length: int, given: dict[st
         return MultipleChoice(**given), ChoiceFeatures(max_length=length), "choice"
     if pretrained.architecture == QuestionAnswering.architecture:
         return _question_answering(pretrained, options, length, given)
+    length = trained_length(pretrained, length) if options.max_length is None else length
     problem_type = pretrained.problem_type or Classification.problem_type
     kind = {kind.problem_type: kind for kind in (Classification, MultiLabel, Regression)}[problem_type]
-    return kind(threshold=options.threshold, **given), TextFeatures(max_length=length, problem=kind.problem), "text"
+    features = TextFeatures(max_length=length, problem=kind.problem, long=trained_long(pretrained))
+    return kind(threshold=options.threshold, **given), features, "text"
 
 
 def _question_answering(pretrained: Pretrained, options: Options, length: int, given: dict[str, Any]) -> Parts:

@@ -126,6 +126,7 @@ def _trained(job: Job, setup: TaskSetup, trainer: pl.Trainer, checkpoint: Path |
             problem_type=setup.module.problem_type,
             task_state=setup.module.get_extra_state(),
             task_classes=setup.module.task_classes,
+            task_features=setup.module.task_features,
             state=state,
             tokenizer_files=setup.data.tokenizer_files,
         )

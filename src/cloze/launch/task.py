@@ -26,6 +26,7 @@ from cloze.data.downstream.overview import overview
 from cloze.data.loader import ENDLESS
 from cloze.errors import InputError
 from cloze.hardware import check_attention, placed
+from cloze.launch.long_texts import encoding_notes, show_as_asked, show_as_trained
 from cloze.launch.strategy import compile_encoder
 from cloze.launch.trainer import make_optimizer, weight_decay
 from cloze.model.adaptation import Adaptation
@@ -110,6 +111,9 @@ def set_up_task(job: Job, *, freeze: bool = True) -> TaskSetup:
     with waiting("reading the model" if job.model_folder else "training a vocabulary"):
         pretrained = _pretrained(job, data)
     labels = _labels(job, data, pretrained)
+    if job.stage != "train":
+        for note in show_as_trained(data.features, job.task, pretrained):
+            _note(note)
     _print(overview(data.examples, labels))
     for note in getattr(data.source, "notes", ()):  # a source of the user's own may have none
         _note(note)
@@ -122,8 +126,10 @@ def set_up_task(job: Job, *, freeze: bool = True) -> TaskSetup:
     with waiting("encoding the data"):
         data.encode(pretrained.tokenizer, labels)
     data.tokenizer_files = pretrained.tokenizer_files
-    for note, count in sorted((data.source.counts + data.features.counts).items()):
+    for note, count in sorted(data.source.counts.items()):
         _note(f"{count:,} {note}")
+    for note in encoding_notes(data.features, data.encoding_counts):
+        _note(note)
     length = _length(job.training, data)
     data.training_batches = length.steps or ENDLESS
     module = _module(job, pretrained, labels, length)
@@ -165,6 +171,7 @@ def _frozen(job: Job, data: TaskData[Any], model: TaskModel) -> dict[str, Frozen
 def _data(job: Job) -> TaskData[Any]:
     """The data module with the examples of every split that the stage needs."""
     data: TaskData[Any] = build(job.config, "data", evaluation_tokens=job.hardware.micro_batch_tokens)
+    show_as_asked(data.features, job.task)
     wanted = {"train": ("train", "dev", "test"), "evaluate": ("dev", "test"), "predict": ("test",)}[job.stage]
     splits = [split for split in data.source.splits if split.startswith(wanted)]
     if wanted[0] not in ("dev", *splits) or not splits:

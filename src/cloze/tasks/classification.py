@@ -82,8 +82,8 @@ class Classification(FineTuning[TextExample]):
         return scaled_class_weights(weights, np.bincount(labels[labels != IGNORED_LABEL], minlength=len(self.labels)))
 
     def step(self, batch: TaskBatch) -> tuple[Tensor, Tensor]:
-        """The sum of the losses, and the logits (I, L)."""
-        logits = self.model(batch)
+        """The sum of the losses, and the logits (I, L); of a text in several windows the mean of theirs."""
+        logits = averaged(self.model(batch), batch)
         return self.loss(logits.float(), batch.labels), logits
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
@@ -279,6 +279,18 @@ class Regression(Classification):
             found[name] = float(np.mean(each))
             found |= {f"{name}_{label}": value for label, value in zip(self.labels, each, strict=True)}
         return found
+
+
+def averaged(logits: Tensor, batch: TaskBatch) -> Tensor:
+    """The mean of the logits (B, L) of each item's sequences, (I, L)."""
+    if len(logits) == len(batch.items):
+        return logits
+    if batch.sequences is None:
+        return logits.float().view(len(batch.items), -1, logits.shape[-1]).mean(dim=1)
+    is_there = (batch.sequences >= 0).float()  # (I, n)
+    weights = is_there / is_there.sum(dim=1, keepdim=True)
+    mean: Tensor = (logits.float()[batch.sequences.clamp(min=0)] * weights[..., None]).sum(dim=1)
+    return mean
 
 
 def probabilities_of(predictions: Sequence[Prediction], labels: Sequence[str]) -> np.ndarray:

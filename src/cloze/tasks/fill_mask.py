@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 from cloze.batch import TaskBatch
 from cloze.data.downstream.examples import TextExample
 from cloze.data.downstream.items import Item
-from cloze.data.downstream.pieces import Sequences
+from cloze.data.downstream.sequences import Sequences
 from cloze.data.downstream.table_files import BadRowError
 from cloze.errors import InputError
 from cloze.model.heads import BertForPreTraining

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from cloze.batch import TaskBatch
-from cloze.checkpoint.pretrained import TASK_CLASSES
+from cloze.checkpoint.pretrained import TASK_CLASSES, TASK_FEATURES
 from cloze.data.downstream.examples import Example
 from cloze.data.downstream.items import Item
 from cloze.data.downstream.module import Split, TaskData
@@ -90,10 +90,16 @@ class FineTuning(TrainingModule, Generic[E]):
         data: TaskData[E] = self.trainer.datamodule  # type: ignore[attr-defined]
         return {"module": import_path(type(self)), "features": import_path(type(data.features))}
 
+    @property
+    def task_features(self) -> dict[str, str | int]:
+        """What whoever predicts must know of the features; features of the user's own may have nothing to tell."""
+        return dict(getattr(self.trainer.datamodule.features, "recorded", {}))  # type: ignore[attr-defined]
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """As of every training; and what the model folder records of the task."""
         super().on_save_checkpoint(checkpoint)
         checkpoint[TASK_CLASSES] = self.task_classes
+        checkpoint[TASK_FEATURES] = self.task_features
 
     def training_step(self, batch: TaskBatch, _: int) -> Tensor:
         """This micro-batch's part of the global loss."""

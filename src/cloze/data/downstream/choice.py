@@ -11,7 +11,8 @@ from cloze.batch import IGNORED_LABEL
 from cloze.data.downstream.classification import check_length
 from cloze.data.downstream.examples import ChoiceExample
 from cloze.data.downstream.items import Item
-from cloze.data.downstream.pieces import Sequences, encode
+from cloze.data.downstream.pieces import encode
+from cloze.data.downstream.sequences import Sequences
 from cloze.errors import InputError
 
 

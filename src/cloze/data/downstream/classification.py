@@ -4,7 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from tokenizers import Tokenizer
@@ -12,11 +12,19 @@ from tokenizers import Tokenizer
 from cloze.batch import IGNORED_LABEL
 from cloze.data.downstream.examples import TextExample
 from cloze.data.downstream.items import Item
-from cloze.data.downstream.pieces import Sequences, encode
+from cloze.data.downstream.pieces import encode
+from cloze.data.downstream.sequences import Long, Sequences
 from cloze.errors import InputError
 
 Problem = Literal["single_label", "multi_label", "regression"]
 """What the label of a text is: one class (or the probability of each), any number of labels, or a score or several."""
+
+LONG_TEXTS: Mapping[Long, str] = {
+    "truncate": "texts cut at {} pieces",
+    "head_tail": "texts cut at {} pieces, a quarter from the beginning and the rest from the end",
+    "windows": "texts cut at half of {} pieces, to stand beside every window of the other",
+}
+IN_WINDOWS = "texts of more than {} pieces, in overlapping windows, over which the outputs are averaged"
 
 MIN_LENGTH = 5  # a pair of one piece each, with its special tokens
 
@@ -28,15 +36,25 @@ class TextFeatures:
     Attributes:
         max_length: tokens of the longest sequence, special ones included.
         problem: what a label is.
-        counts: texts that were cut, and empty ones.
+        long: what is shown of longer texts: ``truncate`` their beginning, ``head_tail`` a quarter from their beginning
+            and the rest from their end (Sun et al. 2019, section 5.3.1), or ``windows`` all of them, in windows that
+            overlap by half, whose logits are averaged.
+        counts: texts that were longer, and empty ones.
     """
 
     max_length: int = 128
     problem: Problem = "single_label"
+    long: Long = "truncate"
     counts: Counter[str] = field(default_factory=Counter, init=False)
 
     def __post_init__(self) -> None:
         check_length(self.max_length)
+        check_long(self.long)
+
+    @property
+    def recorded(self) -> dict[str, str | int]:
+        """What whoever predicts must know, where it is not the usual: see `cloze.checkpoint.task_models`."""
+        return {} if self.long == "truncate" else {"long": self.long, "max_length": self.max_length}
 
     def labels(self, examples: Sequence[TextExample]) -> list[str]:
         """The names of all classes, labels or scores, those of columns in their order; none for one score.
@@ -60,25 +78,25 @@ class TextFeatures:
         return sorted_labels(names)
 
     def items(self, examples: Sequence[TextExample], tokenizer: Tokenizer, labels: Sequence[str]) -> list[Item]:
-        """One item an example.
+        """One item an example, with one sequence, or one a window.
 
         Raises:
             InputError: a label that is not in `labels`.
         """
         numbers = {label: number for number, label in enumerate(labels)}
-        sequences = Sequences(tokenizer, self.max_length)
+        sequences = Sequences(tokenizer, self.max_length, self.long)
         texts = encode(tokenizer, [example.text for example in examples])
         pairs = iter(encode(tokenizer, [e.text_pair for e in examples if e.text_pair is not None]))
         soft = self.problem == "single_label" and any(isinstance(example.label, Mapping) for example in examples)
         items = []
         for number, (example, ids) in enumerate(zip(examples, texts, strict=True)):
-            single = example.text_pair is None
-            sequence = sequences.single(ids) if single else sequences.pair(ids, next(pairs))
-            items.append(Item(number, (sequence,), self._label(example, numbers, soft=soft)))
+            shown = sequences.of(ids, None if example.text_pair is None else next(pairs))
+            items.append(Item(number, shown, self._label(example, numbers, soft=soft)))
         if empty := sum(not example.text for example in examples):
             self.counts["texts that are empty, and predicted as such"] += empty
-        if sequences.cut:
-            self.counts[f"texts cut at {self.max_length} pieces"] += sequences.cut
+        self.counts[LONG_TEXTS[self.long].format(self.max_length)] += sequences.cut
+        self.counts[IN_WINDOWS.format(self.max_length)] += sequences.in_windows
+        self.counts += Counter()  # without those that are zero
         return items
 
     def _label(self, example: TextExample, numbers: Mapping[str, int], *, soft: bool) -> np.ndarray:
@@ -125,6 +143,12 @@ def sorted_labels(names: set[str]) -> list[str]:
     if all(name.isascii() and name.removeprefix("-").isdigit() for name in names):
         return sorted(names, key=int)
     return sorted(names)
+
+
+def check_long(long: str) -> None:
+    """Refuses another word for what is shown of long texts."""
+    if long not in get_args(Long):
+        raise InputError(f"task.long={long}: must be one of {', '.join(get_args(Long))}")
 
 
 def check_length(max_length: int) -> None:

@@ -1,6 +1,7 @@
 """The data module of downstream tasks: from a source of examples to packed batches."""
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, Generic, NamedTuple, TypeVar
 
@@ -45,6 +46,7 @@ class TaskData(LightningDataModule, Generic[E]):
     Attributes:
         examples: of each split that has been read.
         splits: of each split that has been encoded.
+        encoding_counts: for each split, what the features have counted.
         tokenizer: that the splits were encoded with.
         frozen: for each split, where the vectors of a frozen encoder come from; none trains through the encoder.
     """
@@ -87,6 +89,7 @@ class TaskData(LightningDataModule, Generic[E]):
         self.training_batches = 1
         self.examples: dict[str, Sequence[E]] = {}
         self.splits: dict[str, Split[E]] = {}
+        self.encoding_counts: dict[str, Counter[str]] = {}
         self.tokenizer: Tokenizer | None = None
         self.tokenizer_files: Mapping[str, bytes] = {}  # of the folder that it was read from
         self.frozen: Mapping[str, FrozenRows] = {}
@@ -113,7 +116,9 @@ class TaskData(LightningDataModule, Generic[E]):
         self.tokenizer = tokenizer
         for split, found in self.examples.items():
             examples = with_whole_tokens(found, tokenizer)
+            before = Counter(self.features.counts)
             items = self.features.items(examples, tokenizer, labels)
+            self.encoding_counts[split] = self.features.counts - before
             if not items:
                 raise InputError(
                     f"task.data.{split.replace('_', '.', 1)}: none of its {len(examples)} rows can be used"

@@ -1,12 +1,9 @@
-"""Texts to pieces, and pieces to sequences: [CLS] A [SEP] or [CLS] A [SEP] B [SEP]."""
+"""Texts to pieces."""
 
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 from tokenizers import Tokenizer
-
-from cloze.data.downstream.items import TokenSequence
-from cloze.text.tokenizer import CLS, SEP
 
 CHARACTERS_AT_ONCE = 250_000
 """Of text in one call: enough for all cores, and the tokenizer needs some 400 bytes of memory for each."""
@@ -51,28 +48,3 @@ def kept(length: int, length_pair: int, room: int) -> tuple[int, int]:
     if min(length, length_pair) > half:
         return (room - half, half) if length > length_pair else (half, room - half)
     return (room - length_pair, length_pair) if length > length_pair else (length, room - length)
-
-
-class Sequences:
-    """Puts sequences together and counts those that had to be cut."""
-
-    def __init__(self, tokenizer: Tokenizer, max_length: int) -> None:
-        self.max_length = max_length
-        self.cut = 0
-        self._cls, self._sep = (np.array([tokenizer.token_to_id(token)], np.int32) for token in (CLS, SEP))
-
-    def single(self, ids: np.ndarray) -> TokenSequence:
-        """[CLS] A [SEP], cut at its end."""
-        room = self.max_length - 2
-        self.cut += len(ids) > room
-        input_ids = np.concatenate([self._cls, ids[:room], self._sep])
-        return TokenSequence(input_ids, np.zeros(len(input_ids), np.int8))
-
-    def pair(self, first: np.ndarray, second: np.ndarray) -> TokenSequence:
-        """[CLS] A [SEP] B [SEP], the longer text cut first."""
-        length, length_pair = kept(len(first), len(second), self.max_length - 3)
-        self.cut += length < len(first) or length_pair < len(second)
-        input_ids = np.concatenate([self._cls, first[:length], self._sep, second[:length_pair], self._sep])
-        token_type_ids = np.zeros(len(input_ids), np.int8)
-        token_type_ids[length + 2 :] = 1
-        return TokenSequence(input_ids, token_type_ids)
