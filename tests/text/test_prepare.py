@@ -173,6 +173,52 @@ def test_duplicates_and_heldout_against_the_plain_rule(
         assert not [document for document in train if document in heldout]
 
 
+BLOCKS = st.lists(st.lists(st.sampled_from(WORDS), min_size=1, max_size=3), max_size=8)
+
+
+@settings(deadline=None, max_examples=30)
+@given(blocks=BLOCKS, heldout=BLOCKS, remove=st.booleans(), shard_tokens=st.sampled_from([5, 1000]))
+def test_heldout_files_are_held_out_whole_and_never_trained_on(
+    blocks: list[list[str]],
+    heldout: list[list[str]],
+    remove: bool,
+    shard_tokens: int,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    folder = tmp_path_factory.mktemp("heldout")
+    (folder / "vocab").write_text("\n".join([*SPECIAL_TOKENS, *WORDS]) + "\n")
+    blocks, heldout = [["a", "b", "c", "d"], *blocks], [["e", "e"], *heldout]
+    for name, texts in (("train", blocks), ("test", heldout)):
+        (folder / f"{name}.txt").write_text("".join("\n".join(text) + "\n\n" for text in texts))
+    preparation = Preparation(
+        source=TextFiles(files=str(folder / "*.txt"), unit_megabytes=0.00001),
+        heldout_files=str(folder / "test.txt"),
+        sentences=Lines(),
+        tokenizer=WordPiece(vocab=str(folder / "vocab")),
+        duplicates="remove" if remove else "count",
+        shard_tokens=shard_tokens,
+        task_megabytes=0.00001,
+        workers=0,
+    )
+    preparation.run(folder / "corpus")
+    ids = {word: [len(SPECIAL_TOKENS) + index] for index, word in enumerate(WORDS)}
+    seen: set[str] = set()
+    expected = []
+    for block in blocks:
+        kept = []
+        for line in block:
+            kept += [ids[line]] if line not in seen or not remove else []
+            seen.add(line)
+        if kept and block not in heldout:
+            expected.append(kept)
+    assert documents_of(folder / "corpus", "train-*.arrow") == expected
+    assert documents_of(folder / "corpus", "heldout-*.arrow") == [[ids[line] for line in block] for block in heldout]
+    report = load_report(folder / "corpus")
+    assert report["heldout_too"] == sum(block in heldout for block in blocks)
+    assert bool(report["warnings"]) == bool(report["heldout_too"])
+    assert all(excerpt in heldout for excerpt in report["heldout_excerpts"])
+
+
 @given(sizes=st.lists(st.integers(0, 50), max_size=40), target=st.integers(1, 100))
 def test_even_groups(sizes: list[int], target: int) -> None:
     groups = even_groups(sizes, target)
@@ -337,7 +383,7 @@ def test_a_vocabulary_counts_by_content(own: Preparation, tmp_path: Path) -> Non
     ("change", "message"),
     [
         ({"duplicates": "drop"}, "preparation.duplicates=drop: expected count or remove"),
-        ({"heldout_fraction": 0.6}, "preparation.heldout_fraction=0.6: expected 0 to 0.5"),
+        ({"heldout_fraction": 0.6}, "preparation.heldout_fraction=0.6: expected 0 to 0.5, or 1 for all"),
         ({"shard_tokens": 0}, "preparation.shard_tokens=0: expected a positive number"),
         ({"task_megabytes": -1.0}, "preparation.task_megabytes=-1.0: expected a positive number"),
         ({"workers": -1}, "preparation.workers=-1: expected 0 or more"),

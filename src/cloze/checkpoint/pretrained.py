@@ -106,12 +106,15 @@ def read_pretrained(folder: Path | str) -> Pretrained:
     """Any BERT: a folder that ``transformers`` or ``save_task_model`` has written, Google's, or a model of the hub.
 
     Args:
-        folder: the folder, or a name of the hub as ``cloze.checkpoint.hub.local_folder`` takes it.
+        folder: the folder, that of a run with a model in it, or a name of the hub as
+            ``cloze.checkpoint.hub.local_folder`` takes it.
 
     Raises:
         InputError: a file is missing or damaged, the encoder is of another kind, the tokenizer is that of another one.
     """
-    return pretrained_of(read_folder(folder))
+    inside = Path(folder) / "model"
+    in_run = not (Path(folder) / CONFIG).is_file() and (inside / CONFIG).is_file()
+    return pretrained_of(read_folder(inside if in_run else folder))
 
 
 def pretrained_of(contents: Contents) -> Pretrained:

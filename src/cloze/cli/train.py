@@ -18,11 +18,12 @@ def main() -> int:
 
 def _pretrain(config: dict[str, Any]) -> float | None:
     with waiting("loading libraries"):
-        from cloze.launch.pretraining import pretrain  # late: this imports torch and lightning
+        from cloze.launch.evaluation import evaluate  # late: this imports torch and lightning
+        from cloze.launch.pretraining import pretrain
         from cloze.run_folder import telling_what_lacks
 
     with telling_what_lacks(Path(config["folder"])):
-        return pretrain(config)
+        return evaluate(config) if config.get("stage") == "evaluate" else pretrain(config)
 
 
 def _dry_run(config: dict[str, Any]) -> None:

@@ -14,6 +14,7 @@ class Pretraining:
     """The root of `conf/train.yaml`. The light nodes come first: their mistakes are told before torch is imported.
 
     Attributes:
+        stage: `train`, or `evaluate` the model of `init` on the held-out text.
         resume: `auto` goes on from the newest checkpoint when the run exists with the same configuration; `never`
             starts anew under another name; else the checkpoint to go on from.
         init: a model folder to go on from, with its shape, its weights and its tokenizer; null begins anew.
@@ -23,6 +24,7 @@ class Pretraining:
     folder: str
     seed: int
     resume: str
+    stage: Literal["train", "evaluate"] = "train"
     init: str | None = None
     grow: Growth = field(default_factory=Growth)
     trainer: Training

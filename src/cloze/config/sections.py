@@ -129,7 +129,8 @@ class Corpus:
         source: where the documents come from.
         vocab_size: pieces of the vocabulary that is trained on it, by default BERT's number.
         duplicates: `count` exact duplicates, or `remove` every line that occurred before.
-        heldout_fraction: share of the documents that training never sees.
+        heldout_fraction: share of the documents that training never sees, null for 0.01; 1 is all, for stage=evaluate.
+        heldout_files: files that training never sees, in place of a share; read as those of `files`.
         fill_in: sentences with `[MASK]` to be filled in at each evaluation; none takes some of the held-out text.
         files: short for `source.files`, where the source has files.
         dataset: short for `source.dataset`, where the source has one.
@@ -140,7 +141,8 @@ class Corpus:
     source: Node
     vocab_size: int = 30522
     duplicates: Literal["count", "remove"] = "count"
-    heldout_fraction: float = 0.01
+    heldout_fraction: float | None = None
+    heldout_files: str | list[str] | None = None
     fill_in: list[str] | None = None
     files: str | list[str] | None = None
     dataset: str | None = None

@@ -151,6 +151,9 @@ class PretrainingData(LightningDataModule):
     def setup(self, stage: str | None = None) -> None:
         """Read the manifest and the tokenizer.
 
+        Args:
+            stage: Lightning's; "validate" needs no text to train on.
+
         Raises:
             InputError: the folder is not a prepared corpus, or its parts do not belong together.
         """
@@ -159,7 +162,10 @@ class PretrainingData(LightningDataModule):
             self.cache.check((*self.manifest.train, *self.manifest.heldout), self.shuffle_shards)
         self.tokenizer, self.tokenizer_files = read_tokenizer(self.folder / "tokenizer")
         self.manifest.check_tokenizer(self.tokenizer, name=str(self.folder / "tokenizer"), folder=self.folder)
-        documents = sorted(info.documents for info in self.manifest.train)[-self.shuffle_shards :]
+        if stage != "validate" and not self.manifest.train:
+            raise InputError(f"{self.folder}: all of its text is held out: take another corpus to train on")
+        used = self.manifest.heldout if stage == "validate" else self.manifest.train
+        documents = sorted(info.documents for info in used)[-self.shuffle_shards :]
         if self.objective.pairs == "next_sentence" and sum(documents) < 2:
             raise InputError(
                 f"{self.folder}: no two documents are read together, so there is no random next sentence; "

@@ -106,7 +106,7 @@ class Beginning:
             self.check(load_tokenizer(data.folder / "tokenizer"), data.folder)
             preparation.check(data.folder, vocabulary=False)  # where it came from does not matter
             return
-        tokenizer, files = self.grown(self._planned(preparation.source, progress))
+        tokenizer, files = self.grown(self._planned(preparation.training_source or preparation.source, progress))
         with TemporaryDirectory() as folder:  # a preparation takes its tokenizer from files, and keeps its own
             save_tokenizer(tokenizer, folder, files)
             words = replace(self.words, vocab=folder)

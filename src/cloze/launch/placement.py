@@ -32,7 +32,7 @@ def with_known_corpus(config: Mapping[str, Any]) -> Mapping[str, Any]:
         stated = _recorded(folder)
     elif stated is None and resume not in ("auto", "never"):
         stated = _recorded(Path(resume).parent.parent)
-    return config if stated is None else _with_corpus(config, str(stated))
+    return config if stated is None else at_place(config, str(stated))
 
 
 def with_corpus(
@@ -55,7 +55,7 @@ def with_corpus(
         return named
     folder = ranks.decide("corpus", lambda: _place(config, start, known))
     assert folder is not None
-    return _with_corpus(named, str(folder))
+    return at_place(named, str(folder))
 
 
 def _place(config: Mapping[str, Any], start: Beginning | None, known: str | None) -> Path:
@@ -103,7 +103,8 @@ def _recorded(run: Path) -> str | None:
         return None
 
 
-def _with_corpus(config: Mapping[str, Any], folder: str) -> Mapping[str, Any]:
+def at_place(config: Mapping[str, Any], folder: str) -> Mapping[str, Any]:
+    """The configuration with the folder of the corpus."""
     return {
         **config,
         "corpus": {**config["corpus"], "prepared": folder},

@@ -73,7 +73,7 @@ def pretrain(config: Mapping[str, Any]) -> float | None:
     set_up(hardware)
     pl.seed_everything(config["seed"], workers=True, verbose=False)
 
-    data = _data(config, hardware, start)
+    data = prepared_data(config, hardware, start)
     warn_of(data)
     with waiting("planning the epochs"):
         length = training_length(training, data)
@@ -114,7 +114,9 @@ def pretrain(config: Mapping[str, Any]) -> float | None:
     return None if last is None else float(last)
 
 
-def _data(config: Mapping[str, Any], hardware: Hardware, start: Beginning | None) -> PretrainingData:
+def prepared_data(
+    config: Mapping[str, Any], hardware: Hardware, start: Beginning | None, *, stage: str = "fit"
+) -> PretrainingData:
     """The data module of a corpus that has been prepared: by rank zero, for which the others wait."""
     data: PretrainingData = build(
         config,
@@ -135,7 +137,7 @@ def _data(config: Mapping[str, Any], hardware: Hardware, start: Beginning | None
             time.sleep(1.0)
     if start is not None:
         data.preparation = None  # done, with another tokenizer than its own: the trainer shall not ask for it again
-    data.setup()
+    data.setup(stage)
     return data
 
 

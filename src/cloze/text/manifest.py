@@ -117,11 +117,18 @@ class Prepared(NamedTuple):
 
         What is null is left out, so that a key that is new in a later version changes nothing.
         """
-        source = self.source or {}
-        known = {"content": source["content"]} if "content" in source else source
-        own = {key: value for key, value in self.config["source"].items() if key != "files" or "content" not in source}
-        found: dict[str, Any] = _stated({"config": {**self.config, "source": own}, "input": known})
+        source, config = _placeless(self.source or {}), dict(self.config)
+        if "files" not in source:
+            config["source"] = {key: value for key, value in config["source"].items() if key != "files"}
+        if "heldout" in source:
+            source["heldout"] = _placeless(source["heldout"])
+            del config["heldout_files"]
+        found: dict[str, Any] = _stated({"config": config, "input": source})
         return found
+
+
+def _placeless(source: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in source.items() if key != "files" or "content" not in source}
 
 
 def _stated(value: Any) -> Any:

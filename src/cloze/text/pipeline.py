@@ -25,14 +25,22 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from cloze.errors import InputError
-from cloze.text.duplicates import duplicated_positions, find_duplicates
+from cloze.text.duplicates import find_duplicates
+from cloze.text.heldout import count_heldout, heldout_below, heldout_hashes
 from cloze.text.journal import Journal, sha256
 from cloze.text.manifest import Manifest
 from cloze.text.parts import read_hashes
 from cloze.text.pool import Engine, Pool, WorkerKilledError, WorkerPool
 from cloze.text.progress import ReportsProgress
 from cloze.text.remote import Location, RemotePath, remove_folder
-from cloze.text.report import corpus_statistics, heldout_excerpts, loss_warnings, print_warnings, save_report
+from cloze.text.report import (
+    corpus_statistics,
+    heldout_excerpts,
+    heldout_warnings,
+    loss_warnings,
+    print_warnings,
+    save_report,
+)
 from cloze.text.sample import SampleTask, Sampling, Trained, read_sample, train_on_samples
 from cloze.text.scripts import unreachable
 from cloze.text.shards import read_shard
@@ -102,21 +110,31 @@ class Pipeline:
             raise
 
     def _steps(self) -> Manifest:
-        units = self.preparation.source.units()
-        groups = even_groups([unit.bytes for unit in units], math.ceil(self.preparation.task_megabytes * 1e6))
-        tasks = [EncodingTask(index, units[group.start : group.stop]) for index, group in enumerate(groups)]
-        tokenizer = self._tokenizer(tasks)
+        tasks = self._tasks()
+        tokenizer = self._tokenizer([task for task in tasks if not task.heldout])
         with self.engine.pool(self.workers, self.folder) as self.pool:
             records = self._encode(tasks, tokenizer)
-            summary = self._find_duplicates(records)
+            heldout = [part["file"] for part in _parts(records, heldout=True)]
+            summary = self._find_duplicates(records, tuple(heldout))
             cutting = Cutting(
                 folder=self.folder,
                 vocab_size=tokenizer.get_vocab_size(),
                 remove_duplicates=self.preparation.duplicates == "remove",
                 heldout_below=summary["heldout_below"],
+                heldout_parts=heldout,
             )
             self._cut(records, cutting)
             return self._finish(records, summary, tokenizer)
+
+    def _tasks(self) -> list[EncodingTask]:
+        """The pieces of the training text, then those of what is held out as a whole."""
+        tasks: list[EncodingTask] = []
+        for source, heldout in ((self.preparation.training_source, False), (self.preparation.heldout_source, True)):
+            units = [] if source is None else source.units()
+            groups = even_groups([unit.bytes for unit in units], math.ceil(self.preparation.task_megabytes * 1e6))
+            pieces = [units[group.start : group.stop] for group in groups]
+            tasks += [EncodingTask(number, piece, heldout) for number, piece in enumerate(pieces, start=len(tasks))]
+        return tasks
 
     def _map(
         self, step: str, function: Callable[[Task], Result], tasks: list[Task], pool: Pool | None = None
@@ -169,7 +187,8 @@ class Pipeline:
         most = budget if share == 1 else budget // count  # where all fits, nothing is cut short
         samples = [SampleTask(task.number, task.units, most) for task in chosen]
         with self.engine.pool(self.workers, self.folder) as pool:
-            read = partial(read_sample, Sampling(source=self.preparation.source, work=self.work))
+            assert self.preparation.training_source is not None
+            read = partial(read_sample, Sampling(source=self.preparation.training_source, work=self.work))
             paths = sorted(self._map("reading for the vocabulary", read, samples, pool), key=str)
         with WorkerPool(min(self.workers, 1)) as pool:  # a process of its own, whose memory ends with it
             train = partial(train_on_samples, self.preparation.tokenizer, self.preparation.sentences)
@@ -178,7 +197,8 @@ class Pipeline:
 
     def _encode(self, tasks: list[EncodingTask], tokenizer: Tokenizer) -> list[dict[str, Any]]:
         common = Encoding(
-            source=self.preparation.source,
+            source=self.preparation.training_source,
+            heldout_source=self.preparation.heldout_source,
             sentences=self.preparation.sentences,
             folder=self.folder,
             tokenizer_sha256=tokenizer_sha256(tokenizer),
@@ -186,70 +206,58 @@ class Pipeline:
         missing = [task for task in tasks if self.journal.done(task.step) is None]
         for record in self._map("encoding", partial(encode_units, common), missing):
             self.bytes_now += record["text_bytes"]
-        records = [self.journal.done(task.step) or {} for task in tasks]
-        if not any(record["parts"] for record in records):
-            raise InputError(
-                f"{self.preparation.source.name}: the corpus is empty, none of its documents holds a word; "
-                "check corpus.files and how documents are read"
-            )
+        records = [{**(self.journal.done(task.step) or {}), "heldout": task.heldout} for task in tasks]
+        for heldout, key in ((False, "corpus.files"), (True, "corpus.heldout_files")):
+            if any(task.heldout == heldout for task in tasks) and not _parts(records, heldout=heldout):
+                name = "the held-out text" if heldout else "the corpus"
+                raise InputError(
+                    f"{self.preparation.source.name}: {name} is empty, none of its documents holds a word; "
+                    f"check {key} and how documents are read"
+                )
         return records
 
-    def _find_duplicates(self, records: list[dict[str, Any]]) -> dict[str, Any]:
-        """Finds repeated lines and documents, and from which hash on documents belong to training."""
+    def _find_duplicates(self, records: list[dict[str, Any]], heldout: tuple[str, ...]) -> dict[str, Any]:
+        """Finds repeated lines and documents, and which documents are held out: by hash, or being in these parts."""
         if (summary := self.journal.done("duplicates")) is not None:
             return summary
-        parts = [part for record in records for part in record["parts"]]
+        parts = _parts(records, heldout=False)
         paths = [self.work / part["file"] for part in parts]
         lines, documents = (sum(part[key] for part in parts) for key in ("lines", "documents"))
         for name in ("lines", "documents"):
             remove_folder(self.work / name)
         self.progress("finding duplicates", 0, 2)
+        removed = self.preparation.duplicates == "remove"
         with self._scratch() as scratch:
             found_lines = find_duplicates((read_hashes(path)[0] for path in paths), lines, scratch / "lines")
             self.progress("finding duplicates", 1, 2)
             found = find_duplicates((read_hashes(path)[2] for path in paths), documents, scratch / "documents")
             summary = {
-                "removed": self.preparation.duplicates == "remove",
+                "removed": removed,
                 "documents": found,
                 "of_documents": documents,
                 "lines": found_lines,
                 "of_lines": lines,
-                "heldout_below": self._heldout_below(paths, scratch / "lines"),
+                "heldout_below": heldout_below(
+                    self.preparation.fraction, paths, scratch / "lines" if removed else None
+                ),
+                "heldout_too": count_heldout(paths, heldout_hashes(self.work, heldout)) if heldout else 0,
             }
-            if isinstance(self.work, RemotePath) and summary["removed"]:
+            if isinstance(self.work, RemotePath) and removed:
                 for file in sorted((scratch / "lines").iterdir()):
                     (self.work / "lines" / file.name).write(file.read_bytes())
         self.journal.record("duplicates", summary)
         self.progress("finding duplicates", 2, 2)
         return summary
 
-    def _heldout_below(self, paths: list[Location], lines: Path) -> int:
-        """The bound of the held-out documents' hashes; moved where it would leave either side without a document."""
-        fraction = self.preparation.heldout_fraction
-        extremes = [found for found in self._surviving_hashes(paths, lines) if len(found)]
-        smallest, largest = int(min(map(np.min, extremes))), int(max(map(np.max, extremes)))
-        if fraction == 0 or smallest == largest:
-            return 0
-        return min(max(int(fraction * 2.0**64), smallest + 1), largest)
-
-    def _surviving_hashes(self, paths: list[Location], duplicated: Path) -> Iterator[np.ndarray]:
-        """For each part, the hashes of the documents of which something will be left."""
-        position = 0
-        for path in paths:
-            lines, offsets, documents = read_hashes(path)
-            if self.preparation.duplicates == "remove":
-                kept = ~duplicated_positions(duplicated, position, position + len(lines))
-                documents = documents[np.logical_or.reduceat(kept, offsets[:-1])]
-            position += len(lines)
-            yield documents
-
     def _cut(self, records: list[dict[str, Any]], common: Cutting) -> None:
         """Training shards of consecutive parts, then held-out shards of consecutive pieces."""
-        parts = [part for record in records for part in record["parts"]]
+        parts = _parts(records, heldout=False)
         first_lines = np.cumsum([0, *(part["lines"] for part in parts)])
         placed = [PlacedPart(part["file"], int(line)) for part, line in zip(parts, first_lines[:-1], strict=True)]
         groups = even_groups([part["tokens"] for part in parts], self.preparation.shard_tokens)
         tasks = [CuttingTask(index, placed[group.start : group.stop]) for index, group in enumerate(groups)]
+        whole = [PlacedPart(file, 0) for file in common.heldout_parts]
+        tasks += [CuttingTask(index, [part], heldout=True) for index, part in enumerate(whole, start=len(tasks))]
         list(self._map("cutting shards", partial(cut_shard, common), tasks))
 
         pieces = [heldout_piece(self.folder, task.number) for task in tasks]
@@ -280,11 +288,15 @@ class Pipeline:
         report = {
             **statistics,
             "characters": characters,
-            "warnings": loss_warnings(characters, self.preparation.tokenizer, longest_word),
+            "warnings": [
+                *loss_warnings(characters, self.preparation.tokenizer, longest_word),
+                *heldout_warnings(summary.get("heldout_too", 0)),
+            ],
             "vocab_size": len(vocab),
-            "duplicates": {key: value for key, value in summary.items() if key != "heldout_below"},
+            "duplicates": {key: value for key, value in summary.items() if not key.startswith("heldout")},
             "skipped": {"undecodable_lines": 0, **skipped},
             "heldout_excerpts": heldout_excerpts(records, summary["heldout_below"]),
+            "heldout_too": summary.get("heldout_too", 0),
             "text_megabytes": sum(record["text_bytes"] for record in records) / 1e6,
             "timing": {
                 "seconds": round(seconds, 2),
@@ -306,6 +318,11 @@ class Pipeline:
         )
         manifest.save(self.folder)
         return manifest
+
+
+def _parts(records: list[dict[str, Any]], *, heldout: bool) -> list[dict[str, Any]]:
+    """The parts of the training text, or of what is held out as a whole."""
+    return [part for record in records if record["heldout"] == heldout for part in record["parts"]]
 
 
 def default_workers() -> int:

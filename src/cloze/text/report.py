@@ -116,12 +116,30 @@ def heldout_excerpts(records: Iterable[Mapping[str, Any]], heldout_below: int) -
     """The beginnings of some held-out documents as they were written, for samples of what a model has learned.
 
     Args:
-        records: of the tasks that encoded, with their `excerpts`.
+        records: of the tasks that encoded, with their `excerpts`, and whether they are held out as a whole.
         heldout_below: the bound of the held-out documents' hashes.
     """
     # A preparation that an earlier version began has no excerpts; a document that is there twice is told once.
-    found = {number: texts for record in records for number, texts in record.get("excerpts", ())}
-    return [found[number] for number in sorted(found) if number < heldout_below][:EXCERPTS]
+    found = {
+        number: texts
+        for record in records
+        for number, texts in record.get("excerpts", ())
+        if record["heldout"] or number < heldout_below
+    }
+    return [found[number] for number in sorted(found)][:EXCERPTS]
+
+
+def heldout_warnings(count: int) -> list[str]:
+    """What to say of documents of the training text that `heldout_files` have, too."""
+    if not count:
+        return []
+    documents = "a document" if count == 1 else f"{count:,} documents"
+    are = (
+        "is in corpus.heldout_files, too: training leaves it out"
+        if count == 1
+        else ("are in corpus.heldout_files, too: training leaves them out")
+    )
+    return [f"warning: {documents} of the training text {are}"]
 
 
 def save_report(report: Mapping[str, Any], folder: Location) -> None:
@@ -159,6 +177,8 @@ def render_report(report: Mapping[str, Any]) -> Group:
         lost, total = characters["unknown"] + characters["overlong"], max(characters["all"], 1)
         facts.add_row("[UNK] among characters", f"{lost / total:.4%}")
         facts.add_row("of that in overlong words", f"{characters['overlong'] / total:.4%}")
+    if report.get("heldout_too"):
+        facts.add_row("held-out documents in the training text, left out", f"{report['heldout_too']:,}")
     facts.add_row("vocabulary, never used", f"{report['vocab_size']:,}, {report['unused_pieces']:,}")
     single, documents = report.get("one_sentence_documents", 0), train["documents"] + heldout["documents"]
     facts.add_row("documents of one sentence", f"{single:,} of {documents:,}")

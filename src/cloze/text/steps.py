@@ -18,6 +18,7 @@ import pyarrow as pa
 from cloze.text.documents import SentenceSplitter, Source, Unit
 from cloze.text.duplicates import duplicated_positions
 from cloze.text.encoding import WordEncoder
+from cloze.text.heldout import heldout_hashes
 from cloze.text.journal import Journal
 from cloze.text.manifest import ShardInfo
 from cloze.text.parts import Excerpt, PartBuilder, kept_documents, likeliest_heldout, read_part
@@ -47,7 +48,8 @@ def even_groups(sizes: Sequence[int], target: int) -> list[range]:
 class Encoding:
     """What all tasks of the encoding step have in common."""
 
-    source: Source
+    source: Source | None
+    heldout_source: Source | None
     sentences: SentenceSplitter
     folder: Location
     tokenizer_sha256: str
@@ -56,6 +58,7 @@ class Encoding:
 class EncodingTask(NamedTuple):
     number: int
     units: list[Unit]
+    heldout: bool  # of the source that is held out as a whole
 
     @property
     def step(self) -> str:
@@ -92,7 +95,9 @@ def encode_units(common: Encoding, task: EncodingTask) -> dict[str, Any]:
 
     builder = PartBuilder(common.sentences, encoder)
     sample = sample_file(journal.work, task.number)
-    for document in documents_of(common.source, task.units, sample, counts):
+    source = common.heldout_source if task.heldout else common.source
+    assert source is not None
+    for document in documents_of(source, task.units, sample, counts):
         builder.add(document)
         if builder.num_tokens >= TOKENS_OF_A_PART:
             write(builder)
@@ -118,6 +123,7 @@ class Cutting:
     vocab_size: int
     remove_duplicates: bool
     heldout_below: int  # documents whose hash lies below are held out
+    heldout_parts: Sequence[str]  # files of what is held out as a whole
 
 
 class PlacedPart(NamedTuple):
@@ -128,6 +134,7 @@ class PlacedPart(NamedTuple):
 class CuttingTask(NamedTuple):
     number: int
     parts: list[PlacedPart]
+    heldout: bool = False  # as a whole
 
 
 def cut_shard(common: Cutting, task: CuttingTask) -> None:
@@ -141,10 +148,14 @@ def cut_shard(common: Cutting, task: CuttingTask) -> None:
     for file, first_line in task.parts:
         part = read_part(work / file)
         kept = np.ones(len(part.line_hashes), bool)
+        if task.heldout:
+            heldout += kept_documents(part, kept, np.ones(len(part.document_hashes), bool))
+            continue
         if common.remove_duplicates:
             kept = ~duplicated_positions(_lines(work), first_line, first_line + len(kept))
         held = part.document_hashes < np.uint64(common.heldout_below)
-        train += kept_documents(part, kept, ~held)
+        known = np.isin(part.document_hashes, heldout_hashes(work, tuple(common.heldout_parts)))
+        train += kept_documents(part, kept, ~held & ~known)
         heldout += kept_documents(part, kept, held)
     path = common.folder / f"train-{task.number:05d}.arrow"
     if train and not path.exists():  # it may stand already, when the task was killed before the line below

@@ -17,6 +17,7 @@ from cloze.data.objective import Objective
 from cloze.data.packing import StaticShape
 from cloze.data.pretraining import PretrainingData
 from cloze.data.synthetic import random_batch
+from cloze.errors import InputError
 from cloze.hardware import set_up
 from cloze.launch.continuation import Beginning, beginning
 from cloze.launch.dry_run import estimate
@@ -61,6 +62,8 @@ def dry_run(config: Mapping[str, Any]) -> None:
     training, folder = Training(**config["trainer"]), Path(config["folder"])
     placement = alone(Hardware(**config["hardware"]))
     check_optimizer(config["optimizer"], placement.asked)
+    if config.get("stage") == "evaluate":
+        raise InputError("--dry-run tries a step of training, but stage is evaluate: leave one of them out")
     config, given = with_known_corpus(config), config
     if is_finished(folder, config):
         print(f"dry run: {folder} is finished, and the same command does nothing more", flush=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
-from typing import BinaryIO, Literal, get_args
+from typing import BinaryIO, ClassVar, Literal, get_args
 
 from cloze.errors import InputError
 from cloze.text.documents import Document, Unit
@@ -62,10 +62,14 @@ class TextFiles:
             are left out.
         on_bad_line: ``stop``, or ``skip`` and count lines (and Parquet rows) that are not UTF-8, hold NUL bytes, are
             longer than `max_line_bytes`, or are not JSON objects with the field.
+        excluded: paths and patterns of files that are left out.
         max_line_bytes: length from which a line is taken for an error.
         max_document_megabytes: where a longer document is cut in two (at an end of line), so that memory stays bounded.
         unit_megabytes: size of the byte ranges.
     """
+
+    key: ClassVar[str] = "corpus.files"
+    """Of the configuration that names the files, for messages."""
 
     files: str | Sequence[str]
     format: Format | None = None
@@ -77,6 +81,7 @@ class TextFiles:
     document_start: str | None = None
     skip_lines: str | None = None
     on_bad_line: Literal["stop", "skip"] = "stop"
+    excluded: str | Sequence[str] | None = None
     max_line_bytes: int = 10_000_000
     max_document_megabytes: float = 16.0
     unit_megabytes: float = 8.0
@@ -153,13 +158,16 @@ class TextFiles:
 
     def paths(self) -> list[str]:
         """The files in the order of reading: patterns in the order given, the matches of each sorted, nothing twice."""
-        patterns = [self.files] if isinstance(self.files, str) else list(self.files)
-        found = dict.fromkeys(path for pattern in patterns for path in _matches(pattern))
+        found = _named(self.files, self.key)
+        if self.excluded is not None:
+            excluded = {_resolved(path) for path in _named(self.excluded, HeldoutFiles.key)}
+            kept = [path for path in found if _resolved(path) not in excluded]
+            if found and not kept:
+                raise InputError(f"{self.key}: names no file but those of {HeldoutFiles.key}; give others")
+            found = kept
         if not found:
-            raise InputError(
-                "corpus.files: names no file; give paths or patterns, for example corpus.files='texts/*.txt'"
-            )
-        return list(found)
+            raise InputError(f"{self.key}: names no file; give paths or patterns, for example {self.key}='texts/*.txt'")
+        return found
 
     def _format(self, path: str) -> Format:
         if self.format is not None:
@@ -196,28 +204,43 @@ class TextFiles:
         return True
 
 
-def _matches(pattern: str) -> list[str]:
+@dataclass(frozen=True, kw_only=True)
+class HeldoutFiles(TextFiles):
+    """Files that are held out from training."""
+
+    key: ClassVar[str] = "corpus.heldout_files"
+
+
+def _named(patterns: str | Sequence[str], key: str) -> list[str]:
+    """Files that patterns name, each once."""
+    all_of_them = [patterns] if isinstance(patterns, str) else patterns
+    return list(dict.fromkeys(path for pattern in all_of_them for path in _matches(pattern, key)))
+
+
+def _resolved(path: str) -> str:
+    return path if is_remote(path) else str(Path(path).resolve())
+
+
+def _matches(pattern: str, key: str) -> list[str]:
     """Files that `pattern` names, sorted."""
     if is_remote(pattern):
         objects = matches(pattern)
         if not objects:
-            raise InputError(f"corpus.files: no object of the store matches {pattern!r}")
+            raise InputError(f"{key}: no object of the store matches {pattern!r}")
         return objects
     pattern = str(Path(pattern).expanduser())
     if glob.has_magic(pattern) and not Path(pattern).is_file():  # a file may be called so
         found = glob.glob(pattern, recursive=True)  # noqa: PTH207, since patterns may be absolute
         files = sorted(path for path in found if Path(path).is_file())
         if not files:
-            raise InputError(f"corpus.files: no file matches {pattern!r} (in {Path.cwd()})")
+            raise InputError(f"{key}: no file matches {pattern!r} (in {Path.cwd()})")
         return files
     if Path(pattern).is_dir():
-        raise InputError(
-            f"corpus.files: {pattern!r} is a directory; name its files, for example corpus.files='{pattern}/**/*.txt'"
-        )
+        raise InputError(f"{key}: {pattern!r} is a directory; name its files, for example {key}='{pattern}/**/*.txt'")
     if not Path(pattern).exists():
-        raise InputError(f"corpus.files: {pattern!r} does not exist (in {Path.cwd()})")
+        raise InputError(f"{key}: {pattern!r} does not exist (in {Path.cwd()})")
     if not Path(pattern).is_file():
-        raise InputError(f"corpus.files: {pattern!r} is a device or a pipe, which cannot be read twice; give a file")
+        raise InputError(f"{key}: {pattern!r} is a device or a pipe, which cannot be read twice; give a file")
     return [pattern]
 
 
