@@ -1,7 +1,7 @@
 # On a fresh machine each of these does all the set-up it needs; nothing is installed twice.
 #   make pretrain   pre-train a small BERT on the documentation installed with Python    ARGS='model=mini run=mini'
 #   make test       lint, types, floors, tests                                           ARGS='-k packing'
-#   make test-long  the tests that take minutes each: hours of stopping, killing, scaling
+#   make test-long  the tests that take minutes each: hours of stopping, killing, scaling; and properties with new examples
 #   make docs       the documentation as a site, which opens and is searched from disk: site/index.html
 #   make bench      speed beside the peers; `python -m benchmarks.results --keep runs/bench/*.json` takes them into RESULTS.md
 #   make bench-features   vectors a second beside transformers and sentence-transformers, half an hour
@@ -27,7 +27,7 @@ pytest: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS) < /dev/null
 
 test-long: $(VENV)/.dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m long $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'long or hypothesis' --hypothesis-profile free $(ARGS)
 
 lint: style types
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from tests import forks, processes
 from tests.command import Command
@@ -18,9 +18,12 @@ from tests.store import Store
 REPOSITORY = Path(__file__).resolve().parents[1]
 _STDERR = pytest.StashKey[int]()
 
-# Compiling, and another job on the machine, make the first example slow.
-settings.register_profile("unhurried", deadline=None)
-settings.load_profile("unhurried")
+# Compiling, and another job on the machine, make the first example slow. Each run of `make test` has the same examples,
+# `make test-long` has others each time, by the profile "free".
+UNHURRIED = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("fixed", derandomize=True, **UNHURRIED)  # type: ignore[arg-type]
+settings.register_profile("free", **UNHURRIED)  # type: ignore[arg-type]
+settings.load_profile("fixed")
 
 LIMIT, LONG = 600.0, 3600.0
 """Seconds that a test may take, and one that is marked as long; on two free cores none of the first takes a fifth."""
@@ -51,11 +54,21 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     """
     marker = item.get_closest_marker("timeout")
     assert marker is not None
+    _seed()
     faulthandler.dump_traceback_later(marker.args[0] + LATER, exit=True, file=item.config.stash[_STDERR])
     try:
         return (yield)
     finally:
         faulthandler.cancel_dump_traceback_later()
+
+
+def _seed() -> None:
+    """What a test draws without a seed of its own does not depend on the tests before it."""
+    random.seed(0)
+    if (numpy := sys.modules.get("numpy")) is not None:
+        numpy.random.seed(0)
+    if (torch := sys.modules.get("torch")) is not None:
+        torch.manual_seed(0)
 
 
 @pytest.hookimpl(trylast=True)

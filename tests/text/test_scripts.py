@@ -1,5 +1,6 @@
 """What carries meaning in a script survives a vocabulary that is trained on it; what would be lost is said."""
 
+import sys
 import unicodedata
 from pathlib import Path
 
@@ -94,7 +95,16 @@ def test_scripts_by_name() -> None:
     assert found == [*expected, "loose marks"]
 
 
-@given(st.text(st.characters(categories=["L", "M"])))
+# Letters and marks that all tables agree on: those of the library are of an older version of Unicode than Python's.
+AGREED = [
+    character
+    for character in map(chr, range(sys.maxunicode + 1))
+    if unicodedata.category(character)[0] in "LM"
+    and unicodedata.category(character) == unicodedata.ucd_3_2_0.category(character)
+]
+
+
+@given(st.text(st.sampled_from(AGREED)))
 def test_accents_are_stripped_as_bert_strips_them(text: str) -> None:
     normalizer = build_normalizer(lowercase=False, chinese_characters=False, strip_accents=True)
     assert without_accents(text) == normalizer.normalize_str(text)

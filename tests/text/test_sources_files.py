@@ -21,6 +21,7 @@ from tests import processes
 
 THREE = "One.\nTwo.\n\nThree.\n\n\n  \nFour.  \r\nFive.\n"
 THREE_DOCUMENTS = [["One.", "Two."], ["Three."], ["Four.", "Five."]]
+IN_ONE_FOLDER = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 TITLE = r"(?<=^ \n) = (?!= ).* = $"
 
 
@@ -160,7 +161,7 @@ def test_patterns_reach_into_folders_in_a_fixed_order(tmp_path: Path) -> None:
     assert read(twice) == [["b/2.txt"], ["a/3.txt"], ["b/c/1.txt"]]
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, deadline=None, suppress_health_check=IN_ONE_FOLDER)
 @given(
     lines=st.lists(st.sampled_from(["", " ", "a", "bc", "\u00e9\u00e9\u00e9", " = T = ", " = = S = = "]), max_size=30),
     end=st.sampled_from(["\n", "\r\n"]),
