@@ -114,7 +114,6 @@ def set_up_task(job: Job, *, freeze: bool = True) -> TaskSetup:
     if job.stage != "train":
         for note in show_as_trained(data.features, job.task, pretrained):
             _note(note)
-    _print(overview(data.examples, labels))
     for note in getattr(data.source, "notes", ()):  # a source of the user's own may have none
         _note(note)
     if data.features.max_length > pretrained.config.max_position_embeddings:
@@ -141,6 +140,7 @@ def set_up_task(job: Job, *, freeze: bool = True) -> TaskSetup:
                 name, split.examples, is_monitored=name in data.dev_splits[:1] and job.stage == "train"
             ):
                 _note(note)
+    _print(overview(data.examples, labels))
     if freeze and module.model.adaptation.is_frozen:
         data.frozen = _frozen(job, data, module.model)
     return TaskSetup(data, pretrained.tokenizer, labels, module, length)
