@@ -197,6 +197,18 @@ def test_bad_rows_of_lists_are_named(tmp_path: Path, row: str, message: str) -> 
         read(tmp_path, f"{good}\n{row}\n", "a.jsonl")
 
 
+def test_names_of_numbers_stand_in_the_rows_or_beside_them(tmp_path: Path) -> None:
+    names, row = ["O", "B-LOC"], {"tokens": ["in", "Rome"], "ner_tags": [0, 1]}
+    beside = read(tmp_path, json.dumps({"names": names, "data": [row]}), "a.json", label_names="names")
+    inside = read(tmp_path, json.dumps({**row, "names": names}), "a.jsonl", label_names="names")
+    assert beside[0].tags == inside[0].tags == ("O", "B-LOC")
+    table = pa.Table.from_pylist([row])
+    feature = {"feature": {"names": names, "_type": "ClassLabel"}, "_type": "Sequence"}
+    stated = json.dumps({"info": {"features": {"ner_tags": feature}}}).encode()
+    pq.write_table(table.replace_schema_metadata({b"huggingface": stated}), tmp_path / "a.parquet")
+    assert TaggedFiles(train=f"{tmp_path}/a.parquet").read("train")[0].tags == ("O", "B-LOC")
+
+
 def test_lists_that_are_not_there(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"has no column 'word'; set task\.data\.text to one of: tokens, tags"):
         read(tmp_path, '{"tokens": ["a"], "tags": ["O"]}', "a.jsonl", text="word")

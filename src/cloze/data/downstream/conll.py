@@ -42,7 +42,8 @@ class TaggedFiles(SplitFiles):
         label: where the tags are: by default -1, or ``upos`` in CoNLL-U; or name of the list, by default the one that
             is there of ``tags``, ``ner_tags``, ``pos_tags``, ``upos``, ``labels``; of entities, by default of
             ``label``, ``labels``, ``entities``, ``spans``.
-        label_names: of tags that are numbers, in their order; or the file, or the key of the rows, that holds them.
+        label_names: of tags that are numbers, in their order; or the file, or the key of the rows, or beside them, that
+            holds them.
         scheme: ``entities`` takes tags without B- or I- as types, ``words`` takes each tag by itself; ``auto`` goes by
             the tags of the file.
         document: name of the value that the sentences of a document share, one after the other.

@@ -3,14 +3,17 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 
+from cloze.bounded import parse_json
 from cloze.data.downstream.spans import spans_of, tagged
 from cloze.data.downstream.table_files import BadRowError, Table
 from cloze.data.downstream.tags import Sentence, named, names_in, read_names
 from cloze.errors import InputError
+from cloze.text.sources.lines import open_text
 
 WORDS, TEXT = ("words", "tokens"), "text"
 TAGS = ("tags", "ner_tags", "pos_tags", "upos", "labels")
@@ -98,7 +101,10 @@ class TaggedRows:
     def _names(self, path: str, table: Table) -> list[str] | None:
         if self.label_names is None:
             return _stated_names(path, self._label_column(table, TAGS)) if path.endswith(".parquet") else None
-        return None if self.label_names in table.columns else read_names(self.label_names)
+        if self.label_names in table.columns:
+            return None
+        beside = _beside(path, self.label_names) if isinstance(self.label_names, str) else None
+        return read_names(self.label_names) if beside is None else names_in(beside, path)
 
     def _raw(self, where: str, name: str, text: object, label: str | None, cell: object) -> Sentence:
         if not isinstance(text, str) or not text.strip():
@@ -126,6 +132,19 @@ def _lists(
         length = f"{len(tags)} entries" if isinstance(tags, list) else "no list"
         raise InputError(f"{where}: has {len(words)} words, but {label!r} has {length}; each word needs a tag")
     return words, [named(tag, names, where) for tag in tags]
+
+
+def _beside(path: str, key: str) -> Any:
+    """What a JSON document holds under a key, beside its rows; None where it is no such document."""
+    if Path(path).suffix.lower() != ".json":
+        return None
+    with open_text(path) as stream:
+        content = stream.read()
+    try:
+        document = parse_json(content)
+    except ValueError:  # JSON lines
+        return None
+    return document.get(key) if isinstance(document, dict) else None
 
 
 def _stated_names(path: str, column: str | None) -> list[str] | None:
