@@ -34,7 +34,7 @@ What the `--help` of each command says: its use, its groups with their options (
 OF_GROUPS = """\
 `GROUP=OPTION` on the command line chooses a file of `conf/GROUP/`. It states what differs from the defaults of the
 constructor that it names with `_target_`; every argument of that constructor can be set as `GROUP.ARGUMENT=VALUE`.
-Below each group stand all arguments with their types and defaults."""
+Each group ends with a table of all arguments, their types and their defaults."""
 OF_SECTIONS = """\
 The sections of `train.py` and `finetune.py` that are no choice of an option: set a key as `SECTION.KEY=VALUE`."""
 

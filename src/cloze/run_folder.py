@@ -184,9 +184,7 @@ def telling_what_lacks(folder: Path) -> Iterator[None]:
         where = getattr(error, "filename", None) or folder
         saves = Saves(folder / CHECKPOINTS).complete()
         last = f"the last good checkpoint is {folder / CHECKPOINTS / saves[-1].file}" if saves else NONE_YET
-        raise InputError(
-            f"{where}: {os.strerror(number)}; {last}; mend that and give the same command again"
-        ) from error
+        raise InputError(f"{where}: {os.strerror(number)}; {last}; fix that and give the same command again") from error
 
 
 def _system_error(text: str) -> int | None:

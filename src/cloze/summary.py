@@ -9,6 +9,7 @@ import lightning.pytorch as pl
 from cloze.report.results import Results
 from cloze.shell import fitted
 from cloze.text.manifest import Manifest
+from cloze.wording import counted
 
 NAME = 18  # columns of the name of a line
 
@@ -17,7 +18,8 @@ def summary(trainer: pl.Trainer, manifest: Manifest, folder: Path) -> str:
     """What the last evaluation says, beside what a model would reach that has learned nothing but frequencies."""
     metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
     tokens = sum(shard.tokens for shard in manifest.train)
-    lines = [f"{trainer.global_step} steps on {tokens:,} tokens of text, {manifest.vocab_size:,} pieces"]
+    steps = counted(trainer.global_step, "steps")
+    lines = [f"{steps} on {tokens:,} tokens of text, {manifest.vocab_size:,} pieces"]
     if (loss := metrics.get("val/masked_lm_loss")) is not None:
         told = (
             f"  masked tokens   loss {loss:.3f} (perplexity {math.exp(loss):,.1f}) on held-out text; "

@@ -54,7 +54,7 @@ def test_without_a_network_it_is_one_sentence(cache: Path, name: str) -> None:
 
 @pytest.mark.parametrize("name", ["hub:a/b/c", "hub:", "hub:an na/x"])
 def test_what_can_be_no_name_is_told(cache: Path, name: str) -> None:
-    with pytest.raises(InputError, match=r"is neither a folder nor a model of the hub: mend the name"):
+    with pytest.raises(InputError, match=r"is neither a folder nor a model of the hub: fix the name"):
         read_pretrained(name)
 
 

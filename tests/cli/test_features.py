@@ -134,7 +134,7 @@ def test_killed_and_refused_and_finished(
     assert call(monkeypatch, model, "input=a.txt", "output=a.npy", "level=max") == 2
     assert 'options.level: was "mean", is "max"' in capsys.readouterr().err
     assert call(monkeypatch, model, "input=a.txt", "output=a.npy", "level=mean") == 0
-    assert "texts were there already" in capsys.readouterr().err
+    assert "texts already there" in capsys.readouterr().err
     assert call(monkeypatch, model, "input=a.txt", "output=b.npy", "level=mean") == 0
     np.testing.assert_array_equal(np.load("a.npy"), np.load("b.npy"))
     assert Path("a.rows.parquet").read_bytes() == Path("b.rows.parquet").read_bytes()
@@ -157,7 +157,7 @@ def test_a_full_disk_keeps_what_is_finished(
     assert "Traceback" not in errors
     assert (here / "a.npy.unfinished/part-00000.json").exists()
     assert call(monkeypatch, model, "input=a.txt", "output=a.npy", "level=mean") == 0
-    assert "texts were there already" in capsys.readouterr().err
+    assert "texts already there" in capsys.readouterr().err
     assert len(np.load("a.npy")) == 10_000
 
 

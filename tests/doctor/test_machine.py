@@ -110,7 +110,7 @@ def test_bf16_is_warned_of_where_it_does_not_pay(monkeypatch: pytest.MonkeyPatch
 
 def test_batches_come_out_of_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     (found,) = check_workers(Hardware(workers=1, micro_batch_tokens=1000))
-    assert (found.level, found.text) == ("good", "1 workers hand over batches of 1,000 tokens")
+    assert (found.level, found.text) == ("good", "batches of 1,000 tokens come from 1 worker")
     monkeypatch.setattr(workers, "PROBE", "raise RuntimeError('unable to open shared memory')")
     (found,) = check_workers(Hardware(workers=1))
     assert found.level == "failure"

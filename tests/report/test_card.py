@@ -21,7 +21,7 @@ def test_the_card_of_a_pretrained_model(tmp_path: Path) -> None:
         "tags": ["bert", "cloze", "fill-mask"],
     }
     assert "\n# license: to be chosen by you" in (folder / "model" / "README.md").read_text("utf-8")
-    for text in ("345,678", "600 optimiser steps", "AdamW, lr 0.001", "held out", "70.0%"):
+    for text in ("345,678", "600 optimizer steps", "AdamW, lr 0.001", "held out", "70.0%"):
         assert text in found.content, text
     assert "command" not in found.content  # it says where the owner keeps files
 

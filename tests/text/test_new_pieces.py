@@ -35,7 +35,7 @@ def test_a_file_gives_what_is_new_in_its_order(tmp_path: Path) -> None:
     ("content", "words", "message"),
     [
         ("fine\nTumour\n", UNCASED, r"line 2: 'Tumour' can never be found, since this tokenizer makes 'tumour' of it"),
-        ("covid-19\na b\n", CASED, r"line 1: 'covid-19' .* 'covid' '-' '19' of it; .*; so are 1 further lines"),
+        ("covid-19\na b\n", CASED, r"line 1: 'covid-19' .* 'covid' '-' '19' of it; .*; the same holds for 1 more line"),
         ("café\n", UNCASED, "makes 'cafe' of it"),
         ("中国\n", CASED, "makes '中' '国' of it"),
         ("##中\n", CASED, "'##中' can never be found"),

@@ -19,6 +19,7 @@ from cloze.checkpoint.training import write_model_folder
 from cloze.errors import InputError
 from cloze.text.atomic import whole_folder
 from cloze.text.bert_rules import LONGEST_WORD, bert_rules, own_tokens
+from cloze.wording import counted
 
 Format = Literal["hf", "google", "onnx"]
 CLASSES = {
@@ -135,7 +136,7 @@ def _beyond_google(tokenizer: Tokenizer) -> str | None:
     if not rules["tokenize_chinese_chars"]:
         return "has tokenize_chinese_chars=false"
     if (longest := tokenizer.model.max_input_chars_per_word) != LONGEST_WORD:
-        return f"reads words of up to {longest:,} characters"
+        return f"reads words of up to {counted(longest, 'characters')}"
     return None
 
 
@@ -154,9 +155,10 @@ def _write_onnx(pretrained: Pretrained, settings: Mapping[str, Any], to: Path) -
 def _read(contents: Contents, pretrained: Pretrained, source: Path | str) -> str:
     tensors = contents.theirs
     kind = "TensorFlow checkpoint, " if contents.is_google else ""
-    line = f"{source}: {kind}{pretrained.told()}; {len(tensors)} tensors, {_numbers(tensors)} numbers"
+    size = f"{counted(len(tensors), 'tensors')}, {_numbers(tensors)} numbers"
+    line = f"{source}: {kind}{pretrained.told()}; {size}"
     if contents.skipped:
-        line += f"; {contents.skipped} variables of its training skipped"
+        line += f"; {counted(contents.skipped, 'variables')} of its training skipped"
     if contents.unknown:
         line += f"; {len(contents.unknown)} that are no part of a BERT left out ({contents.unknown[0]}, ...)"
     return line

@@ -65,7 +65,7 @@ def _downloaded(name: str) -> Path:
     except RevisionNotFoundError as error:
         raise InputError(f"{name}: the hub has this model, but no revision {revision!r}") from error
     except (RepositoryNotFoundError, HFValidationError) as error:
-        raise InputError(f"{name} is neither a folder nor a model of the hub: mend the name") from error
+        raise InputError(f"{name} is neither a folder nor a model of the hub: fix the name") from error
     except (LocalEntryNotFoundError, OfflineModeIsEnabled, HfHubHTTPError, OSError) as error:
         raise InputError(
             f"{name} is no folder, and as a model of the hub it is not in this machine's cache and cannot be "

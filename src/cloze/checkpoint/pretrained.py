@@ -16,6 +16,7 @@ from cloze.model.adaptation import Adaptation
 from cloze.model.config import BertConfig
 from cloze.model.task_heads import ARCHITECTURES
 from cloze.text.tokenizer import UNK, read_tokenizer
+from cloze.wording import counted
 
 HEADLESS = (
     "BertModel",
@@ -262,8 +263,8 @@ def _labels(settings: Mapping[str, Any], outputs: int, folder: Path) -> list[str
         return [f"LABEL_{number}" for number in range(outputs)]
     if sorted(names) != list(range(outputs)):
         raise InputError(
-            f"{folder / 'config.json'}: id2label has {len(names)} labels, but the classifier {outputs} outputs; "
-            "the files do not belong together"
+            f"{folder / 'config.json'}: id2label has {counted(len(names), 'labels')}, but the classifier "
+            f"{outputs} outputs; the files do not belong together"
         )
     return [names[number] for number in range(outputs)]
 

@@ -22,6 +22,7 @@ from cloze.bounded import read_json
 from cloze.checkpoint.weights import load_pickle, runs_code
 from cloze.checkpoint.whole import difference, tensor_fault
 from cloze.errors import InputError
+from cloze.wording import counted
 
 INDEX = "index.json"
 FILE = re.compile(r"\.?step-\d+\.ckpt(\.\d+)?")
@@ -235,7 +236,7 @@ def _damage(file: Path, save: Save) -> str | None:
     try:
         size = file.stat().st_size
         if size != save.bytes:
-            return f"it has {size:,} bytes instead of {save.bytes:,}"
+            return f"it has {counted(size, 'bytes')} instead of {save.bytes:,}"
         return None if _sha256(file) == save.sha256 else "its checksum is another"
     except OSError as error:
         return str(error.strerror)

@@ -15,6 +15,7 @@ from torch.optim import Optimizer
 
 from cloze.optim.settings import setting_names
 from cloze.optim.trial import Trial
+from cloze.wording import counted
 
 ANYTHING = object()
 """Stands for what is looked at elsewhere."""
@@ -56,7 +57,7 @@ def difference(there: Any, here: Any, place: str, *, strict: bool = False) -> st
         if not isinstance(there, list | tuple):
             return _instead(there, place, "a list")
         if here and len(there) != len(here):
-            return f"{place} has {len(there)} entries instead of {len(here)}"
+            return f"{place} has {counted(len(there), 'entries')} instead of {len(here)}"
         pairs = [(number, there[number], here[number]) for number in range(len(here))]
     else:
         return _value(there, here, place, strict)
@@ -183,7 +184,7 @@ def _value_faults(there: Any, small: Any, parameter: Parameter, trial: Trial, pl
 
 def _step_fault(state: Mapping[str, Any], place: str, steps: int) -> Iterator[str]:
     if "step" in state and not 0 <= float(state["step"]) <= steps + 1:
-        yield f"{place}.step is {float(state['step']):g} after {steps} steps"
+        yield f"{place}.step is {float(state['step']):g} after {counted(steps, 'steps')}"
 
 
 def _fault(there: Any, here: Any, place: str) -> Iterator[str]:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from cloze.cli import command
 from cloze.errors import InputError
 from cloze.waiting import waiting
+from cloze.wording import counted
 
 FROM_MNLI = {"rte", "mrpc", "stsb"}
 """The small tasks that gain from a model of MNLI (Phang et al. 2018, Liu et al. 2019)."""
@@ -58,15 +59,15 @@ def _glue(config: Glue, passed: Sequence[str]) -> None:
         status = subprocess.run([sys.executable, "-m", "cloze.cli.finetune", *run.words], check=False).returncode
         if status == command.BAD_INPUT and number == 1:
             raise InputError(
-                f"{run.name}, the first run, was refused, as told above: mend it and give the command again"
+                f"{run.name}, the first run, was refused, as told above: fix it and give the command again"
             )
         if status:
             failed.append(run.name)
     _report(folder, config.run)
     if failed:
         raise InputError(
-            f"{len(failed)} of {len(runs)} runs failed: {', '.join(failed)}; why stands above, and the same command "
-            "runs what is missing"
+            f"{len(failed)} of {counted(len(runs), 'runs')} failed: {', '.join(failed)}; why stands above, and the "
+            "same command runs what is missing"
         )
 
 

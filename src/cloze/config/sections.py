@@ -161,13 +161,13 @@ class ContinuedShape(BertConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class Growth:
-    """The section `grow`: what the model of `init` shall have more of. Old rows and old ids never change.
+    """The section `grow`: what is added to the model of `init`. Old rows and old ids never change.
 
     Attributes:
         positions: how new positions begin, where `model.max_position_embeddings` is above the folder's: `repeat`
             copies the learned ones block by block, `random` draws them.
         vocab: a file with more word pieces, one a line.
-        vocab_size: or the size to which the vocabulary shall grow by the pieces most useful for the corpus.
+        vocab_size: or the size to which the vocabulary grows, by the pieces most useful for the corpus.
     """
 
     positions: Literal["repeat", "random"] = "repeat"

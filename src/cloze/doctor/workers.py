@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from cloze.config.hardware import Hardware
 from cloze.doctor.findings import Finding
+from cloze.wording import counted
 
 LONGEST = 60.0  # seconds
 
@@ -35,7 +36,7 @@ def check_workers(hardware: Hardware) -> Iterator[Finding]:
             [sys.executable, "-c", PROBE, *words], capture_output=True, text=True, check=False, timeout=LONGEST
         )
     except subprocess.TimeoutExpired:
-        text = f"{hardware.workers} workers made no batch within {LONGEST:.0f} s"
+        text = f"{counted(hardware.workers, 'workers')} made no batch within {LONGEST:.0f} s"
         yield Finding(topic="workers", level="failure", text=text, advice="hardware.workers=0 works without them")
         return
     if done.returncode:
@@ -43,9 +44,9 @@ def check_workers(hardware: Hardware) -> Iterator[Finding]:
         yield Finding(
             topic="workers",
             level="failure",
-            text=f"{hardware.workers} workers cannot hand over batches: {lines[-1]}",
+            text=f"{counted(hardware.workers, 'workers')} cannot hand over batches: {lines[-1]}",
             advice="more shared memory (docker run --shm-size=8g), or hardware.workers=0",
         )
     else:
-        text = f"{hardware.workers} workers hand over batches of {hardware.micro_batch_tokens:,} tokens"
+        text = f"batches of {hardware.micro_batch_tokens:,} tokens come from {counted(hardware.workers, 'workers')}"
         yield Finding(topic="workers", level="good", text=text, figures={"workers": hardware.workers})

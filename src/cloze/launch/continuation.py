@@ -43,6 +43,7 @@ from cloze.text.tokenizer import (
     tokenizer_sha256,
     vocabulary,
 )
+from cloze.wording import counted
 
 BEGINNING, SHAPE = "init", "shape.json"
 """The folder of a run that keeps the shape and the tokenizer with which it began: a resumed run reads nothing else."""
@@ -145,7 +146,7 @@ class Beginning:
         found, expected = vocabulary(tokenizer), self.known
         count = self.vocab_size or len(expected)
         if found[: len(expected)] != expected or len(found) != count:
-            why = f"{len(found):,} pieces there, {count:,} here" if len(found) != count else "other pieces"
+            why = f"{counted(len(found), 'pieces')} there, {count:,} here" if len(found) != count else "other pieces"
         elif tokenizer_sha256(tokenizer) != tokenizer_sha256(self.grown(found[self.own_size :]).tokenizer):
             why = "another treatment of capitals, accents or Chinese characters, or of tokens of its own"
         else:
@@ -177,7 +178,7 @@ class Beginning:
             if tokens:
                 _note(told_tokens(tokens))
             if new:
-                _note(f"{len(new):,} new pieces, each as the mean of those it was read as: {_few(new)}")
+                _note(f"{counted(len(new), 'new pieces')}, each as the mean of those it was read as: {_few(new)}")
             _note(f"goes on from {self.name}" + (f"; {', '.join(drawn)}: drawn at random" if drawn else ""))
         return model
 
@@ -239,7 +240,9 @@ def _from_folder(config: Mapping[str, Any], growth: Growth, words: WordPiece) ->
     if growth != Growth():
         check_apart(own_tokens(found.tokenizer), words, name)
     if growth.vocab_size is not None and growth.vocab_size <= len(pieces):
-        raise InputError(f"grow.vocab_size={growth.vocab_size}: must be above the {len(pieces):,} pieces of {name}")
+        raise InputError(
+            f"grow.vocab_size={growth.vocab_size}: must be above the {counted(len(pieces), 'pieces')} of {name}"
+        )
     added = [] if growth.vocab is None else read_new_pieces(growth.vocab, pieces, words)
     if shape.max_position_embeddings > learned.max_position_embeddings:
         state = grow_positions(state, shape.max_position_embeddings, growth.positions, shape.initializer_range)

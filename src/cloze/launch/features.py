@@ -39,6 +39,7 @@ from cloze.report.probe import probe_layers, probe_page, probe_picture
 from cloze.text.atomic import write_atomically
 from cloze.text.progress import ConsoleProgress, LiveCount
 from cloze.waiting import waiting
+from cloze.wording import counted
 
 PRECISIONS = {"32": torch.float32, "bf16": torch.bfloat16, "16": torch.float16, "64": torch.float64}
 OPTIONS = (
@@ -92,7 +93,7 @@ def extract(config: Mapping[str, Any]) -> None:
     except (OSError, SafetensorError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise InputError(
-            f"{output}: cannot be written ({reason}); mend that and give the same command again: finished pieces are "
+            f"{output}: cannot be written ({reason}); fix that and give the same command again: finished pieces are "
             "kept, and it goes on behind them"
         ) from error
 
@@ -252,11 +253,13 @@ def _extractor(
 
 
 def _summary(outcome: Outcome, output: Path, seconds: float) -> str:
-    notes = [f"{count:,} {note}" for note, count in sorted(outcome.notes.items())]
-    notes += [f"{count:,} {kind} left out" for kind, count in sorted(outcome.left_out.items())]
+    notes = [counted(count, note) for note, count in sorted(outcome.notes.items())]
+    notes += [f"{counted(count, kind)} left out" for kind, count in sorted(outcome.left_out.items())]
     lines = [f"note: {note}" for note in notes]
-    before = f"; {outcome.went_on:,} texts were there already" if outcome.went_on else ""
-    lines.append(f"{output}: {outcome.texts:,} texts, {outcome.tokens:,} tokens in {seconds:,.1f} s{before}")
+    before = f"; {counted(outcome.went_on, 'texts')} already there" if outcome.went_on else ""
+    lines.append(
+        f"{output}: {counted(outcome.texts, 'texts')}, {counted(outcome.tokens, 'tokens')} in {seconds:,.1f} s{before}"
+    )
     return "\n".join(lines)
 
 

@@ -20,6 +20,7 @@ from cloze.tasks.inference import Inference
 from cloze.tasks.rows import ROWS_AT_ONCE, RowPredictor, chunks
 from cloze.text.progress import LiveCount
 from cloze.waiting import waiting
+from cloze.wording import counted
 
 NOT_IN_RESULTS = ("hardware", "output")
 """Sections of the configuration that may differ when a run goes on."""
@@ -140,4 +141,4 @@ def _rows_at_once(path: str) -> int:
 
 def _tell(notes: Mapping[str, int]) -> None:
     for what, count in sorted(notes.items()):
-        print(f"note: {count:,} {what}", file=sys.stderr)
+        print(f"note: {counted(count, what)}", file=sys.stderr)

@@ -19,6 +19,7 @@ from cloze.report.predictions import Prediction, legible, worst
 from cloze.report.split import LARGEST_PICTURE
 from cloze.run_folder import provenance
 from cloze.tasks.finetuning import prefix
+from cloze.wording import counted
 
 LONGEST_DIFF = 500_000  # characters
 ERRORS = 25
@@ -77,7 +78,7 @@ def changes() -> str:
     except (OSError, subprocess.CalledProcessError):
         return ""
     rest = len(diff) - LONGEST_DIFF
-    return diff if rest <= 0 else f"{diff[:LONGEST_DIFF]}\n... and {rest:,} characters more"
+    return diff if rest <= 0 else f"{diff[:LONGEST_DIFF]}\n... and {counted(rest, 'characters')} more"
 
 
 def log_evaluation(

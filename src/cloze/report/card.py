@@ -11,6 +11,7 @@ from cloze.report.page.corpus import Corpus, read_corpus
 from cloze.report.page.figures import OF_ONE_TYPE, key_figures, title
 from cloze.report.page.run import MODEL, TASK, Run, read_run, section
 from cloze.text.atomic import write_atomically
+from cloze.wording import counted
 
 CARD = "README.md"
 ENGLISH = {"pydocs", "pydocs_library", "wikitext", "squad", "squad_v2", "conll2003", "wnut17", "swag", "codah"}
@@ -199,8 +200,8 @@ def _training(run: Run) -> Sequence[str]:
     began = [f"- began with the weights of `{_code(_file(start))}`"] if start else []
     origin = [f"- {key}: `{_code(value)}`" for key, value in run.origin.items() if key != "command"]
     optimizer = section(run.config, "optimizer")
-    method = [f"- optimiser: {plain(_values(optimizer))}"] if optimizer else []
-    return [*began, f"- {run.metrics.last_step:,} optimiser steps", *method, *origin]
+    method = [f"- optimizer: {plain(_values(optimizer))}"] if optimizer else []
+    return [*began, f"- {counted(run.metrics.last_step, 'optimizer steps')}", *method, *origin]
 
 
 def _values(node: Mapping[str, Any]) -> str:

@@ -12,6 +12,7 @@ from cloze.report.markdown import plain, table
 from cloze.report.picture import confusion_picture
 from cloze.report.predictions import Prediction, write_csv, write_errors, write_predictions
 from cloze.text.atomic import write_atomically
+from cloze.wording import counted
 
 LARGEST_PICTURE = 30  # classes
 LARGEST_TABLE = 12  # classes
@@ -52,7 +53,7 @@ def write_report(
         _write_confusion(found, folder, split)
     columns = rankings(known, labels) | ({"threshold": thresholds} if thresholds else {})
     parts = [
-        f"# {split}: {len(known):,} labelled examples",
+        f"# {split}: {counted(len(known), 'labelled examples')}",
         table(["metric", "value"], [[plain(name), f"{value:.4f}"] for name, value in metrics.items()]),
         *_classes(class_scores(known, labels), columns),
         *_confusions(found),

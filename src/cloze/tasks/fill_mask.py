@@ -19,6 +19,7 @@ from cloze.errors import InputError
 from cloze.model.heads import BertForPreTraining
 from cloze.tasks.inference import Inference, Prediction, Predictor
 from cloze.text.tokenizer import MASK, PREFIX, UNK
+from cloze.wording import counted
 
 TOP_K = 5
 """Pieces told for each gap, where nothing else is said."""
@@ -79,7 +80,7 @@ class FillMask(Predictor[TextExample]):
             except BadRowError as bad:
                 found.append(bad)
         if sequences.cut:
-            self.counts[f"texts cut at {self.max_length} pieces"] += sequences.cut
+            self.counts[f"texts cut at {counted(self.max_length, 'pieces')}"] += sequences.cut
         outputs = iter(self.inference.outputs(items, self._step))
         return [
             said if isinstance(said, BadRowError) else self._prediction(example, next(outputs))
@@ -109,7 +110,7 @@ class FillMask(Predictor[TextExample]):
             sequence = sequences.pair(ids, pair)
         gaps = np.flatnonzero(sequence.input_ids == self.mask)
         if len(gaps) != written:
-            reason = f"its {written} {MASK} do not fit into {self.max_length} pieces; shorten the text"
+            reason = f"its {written} {MASK} do not fit into {counted(self.max_length, 'pieces')}; shorten the text"
             raise BadRowError(f"{MASK} cut off", reason)
         return Item(number, (sequence,), np.zeros(1, np.int64), gaps)
 
@@ -181,7 +182,7 @@ def _one_piece(word: str, tokenizer: Tokenizer) -> int:
     if read.tokens == [UNK]:
         raise InputError(f"targets: {word!r} is not in the vocabulary of this model, which reads it as {UNK}")
     if len(read.ids) != 1:
-        pieces = f"{len(read.ids)} tokens ({' '.join(read.tokens)})" if read.ids else "no token"
+        pieces = f"{counted(len(read.ids), 'tokens')} ({' '.join(read.tokens)})" if read.ids else "no token"
         raise InputError(f"targets: {word!r} is {pieces} of this model, but must be one: a mask stands for one token")
     return int(read.ids[0])
 

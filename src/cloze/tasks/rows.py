@@ -60,7 +60,7 @@ class RowPredictor:
 
     def _reject(self, row: StreamRow, bad: BadRowError, counts: Counter[str]) -> None:
         if self.on_bad_row != "skip":
-            way = "; mend it, or on_bad_row=skip leaves such rows out" if self.on_bad_row else ""
+            way = "; on_bad_row=skip leaves such rows out" if self.on_bad_row else ""
             raise InputError(f"{row.where}: {bad}{way}")
         counts[bad.kind] += 1
 

@@ -14,6 +14,7 @@ from cloze.text.bert_rules import own_pattern
 from cloze.text.documents import Source, Unit
 from cloze.text.tokenizer import PREFIX, WordPiece, build_normalizer
 from cloze.text.wordpiece import train_vocabulary
+from cloze.wording import counted
 
 SAMPLED_UNITS = 16
 """Pieces are chosen from at least so many places of the corpus."""
@@ -63,7 +64,7 @@ def read_new_pieces(path: str | Path, vocab: Sequence[str], words: WordPiece) ->
                 impossible.append((number, piece))
     if impossible:
         number, piece = impossible[0]
-        others = f"; so are {len(impossible) - 1:,} further lines" if len(impossible) > 1 else ""
+        others = f"; the same holds for {counted(len(impossible) - 1, 'more lines')}" if len(impossible) > 1 else ""
         raise InputError(
             f"{path}, line {number}: {piece!r} can never be found, since this tokenizer makes "
             f"{' '.join(map(repr, cut.words(piece))) or 'nothing'} of it; change the line or remove it{others}"

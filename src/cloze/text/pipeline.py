@@ -105,7 +105,7 @@ class Pipeline:
             return self._steps()
         except WorkerKilledError:
             raise
-        except InputError:  # once that is mended the input is another, and nothing of this could be used
+        except InputError:  # once that is fixed the input is another, and nothing of this could be used
             self.journal.discard()
             raise
 

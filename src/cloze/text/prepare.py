@@ -156,7 +156,7 @@ class Preparation:
                 return Pipeline(self, journal, config, fingerprint, progress, engine or LocalEngine()).run()
         except OSError as error:
             raise InputError(
-                f"{error.filename or folder}: {error.strerror or error}; mend that and run the same command again, "
+                f"{error.filename or folder}: {error.strerror or error}; fix that and run the same command again, "
                 "finished work is kept"
             ) from error
 

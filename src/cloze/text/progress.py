@@ -17,6 +17,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from cloze.wording import counted
+
 SECONDS_BETWEEN_LINES = 10.0
 
 
@@ -100,6 +102,6 @@ class LiveCount:
         if self._first is None:  # what a run that was stopped has left
             self._began, self._first = time.monotonic(), count
         seconds = time.monotonic() - self._began
-        counts = ", ".join(f"{number:,} {name}" for name, number in done.items())
+        counts = ", ".join(counted(number, name) for name, number in done.items())
         rate = f", {(count - self._first) / seconds:,.0f} {unit} a second" if count > self._first and seconds else ""
         self._bar.update(self._task, description=counts + rate)

@@ -18,6 +18,7 @@ from cloze.text.documents import SentenceSplitter
 from cloze.text.encoding import CHINESE, PUNCTUATION
 from cloze.text.sentences import Lines, Unicode
 from cloze.text.tokenizer import LONGEST_WORD, WordPiece
+from cloze.wording import counted
 
 KEPT_FROM = 0.001
 """Share of the letters altered by accent stripping from which on accents are kept. English text has 0.0003 at most,
@@ -163,7 +164,9 @@ def unreachable(config: WordPiece, vocab: Sequence[str]) -> list[str]:
     altered = [token for token in vocab if without_accents(token) != token] if config.strips_accents else []
     if len(altered) < KEPT_FROM * len(vocab):
         return []
-    found = f"warning: {len(altered):,} tokens of {config.vocab} are never found (as {', '.join(altered[:3])})"
+    found = (
+        f"warning: {counted(len(altered), 'tokens')} of {config.vocab} can never be found (as {', '.join(altered[:3])})"
+    )
     return [f"{found}, since accents are stripped from the text; to keep them, set tokenizer.strip_accents=false"]
 
 

@@ -240,7 +240,7 @@ def test_what_is_not_squad(tmp_path: Path, document: object, message: str) -> No
         ({"answers": {"text": ["Bo", "Cy"], "answer_start": [1]}}, "its 2 answers have other starts"),
         ({"answers": {"text": ["Bo"], "answer_start": ["x"]}}, "its answer starts at 'x': must be a number"),
         ({"answers": [""]}, "must be one text or several"),
-        ({"question": ""}, "line 1: has an empty question; mend it, or skip and count such rows"),
+        ({"question": ""}, "line 1: has an empty question; fix it, or skip and count such rows"),
     ],
 )
 def test_rows_that_are_no_questions(tmp_path: Path, row: dict[str, Any], message: str) -> None:

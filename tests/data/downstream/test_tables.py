@@ -123,7 +123,7 @@ def test_numbers_that_are_none(tmp_path: Path, row: str, problem: Any, message: 
 @pytest.mark.parametrize(
     ("rows", "settings", "message"),
     [
-        ("x,1\n ,2", {}, r"a.csv, line 3: has an empty text; mend it, or skip .*task.data.on_bad_row=skip"),
+        ("x,1\n ,2", {}, r"a.csv, line 3: has an empty text; fix it, or skip .*task.data.on_bad_row=skip"),
         ("x,\n", {}, "line 2: has no label in the column 'label'"),
         ("x,1\ny", {}, "line 3: has 1 columns where the first line has 2"),
         ("x,good\n", {"problem": "regression"}, "line 2: its score is 'good', but must be a number"),
@@ -297,7 +297,7 @@ def test_choices_that_have_names(tmp_path: Path, choices: object) -> None:
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ("a,b,,d,0", "line 2: its choice 2 is empty, but a later one is not; leave the last ones empty; mend it"),
+        ("a,b,,d,0", "line 2: its choice 2 is empty, but a later one is not; leave the last ones empty; fix it"),
         ("a,b,,,0", "has 1 choice, but needs two at least"),
         ("a,,,,0", "has no choices, but needs two"),
         ("a,b,c,,2", "its label is '2', but must be 0 to 1"),

@@ -65,7 +65,7 @@ def test_a_row_has_its_own_name_or_its_number() -> None:
 @pytest.mark.parametrize(
     ("shape", "columns", "cells", "message"),
     [
-        ("text", Columns(), {"txt": "a"}, r"has no 'text' \(there: 'txt'\); name the column with columns.text="),
+        ("text", Columns(), {"txt": "a"}, r"has no 'text' \(there: 'txt'\); set columns.text=NAME"),
         ("text", Columns(text="t"), {"text": "a"}, "has no 't'"),
         ("text", Columns(text_pair="u"), {"text": "a"}, "has no 'u'"),
         ("pair", Columns(), {"text": " ", "text_pair": "a"}, "has an empty text"),

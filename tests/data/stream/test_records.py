@@ -186,5 +186,5 @@ def test_a_list_and_a_document_of_json_are_rows(tmp_path: Path, name: str, inden
         assert cells(path) == expected
         assert cells(path, skip=1) == expected[1:]
         assert next(stream_rows(str(path), AUTO)).where == f"{path}, row 1"
-    with pytest.raises(InputError, match=r"row 2: is not a JSON object; write one object for each row; mend it"):
+    with pytest.raises(InputError, match=r"row 2: is not a JSON object; write one object for each row; fix it"):
         cells(write(tmp_path / "b.json", '[{"text": "a"}, "b"]'))

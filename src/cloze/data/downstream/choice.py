@@ -43,7 +43,7 @@ class ChoiceFeatures:
         """
         for example in examples:
             if len(example.choices) < 2:
-                raise InputError(f"{example.where}: must have two choices at least; mend task.data.choices or the file")
+                raise InputError(f"{example.where}: must have two choices at least; fix task.data.choices or the file")
         sequences = Sequences(tokenizer, self.max_length)
         texts = encode(tokenizer, [example.text for example in examples])
         endings = iter(encode(tokenizer, [choice for example in examples for choice in example.choices]))

@@ -133,7 +133,7 @@ def _number(name: str, numbers: Mapping[str, int], example: TextExample) -> int:
     if name not in numbers:
         raise InputError(
             f"{example.where}: has the label {name!r}, but the training examples have only"
-            f" {', '.join(map(repr, numbers))}; mend it, or add examples of it to task.data.train"
+            f" {', '.join(map(repr, numbers))}; fix it, or add examples of it to task.data.train"
         )
     return numbers[name]
 

@@ -17,6 +17,7 @@ from cloze.data.downstream.tagged_rows import TaggedRows
 from cloze.data.downstream.tags import Scheme, Sentence, in_one_scheme, named, read_names
 from cloze.errors import InputError
 from cloze.text.sources.lines import endings, open_text
+from cloze.wording import counted
 
 DOCUMENT_START = "-DOCSTART-"  # of CoNLL-2003's files
 COMMENT = "#"
@@ -167,7 +168,9 @@ def column_sentences(path: str, text: str, word_column: int, tag_column: int) ->
             width, first = width or len(cells), first or number
             where = f"{path}, line {number}"
             if len(cells) != width:
-                raise InputError(f"{where}: has {len(cells)} columns where line {first} has {width}; mend the line")
+                raise InputError(
+                    f"{where}: has {counted(len(cells), 'columns')} where line {first} has {width}; fix the line"
+                )
             row = rows[line] = _row(where, cells, word_column, tag_column)
         if not words:
             start = number
@@ -199,12 +202,14 @@ def _row(where: str, cells: list[str], word_column: int, tag_column: int) -> tup
     width = len(cells)
     for key, column in (("text", word_column), ("label", tag_column)):
         if not -width <= column < width:
-            raise InputError(f"{where}: has {width} columns, counted from 0: there is no task.data.{key}={column}")
+            raise InputError(
+                f"{where}: has {counted(width, 'columns')}, counted from 0: there is no task.data.{key}={column}"
+            )
     word, tag = sys.intern(cells[word_column]), cells[tag_column]
     if not word:
-        raise InputError(f"{where}: its column {word_column}, which task.data.text names, is empty; mend the line")
+        raise InputError(f"{where}: its column {word_column}, which task.data.text names, is empty; fix the line")
     if width > 1 and not tag:
-        raise InputError(f"{where}: its column {tag_column}, which task.data.label names, is empty; mend the line")
+        raise InputError(f"{where}: its column {tag_column}, which task.data.label names, is empty; fix the line")
     return word, tag
 
 

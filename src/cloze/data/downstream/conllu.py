@@ -44,7 +44,7 @@ def conllu_sentences(path: str, text: str, word_column: int, tag_column: int) ->
             cells = line.split("\t")
             if len(cells) != len(COLUMNS) or not (WORD.fullmatch(cells[0]) or OTHER.fullmatch(cells[0])):
                 raise InputError(
-                    f"{where}: expected the ten columns of CoNLL-U with tabs between them, the first a number; mend the"
+                    f"{where}: expected the ten columns of CoNLL-U with tabs between them, the first a number; fix the"
                     " line, or give the file another suffix than .conllu"
                 )
             if OTHER.fullmatch(cells[0]):
@@ -53,14 +53,14 @@ def conllu_sentences(path: str, text: str, word_column: int, tag_column: int) ->
             words.append(cells[word_column].strip())
             tags.append(cells[tag_column].strip())
             if not words[-1]:
-                raise InputError(f"{where}: its {COLUMNS[word_column]} is empty; mend the line")
+                raise InputError(f"{where}: its {COLUMNS[word_column]} is empty; fix the line")
 
 
 def _sentence(where: str, words: list[str], tags: list[str], document: object) -> Sentence:
     if all(tag in ("", NO_TAG) for tag in tags):
         return Sentence(where, words, None, document)
     if absent := [word for word, tag in zip(words, tags, strict=True) if tag in ("", NO_TAG)]:
-        raise InputError(f"{where}: the word {absent[0]!r} has no tag, but others have; mend it")
+        raise InputError(f"{where}: the word {absent[0]!r} has no tag, but others have; fix it")
     return Sentence(where, words, tags, document)
 
 

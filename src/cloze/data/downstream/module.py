@@ -16,6 +16,7 @@ from cloze.data.downstream.loader import EvaluationLoader, TaskLoader
 from cloze.data.downstream.spans import with_whole_tokens
 from cloze.data.resume import recount_micro_batches
 from cloze.errors import InputError
+from cloze.wording import counted
 
 E = TypeVar("E", bound=Example)
 
@@ -121,7 +122,7 @@ class TaskData(LightningDataModule, Generic[E]):
             self.encoding_counts[split] = self.features.counts - before
             if not items:
                 raise InputError(
-                    f"task.data.{split.replace('_', '.', 1)}: none of its {len(examples)} rows can be used"
+                    f"task.data.{split.replace('_', '.', 1)}: none of its {counted(len(examples), 'rows')} can be used"
                 )
             self.splits[split] = Split(examples, items)
 

@@ -12,6 +12,7 @@ from tokenizers.pre_tokenizers import Sequence as InTurn
 from cloze.data.downstream.examples import Example, TaggedExample
 from cloze.metrics.entities import OUTSIDE
 from cloze.text.scripts import WITHOUT_SPACES
+from cloze.wording import counted
 
 E = TypeVar("E", bound=Example)
 
@@ -107,7 +108,9 @@ def _span(entry: Any, text: str) -> Span:
     if type(start) is not int or type(end) is not int or not isinstance(label, str) or not label.strip():
         raise ValueError(f"holds {entry!r:.80}, but {FORMAT}: two whole numbers and a name")
     if not 0 <= start < end <= len(text):
-        raise ValueError(f"holds the entity {entry!r:.80}, but its text has {len(text):,} characters, counted from 0")
+        raise ValueError(
+            f"holds the entity {entry!r:.80}, but its text has {counted(len(text), 'characters')}, counted from 0"
+        )
     inside = text[start:end]
     if not inside.strip():
         raise ValueError(f"holds the entity {entry!r:.80}, which covers white space alone")

@@ -12,6 +12,7 @@ from cloze.data.downstream.squad_json import is_squad_json, read_squad_json
 from cloze.data.downstream.table_files import BadRowError, Table
 from cloze.data.downstream.table_source import Cells, Tables
 from cloze.errors import InputError
+from cloze.wording import counted
 
 UNKNOWN = -1
 """The start of an answer that the passage does not hold, or that nothing tells."""
@@ -94,7 +95,7 @@ class QuestionFiles(Tables[QuestionExample]):
         for old, new in zip(answers, placed, strict=True):
             if new.start == UNKNOWN and self.on_misaligned == "stop":
                 raise InputError(
-                    f"{example.where}: its passage does not have the answer {new.text!r}; mend it, or leave such"
+                    f"{example.where}: its passage does not have the answer {new.text!r}; fix it, or leave such"
                     " questions out of training with task.data.on_misaligned=skip"
                 )
             self.counts["answers outside their passage"] += new.start == UNKNOWN
@@ -155,7 +156,9 @@ def answers_of(cell: object, start: object) -> tuple[Answer, ...]:
     if not isinstance(texts, list) or not all(isinstance(text, str) and text for text in texts):
         raise BadRowError("answers that are no text", f"its answer is {cell!r}, but must be one text or several")
     if not isinstance(starts, list) or len(starts) != len(texts):
-        raise BadRowError("starts that do not fit", f"its {len(texts)} answers have other starts: {starts!r}")
+        raise BadRowError(
+            "starts that do not fit", f"its {counted(len(texts), 'answers')} have other starts: {starts!r}"
+        )
     return tuple(Answer(text, _start(start)) for text, start in zip(texts, starts, strict=True))
 
 

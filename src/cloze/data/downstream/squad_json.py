@@ -39,7 +39,7 @@ class Node(NamedTuple):
         """A text with something in it."""
         text = self.value.get(key)
         if not isinstance(text, str) or not text.strip():
-            raise InputError(f"{self.where}: has no {key!r}, or an empty one; mend the file")
+            raise InputError(f"{self.where}: has no {key!r}, or an empty one; fix the file")
         try:
             text.encode()
         except UnicodeEncodeError as error:

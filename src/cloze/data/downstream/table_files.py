@@ -22,6 +22,7 @@ from cloze.text.sources.delimited import delimited_rows
 from cloze.text.sources.json_rows import document_rows, head_of, is_document
 from cloze.text.sources.lines import COMPRESSIONS, open_text
 from cloze.text.sources.parquet import bounded_batches, opened
+from cloze.wording import counted
 
 HUB = "hub:"
 HUB_SPLITS = {"train": "train", "dev": "validation", "test": "test"}
@@ -143,7 +144,7 @@ def _delimited_table(path: str, rows: Iterator[Row], *, header: bool) -> Table:
     if first is None:
         raise InputError(f"{path}: is empty")
     if isinstance(first.cells, BadRowError):
-        raise InputError(f"{path}, line {first.number}: {first.cells}; mend it, or set task.data.quoting=none")
+        raise InputError(f"{path}, line {first.number}: {first.cells}; fix it, or set task.data.quoting=none")
     width = len(first.cells)
     if header:
         return under_header(Table(path, (), width, _of_width(rows, width)), first.cells)
@@ -175,7 +176,7 @@ def _of_width(rows: Iterator[Row], width: int) -> Iterator[Row]:
         elif not any(row.cells):
             yield Row(row.number, BadRowError("blank lines", "is blank"))
         else:
-            reason = f"has {len(row.cells)} columns where the first line has {width}"
+            reason = f"has {counted(len(row.cells), 'columns')} where the first line has {width}"
             yield Row(row.number, BadRowError("too few or too many columns", reason))
 
 

@@ -73,7 +73,7 @@ class Tables(SplitFiles, ABC, Generic[E]):
             except BadRowError as bad:
                 if self.on_bad_row == "stop":
                     raise InputError(
-                        f"{table.name}, {table.unit} {row.number}: {bad}; mend it, or skip and count such rows with"
+                        f"{table.name}, {table.unit} {row.number}: {bad}; fix it, or skip and count such rows with"
                         " task.data.on_bad_row=skip"
                     ) from None
                 self.counts[f"rows skipped: {bad.kind}"] += 1

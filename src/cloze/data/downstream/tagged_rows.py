@@ -14,6 +14,7 @@ from cloze.data.downstream.table_files import BadRowError, Table
 from cloze.data.downstream.tags import Sentence, named, names_in, read_names
 from cloze.errors import InputError
 from cloze.text.sources.lines import open_text
+from cloze.wording import counted
 
 WORDS, TEXT = ("words", "tokens"), "text"
 TAGS = ("tags", "ner_tags", "pos_tags", "upos", "labels")
@@ -54,7 +55,7 @@ class TaggedRows:
         for row in table.rows:
             where = f"{table.name}, {table.unit} {row.number}"
             if isinstance(row.cells, BadRowError):
-                raise InputError(f"{where}: {row.cells}; mend it")
+                raise InputError(f"{where}: {row.cells}; fix it")
             cells = dict(zip(table.columns, row.cells, strict=True))
             if text is None:
                 text = self._text_column(table, cells)
@@ -71,7 +72,10 @@ class TaggedRows:
 
     def notes(self) -> list[str]:
         """What is to be said of entities that could not be taken as they are: how many, and where the first is."""
-        return [f"{places[0]}: has the first of {len(places):,} entities {what}" for what, places in self.odd.items()]
+        return [
+            f"{places[0]}: has the first of {counted(len(places), 'entities')} {what}"
+            for what, places in self.odd.items()
+        ]
 
     def _text_column(self, table: Table, cells: Mapping[str, Any]) -> str:
         if self.text is not None:
@@ -108,11 +112,11 @@ class TaggedRows:
 
     def _raw(self, where: str, name: str, text: object, label: str | None, cell: object) -> Sentence:
         if not isinstance(text, str) or not text.strip():
-            raise InputError(f"{where}: expected a text in {name!r}; mend it, or take the row out")
+            raise InputError(f"{where}: expected a text in {name!r}; fix it, or take the row out")
         try:
             words = tagged(text, None if cell is None else spans_of(cell, text))
         except ValueError as error:
-            raise InputError(f"{where}: its {label!r} {error}; mend it, or set task.data.label") from error
+            raise InputError(f"{where}: its {label!r} {error}; fix it, or set task.data.label") from error
         for what, count in ((OVERLAPPING, words.overlapping), (WIDENED, words.widened)):
             if count:
                 self.odd.setdefault(what, []).extend([where] * count)
@@ -125,12 +129,14 @@ def _lists(
 ) -> tuple[list[str], list[str] | None]:
     """Words and tags that belong together."""
     if not isinstance(words, list) or not words or not all(isinstance(word, str) and word for word in words):
-        raise InputError(f"{where}: expected a list of words in {text!r}, none of them empty; mend the row")
+        raise InputError(f"{where}: expected a list of words in {text!r}, none of them empty; fix the row")
     if tags is None:
         return words, None
     if not isinstance(tags, list) or len(tags) != len(words):
-        length = f"{len(tags)} entries" if isinstance(tags, list) else "no list"
-        raise InputError(f"{where}: has {len(words)} words, but {label!r} has {length}; each word needs a tag")
+        length = counted(len(tags), "entries") if isinstance(tags, list) else "no list"
+        raise InputError(
+            f"{where}: has {counted(len(words), 'words')}, but {label!r} has {length}; each word needs a tag"
+        )
     return words, [named(tag, names, where) for tag in tags]
 
 

@@ -164,7 +164,7 @@ def _label_numbers(examples: Sequence[TaggedExample], labels: Sequence[str]) -> 
         elif unknown := sorted(set(example.tags) - numbers.keys()):
             known = ", ".join(labels)
             raise InputError(
-                f"{example.where}: has the tag {unknown[0]!r}, but the model knows only {known}; mend it, or add"
+                f"{example.where}: has the tag {unknown[0]!r}, but the model knows only {known}; fix it, or add"
                 " sentences with it to task.data.train"
             )
         else:

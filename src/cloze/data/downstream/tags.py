@@ -77,7 +77,7 @@ def _check_none_is_typed(sentences: Sequence[Sentence], tags: Collection[str]) -
             if tag != OUTSIDE and not is_typed(tag):
                 raise InputError(
                     f"{sentence.where}: the word {word!r} has the tag {tag!r}, but others have B- or I-, as"
-                    f" {typed[0]!r}; mend it, or set task.data.label to where the tags are, or task.data.scheme=words"
+                    f" {typed[0]!r}; fix it, or set task.data.label to where the tags are, or task.data.scheme=words"
                     " if each tag counts by itself"
                 )
 
@@ -146,7 +146,7 @@ def named(tag: object, names: Sequence[str] | None, where: str) -> str:
         return names[tag]
     if not isinstance(tag, str) or not tag.strip():
         raise InputError(
-            f"{where}: expected a tag, as B-PER or NOUN, found {tag!r}; mend it, or set task.data.label to where the"
+            f"{where}: expected a tag, as B-PER or NOUN, found {tag!r}; fix it, or set task.data.label to where the"
             " tags are"
         )
     if names is not None and tag not in names:

@@ -116,7 +116,7 @@ class Chunks:
 
     def _refuse(self, row: StreamRow, error: BadTextError, counts: Counter[str]) -> None:
         if self.on_bad_row == "stop":
-            raise InputError(f"{row.where}: {error}; or on_bad_row=skip leaves such rows out")
+            raise InputError(f"{row.where}: {error}; on_bad_row=skip leaves such rows out")
         counts[error.kind] += 1
 
 

@@ -101,7 +101,5 @@ class ExampleMaker:
         if name not in row.cells:
             hint = delimiter_hint([*row.cells], "delimiter")
             there = ", ".join(map(repr, row.cells)) or "none"
-            raise BadRowError(
-                f"no {name}", f"has no {name!r} (there: {there}); name the column with columns.{key}={hint}"
-            )
+            raise BadRowError(f"no {name}", f"has no {name!r} (there: {there}); set columns.{key}=NAME{hint}")
         return row.cells[name]

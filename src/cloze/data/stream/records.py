@@ -24,6 +24,7 @@ from cloze.errors import InputError
 from cloze.text.sources.json_rows import document_rows, head_of, is_document
 from cloze.text.sources.lines import COMPRESSIONS, RawLine, open_text, raw_lines
 from cloze.text.sources.parquet import bounded_batches, opened
+from cloze.wording import counted
 
 Format = Literal["auto", "text", "words", "csv", "tsv", "jsonl", "parquet"]
 FORMATS: dict[str, Format] = {
@@ -128,7 +129,7 @@ def stream_rows(
             if not isinstance(row.cells, BadRowError):
                 yield StreamRow(number, where, row.cells)
             elif on_bad_row == "stop":
-                raise InputError(f"{where}: {row.cells}; mend it, or on_bad_row=skip leaves such rows out")
+                raise InputError(f"{where}: {row.cells}; on_bad_row=skip leaves such rows out")
             elif counts is not None:
                 counts[row.cells.kind] += 1
 
@@ -192,7 +193,7 @@ def _table(path: str, lines: Iterable[str | BadRowError], form: Format, layout: 
         if len(cells) == len(columns):
             yield _Found(place, dict(zip(columns, cells, strict=True)))
         elif any(cells):
-            reason = f"has {len(cells)} columns where the first line has {len(columns)}"
+            reason = f"has {counted(len(cells), 'columns')} where the first line has {len(columns)}"
             yield _Found(place, BadRowError("too few or too many columns", reason))
 
 
@@ -202,7 +203,7 @@ def _header(path: str, rows: Iterator[Row]) -> list[str]:
     if first is None:
         raise InputError(f"{name}: is empty; the first line of a table names its columns, or else set header=false")
     if isinstance(first.cells, BadRowError):
-        raise InputError(f"{name}, line {first.number}: {first.cells}; mend it, or set quoting=none")
+        raise InputError(f"{name}, line {first.number}: {first.cells}; fix it, or set quoting=none")
     columns = [str(cell).strip() for cell in first.cells]
     if twice := sorted({column for column in columns if columns.count(column) > 1}):
         raise InputError(f"{name}: has several columns of the name {twice[0]!r}; rename all but one")

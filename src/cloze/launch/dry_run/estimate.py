@@ -11,6 +11,7 @@ from cloze.launch.dry_run.placement import Placement
 from cloze.launch.dry_run.step import Tried
 from cloze.model.memory import FP32, StepMemory
 from cloze.shell import fitted
+from cloze.wording import counted
 
 NAME = 12  # characters
 
@@ -77,8 +78,8 @@ def step_lines(cut: Cut, tried: Tried, placement: Placement, expected: str) -> l
     micro = f"{cut.accumulation} micro-batch{'es' if cut.accumulation > 1 else ''}"
     of_each = f" for each of {placement.ranks} processes" if placement.ranks > 1 else ""
     return [
-        line("a step", f"at most {cut.tokens:,} tokens, in {micro}{of_each}"),
-        line("", f"tried: {cut.micro_tokens:,} tokens, loss {tried.loss:.3f}{expected}"),
+        line("a step", f"at most {counted(cut.tokens, 'tokens')}, in {micro}{of_each}"),
+        line("", f"tried: {counted(cut.micro_tokens, 'tokens')}, loss {tried.loss:.3f}{expected}"),
     ]
 
 
@@ -107,7 +108,7 @@ def time_lines(extent: Extent, cut: Cut, tried: Tried, placement: Placement) -> 
         if extent.seconds is not None:
             told += f": about {steps:,} steps in {clock(extent.seconds)}, as trainer.max_time says"
         elif steps is not None:
-            told += f": {steps:,} steps take about {clock(steps * seconds)}"
+            told += f": {counted(steps, 'steps')} in about {clock(steps * seconds)}"
         lines.append(line("time", told))
         rest = "evaluations, checkpoints" + (", and what the processes tell each other" if placement.ranks > 1 else "")
         lines.append(line("", f"besides: preparation of the data, {rest}"))
@@ -118,7 +119,7 @@ def time_lines(extent: Extent, cut: Cut, tried: Tried, placement: Placement) -> 
         ]
     tokens = steps * cut.tokens
     passes = f", {tokens / extent.tokens_in_epoch:.3g} passes over the text" if extent.tokens_in_epoch else ""
-    return [*lines, line("tokens", f"at most {tokens:,} in {steps:,} steps{passes}")]
+    return [*lines, line("tokens", f"at most {tokens:,} in {counted(steps, 'steps')}{passes}")]
 
 
 def model_bytes(parameters: int) -> int:

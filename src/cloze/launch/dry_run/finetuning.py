@@ -28,6 +28,7 @@ from cloze.model.memory import FP32, Kernels, StepMemory, activation_bytes
 from cloze.report.results import RESULTS
 from cloze.run_folder import checkpoint_to_resume, is_finished
 from cloze.shell import rank
+from cloze.wording import counted
 
 
 def dry_run(config: Mapping[str, Any]) -> None:
@@ -111,8 +112,10 @@ def _lines(job: Job, placement: Placement, setup: TaskSetup, batch: TaskBatch, c
         notes.append("the same encoder is trained from random weights, too: twice the time and the steps")
     return [
         *estimate.hardware_lines(placement),
-        estimate.line("data", f"{job.task.name}: {examples}; {len(setup.labels)} labels; the step is on real ones"),
-        estimate.line("model", f"{parameters:,} parameters, {trained:,} of them trained"),
+        estimate.line(
+            "data", f"{job.task.name}: {examples}; {counted(len(setup.labels), 'labels')}; the step is on real ones"
+        ),
+        estimate.line("model", f"{counted(parameters, 'parameters')}, {trained:,} of them trained"),
         *(estimate.line("", note) for note in notes),
         *estimate.step_lines(cut, tried, placement, ""),
         *estimate.memory_lines(memory, tried, per_token, placement),

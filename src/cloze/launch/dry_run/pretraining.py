@@ -36,6 +36,7 @@ from cloze.shell import rank
 from cloze.text.manifest import MANIFEST
 from cloze.text.progress import silent
 from cloze.text.tokenizer import WordPiece
+from cloze.wording import counted
 
 
 class _Parts(NamedTuple):
@@ -173,7 +174,7 @@ def _lines(config: Mapping[str, Any], placement: Placement, parts: _Parts, cut: 
     return [
         *estimate.hardware_lines(placement),
         estimate.line("data", _told(parts)),
-        estimate.line("model", f"{parameters:,} parameters, {shape.vocab_size:,} pieces"),
+        estimate.line("model", f"{counted(parameters, 'parameters')}, {counted(shape.vocab_size, 'pieces')}"),
         *estimate.step_lines(cut, tried, placement, _expected(shape, data.objective)),
         *estimate.memory_lines(memory, tried, per_token, placement),
         *estimate.time_lines(extent, cut, tried, placement),
@@ -185,7 +186,7 @@ def _told(parts: _Parts) -> str:
     folder = parts.data.folder
     if parts.prepared:
         tokens = sum(info.tokens for info in parts.data.manifest.train)
-        return f"{folder}: {tokens:,} tokens of text; the step is on real ones"
+        return f"{folder}: {counted(tokens, 'tokens')} of text; the step is on real ones"
     if parts.data.cache is not None:
         return f"{folder} is elsewhere and would be copied: the step is on random tokens of the same shapes"
     return f"{folder} is not prepared yet: the step is on random tokens of the same shapes"

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from cloze.bounded import read_json
 from cloze.report.page.run import Run, beside_run, section
+from cloze.wording import counted
 
 REPORT, MANIFEST = "report.json", "manifest.json"  # cloze.text.report and cloze.text.manifest write them
 
@@ -77,7 +78,7 @@ def _facts(report: Mapping[str, Any], manifest: Mapping[str, Any], entropy: floa
     facts = []
     if size := report.get("vocab_size", manifest.get("vocab_size")):
         unused = f", {report['unused_pieces']:,} never used" if "unused_pieces" in report else ""
-        facts.append(("vocabulary", f"{size:,} pieces{unused}"))
+        facts.append(("vocabulary", f"{counted(size, 'pieces')}{unused}"))
     if "tokens_per_word" in report:
         facts.append(("tokens a word", f"{report['tokens_per_word']:.3f}"))
     if "unknown_rate" in report:

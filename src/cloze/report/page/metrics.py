@@ -12,6 +12,7 @@ import numpy as np
 
 from cloze.bounded import read_text
 from cloze.errors import InputError
+from cloze.wording import counted
 
 STEP = "step"
 TOKENS, SECONDS = "data/tokens", "speed/seconds"
@@ -93,7 +94,8 @@ def read_metrics(file: Path) -> Metrics:
 def _row(row: Sequence[str], head: Sequence[str], place: str) -> tuple[int, list[float | None]]:
     if len(row) != len(head):
         raise InputError(
-            f"{place}: {len(row)} values where the first line names {len(head)} columns; mend or delete the line"
+            f"{place}: {counted(len(row), 'values')} where the first line names {counted(len(head), 'columns')}; "
+            "fix or delete the line"
         )
     values: list[float | None] = []
     for name, cell in zip(head, row, strict=True):
@@ -101,11 +103,11 @@ def _row(row: Sequence[str], head: Sequence[str], place: str) -> tuple[int, list
             values.append(float(cell) if cell else None)
         except ValueError as error:
             raise InputError(
-                f"{place}: '{name}' is {cell[:40]!r} where a number is expected; mend or delete the line"
+                f"{place}: '{name}' is {cell[:40]!r} where a number is expected; fix or delete the line"
             ) from error
     step = values[head.index(STEP)]
     if step is None or not math.isfinite(step) or step != int(step) or step < 0:
-        raise InputError(f"{place}: '{STEP}' has to be a whole number; mend or delete the line")
+        raise InputError(f"{place}: '{STEP}' has to be a whole number; fix or delete the line")
     return int(step), values
 
 

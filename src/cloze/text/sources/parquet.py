@@ -141,7 +141,7 @@ def _lines(value: pa.StringScalar, where: str, counts: Counter[str], skip: bool)
     except UnicodeDecodeError:
         kind, reason = "undecodable_lines", "is not UTF-8"
     if not skip:
-        raise InputError(f"{where}: the text {reason}; mend it, or skip such rows with corpus.source.on_bad_line=skip")
+        raise InputError(f"{where}: the text {reason}; fix it, or skip such rows with corpus.source.on_bad_line=skip")
     counts[kind] += 1
     return []
 
