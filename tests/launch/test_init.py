@@ -178,8 +178,8 @@ def test_minilm_goes_on(run: Run, tmp_path: Path) -> None:
         (["init={}", "grow.positions=copy"], "grow.positions is 'copy', but must be one of repeat, random"),
         (["init={}", "grow.size=3"], "unknown key 'grow.size'"),
         (["grow.vocab_size=90"], "give init=FOLDER"),
-        (["model={}"], "give init=FOLDER"),
-        (["model=continued"], "give that, or a size"),
+        (["model={}"], "init=FOLDER goes on from a model"),
+        (["model=continued"], "init=FOLDER chooses it by itself"),
         (["init={}/absent"], "absent"),
     ],
 )

@@ -54,6 +54,22 @@ def own_words(stated: Mapping[str, Any], words: WordPiece, tokenizer: Tokenizer,
     return own
 
 
+def check_own(words: WordPiece, tokenizer: Tokenizer, name: str) -> None:
+    """Refuse what is asked of a tokenizer where a model brings its own; what is as by default need not be asked for.
+
+    Raises:
+        InputError: names the key.
+    """
+    default, own = WordPiece(), normalised(words, tokenizer)
+    for key in ("vocab", "lowercase", "chinese_characters", "strip_accents", "max_input_chars_per_word"):
+        asked = getattr(words, key)
+        if asked not in (getattr(default, key), None if key == "vocab" else getattr(own, key)):
+            raise InputError(
+                f"tokenizer.{key} is {asked}, but {name} has a tokenizer of its own: leave it out, or train one with a "
+                "size as model="
+            )
+
+
 def normalised(words: WordPiece, tokenizer: Tokenizer) -> WordPiece:
     """`words` with the normalisation of a tokenizer."""
     state = json.loads(tokenizer.to_str())["normalizer"] or {}

@@ -27,6 +27,7 @@ from cloze.data.loader import ENDLESS
 from cloze.errors import InputError
 from cloze.hardware import check_attention, placed
 from cloze.launch.long_texts import encoding_notes, show_as_asked, show_as_trained
+from cloze.launch.own_tokenizer import check_own
 from cloze.launch.strategy import compile_encoder
 from cloze.launch.trainer import make_optimizer, weight_decay
 from cloze.model.adaptation import Adaptation
@@ -197,6 +198,7 @@ def _pretrained(job: Job, data: TaskData[Any]) -> Pretrained:
         found = Pretrained(config=shape, tokenizer=own.tokenizer, tokenizer_files=own.files)
     else:
         found = read_pretrained(Path(job.model_folder.folder))
+        check_own(build(job.config, "tokenizer"), found.tokenizer, str(found.folder))
         found = _with_own_tokens(job, found)
         if job.model_folder.weights == "random":
             found = Pretrained(config=found.config, tokenizer=found.tokenizer, tokenizer_files=found.tokenizer_files)
