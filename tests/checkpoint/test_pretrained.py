@@ -394,7 +394,7 @@ def test_damaged_files_are_refused(refused: Path) -> None:
     (refused / "config.json").write_text("[]")
     with pytest.raises(InputError, match=r"config\.json is damaged \(no JSON object\)"):
         read_pretrained(refused)
-    with pytest.raises(InputError, match=r"nowhere/config\.json is missing: a model folder holds"):
+    with pytest.raises(InputError, match="nowhere: there is no such folder; give the folder of a model"):
         read_pretrained(refused / "nowhere")
 
 

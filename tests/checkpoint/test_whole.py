@@ -79,7 +79,7 @@ def test_the_state_of_another_optimizer_does_not_pass(other: str) -> None:
 
 def test_more_steps_than_were_made() -> None:
     state, trial = trained(OPTIMIZERS["adamw"])
-    assert "after 1 steps" in str(optimizer_fault(state, trial, "it", steps=1))
+    assert "after 1 step" in str(optimizer_fault(state, trial, "it", steps=1))
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ def test_bad_input_is_one_sentence(refused: Run, tmp_path: Path) -> None:
     assert "runs/tiny-pydocs/model" in refused()  # the default, which is not there
     assert "absent/model" in refused("model=absent/model")
     assert "no_bert/config.json is missing" in refused("model=no_bert", "port=0")
-    assert "model: the demo needs a trained one" in refused("model=tiny")
+    assert "cloze-demo needs a trained model: give model=FOLDER" in refused("model=tiny")
     assert "unknown key 'prot'; did you mean 'port'?" in refused(f"model={model}", "++prot=3")
     assert "port=70000: must be from 0" in refused(f"model={model}", "port=70000")
     assert "port is 'x', but must be a whole number" in refused(f"model={model}", "port=x")

@@ -204,7 +204,7 @@ def test_the_runs_of_a_sweep_are_found_in_their_order(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("step,a\n1,2\n2\n", "metrics.csv, line 3: 1 values where the first line names 2 columns"),
+        ("step,a\n1,2\n2\n", "metrics.csv, line 3: 1 value where the first line names 2 columns"),
         ("step,a\n1,two\n", "metrics.csv, line 2: 'a' is 'two' where a number is expected"),
         ("step,a\n1.5,2\n", "metrics.csv, line 2: 'step' has to be a whole number"),
         ("a,b\n1,2\n", "metrics.csv, line 1: expected the names of the columns"),

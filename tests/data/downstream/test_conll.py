@@ -99,7 +99,7 @@ def test_a_long_sentence(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("New B-LOC\nYork\n", "line 2: has 1 columns where line 1 has 2"),
+        ("New B-LOC\nYork\n", "line 2: has 1 column where line 1 has 2"),
         ("New B-LOC\nYork , I-LOC\n", "line 2: has 3 columns where line 1 has 2"),
         ("New\nYork I-LOC\n", "line 2: has 2 columns where line 1 has 1"),
         ("New B-LOC\nYork 0\n", "line 1: the word 'York' has the tag '0', but others have B- or I-, as 'B-LOC'"),
@@ -179,8 +179,8 @@ def test_rows_of_lists(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ('{"words": ["a", "b"], "tags": ["O"]}', "line 2: has 2 words, but 'tags' has 1 entries"),
-        ('{"words": ["a"], "tags": "O"}', "line 2: has 1 words, but 'tags' has no list"),
+        ('{"words": ["a", "b"], "tags": ["O"]}', "line 2: has 2 words, but 'tags' has 1 entry"),
+        ('{"words": ["a"], "tags": "O"}', "line 2: has 1 word, but 'tags' has no list"),
         ('{"words": ["a"], "tags": [3]}', r"line 2: its tags are numbers, as 3; .*task\.data\.label_names="),
         ('{"words": ["a"], "tags": [[]]}', r"line 2: expected a tag, as B-PER or NOUN, found \[\]"),
         ('{"words": ["a"], "tags": [true]}', "line 2: expected a tag, as B-PER or NOUN, found True"),

@@ -108,8 +108,8 @@ def test_overlapping_and_widened_ones_are_told(tmp_path: Path) -> None:
     source = TaggedFiles(train=str(path))
     assert source.read("train")[0].tags == ("O", "B-ORG", "I-ORG", "O", "O", "O", "O")
     assert source.notes == [
-        f"{path}, line 1: has the first of 1 entities that are left out, as a longer one has a word of theirs",
-        f"{path}, line 2: has the first of 1 entities that begin or end within a word, and are widened to all of it",
+        f"{path}, line 1: an entity shares a word with a longer one and is left out (1 in all)",
+        f"{path}, line 2: an entity begins or ends within a word and is widened to all of it (1 in all)",
     ]
 
 

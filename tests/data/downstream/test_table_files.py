@@ -63,7 +63,7 @@ def test_bom_and_compression(tmp_path: Path) -> None:
 def test_bad_rows_are_told_and_the_next_is_read(tmp_path: Path) -> None:
     path = write(tmp_path / "a.tsv", "a\tb\n1\n\n1\t2\t3\n4\t5\n")
     assert rows(path, TableFormat()) == [
-        (2, "has 1 columns where the first line has 2"),
+        (2, "has 1 column where the first line has 2"),
         (3, "is blank"),
         (4, "has 3 columns where the first line has 2"),
         (5, ["4", "5"]),

@@ -125,7 +125,7 @@ def test_numbers_that_are_none(tmp_path: Path, row: str, problem: Any, message: 
     [
         ("x,1\n ,2", {}, r"a.csv, line 3: has an empty text; fix it, or skip .*task.data.on_bad_row=skip"),
         ("x,\n", {}, "line 2: has no label in the column 'label'"),
-        ("x,1\ny", {}, "line 3: has 1 columns where the first line has 2"),
+        ("x,1\ny", {}, "line 3: has 1 column where the first line has 2"),
         ("x,good\n", {"problem": "regression"}, "line 2: its score is 'good', but must be a number"),
         ("x,nan\n", {"problem": "regression"}, "line 2: its score is 'nan'"),
         ("x,2\n", {"problem": "multi_label", "label": ["label"]}, "holds '2', but must hold 0 or 1"),

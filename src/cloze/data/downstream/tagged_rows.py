@@ -19,8 +19,8 @@ from cloze.wording import counted
 WORDS, TEXT = ("words", "tokens"), "text"
 TAGS = ("tags", "ner_tags", "pos_tags", "upos", "labels")
 SPANS = ("label", "labels", "entities", "spans")
-OVERLAPPING = "that are left out, as a longer one has a word of theirs"
-WIDENED = "that begin or end within a word, and are widened to all of it"
+OVERLAPPING = "shares a word with a longer one and is left out"
+WIDENED = "begins or ends within a word and is widened to all of it"
 
 
 @dataclass(kw_only=True)
@@ -72,10 +72,7 @@ class TaggedRows:
 
     def notes(self) -> list[str]:
         """What is to be said of entities that could not be taken as they are: how many, and where the first is."""
-        return [
-            f"{places[0]}: has the first of {counted(len(places), 'entities')} {what}"
-            for what, places in self.odd.items()
-        ]
+        return [f"{places[0]}: an entity {what} ({len(places):,} in all)" for what, places in self.odd.items()]
 
     def _text_column(self, table: Table, cells: Mapping[str, Any]) -> str:
         if self.text is not None:
