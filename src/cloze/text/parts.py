@@ -71,6 +71,7 @@ class PartBuilder:
         self.num_lines = 0
         self.text_bytes = 0
         self.excerpts: list[Excerpt] = []
+        self._highest_excerpted = 1 << 64  # above all hashes, until there are enough
         self.characters: Counter[str] = Counter()  # all but white space, and of them those lost to [UNK]
 
     @property
@@ -89,7 +90,8 @@ class PartBuilder:
             self.text_bytes += len(raw)
             digests.append(blake2b(raw, digest_size=8).digest())
             cut = self._splitter.split(line)
-            texts += cut[: EXCERPTED_SENTENCES - len(texts)]
+            if len(texts) < EXCERPTED_SENTENCES:
+                texts += cut[: EXCERPTED_SENTENCES - len(texts)]
             encoded = [ids for sentence in cut if (ids := self._encode(sentence))]
             self.characters["all"] += sum(map(len, line.split()))
             sentences += encoded
@@ -107,11 +109,12 @@ class PartBuilder:
         self.num_lines += len(counts)
 
     def _excerpt(self, document_hash: int, texts: list[str]) -> None:
-        is_full = sum(len(excerpt.sentences) for excerpt in self.excerpts) >= EXCERPTED_SENTENCES
-        if is_full and document_hash > self.excerpts[-1].document_hash:
+        if document_hash > self._highest_excerpted:
             return
         short = [text if len(text) <= LONGEST_EXCERPTED else "" for text in texts]
         self.excerpts = likeliest_heldout([*self.excerpts, Excerpt(document_hash, short)])
+        if sum(len(excerpt.sentences) for excerpt in self.excerpts) >= EXCERPTED_SENTENCES:
+            self._highest_excerpted = self.excerpts[-1].document_hash
 
     def _encode(self, sentence: str) -> bytes:
         ids = self._encoder.encode(sentence)
