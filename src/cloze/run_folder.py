@@ -147,6 +147,12 @@ def listed(changes: Sequence[str], most: int = 5) -> str:
     return "; ".join([*changes[:most], *more])
 
 
+@rank_zero_only
+def note(text: str) -> None:
+    """Tell, once in a run, what a user may want to know."""
+    print(f"note: {text}", file=sys.stderr)
+
+
 def warn(sentence: str) -> None:
     """Tell what does not stop a run."""
     print(f"warning: {sentence}", file=sys.stderr)

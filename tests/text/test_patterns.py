@@ -58,4 +58,4 @@ def test_what_grows_or_never_ends_is_refused(rule: Normalizer | PreTokenizer, re
     ],
 )
 def test_rules_in_use_are_read(rule: Normalizer | PreTokenizer) -> None:
-    assert pattern_fault(with_rule(rule).to_str()) is None
+    assert pattern_fault(with_rule(rule)) is None

@@ -88,12 +88,13 @@ class Description:
             labels, adaptation = described["labels"], described["adaptation"]
             if not all(isinstance(text, str) for text in (architecture, problem_type or "", *labels)):
                 raise TypeError("a name is no text")
-            if fault := pattern_fault(described["tokenizer"]):
+            tokenizer = Tokenizer.from_str(described["tokenizer"])
+            if fault := pattern_fault(tokenizer):
                 raise ValueError(fault)
             return cls(
                 architecture=architecture,
                 config=BertConfig(**described["config"]),
-                tokenizer=Tokenizer.from_str(described["tokenizer"]),
+                tokenizer=tokenizer,
                 tokenizer_files={name: text.encode() for name, text in described.get(FILES_KEY, {}).items()},
                 labels=list(labels),
                 problem_type=problem_type,

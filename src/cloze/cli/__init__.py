@@ -22,5 +22,5 @@ def _end(number: int, _: FrameType | None) -> None:
 if _is_command(sys.argv[0]):
     speak_utf8()
     take_streams()
-if _is_command(sys.argv[0]) and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-    signal.signal(signal.SIGINT, _end)  # until `cloze.stopping` listens, which knows more to say
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _end)  # until `cloze.stopping` listens, which knows more to say

@@ -2,14 +2,12 @@
 
 import dataclasses
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from lightning.pytorch.utilities import rank_zero_only
 from tokenizers import Tokenizer
 from torch import Tensor
 
@@ -25,6 +23,7 @@ from cloze.errors import InputError
 from cloze.launch.own_tokenizer import check_apart, normalised, own_words
 from cloze.model.config import BertConfig
 from cloze.model.heads import BertForPreTraining
+from cloze.run_folder import note
 from cloze.text.atomic import write_atomically
 from cloze.text.bert_rules import own_tokens
 from cloze.text.documents import Source
@@ -176,10 +175,10 @@ class Beginning:
             model.load_state_dict(kept, strict=False)
             drawn = dict.fromkeys(name.partition(".")[0] for name in expected if name not in kept)
             if tokens:
-                _note(told_tokens(tokens))
+                note(told_tokens(tokens))
             if new:
-                _note(f"{counted(len(new), 'new pieces')}, each as the mean of those it was read as: {_few(new)}")
-            _note(f"goes on from {self.name}" + (f"; {', '.join(drawn)}: drawn at random" if drawn else ""))
+                note(f"{counted(len(new), 'new pieces')}, each as the mean of those it was read as: {_few(new)}")
+            note(f"goes on from {self.name}" + (f"; {', '.join(drawn)}: drawn at random" if drawn else ""))
         return model
 
     def save(self, run: Path, data: PretrainingData, config: BertConfig) -> None:
@@ -248,7 +247,7 @@ def _from_folder(config: Mapping[str, Any], growth: Growth, words: WordPiece) ->
         state = grow_positions(state, shape.max_position_embeddings, growth.positions, shape.initializer_range)
         how = {"repeat": "copies of those", "random": "drawn at random"}[growth.positions]
         new = shape.max_position_embeddings - learned.max_position_embeddings
-        _note(f"{new:,} new positions beyond {learned.max_position_embeddings}, {how}")
+        note(f"{new:,} new positions beyond {learned.max_position_embeddings}, {how}")
     return Beginning(
         name=name,
         config=shape,
@@ -286,8 +285,3 @@ def _shape(stated: Mapping[str, Any], own: BertConfig, name: str) -> BertConfig:
 
 def _few(words: list[str]) -> str:
     return ", ".join(words[:5]) + (", ..." if len(words) > 5 else "")
-
-
-@rank_zero_only
-def _note(text: str) -> None:
-    print(f"note: {text}", file=sys.stderr)

@@ -1,6 +1,5 @@
 """The tokenizer of a model as the tokenizer of a corpus."""
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -11,7 +10,7 @@ from typing import Any
 from tokenizers import AddedToken, Tokenizer
 
 from cloze.errors import InputError
-from cloze.text.bert_rules import bert_rules, is_dense, own_tokens
+from cloze.text.bert_rules import bert_rules, is_dense, own_tokens, steps
 from cloze.text.new_pieces import possible
 from cloze.text.tokenizer import LONGEST_WORD, WordPiece, read_vocabulary, vocabulary
 
@@ -72,7 +71,7 @@ def check_own(words: WordPiece, tokenizer: Tokenizer, name: str) -> None:
 
 def normalised(words: WordPiece, tokenizer: Tokenizer) -> WordPiece:
     """`words` with the normalisation of a tokenizer."""
-    state = json.loads(tokenizer.to_str())["normalizer"] or {}
+    state = steps(tokenizer)["normalizer"] or {}
     longest = tokenizer.model.max_input_chars_per_word
     return replace(
         words,

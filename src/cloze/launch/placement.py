@@ -1,19 +1,16 @@
 """Where the corpus of a run lies: where the user says, where the run had it before, else as `cloze.text.placement`."""
 
 import re
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-
-from lightning.pytorch.utilities import rank_zero_only
 
 from cloze.bounded import parse_yaml, read_text
 from cloze.config.construct import build
 from cloze.errors import InputError
 from cloze.launch.continuation import Beginning
 from cloze.launch.ranks import Ranks
-from cloze.run_folder import CONFIG, holds_run
+from cloze.run_folder import CONFIG, holds_run, note
 from cloze.text.manifest import MANIFEST, Manifest, Prepared
 from cloze.text.placement import HASH_DIGITS, folder_name
 from cloze.text.prepare import Preparation
@@ -80,7 +77,7 @@ def _place(config: Mapping[str, Any], start: Beginning | None, known: str | None
             f"{known}, the corpus of this run, is gone, and the text that it was prepared from has changed: put the "
             "folder back, or begin another run=NAME"
         )
-    _note(f"the corpus is {'in' if prepared else 'prepared into'} {folder}")
+    note(f"the corpus is {'in' if prepared else 'prepared into'} {folder}")
     return folder
 
 
@@ -110,8 +107,3 @@ def at_place(config: Mapping[str, Any], folder: str) -> Mapping[str, Any]:
         "corpus": {**config["corpus"], "prepared": folder},
         "data": {**config["data"], "folder": folder},
     }
-
-
-@rank_zero_only
-def _note(text: str) -> None:
-    print(f"note: {text}", file=sys.stderr)

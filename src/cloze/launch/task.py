@@ -35,6 +35,7 @@ from cloze.model.attention import use_kernel
 from cloze.model.config import BertConfig
 from cloze.model.fp8 import multiply_in_fp8
 from cloze.model.task_heads import TaskModel
+from cloze.run_folder import note
 from cloze.tasks.finetuning import FineTuning, import_path
 from cloze.tasks.training import Recipe
 from cloze.text.progress import ConsoleProgress
@@ -113,10 +114,10 @@ def set_up_task(job: Job, *, freeze: bool = True) -> TaskSetup:
         pretrained = _pretrained(job, data)
     labels = _labels(job, data, pretrained)
     if job.stage != "train":
-        for note in show_as_trained(data.features, job.task, pretrained):
-            _note(note)
-    for note in getattr(data.source, "notes", ()):  # a source of the user's own may have none
-        _note(note)
+        for told in show_as_trained(data.features, job.task, pretrained):
+            note(told)
+    for told in getattr(data.source, "notes", ()):  # a source of the user's own may have none
+        note(told)
     if data.features.max_length > pretrained.config.max_position_embeddings:
         raise InputError(
             f"task.max_length is {data.features.max_length}, but the model has only "
@@ -126,21 +127,21 @@ def set_up_task(job: Job, *, freeze: bool = True) -> TaskSetup:
     with waiting("encoding the data"):
         data.encode(pretrained.tokenizer, labels)
     data.tokenizer_files = pretrained.tokenizer_files
-    for note, count in sorted(data.source.counts.items()):
-        _note(f"{count:,} {note}")
-    for note in encoding_notes(data.features, data.encoding_counts):
-        _note(note)
+    for told, count in sorted(data.source.counts.items()):
+        note(f"{count:,} {told}")
+    for told in encoding_notes(data.features, data.encoding_counts):
+        note(told)
     length = _length(job.training, data)
     data.training_batches = length.steps or ENDLESS
     module = _module(job, pretrained, labels, length)
     if module.model.drawn and pretrained.state:
-        _note(f"{', '.join(module.model.drawn)}: drawn at random")
+        note(f"{', '.join(module.model.drawn)}: drawn at random")
     for name, split in data.splits.items():
         if name != "train":
-            for note in module.check_split(
+            for told in module.check_split(
                 name, split.examples, is_monitored=name in data.dev_splits[:1] and job.stage == "train"
             ):
-                _note(note)
+                note(told)
     _print(overview(data.examples, labels))
     if freeze and module.model.adaptation.is_frozen:
         data.frozen = _frozen(job, data, module.model)
@@ -151,10 +152,6 @@ def set_up_task(job: Job, *, freeze: bool = True) -> TaskSetup:
 def _print(lines: Sequence[str]) -> None:
     for line in lines:
         print(line, file=sys.stderr)
-
-
-def _note(text: str) -> None:
-    _print([f"note: {text}"])
 
 
 def _frozen(job: Job, data: TaskData[Any], model: TaskModel) -> dict[str, FrozenRows]:
@@ -223,7 +220,7 @@ def _with_own_tokens(job: Job, found: Pretrained) -> Pretrained:
         return found
     there = found.tokenizer.get_vocab(with_added_tokens=True)
     if new := [token for token in tokens if token not in there]:
-        _note(told_tokens(new))
+        note(told_tokens(new))
     return with_own_tokens(found, tokens)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cloze.bounded import parse_yaml, read_json
+from cloze.bounded import parse_yaml, read_json, read_text
 from cloze.data.downstream.examples import Example
 from cloze.report.page.corpus import REPORT
 from cloze.report.page.fillings import read_fillings
@@ -75,7 +75,7 @@ def _is_cells(row: Any) -> bool:
 def _pairs(run: Path) -> list[tuple[str, str]]:
     """Held-out sentences, where the prepared corpus is at hand."""
     try:
-        config = parse_yaml((run / CONFIG).read_text(encoding="utf-8"))
+        config = parse_yaml(read_text(run / CONFIG))
     except (OSError, ValueError):
         return []
     named = section(config, "data").get("folder") if isinstance(config, dict) else None

@@ -19,6 +19,9 @@ LONGEST_WORD = 100
 NAMES = {"pad_token": PAD, "unk_token": UNK, "cls_token": CLS, "sep_token": SEP, "mask_token": MASK}
 """What transformers calls the special tokens."""
 
+OF_MODEL = ("unk_token", "continuing_subword_prefix", "max_input_chars_per_word")
+"""What WordPiece has beside its vocabulary."""
+
 CASE_SHARE = (
     0.01  # uncased vocabularies hold a few capitals (2 of 21,128 in Google's Chinese one), cased ones a quarter
 )
@@ -178,6 +181,8 @@ def is_dense(tokenizer: Tokenizer) -> bool:
 
 def steps(tokenizer: Tokenizer) -> dict[str, Any]:
     """All that decides how a text is cut, beside the vocabulary and the added tokens."""
-    state = json.loads(tokenizer.to_str())
-    model = {key: value for key, value in state["model"].items() if key != "vocab"}
-    return {"normalizer": state["normalizer"], "pre_tokenizer": state["pre_tokenizer"], "model": model}
+    model = {"type": type(tokenizer.model).__name__} | {key: getattr(tokenizer.model, key, None) for key in OF_MODEL}
+    parts = {"normalizer": tokenizer.normalizer, "pre_tokenizer": tokenizer.pre_tokenizer}
+    # The whole as JSON would be its vocabulary, most of all.
+    states = {name: None if part is None else json.loads(part.__getstate__()) for name, part in parts.items()}
+    return {**states, "model": model}

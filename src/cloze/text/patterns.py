@@ -9,7 +9,12 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
+
+from tokenizers import Tokenizer
+
+from cloze.text.bert_rules import steps
 
 SECONDS = 10
 """What all trials may take; those of patterns in use take a fiftieth."""
@@ -38,16 +43,16 @@ print("good")
 """
 
 
-def pattern_fault(rules: str) -> str | None:
-    """What is wrong with the patterns and replacements of a ``tokenizer.json``, if anything.
+def pattern_fault(tokenizer: Tokenizer) -> str | None:
+    """What is wrong with the patterns and replacements of a tokenizer, if anything."""
+    rules = steps(tokenizer)
+    return _fault(tokenizer.to_str()) if any(_stated([rules["normalizer"], rules["pre_tokenizer"]])) else None
 
-    Args:
-        rules: the text of the file, which is a tokenizer.
-    """
+
+@lru_cache(maxsize=4)  # a command reads the tokenizer of a folder several times
+def _fault(rules: str) -> str | None:
     parts = json.loads(rules)
-    stated = list(_stated([parts.get("normalizer"), parts.get("pre_tokenizer")]))
-    if not stated:
-        return None
+    stated = list(_stated([parts["normalizer"], parts["pre_tokenizer"]]))
     named = f"with the pattern {stated[0]!r:.60}" if len(stated) == 1 else f"with {len(stated)} patterns"
     try:
         trial = subprocess.run(

@@ -283,7 +283,7 @@ def vocabulary(tokenizer: Tokenizer) -> list[str]:
 
 def tokenizer_sha256(tokenizer: Tokenizer) -> str:
     """What determines the ids, vocabulary and rules, in one hash that no version of a library changes."""
-    state = json.loads(tokenizer.to_str())["normalizer"] or {}
+    state = steps(tokenizer)["normalizer"] or {}
     normalizer = {key: state.get(key) for key in ("clean_text", "handle_chinese_chars", "strip_accents", "lowercase")}
     content: list[Any] = [vocabulary(tokenizer), normalizer]
     if (limit := tokenizer.model.max_input_chars_per_word) != LONGEST_WORD:

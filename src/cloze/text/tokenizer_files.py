@@ -259,7 +259,7 @@ def from_file(file: Path) -> tuple[Tokenizer, list[dict[str, Any]]]:
         in_file = list(parse_json(text).get("added_tokens") or [])
     except Exception as error:  # the library raises nothing narrower
         raise InputError(f"{file}: is not a tokenizer of the tokenizers library ({error})") from error
-    if fault := pattern_fault(text):
+    if fault := pattern_fault(tokenizer):
         raise InputError(f"{file}: {fault}")
     model = tokenizer.model
     if not isinstance(model, models.WordPiece):
