@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -158,6 +159,17 @@ def test_targets_are_those_of_the_pipeline(run: Run, pretrained: Path, tmp_path:
     assert [best["token"] for best in two["masks"][0]["candidates"]] == ["cat"]
     said = run(f"model={pretrained}", "text=[MASK]", f"targets={','.join(words)}", "top_k=2")
     assert len(said[0]["masks"][0]["candidates"]) == 2
+
+
+def test_what_a_library_logs_is_not_among_the_results(
+    run: Run, pretrained: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    """With CI=true transformers hands its messages to the root logger, whose handler is Hydra's."""
+    run(f"model={pretrained}", "text=[MASK]")
+    logging.getLogger("a library").warning("a message")
+    out, err = capfdbinary.readouterr()
+    assert out == b""
+    assert b"a message" in err
 
 
 def test_gaps_of_pairs_and_of_long_texts(run: Run, pretrained: Path) -> None:
