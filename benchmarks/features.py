@@ -76,13 +76,13 @@ def ours(level: str, _: int) -> Side:
     from cloze.data.stream.pieces import RowReader, TextEncoder
     from cloze.data.stream.records import StreamRow
     from cloze.data.stream.vectors import Extractor
-    from cloze.model.encoder import Encoder
+    from cloze.model.bert import BertEncoder
     from cloze.model.inference import pack
     from cloze.model.pooling import LayerChoice
 
     keep_large_buffers()
     pretrained = read_pretrained(weights())
-    encoder = Encoder(pretrained.config)
+    encoder = BertEncoder(pretrained.config)
     state = {k.removeprefix("encoder."): v for k, v in pretrained.state.items() if k.startswith("encoder.")}
     encoder.load_state_dict(state)
     sizes = Sizes(max_length=LONGEST, long_texts="cut")

@@ -35,7 +35,7 @@ from cloze.config.sections import Training
 from cloze.dashboard import Story, dashboards
 from cloze.launch.trainer import make_trainer
 from cloze.loggers import MetricsFile, mlflow_logger, tensorboard_logger, wandb_logger
-from cloze.model.heads import BertForPreTraining
+from cloze.model.bert import BertForPreTraining
 from cloze.optim.schedules import Linear
 from cloze.tasks.pretraining import Pretraining
 from cloze.tasks.training import Recipe

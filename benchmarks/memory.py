@@ -20,8 +20,8 @@ from benchmarks.batches import random_batch
 from benchmarks.machine import print_rows, write_rows
 from benchmarks.shapes import SHAPES, VOCAB_SIZE, shape
 from cloze.batch import PretrainingBatch
+from cloze.model.bert import BertForPreTraining
 from cloze.model.config import BertConfig
-from cloze.model.heads import BertForPreTraining
 from cloze.model.memory import Kernels, activation_bytes, block_bytes, head_bytes, step_memory
 
 CARDS = {"141 GB": 141e9, "80 GB": 80e9, "24 GB": 24e9}

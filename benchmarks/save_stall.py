@@ -23,7 +23,7 @@ from benchmarks.train_step import batch
 from cloze.allocator import keep_large_buffers
 from cloze.callbacks.checkpoints import BackgroundIO
 from cloze.checkpoint.saves import Saves
-from cloze.model.heads import BertForPreTraining
+from cloze.model.bert import BertForPreTraining
 
 STEPS = 8
 MILLISECONDS = 1000

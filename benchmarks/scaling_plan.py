@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import torch
 
 from benchmarks.shapes import shape
+from cloze.model.bert import BertForPreTraining
 from cloze.model.flops import training_flops
-from cloze.model.heads import BertForPreTraining
 
 PEAK = 989e12  # FLOP/s, dense bf16, H100 and H200 SXM (NVIDIA's data sheets)
 MFU = 0.45  # share of it in the products of one GPU's step: what we aim at

@@ -32,8 +32,8 @@ from benchmarks.shapes import SHAPES, VOCAB_SIZE, shape
 from cloze.allocator import keep_large_buffers
 from cloze.batch import PretrainingBatch
 from cloze.hardware import multiplies_bf16
+from cloze.model.bert import BertForPreTraining
 from cloze.model.flops import training_flops
-from cloze.model.heads import BertForPreTraining
 from cloze.peak import products
 
 

@@ -32,7 +32,7 @@ def test_refused(asked: dict[str, str], dropout: float, sentence: str) -> None:
 def test_auto_says_when_dropout_costs_the_fast_kernel(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], installed: bool
 ) -> None:
-    monkeypatch.setattr("cloze.model.kernels.HAS_TRITON", installed)
+    monkeypatch.setattr("cloze.model.kernels.fused.HAS_TRITON", installed)
     gpu = Hardware(**GPU)  # type: ignore[arg-type]
     check_attention(0.0, gpu, key=KEY)
     check_attention(0.1, Hardware(), key=KEY)
@@ -43,9 +43,9 @@ def test_auto_says_when_dropout_costs_the_fast_kernel(
 
 def test_our_kernel_without_its_compiler_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = Hardware(**GPU, attention="triton")  # type: ignore[arg-type]
-    monkeypatch.setattr("cloze.model.kernels.HAS_TRITON", True)
+    monkeypatch.setattr("cloze.model.kernels.fused.HAS_TRITON", True)
     check_attention(0.1, asked, key=KEY)
-    monkeypatch.setattr("cloze.model.kernels.HAS_TRITON", False)
+    monkeypatch.setattr("cloze.model.kernels.fused.HAS_TRITON", False)
     with pytest.raises(InputError, match="triton is not installed"):
         check_attention(0.1, asked, key=KEY)
 

@@ -25,7 +25,7 @@ WAITS = ("join", "wait", "communicate", "result", "get", "acquire", "recv", "exc
 
 @pytest.mark.parametrize("module", MODULES)
 def test_every_module_can_be_imported(module: str) -> None:
-    if module == "cloze.model.triton_attention":
+    if module == "cloze.model.kernels.triton_attention":
         pytest.importorskip("triton", reason="triton, which comes with torch's builds for GPUs, is not installed")
     importlib.import_module(module)
 

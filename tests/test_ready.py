@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 import cloze
 from cloze.batch import TaskBatch
 from cloze.errors import InputError
-from cloze.model.heads import BertForPreTraining
+from cloze.model.bert import BertForPreTraining
 from cloze.model.task_heads import SequenceClassifier
 from tests import forks, processes
 from tests.checkpoint.folders import CONFIG, their_folder

@@ -33,7 +33,7 @@ from benchmarks.gpu.side_by_side import compile_side_by_side
 from benchmarks.gpu.sides import VARIANTS, Side, our_side, their_side
 from benchmarks.gpu.work import Sizes, batches_of, endless, filled, loader_batches, rows_of
 from benchmarks.shapes import SHAPES
-from cloze.model.kernels import KERNELS
+from cloze.model.kernels.fused import KERNELS
 from cloze.peak import peak_flops
 
 TOKENS = {"tiny": 1024, "mini": 131072, "base": 65536, "large": 32768}

@@ -18,9 +18,9 @@ from torch import Tensor
 
 from benchmarks.gpu.work import batches_of, filled
 from cloze.batch import Packed
-from cloze.model import triton_attention
-from cloze.model.attention import attend
-from cloze.model.triton_attention import Tiling
+from cloze.model.kernels import triton_attention
+from cloze.model.kernels.attention import attend
+from cloze.model.kernels.triton_attention import Tiling
 
 HEADS, HEAD_SIZE = 12, 64
 CASES = (("mixed", 128), ("full", 128), ("mixed", 512), ("full", 512))

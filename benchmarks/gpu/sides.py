@@ -9,9 +9,8 @@ from torch import Tensor, nn
 
 from benchmarks.shapes import shape
 from cloze.batch import PretrainingBatch
-from cloze.model.attention import use_kernel
-from cloze.model.fp8 import multiply_in_fp8
-from cloze.model.heads import BertForPreTraining
+from cloze.model.bert import BertForPreTraining
+from cloze.model.kernels.fp8 import multiply_in_fp8
 from cloze.optim.clipping import clip_gradients
 from cloze.optim.groups import parameter_groups
 
@@ -45,7 +44,7 @@ def our_side(
 ) -> Side:
     """Attention dropout 0, as our recipes for a GPU have it; 0.1 elsewhere."""
     model = BertForPreTraining(shape(size, attention_probs_dropout_prob=0.0)).to(device).train()
-    use_kernel(model.encoder, "sdpa" if device.type == "cpu" and kernel == "auto" else kernel)  # no graph has the other
+    model.encoder.use_kernel("sdpa" if device.type == "cpu" and kernel == "auto" else kernel)  # no graph has the other
     if fp8:
         multiply_in_fp8(model.encoder, emulate=device.type != "cuda")
     if compiled:

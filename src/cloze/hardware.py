@@ -130,7 +130,7 @@ def check_attention(dropout: float, hardware: Hardware, *, key: str) -> None:
     Raises:
         InputError: the kernel cannot do it.
     """
-    from cloze.model.kernels import HAS_TRITON  # with numba, which those who do not train need not wait for
+    from cloze.model.kernels.fused import HAS_TRITON  # with numba, which those who do not train need not wait for
 
     kernel, asked = hardware.attention, f"hardware.attention is {hardware.attention}, but"
     if kernel in ("triton", "varlen", "flex") and not hardware.on_gpu:

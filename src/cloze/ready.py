@@ -26,9 +26,9 @@ from cloze.data.stream.vectors import Extractor
 from cloze.errors import InputError
 from cloze.launch.predictors import TASKS, Options, make_predictor, task_of
 from cloze.model.attention_maps import attention_maps
+from cloze.model.bert import BertForPreTraining, Pooler
 from cloze.model.config import BertConfig
 from cloze.model.encoder import Encoder
-from cloze.model.heads import BertForPreTraining, Pooler
 from cloze.model.pooling import LayerChoice
 from cloze.model.task_heads import TaskModel
 from cloze.tasks.inference import Inference

@@ -10,8 +10,8 @@ import torch
 
 from cloze.callbacks.pairs import heldout_pairs
 from cloze.callbacks.samples import LONGEST, SHORTEST, SampleFillings, heldout_gaps, heldout_texts
+from cloze.model.bert import BertForPreTraining
 from cloze.model.config import BertConfig
-from cloze.model.heads import BertForPreTraining
 from cloze.text.prepare import Preparation
 from cloze.text.report import REPORT, load_report
 from cloze.text.sentences import Lines

@@ -17,8 +17,8 @@ from cloze.checkpoint.task_models import save_task_model, task_model
 from cloze.checkpoint.training import KEY, description
 from cloze.errors import InputError
 from cloze.model.adaptation import Adaptation
+from cloze.model.bert import BertForPreTraining
 from cloze.model.config import BertConfig
-from cloze.model.heads import BertForPreTraining
 from cloze.text.tokenizer import SPECIAL_TOKENS, build_tokenizer, vocabulary
 from tests.checkpoint.folders import CONFIG, VOCABULARY, shaken, their_folder
 

@@ -11,8 +11,8 @@ from transformers import AutoModelForPreTraining, AutoTokenizer
 from benchmarks.batches import padded, random_batch
 from cloze.checkpoint.folder import load_pretrained, save_pretrained
 from cloze.errors import InputError
+from cloze.model.bert import BertForPreTraining
 from cloze.model.config import BertConfig
-from cloze.model.heads import BertForPreTraining
 from cloze.text.tokenizer import SPECIAL_TOKENS, build_tokenizer
 
 VOCABULARY = [*SPECIAL_TOKENS, *"abcdefghijklmnopqrstuvwxyz", *(f"##{c}" for c in "abcdefghijklmnopqrstuvwxyz"), "the"]

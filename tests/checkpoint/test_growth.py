@@ -10,8 +10,8 @@ from torch import Tensor
 
 from benchmarks.batches import random_batch
 from cloze.checkpoint.growth import DECODER_BIAS, POSITIONS, WORDS, grow_positions, grow_vocabulary
+from cloze.model.bert import BertForPreTraining
 from cloze.model.config import BertConfig
-from cloze.model.heads import BertForPreTraining
 from cloze.text.tokenizer import SPECIAL_TOKENS, build_tokenizer, vocabulary
 
 LETTERS = "abcd"

@@ -18,7 +18,7 @@ from cloze.checkpoint.pretrained import Pretrained, read_pretrained
 from cloze.checkpoint.task_models import save_task_model, task_model
 from cloze.errors import InputError
 from cloze.model.adaptation import Adaptation
-from cloze.model.heads import BertForPreTraining
+from cloze.model.bert import BertForPreTraining
 from cloze.model.task_heads import ARCHITECTURES, TaskModel
 from cloze.text.tokenizer import build_tokenizer, save_tokenizer
 from tests.checkpoint.folders import CONFIG, VOCABULARY, shaken, their_folder

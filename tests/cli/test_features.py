@@ -17,8 +17,8 @@ import torch
 
 from cloze.checkpoint.folder import save_pretrained
 from cloze.cli.features import main
+from cloze.model.bert import BertForPreTraining
 from cloze.model.config import BertConfig
-from cloze.model.heads import BertForPreTraining
 from cloze.text.tokenizer import build_tokenizer
 from tests import processes
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from cloze.checkpoint.folder import save_pretrained
+from cloze.model.bert import BertForPreTraining
 from cloze.model.config import BertConfig
-from cloze.model.heads import BertForPreTraining
 from cloze.shell import NUMBERS, check_surroundings, fitted
 from cloze.text.tokenizer import SPECIAL_TOKENS, build_tokenizer
 from tests import processes

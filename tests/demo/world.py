@@ -10,8 +10,8 @@ from cloze.checkpoint.folder import save_pretrained
 from cloze.checkpoint.pretrained import Pretrained
 from cloze.checkpoint.task_models import save_task_model, task_model
 from cloze.model.adaptation import Adaptation
+from cloze.model.bert import BertForPreTraining
 from cloze.model.config import BertConfig
-from cloze.model.heads import BertForPreTraining
 from cloze.text.tokenizer import SPECIAL_TOKENS, build_tokenizer
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"

@@ -30,8 +30,8 @@ from cloze.data.stream.journal import unfinished
 from cloze.data.stream.output import open_output
 from cloze.data.stream.records import StreamFormat, stream_rows
 from cloze.errors import InputError
+from cloze.model.bert import BertForPreTraining
 from cloze.model.config import BertConfig
-from cloze.model.heads import BertForPreTraining
 from cloze.text.manifest import Manifest
 from cloze.text.shards import read_shard, write_shard
 from cloze.text.tokenizer import SPECIAL_TOKENS, build_tokenizer, load_tokenizer, save_tokenizer, vocabulary

@@ -15,8 +15,8 @@ from safetensors.torch import load_file, save_file
 from cloze.checkpoint.folder import save_pretrained
 from cloze.cli.train import main
 from cloze.config.arguments import forced
+from cloze.model.bert import BertForPreTraining
 from cloze.model.config import BertConfig
-from cloze.model.heads import BertForPreTraining
 from cloze.text.shards import read_shard
 from cloze.text.tokenizer import (
     SPECIAL_TOKENS,

@@ -25,8 +25,8 @@ from cloze.cli import finetune
 from cloze.cli.predict import Words, main, own_words
 from cloze.launch import prediction
 from cloze.model.adaptation import Adaptation
+from cloze.model.bert import BertForPreTraining
 from cloze.model.config import BertConfig
-from cloze.model.heads import BertForPreTraining
 from cloze.tasks import rows
 from cloze.tasks.fill_mask import fill
 from cloze.text.tokenizer import SPECIAL_TOKENS, build_tokenizer

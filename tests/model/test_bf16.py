@@ -5,9 +5,9 @@ from torch import Tensor
 
 from benchmarks.batches import random_batch
 from cloze.batch import PretrainingBatch
+from cloze.model.bert import BertForPreTraining
 from cloze.model.config import BertConfig
-from cloze.model.dropout import Dropout
-from cloze.model.heads import BertForPreTraining
+from cloze.model.kernels.dropout import Dropout
 
 STEPS = 25
 

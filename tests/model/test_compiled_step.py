@@ -13,9 +13,8 @@ from cloze.batch import PretrainingBatch
 from cloze.data.dataset import Index, MicroBatches, Order
 from cloze.data.objective import Objective
 from cloze.data.plan import BatchSize
-from cloze.model.attention import use_kernel
+from cloze.model.bert import BertForPreTraining
 from cloze.model.config import BertConfig
-from cloze.model.heads import BertForPreTraining
 from tests.data.corpora import VOCAB_SIZE, prose, vocabulary, write_shards
 
 # Dynamo makes one itself to see what is kept for the backward pass.
@@ -54,7 +53,7 @@ def model(kernel: str, *, checkpointing: bool = False) -> BertForPreTraining:
     )  # fmt: skip
     made = BertForPreTraining(shape).train()
     made.encoder.gradient_checkpointing = checkpointing
-    use_kernel(made.encoder, kernel)
+    made.encoder.use_kernel(kernel)
     return made
 
 

@@ -2,9 +2,9 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.batches import random_batch
+from cloze.model.bert import BertForPreTraining
 from cloze.model.config import BertConfig
 from cloze.model.flops import training_flops
-from cloze.model.heads import BertForPreTraining
 
 
 def test_the_formula_equals_a_count_of_the_matrix_products() -> None:

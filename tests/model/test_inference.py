@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from benchmarks.batches import random_batch
+from cloze.model.bert import BertEncoder
 from cloze.model.config import BertConfig
-from cloze.model.encoder import Encoder
 from cloze.model.inference import PackedFeedForward, pack
 from cloze.model.pooling import LayerChoice, grouped
 
@@ -18,7 +18,7 @@ CONFIG = BertConfig(
 @pytest.mark.parametrize("lengths", [[5], [3, 3, 9], [128, 1, 60]])
 def test_packed_as_plain(lengths: list[int]) -> None:
     torch.manual_seed(0)
-    encoder = Encoder(CONFIG).eval()
+    encoder = BertEncoder(CONFIG).eval()
     packed = random_batch(lengths, CONFIG.vocab_size).packed
     with torch.inference_mode():
         plain = encoder.hidden_states(packed)
@@ -28,7 +28,7 @@ def test_packed_as_plain(lengths: list[int]) -> None:
 
 
 def test_packed_weights_take_the_place_of_the_plain_ones() -> None:
-    encoder = pack(Encoder(CONFIG))
+    encoder = pack(BertEncoder(CONFIG))
     if not isinstance(encoder.blocks[0].feed_forward, PackedFeedForward):
         pytest.skip("no oneDNN on this machine")
     names = [name for name, _ in encoder.blocks.named_parameters()]

@@ -12,8 +12,8 @@ from transformers import BertForPreTraining as TheirBert
 from benchmarks.batches import padded, random_batch
 from cloze.batch import PretrainingBatch
 from cloze.checkpoint.names import from_hugging_face, to_hugging_face
+from cloze.model.bert import BertForPreTraining
 from cloze.model.config import BertConfig
-from cloze.model.heads import BertForPreTraining
 
 LENGTHS = [3, 17, 17, 40, 64, 64, 64, 5]
 

@@ -6,8 +6,8 @@ from torch import nn
 from torch.optim import Muon
 from torch.optim.lr_scheduler import LambdaLR
 
+from cloze.model.bert import BertForPreTraining
 from cloze.model.config import BertConfig
-from cloze.model.heads import BertForPreTraining
 from cloze.optim.groups import parameter_groups
 from cloze.optim.muon import MatrixMuon, MuonAdamW, orthogonalise
 

@@ -22,8 +22,8 @@ from cloze.callbacks.length import Length
 from cloze.callbacks.step_seed import StepSeed
 from cloze.callbacks.throughput import Throughput
 from cloze.data.transfer import on_device
+from cloze.model.bert import BertForPreTraining
 from cloze.model.config import BertConfig
-from cloze.model.heads import BertForPreTraining
 from cloze.optim.schedules import Linear
 from cloze.tasks.pretraining import Pretraining
 from cloze.tasks.training import Recipe

@@ -11,8 +11,8 @@ from torch.utils.data import DataLoader
 
 from benchmarks.batches import random_batch
 from cloze.batch import IGNORED_LABEL, PretrainingBatch
+from cloze.model.bert import BertForPreTraining
 from cloze.model.config import BertConfig
-from cloze.model.heads import BertForPreTraining
 from cloze.optim.schedules import Linear
 from cloze.tasks.pretraining import Pretraining
 from cloze.tasks.training import Recipe

@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cloze.batch import Packed, TaskBatch
-from cloze.model.encoder import Block, Encoder
-from cloze.model.heads import BertForPreTraining, Pooler
+from cloze.model.bert import BertBlock, BertForPreTraining, Embeddings, Pooler
+from cloze.model.encoder import Encoder
 from cloze.model.task_heads import MultipleChoiceModel, QuestionAnswerer, TaskModel
 
 
@@ -46,6 +46,7 @@ class PaddedEncoder(nn.Module):
     def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor) -> list[Tensor]:
         """The vectors after the embeddings and after every block: (B, T, D) each."""
         embeddings = self.encoder.embeddings
+        assert isinstance(embeddings, Embeddings)
         positions = torch.arange(input_ids.shape[1], device=input_ids.device)
         embedded = embeddings.word_embeddings(input_ids) + embeddings.position_embeddings(positions)
         segments = embeddings.token_type_embeddings(embeddings.segments(token_type_ids))
@@ -53,12 +54,12 @@ class PaddedEncoder(nn.Module):
         lowest = torch.finfo(states[0].dtype).min  # finite: a row of padding alone must not become NaN
         bias = (1.0 - attention_mask[:, None, None, :].to(states[0].dtype)) * lowest  # (B, 1, 1, T)
         for block in self.encoder.blocks:
-            assert isinstance(block, Block)
+            assert isinstance(block, BertBlock)
             states.append(_through(block, states[-1], bias))
         return states
 
 
-def _through(block: Block, hidden: Tensor, bias: Tensor) -> Tensor:
+def _through(block: BertBlock, hidden: Tensor, bias: Tensor) -> Tensor:
     """(B, T, D) -> (B, T, D)."""
     attention = block.attention
     qkv = attention.query_key_value(hidden).unflatten(-1, (3, attention.num_attention_heads, -1))  # (B, T, 3, H, K)

@@ -20,8 +20,8 @@ from cloze.checkpoint.task_models import save_task_model
 from cloze.checkpoint.weights import load_pickle, plain
 from cloze.errors import InputError
 from cloze.model.adaptation import Adaptation
+from cloze.model.bert import BertForPreTraining
 from cloze.model.config import BertConfig
-from cloze.model.heads import BertForPreTraining
 from cloze.model.task_heads import ARCHITECTURES, TaskModel
 from cloze.text.patterns import pattern_fault
 

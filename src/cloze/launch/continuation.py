@@ -21,8 +21,8 @@ from cloze.config.validation import HYDRA_KEYS
 from cloze.data.pretraining import PretrainingData
 from cloze.errors import InputError
 from cloze.launch.own_tokenizer import check_apart, normalised, own_words
+from cloze.model.bert import BertForPreTraining
 from cloze.model.config import BertConfig
-from cloze.model.heads import BertForPreTraining
 from cloze.run_folder import note
 from cloze.text.atomic import write_atomically
 from cloze.text.bert_rules import own_tokens

@@ -30,9 +30,7 @@ from cloze.data.stream.records import STANDARD_INPUT, StreamFormat, stream_rows
 from cloze.data.stream.vectors import Extractor, is_pooled
 from cloze.errors import InputError
 from cloze.hardware import check_attention, check_hardware, set_up
-from cloze.model.attention import use_kernel
-from cloze.model.encoder import Encoder
-from cloze.model.heads import Pooler
+from cloze.model.bert import BertEncoder, Pooler
 from cloze.model.inference import pack
 from cloze.model.pooling import LayerChoice, LayerPlan
 from cloze.report.probe import probe_layers, probe_page, probe_picture
@@ -226,7 +224,7 @@ def _extractor(
     precision = PRECISIONS[hardware.precision.partition("-")[0]]
     state = pretrained.state
     with torch.device("meta"):  # nothing is drawn only to be replaced
-        encoder = Encoder(pretrained.config)
+        encoder = BertEncoder(pretrained.config)
         pooler = Pooler(pretrained.config) if level == "pooler" else None
     parts: list[tuple[torch.nn.Module, str]] = [(encoder, "encoder.")]
     if pooler is not None:
@@ -236,7 +234,7 @@ def _extractor(
         module.load_state_dict(own, assign=True)
         module.to(device, precision).eval().requires_grad_(False)
     state.clear()  # the packed weights take their place
-    use_kernel(encoder, hardware.attention)
+    encoder.use_kernel(hardware.attention)
     if hardware.compile:
         for block in encoder.blocks:
             block.compile(dynamic=True)

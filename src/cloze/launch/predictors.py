@@ -8,7 +8,7 @@ import torch
 from cloze.checkpoint.pretrained import Pretrained
 from cloze.data.stream.options import SHORTEST
 from cloze.errors import InputError
-from cloze.model.heads import BertForPreTraining
+from cloze.model.bert import BertForPreTraining
 from cloze.model.task_heads import ARCHITECTURES, TaskModel
 from cloze.tasks.fill_mask import FillMask
 from cloze.tasks.inference import Inference, Predictor

@@ -30,10 +30,9 @@ from cloze.launch.tracking import tracked
 from cloze.launch.trainer import accumulate, lasting, make_optimizer, make_trainer, weight_decay
 from cloze.loggers import MetricsFile
 from cloze.loggers.metrics_file import METRICS, read_rows
-from cloze.model.attention import use_kernel
+from cloze.model.bert import BertForPreTraining
 from cloze.model.config import BertConfig
-from cloze.model.fp8 import multiply_in_fp8
-from cloze.model.heads import BertForPreTraining
+from cloze.model.kernels.fp8 import multiply_in_fp8
 from cloze.optim.schedules import Schedule
 from cloze.run_folder import checkpoint_to_resume, is_finished, write_config
 from cloze.summary import finished_summary, summary
@@ -186,7 +185,7 @@ def check_shape(shape: BertConfig, max_length: int, hardware: Hardware) -> None:
 def fitted(model: BertForPreTraining, hardware: Hardware) -> BertForPreTraining:
     """The same model, computed as the hardware asks."""
     model.encoder.gradient_checkpointing = hardware.gradient_checkpointing
-    use_kernel(model.encoder, hardware.attention)
+    model.encoder.use_kernel(hardware.attention)
     if hardware.precision == "fp8-mixed":
         multiply_in_fp8(model.encoder)
     if hardware.compile:

@@ -10,8 +10,8 @@ from torch.optim import Optimizer
 
 from cloze.config.hardware import Hardware
 from cloze.errors import InputError
+from cloze.model.bert import BertForPreTraining
 from cloze.model.encoder import Encoder
-from cloze.model.heads import BertForPreTraining
 from cloze.model.sharding import cut_like, load_whole, whole
 
 WHOLE_PARAMETERS = ("Lamb", "StableAdamW")

@@ -31,9 +31,8 @@ from cloze.launch.own_tokenizer import check_own
 from cloze.launch.strategy import compile_encoder
 from cloze.launch.trainer import make_optimizer, weight_decay
 from cloze.model.adaptation import Adaptation
-from cloze.model.attention import use_kernel
 from cloze.model.config import BertConfig
-from cloze.model.fp8 import multiply_in_fp8
+from cloze.model.kernels.fp8 import multiply_in_fp8
 from cloze.model.task_heads import TaskModel
 from cloze.run_folder import note
 from cloze.tasks.finetuning import FineTuning, import_path
@@ -271,7 +270,7 @@ def _module(job: Job, pretrained: Pretrained, labels: Sequence[str], length: Len
     if job.stage != "train":
         refuse_drawn(model, pretrained)
     model.encoder.gradient_checkpointing = job.hardware.gradient_checkpointing
-    use_kernel(model.encoder, job.hardware.attention)
+    model.encoder.use_kernel(job.hardware.attention)
     if job.hardware.precision == "fp8-mixed":
         multiply_in_fp8(model.encoder)
     if job.hardware.compile:

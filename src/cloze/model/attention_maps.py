@@ -1,6 +1,6 @@
 """Who looks at whom: the attention of every layer and head, for pictures. Legend for shapes: see ``cloze.batch``.
 
-The kernels of ``cloze.model.attention`` never hold these probabilities; here they come from the same parameters.
+The kernels of attention never hold these probabilities; here they come from the same parameters.
 """
 
 import math
@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from cloze.batch import Packed
-from cloze.model.encoder import Block, Encoder
+from cloze.model.bert import BertBlock
+from cloze.model.encoder import Encoder
 
 
 def attention_maps(encoder: Encoder, packed: Packed) -> list[Tensor]:
@@ -31,7 +32,7 @@ def attention_maps(encoder: Encoder, packed: Packed) -> list[Tensor]:
     states = encoder.hidden_states(packed)
     maps = []
     for block, hidden in zip(encoder.blocks, states[:-1], strict=True):
-        assert isinstance(block, Block)
+        assert isinstance(block, BertBlock)
         attention = block.attention
         qkv = attention.query_key_value(hidden).unflatten(-1, (3, attention.num_attention_heads, -1))  # (T, 3, H, K)
         query, key = qkv[:, 0].transpose(0, 1).float(), qkv[:, 1].transpose(0, 1).float()  # (H, T, K)

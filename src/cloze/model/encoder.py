@@ -1,73 +1,28 @@
-"""The encoder as published: Devlin et al. 2019, section 3, on the Transformer of Vaswani et al. 2017, section 3.1.
+"""The encoder of any architecture: embeddings and a stack of Transformer blocks.
 
-Post-LayerNorm, learned positions, segment embeddings, exact GELU. Tokens are packed: no tensor here has padding.
-Legend for shapes: see ``cloze.batch``.
+Tokens are packed: no tensor here has padding. Legend for shapes: see ``cloze.batch``.
 """
 
-import torch.nn.functional as F
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from cloze.batch import Packed
-from cloze.model.attention import SelfAttention
 from cloze.model.config import BertConfig
-from cloze.model.dropout import Dropout
-from cloze.model.linear import Linear
-from cloze.model.norm import LayerNorm
 
 
-class Embeddings(nn.Module):
-    """The sum of the word piece's, the position's and the segment's vectors, normalised."""
+class Block(nn.Module, ABC):
+    """One Transformer block of an encoder."""
 
-    def __init__(self, config: BertConfig) -> None:
-        super().__init__()
-        self.word_embeddings = nn.Embedding(config.vocab_size, config.hidden_size)
-        self.position_embeddings = nn.Embedding(config.max_position_embeddings, config.hidden_size)
-        self.token_type_embeddings = nn.Embedding(config.type_vocab_size, config.hidden_size)
-        self.norm = LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
-        self.dropout = Dropout(config.hidden_dropout_prob)
-
-    def forward(self, packed: Packed) -> Tensor:
-        """(N,) ids -> (N, D)."""
-        # Segments are few: a product with their table has a far cheaper gradient than a scattered sum.
-        segments = F.one_hot(self.segments(packed.token_type_ids), self.token_type_embeddings.num_embeddings)
-        embedded = self.word_embeddings(packed.input_ids) + self.position_embeddings(packed.position_ids)
-        embedded = embedded + segments.to(embedded.dtype) @ self.token_type_embeddings.weight
-        return self.dropout(self.norm(embedded))  # type: ignore[no-any-return]
-
-    def segments(self, token_type_ids: Tensor) -> Tensor:
-        """Rows of their table, of the same shape: a model with one segment was trained with segment 0 throughout."""
-        return token_type_ids.clamp(max=0) if self.token_type_embeddings.num_embeddings == 1 else token_type_ids
-
-
-class FeedForward(nn.Module):
-    """Two linear layers with an exact GELU (Hendrycks & Gimpel 2016) between them."""
-
-    def __init__(self, config: BertConfig) -> None:
-        super().__init__()
-        self.intermediate = Linear(config.hidden_size, config.intermediate_size)
-        self.output = Linear(config.intermediate_size, config.hidden_size)
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        """(N, D) -> (N, D)."""
-        return self.output(F.gelu(self.intermediate(hidden)))  # type: ignore[no-any-return]
-
-
-class Block(nn.Module):
-    """One Transformer block: attention and feed-forward, each with dropout, residual and LayerNorm after it."""
-
-    def __init__(self, config: BertConfig) -> None:
-        super().__init__()
-        self.attention = SelfAttention(config)
-        self.attention_norm = LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
-        self.feed_forward = FeedForward(config)
-        self.feed_forward_norm = LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
-        self.dropout = Dropout(config.hidden_dropout_prob)
-
+    @abstractmethod
     def forward(self, hidden: Tensor, packed: Packed) -> Tensor:
         """(N, D) -> (N, D)."""
-        hidden = self.attention_norm(self.dropout(self.attention(hidden, packed), residual=hidden))
-        return self.feed_forward_norm(self.dropout(self.feed_forward(hidden), residual=hidden))  # type: ignore[no-any-return]
+
+    @abstractmethod
+    def use_kernel(self, kernel: str) -> None:
+        """Let the attention take this kernel, by a name that ``cloze.model.kernels.attention.attend`` knows."""
 
 
 class Encoder(nn.Module):
@@ -78,11 +33,11 @@ class Encoder(nn.Module):
             (Chen et al. 2016): less memory for about a third more time.
     """
 
-    def __init__(self, config: BertConfig) -> None:
+    def __init__(self, config: BertConfig, embeddings: nn.Module, blocks: Iterable[Block]) -> None:
         super().__init__()
         self.config = config
-        self.embeddings = Embeddings(config)
-        self.blocks = nn.ModuleList(Block(config) for _ in range(config.num_hidden_layers))
+        self.embeddings = embeddings
+        self.blocks = nn.ModuleList(blocks)
         self.gradient_checkpointing = False
 
     def forward(self, packed: Packed) -> Tensor:
@@ -103,3 +58,8 @@ class Encoder(nn.Module):
             else:
                 states.append(block(states[-1], packed))
         return states
+
+    def use_kernel(self, kernel: str) -> None:
+        """Let the attention of every block take this kernel."""
+        for block in self.blocks:
+            block.use_kernel(kernel)  # type: ignore[operator]  # the blocks of a ModuleList are modules to mypy

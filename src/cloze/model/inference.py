@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cloze.model.encoder import Encoder, FeedForward
+from cloze.model.bert import Embeddings, FeedForward
+from cloze.model.encoder import Encoder
 
 PACKABLE = (torch.float32, torch.bfloat16)
 
@@ -51,6 +52,7 @@ def pack(encoder: Encoder) -> Encoder:
     The weights that are replaced are let go of, so that the encoder takes no more memory than before.
     """
     encoder.eval().requires_grad_(False)
+    assert isinstance(encoder.embeddings, Embeddings)
     weight = encoder.embeddings.word_embeddings.weight
     if weight.is_cpu and weight.dtype in PACKABLE and _has_onednn():
         for block in encoder.blocks:

@@ -1,7 +1,7 @@
 """What a training step keeps in memory, by formula. Legend: see ``cloze.batch``.
 
-Counted are the tensors that the forward pass keeps for the backward pass, layer by layer as ``cloze.model.encoder`` and
-``cloze.model.heads`` compute them; the tests hold the formula against those that autograd really keeps. A compiled
+Counted are the tensors that the forward pass keeps for the backward pass, layer by layer as ``cloze.model.bert``
+computes them; the tests hold the formula against those that autograd really keeps. A compiled
 encoder keeps less: Inductor computes some of them again.
 """
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from cloze.model.config import BertConfig
-from cloze.model.loss import ROWS_AT_ONCE, ROWS_ON_A_DEVICE
+from cloze.model.kernels.cross_entropy import ROWS_AT_ONCE, ROWS_ON_A_DEVICE
 
 FP32 = 4
 """Bytes of a number of the residual stream, the parameters, the gradients."""

@@ -10,12 +10,11 @@ from torch import Tensor, nn
 
 from cloze.batch import TaskBatch
 from cloze.model.adaptation import Adaptation
+from cloze.model.bert import BertEncoder, Pooler, first_vectors, initialise
 from cloze.model.config import BertConfig
-from cloze.model.dropout import Dropout
-from cloze.model.encoder import Encoder
-from cloze.model.heads import Pooler, first_vectors, initialise
+from cloze.model.kernels.dropout import Dropout
+from cloze.model.kernels.matmul import Linear
 from cloze.model.layers import LayerMix
-from cloze.model.linear import Linear
 from cloze.model.recurrent import BiLSTM
 
 
@@ -39,7 +38,7 @@ class TaskModel(nn.Module):
         self.config = config = adaptation.configured(config)
         self.adaptation = adaptation
         self.drawn: tuple[str, ...] = ()
-        self.encoder = Encoder(config)
+        self.encoder = BertEncoder(config)
         self.mix = LayerMix(config, adaptation)
         width = self.mix.width
         self.lstm: BiLSTM | None = None

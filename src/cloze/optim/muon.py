@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.optim import AdamW, Muon, Optimizer
 
-from cloze.product import product
+from cloze.model.kernels.matmul import product
 
 SMALLEST = 1 << 20
 """Multiplications from which the faster library is looked for: earlier than in a layer, which has more to do."""

@@ -16,7 +16,7 @@ from cloze.data.downstream.items import Item
 from cloze.data.downstream.sequences import Sequences
 from cloze.data.downstream.table_files import BadRowError
 from cloze.errors import InputError
-from cloze.model.heads import BertForPreTraining
+from cloze.model.bert import BertForPreTraining
 from cloze.tasks.inference import Inference, Prediction, Predictor
 from cloze.text.tokenizer import MASK, PREFIX, UNK
 from cloze.wording import counted

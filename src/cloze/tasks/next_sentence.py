@@ -10,7 +10,7 @@ from cloze.batch import TaskBatch
 from cloze.data.downstream.classification import TextFeatures
 from cloze.data.downstream.examples import TextExample
 from cloze.data.downstream.table_files import BadRowError
-from cloze.model.heads import BertForPreTraining
+from cloze.model.bert import BertForPreTraining
 from cloze.tasks.inference import PROBABILITY, Inference, Prediction, Predictor
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from cloze.batch import IGNORED_LABEL, PretrainingBatch
-from cloze.model.heads import BertForPreTraining
+from cloze.model.bert import BertForPreTraining
 from cloze.tasks.training import Recipe, TrainingModule
 
 

@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from cloze.checkpoint.training import KEY, description
-from cloze.model.heads import BertForPreTraining
+from cloze.model.bert import BertForPreTraining
 from cloze.model.sharding import shard
 from cloze.model.task_heads import TaskModel
 from cloze.optim.clipping import clip_gradients

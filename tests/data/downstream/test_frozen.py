@@ -120,7 +120,7 @@ def test_other_weights_or_other_items_never_share_a_folder(tmp_path: Path, watch
             Item(0, (TokenSequence(ids[part], types[part]),), np.array([0])) for part in (slice(cut), slice(cut, 20))
         ]
         all_rows(watched.encoder, pair, (5,), tmp_path)
-    watched.encoder.embeddings.norm.bias.data[0] += 1e-6
+    watched.encoder.embeddings.norm.bias.data[0] += 1e-6  # type: ignore[index, operator, union-attr]
     all_rows(watched.encoder, split, (5,), tmp_path)
     assert len(list(tmp_path.iterdir())) == 7
 

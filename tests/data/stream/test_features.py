@@ -25,9 +25,9 @@ from cloze.data.stream.pieces import RowReader, TextEncoder
 from cloze.data.stream.records import StreamRow
 from cloze.data.stream.vectors import Extractor, is_pooled
 from cloze.errors import InputError
+from cloze.model.bert import BertEncoder, Pooler
 from cloze.model.config import BertConfig
 from cloze.model.encoder import Encoder
-from cloze.model.heads import Pooler
 from cloze.model.inference import pack
 from cloze.model.pooling import LayerChoice
 from cloze.text.tokenizer import build_tokenizer
@@ -55,7 +55,7 @@ PAIRS = ["the dog.", "the " * 40, "b", "ab", "the end. " * 12, "", "y"]
 
 def small_encoder() -> Encoder:
     torch.manual_seed(0)
-    return Encoder(CONFIG).eval()
+    return BertEncoder(CONFIG).eval()
 
 
 def pooler() -> Pooler:

@@ -10,7 +10,7 @@ from cloze.checkpoint.pretrained import read_pretrained
 from cloze.data.stream.options import Columns, Sizes
 from cloze.data.stream.pieces import RowReader, TextEncoder
 from cloze.data.stream.vectors import Extractor
-from cloze.model.encoder import Encoder
+from cloze.model.bert import BertEncoder
 from cloze.model.inference import pack
 from cloze.model.pooling import LayerChoice
 
@@ -24,7 +24,7 @@ def test_minilm_as_transformers_has_it() -> None:
     transformers = pytest.importorskip("transformers")
     folder = minilm()
     pretrained = read_pretrained(folder)
-    encoder = Encoder(pretrained.config)
+    encoder = BertEncoder(pretrained.config)
     state = {k.removeprefix("encoder."): v for k, v in pretrained.state.items() if k.startswith("encoder.")}
     encoder.load_state_dict(state)
     texts = ["Short.", "Vectors of every layer, unbelievably long and mixed: naïve café 東京!", "word " * 100, "a b c"]

@@ -16,8 +16,8 @@ from cloze.checkpoint.google.names import turned as as_the_other_side
 from cloze.checkpoint.names import is_known, to_hugging_face
 from cloze.checkpoint.weights import FORMATS, damaged, read_json
 from cloze.errors import InputError
+from cloze.model.bert import BertForPreTraining
 from cloze.model.config import BertConfig
-from cloze.model.heads import BertForPreTraining
 from cloze.text.atomic import whole_folder
 from cloze.text.tokenizer import load_tokenizer
 

@@ -16,8 +16,8 @@ from cloze.data.stream.begun import Begun
 from cloze.data.stream.options import TOKEN_LEVELS, Level, Sizes
 from cloze.data.stream.pieces import OUTSIDE, TextTokens
 from cloze.data.stream.windows import TextWindow, text_windows
+from cloze.model.bert import Pooler
 from cloze.model.encoder import Encoder
-from cloze.model.heads import Pooler
 from cloze.model.pooling import LayerPlan, grouped
 
 COPIED = ("pieces", "words")

@@ -28,8 +28,8 @@ from cloze.launch.placement import with_corpus, with_known_corpus
 from cloze.launch.pretraining import check_shape, fitted, make_model, make_module, training_length, warn_of
 from cloze.launch.ranks import Ranks
 from cloze.launch.strategy import check_optimizer
+from cloze.model.bert import BertForPreTraining
 from cloze.model.config import BertConfig
-from cloze.model.heads import BertForPreTraining
 from cloze.model.memory import Kernels, activation_bytes, step_memory
 from cloze.run_folder import checkpoint_to_resume, is_finished
 from cloze.shell import rank

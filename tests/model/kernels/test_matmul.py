@@ -2,8 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from cloze.model.linear import Linear, _OneDNNLinear, add_weight_gradient, weight_gradient
-from cloze.product import SMALLEST
+from cloze.model.kernels.matmul import SMALLEST, Linear, _OneDNNLinear, add_weight_gradient, weight_gradient
 
 
 @pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this torch has no oneDNN")
@@ -37,8 +36,8 @@ def test_large_products_agree_whatever_library_this_machine_takes() -> None:
 def test_gradients_of_weights_agree_on_every_processor(
     family: int, wide: int, narrow: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cloze.product.amd_family", lambda: family)
-    monkeypatch.setattr("cloze.model.linear.amd_family", lambda: family)
+    monkeypatch.setattr("cloze.model.kernels.matmul.amd_family", lambda: family)
+    monkeypatch.setattr("cloze.model.kernels.matmul.amd_family", lambda: family)
     torch.manual_seed(0)
     grad, x = torch.randn(3000, wide), torch.randn(3000, narrow)
     assert grad.numel() * narrow >= SMALLEST

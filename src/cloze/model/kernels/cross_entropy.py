@@ -7,8 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cloze.batch import IGNORED_LABEL
-from cloze.model.linear import add_weight_gradient
-from cloze.product import product
+from cloze.model.kernels.matmul import add_weight_gradient, product
 
 ROWS_AT_ONCE = 128
 """Rows whose logits are alive together: 128 x 30,522 in fp32 is 15 MiB, which stays in a CPU's last-level cache."""

@@ -3,10 +3,10 @@ import pytest
 import torch
 
 from benchmarks.batches import random_batch
-from cloze.model.attention import attend
+from cloze.model.bert import BertForPreTraining
 from cloze.model.config import BertConfig
-from cloze.model.dropout import Dropout, Mask, draw_key, drop_fused
-from cloze.model.heads import BertForPreTraining
+from cloze.model.kernels.attention import attend
+from cloze.model.kernels.dropout import Dropout, Mask, draw_key, drop_fused
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.5])

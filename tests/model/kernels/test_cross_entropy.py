@@ -3,8 +3,8 @@ import torch
 import torch.nn.functional as F
 
 from cloze.batch import IGNORED_LABEL
-from cloze.model.loss import ROWS_AT_ONCE, linear_cross_entropy
-from cloze.product import SMALLEST
+from cloze.model.kernels.cross_entropy import ROWS_AT_ONCE, linear_cross_entropy
+from cloze.model.kernels.matmul import SMALLEST
 
 
 @pytest.mark.parametrize("rows", [0, 1, ROWS_AT_ONCE, 3 * ROWS_AT_ONCE + 5])

@@ -6,8 +6,8 @@ hundred tokens that takes longer than the products. Here the grid goes over bloc
 are: a block meets the keys from where the sequence of its first token begins to where that of its last one ends. The
 backward pass is one kernel, in which a block makes its own gradients of queries, keys and values.
 
-Dropout is decided by the hash of ``cloze.model.dropout``, so that no mask is kept. The benchmark of the tilings is
-``python -m benchmarks.gpu.attention --tilings``. Legend for shapes: see ``cloze.batch``.
+Dropout is decided by the hash of ``cloze.model.kernels.dropout``, so that no mask is kept. The benchmark of the tilings
+is ``python -m benchmarks.gpu.attention --tilings``. Legend for shapes: see ``cloze.batch``.
 """
 
 # mypy: disable-error-code="no-untyped-def"
@@ -39,7 +39,7 @@ BACKWARD = Tiling(64, 64, 4, 2)
 
 @triton.jit
 def _keeps(index, low, high, threshold):
-    """The rule of ``cloze.model.dropout.keeps``."""
+    """The rule of ``cloze.model.kernels.dropout.keeps``."""
     x = index ^ low
     x ^= x >> 16
     x *= 0x7FEB352D

@@ -11,10 +11,10 @@ from torch import Tensor
 from torch.nn.attention.flex_attention import create_block_mask
 
 from cloze.batch import Packed
-from cloze.model import kernels
-from cloze.model.attention import SelfAttention, attend, fastest, use_kernel
+from cloze.model.bert import BertEncoder, SelfAttention
 from cloze.model.config import BertConfig
-from cloze.model.encoder import Encoder
+from cloze.model.kernels import fused
+from cloze.model.kernels.attention import attend, fastest
 
 HEADS, HEAD_SIZE = 2, 16
 LENGTHS = {
@@ -89,13 +89,13 @@ def test_flex_equals_the_reference(lengths: list[int], tail: int) -> None:
 def test_flex_computes_the_blocks_that_have_a_pair_and_no_others(lengths: list[int], tail: int) -> None:
     batch = packed(lengths)
     tokens = len(batch.input_ids) + tail
-    sequence = kernels.sequence_of_token(batch, tokens)
+    sequence = fused.sequence_of_token(batch, tokens)
 
     def same(_batch: Tensor, _head: Tensor, query: Tensor, key: Tensor) -> Tensor:
         return sequence[query] == sequence[key]
 
-    ours = kernels._block_mask(batch, tokens, same)
-    asked = create_block_mask(same, None, None, tokens, tokens, device="cpu", BLOCK_SIZE=kernels.FLEX_BLOCK)
+    ours = fused._block_mask(batch, tokens, same)
+    asked = create_block_mask(same, None, None, tokens, tokens, device="cpu", BLOCK_SIZE=fused.FLEX_BLOCK)
     torch.testing.assert_close(ours.to_dense(), asked.to_dense())
 
 
@@ -137,9 +137,9 @@ def test_every_layer_gets_the_kernel() -> None:
         vocab_size=9, hidden_size=8, num_attention_heads=2, intermediate_size=8, num_hidden_layers=2,
         max_position_embeddings=64, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0,
     )  # fmt: skip
-    encoder, batch = Encoder(shape), packed([4, 64])
+    encoder, batch = BertEncoder(shape), packed([4, 64])
     expected = encoder(batch)
-    use_kernel(encoder, "sdpa")
+    encoder.use_kernel("sdpa")
     assert [m.kernel for m in encoder.modules() if isinstance(m, SelfAttention)] == ["sdpa", "sdpa"]
     torch.testing.assert_close(encoder(batch), expected, atol=1e-5, rtol=1e-5)
 

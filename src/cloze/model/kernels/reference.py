@@ -1,7 +1,6 @@
-"""Attention inside each sequence of a packed batch. Legend: see ``cloze.batch``.
+"""Attention for a CPU, with its gradients: through the sequences, equal lengths that lie side by side in one call.
 
-One function, ``attend``, knows the kernels: those of ``cloze.model.kernels``, and for a CPU a reference that works
-through the sequences, equal lengths that lie side by side in one call.
+Legend for shapes: see ``cloze.batch``.
 """
 
 import itertools
@@ -13,77 +12,10 @@ import numba
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from cloze.batch import Packed
-from cloze.model.config import BertConfig
-from cloze.model.dropout import FloatArray, Mask, flat, is_hashable, keeps, on_all_threads
-from cloze.model.kernels import HALF, KERNELS, suits_triton
-from cloze.model.linear import Linear
-
-
-class SelfAttention(nn.Module):
-    """Multi-head self-attention (Vaswani et al. 2017, section 3.2) with its output projection.
-
-    Attributes:
-        kernel: the name of what ``attend`` takes.
-    """
-
-    def __init__(self, config: BertConfig) -> None:
-        super().__init__()
-        self.kernel = "auto"
-        self.num_attention_heads = config.num_attention_heads
-        self.dropout_prob = config.attention_probs_dropout_prob
-        self.query_key_value = Linear(config.hidden_size, 3 * config.hidden_size)
-        self.output = Linear(config.hidden_size, config.hidden_size)
-
-    def forward(self, hidden: Tensor, packed: Packed) -> Tensor:
-        """Mix the token vectors of each sequence: (N, D) -> (N, D)."""
-        qkv = self.query_key_value(hidden).unflatten(-1, (3, self.num_attention_heads, -1))  # (N, 3, H, K)
-        mixed = attend(qkv, packed, self.dropout_prob if self.training else 0.0, self.kernel)  # (N, H, K)
-        return self.output(mixed.flatten(1))  # type: ignore[no-any-return]
-
-
-def attend(qkv: Tensor, packed: Packed, dropout: float, kernel: str = "auto") -> Tensor:
-    """Softmax attention within each sequence.
-
-    Args:
-        qkv: (N, 3, H, K), queries, keys and values.
-        packed: where the sequences lie.
-        dropout: the share of the probabilities that are dropped.
-        kernel: ``triton``, ``varlen``, ``sdpa``, ``flex``, ``reference``, or ``auto`` for the fastest that can do it.
-
-    Returns:
-        (N, H, K); zeros for tokens after the last sequence.
-
-    Raises:
-        ValueError: the kernel cannot honour the dropout, the precision or the device.
-    """
-    if kernel == "auto":
-        kernel = fastest(qkv.device, qkv.dtype, dropout, qkv.shape[-1])
-    if kernel != "reference":
-        return KERNELS[kernel](qkv, packed, dropout)
-    if dropout and is_hashable(qkv):
-        with torch.autocast("cpu", enabled=False):  # in fp32: one head's matrices are too small to gain from 16 bits
-            mixed = _DroppedAttention.apply(qkv.float(), packed, dropout)  # type: ignore[no-untyped-call]
-            return mixed.to(qkv.dtype)  # type: ignore[no-any-return]
-    return _attend_reference(qkv, packed, dropout)
-
-
-def fastest(device: torch.device, dtype: torch.dtype, dropout: float, head_size: int) -> str:
-    """What ``auto`` means: the kernel that does this with the least work, and off the CPU without a wait."""
-    if device.type == "cpu":
-        return "reference"
-    if suits_triton(device, dtype, head_size):
-        return "triton"
-    return "varlen" if device.type == "cuda" and dtype in HALF and not dropout else "sdpa"
-
-
-def use_kernel(encoder: nn.Module, kernel: str) -> None:
-    """Let every attention of an encoder take this kernel."""
-    for module in encoder.modules():
-        if isinstance(module, SelfAttention):
-            module.kernel = kernel
+from cloze.model.kernels.dropout import FloatArray, Mask, flat, is_hashable, keeps, on_all_threads
 
 
 def equal_lengths(cu_seqlens: Tensor) -> Iterator[tuple[int, int, int]]:
@@ -106,16 +38,21 @@ def _heads(block: Tensor, count: int) -> Tensor:
     return split.movedim(1, -2)
 
 
-def _attend_reference(qkv: Tensor, packed: Packed, dropout: float) -> Tensor:
-    pieces = []
+def reference(qkv: Tensor, packed: Packed, dropout: float) -> Tensor:
+    """(N, 3, H, K) -> (N, H, K); zeros for tokens after the last sequence."""
+    if dropout and is_hashable(qkv):
+        with torch.autocast("cpu", enabled=False):  # in fp32: one head's matrices are too small to gain from 16 bits
+            mixed = _DroppedAttention.apply(qkv.float(), packed, dropout)  # type: ignore[no-untyped-call]
+            return mixed.to(qkv.dtype)  # type: ignore[no-any-return]
+    parts = []
     end = 0
     for start, count, length in equal_lengths(packed.cu_seqlens):
         end = start + count * length
         query, key, value = (_heads(part, count) for part in qkv[start:end].unbind(1))  # (count, H, T, K)
         mixed = F.scaled_dot_product_attention(query, key, value, dropout_p=dropout)
-        pieces.append(mixed.movedim(-2, 1).flatten(0, 1))  # (count * T, H, K)
-    pieces.append(torch.zeros_like(qkv[end:, 0]))
-    return torch.cat(pieces)
+        parts.append(mixed.movedim(-2, 1).flatten(0, 1))  # (count * T, H, K)
+    parts.append(torch.zeros_like(qkv[end:, 0]))
+    return torch.cat(parts)
 
 
 # Without "reassoc" the sum over a row would not be vectorised.

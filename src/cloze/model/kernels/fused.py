@@ -19,7 +19,7 @@ from torch import Tensor
 
 from cloze.batch import Packed
 from cloze.errors import InputError
-from cloze.model.dropout import draw_key
+from cloze.model.kernels.dropout import draw_key
 
 HALF = (torch.bfloat16, torch.float16)
 HAS_TRITON = importlib.util.find_spec("triton") is not None
@@ -38,7 +38,7 @@ def triton(qkv: Tensor, packed: Packed, dropout: float) -> Tensor:
             f"attention=triton: needs CUDA in bf16 or fp16, the package triton, and heads of 16, 32, 64 or 128, not "
             f"{qkv.device.type} in {qkv.dtype} with heads of {qkv.shape[-1]}; take attention=auto"
         )
-    from cloze.model.triton_attention import packed_attention  # imported here: builds without CUDA lack triton
+    from cloze.model.kernels.triton_attention import packed_attention  # imported here: builds without CUDA lack triton
 
     begins, ends = _bounds_of_token(packed, len(qkv))
     key = draw_key(qkv.device) if dropout else packed.cu_seqlens[:2]  # any two numbers

@@ -7,9 +7,9 @@ import torch
 
 from benchmarks.batches import random_batch
 from cloze.errors import InputError
+from cloze.model.bert import BertForPreTraining
 from cloze.model.config import BertConfig
-from cloze.model.fp8 import multiply_in_fp8
-from cloze.model.heads import BertForPreTraining
+from cloze.model.kernels.fp8 import multiply_in_fp8
 
 
 def model(hidden_size: int = 32) -> BertForPreTraining:

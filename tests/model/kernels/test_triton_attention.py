@@ -18,8 +18,8 @@ import math
 import numpy as np
 import torch
 
-from cloze.model.dropout import keeps
-from cloze.model.triton_attention import packed_attention
+from cloze.model.kernels.dropout import keeps
+from cloze.model.kernels.triton_attention import packed_attention
 
 HEADS, SIZE = 2, 32
 

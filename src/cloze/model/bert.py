@@ -1,0 +1,221 @@
+"""BERT as published: Devlin et al. 2019, section 3, on the encoder of Vaswani et al. 2017, section 3.1.
+
+Post-LayerNorm, learned positions, segment embeddings, exact GELU; on it the two pre-training heads. Tokens are packed:
+no tensor here has padding. The config is in ``cloze.model.config``, which imports no torch. Legend for shapes: see
+``cloze.batch``.
+"""
+
+from functools import partial
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cloze.batch import IGNORED_LABEL, Packed, PretrainingBatch
+from cloze.model.config import BertConfig
+from cloze.model.encoder import Block, Encoder
+from cloze.model.kernels.attention import attend
+from cloze.model.kernels.cross_entropy import CrossEntropy, linear_cross_entropy
+from cloze.model.kernels.dropout import Dropout
+from cloze.model.kernels.matmul import Linear
+from cloze.model.kernels.norm import LayerNorm
+
+
+class Embeddings(nn.Module):
+    """The sum of the word piece's, the position's and the segment's vectors, normalised."""
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__()
+        self.word_embeddings = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.position_embeddings = nn.Embedding(config.max_position_embeddings, config.hidden_size)
+        self.token_type_embeddings = nn.Embedding(config.type_vocab_size, config.hidden_size)
+        self.norm = LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.dropout = Dropout(config.hidden_dropout_prob)
+
+    def forward(self, packed: Packed) -> Tensor:
+        """(N,) ids -> (N, D)."""
+        # Segments are few: a product with their table has a far cheaper gradient than a scattered sum.
+        segments = F.one_hot(self.segments(packed.token_type_ids), self.token_type_embeddings.num_embeddings)
+        embedded = self.word_embeddings(packed.input_ids) + self.position_embeddings(packed.position_ids)
+        embedded = embedded + segments.to(embedded.dtype) @ self.token_type_embeddings.weight
+        return self.dropout(self.norm(embedded))  # type: ignore[no-any-return]
+
+    def segments(self, token_type_ids: Tensor) -> Tensor:
+        """Rows of their table, of the same shape: a model with one segment was trained with segment 0 throughout."""
+        return token_type_ids.clamp(max=0) if self.token_type_embeddings.num_embeddings == 1 else token_type_ids
+
+
+class SelfAttention(nn.Module):
+    """Multi-head self-attention (Vaswani et al. 2017, section 3.2) with its output projection.
+
+    Attributes:
+        kernel: the name of what ``attend`` takes.
+    """
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__()
+        self.kernel = "auto"
+        self.num_attention_heads = config.num_attention_heads
+        self.dropout_prob = config.attention_probs_dropout_prob
+        self.query_key_value = Linear(config.hidden_size, 3 * config.hidden_size)
+        self.output = Linear(config.hidden_size, config.hidden_size)
+
+    def forward(self, hidden: Tensor, packed: Packed) -> Tensor:
+        """Mix the token vectors of each sequence: (N, D) -> (N, D)."""
+        qkv = self.query_key_value(hidden).unflatten(-1, (3, self.num_attention_heads, -1))  # (N, 3, H, K)
+        mixed = attend(qkv, packed, self.dropout_prob if self.training else 0.0, self.kernel)  # (N, H, K)
+        return self.output(mixed.flatten(1))  # type: ignore[no-any-return]
+
+
+class FeedForward(nn.Module):
+    """Two linear layers with an exact GELU (Hendrycks & Gimpel 2016) between them."""
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__()
+        self.intermediate = Linear(config.hidden_size, config.intermediate_size)
+        self.output = Linear(config.intermediate_size, config.hidden_size)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """(N, D) -> (N, D)."""
+        return self.output(F.gelu(self.intermediate(hidden)))  # type: ignore[no-any-return]
+
+
+class BertBlock(Block):
+    """One Transformer block: attention and feed-forward, each with dropout, residual and LayerNorm after it."""
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__()
+        self.attention = SelfAttention(config)
+        self.attention_norm = LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.feed_forward = FeedForward(config)
+        self.feed_forward_norm = LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.dropout = Dropout(config.hidden_dropout_prob)
+
+    def forward(self, hidden: Tensor, packed: Packed) -> Tensor:
+        """(N, D) -> (N, D)."""
+        hidden = self.attention_norm(self.dropout(self.attention(hidden, packed), residual=hidden))
+        return self.feed_forward_norm(self.dropout(self.feed_forward(hidden), residual=hidden))  # type: ignore[no-any-return]
+
+    def use_kernel(self, kernel: str) -> None:
+        """Let the attention take this kernel."""
+        self.attention.kernel = kernel
+
+
+class BertEncoder(Encoder):
+    """Embeddings and the stack of blocks."""
+
+    embeddings: Embeddings
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__(config, Embeddings(config), (BertBlock(config) for _ in range(config.num_hidden_layers)))
+
+
+def first_vectors(hidden: Tensor, packed: Packed) -> Tensor:
+    """The vectors of [CLS]: (N, D) -> (B, D)."""
+    # An empty sequence, which only pads B to a constant, may begin behind the last token.
+    return hidden[packed.cu_seqlens[:-1].clamp(max=hidden.shape[0] - 1)]
+
+
+class Pooler(nn.Module):
+    """The vector of [CLS] through a dense layer and tanh, which stands for the whole sequence."""
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__()
+        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
+
+    def forward(self, hidden: Tensor, packed: Packed) -> Tensor:
+        """(N, D) -> (B, D)."""
+        return torch.tanh(self.dense(first_vectors(hidden, packed)))
+
+
+class MaskedLMHead(nn.Module):
+    """A transform of the vectors at masked positions; the decoder is tied to the word embeddings."""
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__()
+        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
+        self.norm = LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.decoder_bias = nn.Parameter(torch.zeros(config.vocab_size))
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """(M, D) -> (M, D), ready for the tied decoder."""
+        return self.norm(F.gelu(self.dense(hidden)))  # type: ignore[no-any-return]
+
+
+def initialise(module: nn.Module, std: float) -> None:
+    """Truncated normal for every matrix, zero for every bias (google-research/bert, ``create_initializer``)."""
+    if isinstance(module, (nn.Linear, nn.Embedding)):
+        nn.init.trunc_normal_(module.weight, std=std, a=-2 * std, b=2 * std)
+    if isinstance(module, nn.Linear):
+        nn.init.zeros_(module.bias)
+
+
+class PretrainingLogits(NamedTuple):
+    """What both heads say: ``masked_lm`` (M, V) and ``next_sentence`` (B, 2)."""
+
+    masked_lm: Tensor
+    next_sentence: Tensor
+
+
+class PretrainingLosses(NamedTuple):
+    """Sums, not means, with the number of right answers: to be divided by the counts of the global batch."""
+
+    masked_lm: CrossEntropy
+    next_sentence: CrossEntropy
+
+
+class BertForPreTraining(nn.Module):
+    """Encoder, pooler and both heads, initialised as published."""
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = BertEncoder(config)
+        self.pooler = Pooler(config)
+        self.masked_lm_head = MaskedLMHead(config)
+        self.next_sentence_head = nn.Linear(config.hidden_size, 2)
+        self.apply(partial(initialise, std=config.initializer_range))
+
+    @property
+    def decoder_weight(self) -> Tensor:
+        """(V, D), the word embeddings."""
+        return self.encoder.embeddings.word_embeddings.weight
+
+    def forward(self, packed: Packed, masked_positions: Tensor) -> PretrainingLogits:
+        """The logits of both heads; the masked-language-model head runs on ``masked_positions`` (M,) only."""
+        hidden = self.encoder(packed)
+        masked = self.masked_lm_head(hidden[masked_positions])
+        return PretrainingLogits(
+            F.linear(masked, self.decoder_weight, self.masked_lm_head.decoder_bias),
+            self.next_sentence_head(self.pooler(hidden, packed)),
+        )
+
+    def losses(self, batch: PretrainingBatch) -> PretrainingLosses:
+        """Both losses without ever holding the (M, V) logits."""
+        # The counts of the batch, which are others every time, stay out of what may be compiled for constants.
+        return self._losses(batch.packed, batch.masked_positions, batch.masked_labels, batch.next_sentence_labels)
+
+    def compile_losses(self, *, cuda_graphs: bool = False, backend: str = "inductor") -> None:
+        """Compile ``losses``, forward and backward, as one graph for each shape of batches; names of state stay.
+
+        A part that would break the graph is an error. Needs batches of constant shapes and a kernel of attention other
+        than ``reference``.
+
+        Args:
+            cuda_graphs: record the kernels once and start them together from then on.
+            backend: torch's compiler.
+        """
+        mode = "reduce-overhead" if cuda_graphs else None
+        compiled = torch.compile(self._losses, fullgraph=True, dynamic=False, mode=mode, backend=backend)
+        self._losses = compiled  # type: ignore[method-assign]
+
+    def _losses(
+        self, packed: Packed, masked_positions: Tensor, masked_labels: Tensor, next_sentence_labels: Tensor
+    ) -> PretrainingLosses:
+        hidden = self.encoder(packed)
+        masked = self.masked_lm_head(hidden[masked_positions])
+        masked_lm = linear_cross_entropy(masked, self.decoder_weight, self.masked_lm_head.decoder_bias, masked_labels)
+        logits = self.next_sentence_head(self.pooler(hidden, packed)).float()
+        loss = F.cross_entropy(logits, next_sentence_labels, reduction="sum", ignore_index=IGNORED_LABEL)
+        return PretrainingLosses(masked_lm, CrossEntropy(loss, (logits.argmax(-1) == next_sentence_labels).sum()))
