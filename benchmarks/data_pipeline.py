@@ -25,12 +25,12 @@ from transformers import BertTokenizerFast, DataCollatorForLanguageModeling
 
 from benchmarks.google_rule import mask, pairs_of_document
 from benchmarks.machine import print_rows, write_rows
-from cloze.allocator import keep_large_buffers
 from cloze.data.dataset import cut_batch
 from cloze.data.masking import Masking, Vocabulary
 from cloze.data.objective import Objective
 from cloze.data.packing import StaticShape, pack
 from cloze.data.plan import BatchSize, make_plan
+from cloze.runtime.allocator import keep_large_buffers
 from cloze.text.shards import Shard
 
 VOCAB_SIZE = 30522

@@ -68,7 +68,6 @@ def paragraphs(data: Path, count: int) -> list[str]:
 
 def ours(level: str, _: int) -> Side:
     """The engine of ``cloze-features``."""
-    from cloze.allocator import keep_large_buffers
     from cloze.checkpoint.pretrained import read_pretrained
     from cloze.data.stream.chunks import Chunks
     from cloze.data.stream.features import LONGEST_BYTES, PART_BYTES
@@ -79,6 +78,7 @@ def ours(level: str, _: int) -> Side:
     from cloze.model.bert import BertEncoder
     from cloze.model.inference import pack
     from cloze.model.pooling import LayerChoice
+    from cloze.runtime.allocator import keep_large_buffers
 
     keep_large_buffers()
     pretrained = read_pretrained(weights())

@@ -24,7 +24,6 @@ from torch.utils.data import DataLoader
 from benchmarks.machine import print_rows, write_rows
 from benchmarks.shapes import SHAPES, shape
 from benchmarks.train_step import batch
-from cloze.allocator import keep_large_buffers
 from cloze.batch import PretrainingBatch
 from cloze.callbacks.finite import FiniteLoss
 from cloze.callbacks.length import Length
@@ -32,11 +31,12 @@ from cloze.callbacks.progress import Progress
 from cloze.callbacks.throughput import Throughput
 from cloze.config.hardware import Hardware
 from cloze.config.sections import Training
-from cloze.dashboard import Story, dashboards
 from cloze.launch.trainer import make_trainer
 from cloze.loggers import MetricsFile, mlflow_logger, tensorboard_logger, wandb_logger
+from cloze.loggers.protocol import Story, dashboards
 from cloze.model.bert import BertForPreTraining
 from cloze.optim.schedules import Linear
+from cloze.runtime.allocator import keep_large_buffers
 from cloze.tasks.pretraining import Pretraining
 from cloze.tasks.training import Recipe
 

@@ -20,10 +20,10 @@ import torch
 from benchmarks.machine import print_rows, write_rows
 from benchmarks.shapes import SHAPES, shape
 from benchmarks.train_step import batch
-from cloze.allocator import keep_large_buffers
 from cloze.callbacks.checkpoints import BackgroundIO
 from cloze.checkpoint.saves import Saves
 from cloze.model.bert import BertForPreTraining
+from cloze.runtime.allocator import keep_large_buffers
 
 STEPS = 8
 MILLISECONDS = 1000

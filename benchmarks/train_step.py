@@ -29,12 +29,12 @@ import torch
 from benchmarks.batches import padded, random_batch
 from benchmarks.machine import print_rows, write_rows
 from benchmarks.shapes import SHAPES, VOCAB_SIZE, shape
-from cloze.allocator import keep_large_buffers
 from cloze.batch import PretrainingBatch
-from cloze.hardware import multiplies_bf16
 from cloze.model.bert import BertForPreTraining
 from cloze.model.flops import training_flops
-from cloze.peak import products
+from cloze.run.hardware import multiplies_bf16
+from cloze.runtime.allocator import keep_large_buffers
+from cloze.runtime.peak import products
 
 
 def batch(lengths: str, sequences: int = 32) -> PretrainingBatch:

@@ -34,7 +34,7 @@ from benchmarks.gpu.sides import VARIANTS, Side, our_side, their_side
 from benchmarks.gpu.work import Sizes, batches_of, endless, filled, loader_batches, rows_of
 from benchmarks.shapes import SHAPES
 from cloze.model.kernels.fused import KERNELS
-from cloze.peak import peak_flops
+from cloze.runtime.peak import peak_flops
 
 TOKENS = {"tiny": 1024, "mini": 131072, "base": 65536, "large": 32768}
 """Of a micro-batch; halved until it fits."""

@@ -4,7 +4,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[2] / "src" / "cloze"
 PAGES = {
-    "ready": ("Using a model", ["cloze", "cloze.ready", "cloze.batch", "cloze.errors"]),
+    "ready": ("Using a model", ["cloze", "cloze.api", "cloze.batch", "cloze.errors"]),
     "configuration": ("Configuration", ["cloze.config"]),
     "text": ("Text", ["cloze.text"]),
     "data": ("Pre-training data", ["cloze.data"]),

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cloze.distribution import VERSION
+from cloze.runtime.distribution import VERSION
 
 if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
-    from cloze.ready import Ready
+    from cloze.api import Ready
 
 __version__ = VERSION
 
@@ -38,7 +38,7 @@ def load(folder: Path | str) -> Ready:
     Raises:
         cloze.errors.InputError: a file is missing or damaged, or it is another kind of model.
     """
-    from cloze.ready import load as load_now
+    from cloze.api import load as load_now
 
     return load_now(folder)
 

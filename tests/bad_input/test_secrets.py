@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cloze.confidential import is_secret, masked, masked_text
+from cloze.runtime.redaction import is_secret, masked, masked_text
 from tests import processes
 from tests.bad_input.session import Session
 from tests.bad_input.world import CORPUS, TINY

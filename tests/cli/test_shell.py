@@ -12,7 +12,7 @@ import torch
 from cloze.checkpoint.folder import save_pretrained
 from cloze.model.bert import BertForPreTraining
 from cloze.model.config import BertConfig
-from cloze.shell import NUMBERS, check_surroundings, fitted
+from cloze.runtime.shell import NUMBERS, check_surroundings, fitted
 from cloze.text.tokenizer import SPECIAL_TOKENS, build_tokenizer
 from tests import processes
 from tests.forks import REPOSITORY, SURROUNDINGS

@@ -17,9 +17,9 @@ from cloze.data.cache import ShardCache
 from cloze.data.objective import Objective
 from cloze.data.pretraining import PretrainingData
 from cloze.errors import InputError
+from cloze.files.remote import location
 from cloze.text.manifest import Manifest
 from cloze.text.prepare import Preparation
-from cloze.text.remote import location
 from cloze.text.sentences import English
 from cloze.text.sources.files import TextFiles
 from cloze.text.tokenizer import WordPiece
@@ -100,7 +100,7 @@ def test_processes_fetch_each_shard_once(corpus: tuple[Path, str], tmp_path: Pat
     infos = Manifest.load(corpus[0]).train[:3]
     code = (
         "import sys; from pathlib import Path; from cloze.data.cache import ShardCache; "
-        "from cloze.text.manifest import Manifest; from cloze.text.remote import location; "
+        "from cloze.text.manifest import Manifest; from cloze.files.remote import location; "
         "cache = ShardCache(location(sys.argv[2]), Path(sys.argv[3]), 1.0); "
         "[cache.lease(info) for info in Manifest.load(Path(sys.argv[1])).train[:3]]"
     )

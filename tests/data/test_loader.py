@@ -18,7 +18,7 @@ from cloze.data.loader import ENDLESS, HeldoutLoader, Position, TrainingLoader
 from cloze.data.objective import Objective
 from cloze.data.plan import BatchSize, make_plan
 from cloze.errors import InputError
-from cloze.text.remote import Location
+from cloze.files.remote import Location
 from cloze.text.shards import read_shard
 from tests.data.corpora import prose, vocabulary, write_shards
 

@@ -12,11 +12,11 @@ from urllib.parse import urlsplit
 import pytest
 import torch
 
+from cloze.api import load
 from cloze.checkpoint.pretrained import read_pretrained
 from cloze.data.downstream.examples import ChoiceExample, Example, QuestionExample, TextExample
 from cloze.demo.reader import Reader
 from cloze.model.attention_maps import attention_maps
-from cloze.ready import load
 from cloze.report.examples import write_examples
 from cloze.tasks.inference import Inference
 from tests import processes

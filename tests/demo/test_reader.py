@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from cloze.api import load
 from cloze.checkpoint.pretrained import read_pretrained
 from cloze.demo.reader import MOST_DRAWN, Reader
-from cloze.ready import load
 from cloze.tasks.inference import Inference
 from tests.demo.world import SHAPE, pretrained_folder, task_folder
 

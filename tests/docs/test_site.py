@@ -122,7 +122,7 @@ def check_reference(site: Path) -> None:
             assert f'id="{group}-{name.replace("/", "-")}"' in options
     assert "share of a sequence's tokens to predict" in unescape(options)
     ready = (site / "reference" / "python" / "ready.html").read_text(encoding="utf-8")
-    assert 'id="cloze.ready.Ready.pack"' in ready
+    assert 'id="cloze.api.Ready.pack"' in ready
 
 
 def check_search(visitor: Visitor, site: Path) -> None:

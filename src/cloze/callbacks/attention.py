@@ -12,8 +12,8 @@ from tokenizers import Tokenizer
 from torch.distributed.fsdp import FSDPModule
 
 from cloze.callbacks.samples import heldout_gaps, heldout_texts, pack
-from cloze.dashboard import dashboards
 from cloze.errors import InputError
+from cloze.loggers.protocol import dashboards
 from cloze.model.attention_maps import attention_maps
 
 WORDS = 32  # tokens that a picture can still name

@@ -18,7 +18,7 @@ from torch.utils._pytree import tree_map_only
 from cloze.callbacks.consensus import Consensus
 from cloze.checkpoint.saves import Saves, read_checkpoint
 from cloze.errors import TRY_AGAIN
-from cloze.stopping import BEGAN, SIGNALLED, told
+from cloze.runtime.stopping import BEGAN, SIGNALLED, told
 
 CONFIGURATION = "configuration"
 """In a checkpoint, that of its run."""

@@ -10,7 +10,7 @@ import torch
 from tokenizers import Tokenizer
 
 from cloze.callbacks.samples import SHORTEST, heldout_texts, pack
-from cloze.dashboard import Cell, Table, dashboards
+from cloze.loggers.protocol import Cell, Table, dashboards
 from cloze.text.tokenizer import CLS, SEP
 
 LONGEST = 40  # pieces of a sentence in a pair

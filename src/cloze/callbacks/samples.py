@@ -10,7 +10,7 @@ import torch
 from tokenizers import Tokenizer
 
 from cloze.batch import Packed
-from cloze.dashboard import Table, dashboards
+from cloze.loggers.protocol import Table, dashboards
 from cloze.text.report import REPORT, load_report
 from cloze.text.shards import read_shard
 from cloze.text.tokenizer import CLS, MASK, SEP

@@ -13,7 +13,7 @@ from torch import Tensor
 from cloze.batch import IGNORED_LABEL, PretrainingBatch, TaskBatch
 from cloze.callbacks.length import Length
 from cloze.model.flops import training_flops
-from cloze.peak import peak_flops
+from cloze.runtime.peak import peak_flops
 
 GIB = 2**30
 

@@ -17,9 +17,9 @@ from cloze.checkpoint.onnx import TOLERANCE, check_packages, difference, padded_
 from cloze.checkpoint.pretrained import DESCRIPTION, HEAD, TASK_CLASSES, Pretrained, pretrained_of
 from cloze.checkpoint.training import write_model_folder
 from cloze.errors import InputError
-from cloze.text.atomic import whole_folder
+from cloze.files.atomic import whole_folder
+from cloze.runtime.wording import counted
 from cloze.text.bert_rules import LONGEST_WORD, bert_rules, own_tokens
-from cloze.wording import counted
 
 Format = Literal["hf", "google", "onnx"]
 CLASSES = {

@@ -19,9 +19,9 @@ from cloze.checkpoint.hub import local_folder
 from cloze.checkpoint.names import DECODER, from_hugging_face, is_known, present_spelling, to_hugging_face
 from cloze.checkpoint.weights import CONFIG, WEIGHTS, read_json, read_weights
 from cloze.errors import InputError
+from cloze.files.atomic import under_umask, whole_folder
 from cloze.model.bert import BertForPreTraining
 from cloze.model.config import BertConfig
-from cloze.text.atomic import under_umask, whole_folder
 from cloze.text.tokenizer import save_tokenizer
 
 GOOGLE_CONFIG = "bert_config.json"

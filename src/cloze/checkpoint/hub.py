@@ -4,8 +4,8 @@ import re
 from pathlib import Path
 
 from cloze.checkpoint.weights import CONFIG, FORMATS
-from cloze.distribution import installation
 from cloze.errors import InputError
+from cloze.runtime.distribution import installation
 from cloze.text.tokenizer_files import FILES
 
 PREFIX = "hub:"

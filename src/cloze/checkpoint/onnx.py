@@ -18,8 +18,8 @@ from cloze.batch import Packed
 from cloze.checkpoint.modules import fine_tuned_model, pretraining_model
 from cloze.checkpoint.padded import PaddedFeatures, PaddedModel, PaddedPretraining, PaddedTask
 from cloze.checkpoint.pretrained import Pretrained
-from cloze.distribution import installation
 from cloze.errors import InputError
+from cloze.runtime.distribution import installation
 
 MODEL = "model.onnx"
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")

@@ -8,15 +8,15 @@ from typing import Any
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from cloze.bounded import parse_yaml, read_text
 from cloze.checkpoint.folder import Contents, read_folder
 from cloze.checkpoint.weights import CONFIG, read_json, read_tensors
 from cloze.errors import InputError
+from cloze.files.bounded import parse_yaml, read_text
 from cloze.model.adaptation import Adaptation
 from cloze.model.config import BertConfig
 from cloze.model.task_heads import ARCHITECTURES
+from cloze.runtime.wording import counted
 from cloze.text.tokenizer import UNK, read_tokenizer
-from cloze.wording import counted
 
 HEADLESS = (
     "BertModel",

@@ -18,11 +18,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cloze.bounded import read_json
 from cloze.checkpoint.weights import load_pickle, runs_code
 from cloze.checkpoint.whole import difference, tensor_fault
 from cloze.errors import InputError
-from cloze.wording import counted
+from cloze.files.bounded import read_json
+from cloze.runtime.wording import counted
 
 INDEX = "index.json"
 FILE = re.compile(r"\.?step-\d+\.ckpt(\.\d+)?")

@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 
 from cloze.optim.settings import setting_names
 from cloze.optim.trial import Trial
-from cloze.wording import counted
+from cloze.runtime.wording import counted
 
 ANYTHING = object()
 """Stands for what is looked at elsewhere."""

@@ -5,7 +5,7 @@ import signal
 import sys
 from types import FrameType
 
-from cloze.shell import speak_utf8, take_streams
+from cloze.runtime.shell import speak_utf8, take_streams
 
 
 def _is_command(program: str) -> bool:
@@ -23,4 +23,4 @@ if _is_command(sys.argv[0]):
     speak_utf8()
     take_streams()
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, _end)  # until `cloze.stopping` listens, which knows more to say
+        signal.signal(signal.SIGINT, _end)  # until `cloze.runtime.stopping` listens, which knows more to say

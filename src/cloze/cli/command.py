@@ -8,19 +8,19 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from cloze import distribution
 from cloze.cli.completion import ASK, LINE, answer, script
 from cloze.cli.help import help_page
 from cloze.cli.words import refuse_mistakes, unknown_option
-from cloze.confidential import masked_text
 from cloze.config.arguments import conf_folder, forced, groups, own_folders
 from cloze.config.given import folder_flag, program, remember, words_of_job
 from cloze.config.outline import Outline, outline
 from cloze.config.spelling import spelled
 from cloze.errors import InputError, Lost, Stopped
-from cloze.shell import ReaderLeft, check_surroundings, rank, results_are_printed
-from cloze.stopping import SIGNALLED, told
-from cloze.waiting import waiting
+from cloze.runtime import distribution
+from cloze.runtime.redaction import masked_text
+from cloze.runtime.shell import ReaderLeft, check_surroundings, rank, results_are_printed
+from cloze.runtime.spinner import waiting
+from cloze.runtime.stopping import SIGNALLED, told
 
 BAD_INPUT = 2
 
@@ -138,7 +138,7 @@ def _checked(config: Any, schema: type, typed: Sequence[str]) -> dict[str, Any]:
         sys.argv[1:] = [*folder_flag(typed), *job]
         remember([*program(sys.argv[0]), *words_of_job(job, typed)])
     if config.get("resume") == "never" and rank() == 0:
-        from cloze.run_folder import free_folder
+        from cloze.run.folder import free_folder
 
         free = free_folder(Path(config.folder))
         if free != Path(config.folder):

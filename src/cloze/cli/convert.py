@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cloze.cli import command
-from cloze.waiting import waiting
+from cloze.runtime.spinner import waiting
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from typing import Any
 from cloze.cli import command
 from cloze.config.hardware import Hardware
 from cloze.config.sections import Node
-from cloze.waiting import waiting
+from cloze.runtime.spinner import waiting
 
 
 @dataclass(frozen=True, kw_only=True)

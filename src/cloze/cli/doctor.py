@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 from cloze.cli import command
 from cloze.config.hardware import Hardware
-from cloze.shell import fitted
-from cloze.waiting import spinner
+from cloze.runtime.shell import fitted
+from cloze.runtime.spinner import spinner
 
 UNSOUND = 1
 MARK = 8

@@ -6,7 +6,7 @@ from typing import Any
 
 from cloze.cli import command, dry_run
 from cloze.config.schema import FineTuning
-from cloze.waiting import waiting
+from cloze.runtime.spinner import waiting
 
 
 def main() -> int:
@@ -19,7 +19,7 @@ def main() -> int:
 def _finetune(config: dict[str, Any]) -> float | None:
     with waiting("loading libraries"):
         from cloze.launch.finetuning import finetune  # late: this imports torch and lightning
-        from cloze.run_folder import telling_what_lacks
+        from cloze.run.folder import telling_what_lacks
 
     with telling_what_lacks(Path(config["folder"])):
         return finetune(config)
@@ -28,7 +28,7 @@ def _finetune(config: dict[str, Any]) -> float | None:
 def _dry_run(config: dict[str, Any]) -> None:
     with waiting("loading libraries"):
         from cloze.launch.dry_run.finetuning import dry_run  # late, as above
-        from cloze.run_folder import telling_what_lacks
+        from cloze.run.folder import telling_what_lacks
 
     with telling_what_lacks(Path(config["folder"])):
         dry_run(config)

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 from cloze.cli import command
 from cloze.errors import InputError
-from cloze.waiting import waiting
-from cloze.wording import counted
+from cloze.runtime.spinner import waiting
+from cloze.runtime.wording import counted
 
 FROM_MNLI = {"rte", "mrpc", "stsb"}
 """The small tasks that gain from a model of MNLI (Phang et al. 2018, Liu et al. 2019)."""
@@ -113,11 +113,11 @@ def runs_of(config: Glue, passed: Sequence[str]) -> Iterator[Run]:
 
 
 def _report(folder: Path, name: str) -> None:
+    from cloze.files.atomic import write_atomically
     from cloze.report.glue import as_json, own_row, read_scores, render_table
     from cloze.report.glue_picture import glue_picture
     from cloze.report.peers import PEERS
     from cloze.report.submission import write_submission
-    from cloze.text.atomic import write_atomically
 
     scores = read_scores(folder)
     if not scores:

@@ -10,7 +10,7 @@ from cloze.cli import command
 from cloze.config.hardware import Hardware
 from cloze.config.sections import Node
 from cloze.data.stream.columns import Columns
-from cloze.waiting import waiting
+from cloze.runtime.spinner import waiting
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from cloze.cli import command
-from cloze.confidential import masked_text
 from cloze.config.sections import Corpus, Node
-from cloze.waiting import waiting
+from cloze.runtime.redaction import masked_text
+from cloze.runtime.spinner import waiting
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,8 +37,8 @@ def _prepare(config: dict[str, Any], words: list[str]) -> None:
         from rich.console import Console
 
         from cloze.config.construct import build
+        from cloze.files.remote import location
         from cloze.text.progress import ConsoleProgress
-        from cloze.text.remote import location
         from cloze.text.report import load_report, render_report
 
     preparation, corpus = build(config, "preparation"), config["corpus"]

@@ -7,7 +7,7 @@ from typing import Any
 
 from cloze.cli import command
 from cloze.errors import InputError
-from cloze.waiting import waiting
+from cloze.runtime.spinner import waiting
 
 
 @dataclass(frozen=True, kw_only=True)

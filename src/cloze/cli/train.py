@@ -6,7 +6,7 @@ from typing import Any
 
 from cloze.cli import command, dry_run
 from cloze.config.schema import Pretraining
-from cloze.waiting import waiting
+from cloze.runtime.spinner import waiting
 
 
 def main() -> int:
@@ -20,7 +20,7 @@ def _pretrain(config: dict[str, Any]) -> float | None:
     with waiting("loading libraries"):
         from cloze.launch.evaluation import evaluate  # late: this imports torch and lightning
         from cloze.launch.pretraining import pretrain
-        from cloze.run_folder import telling_what_lacks
+        from cloze.run.folder import telling_what_lacks
 
     with telling_what_lacks(Path(config["folder"])):
         return evaluate(config) if config.get("stage") == "evaluate" else pretrain(config)
@@ -29,7 +29,7 @@ def _pretrain(config: dict[str, Any]) -> float | None:
 def _dry_run(config: dict[str, Any]) -> None:
     with waiting("loading libraries"):
         from cloze.launch.dry_run.pretraining import dry_run  # late, as above
-        from cloze.run_folder import telling_what_lacks
+        from cloze.run.folder import telling_what_lacks
 
     with telling_what_lacks(Path(config["folder"])):
         dry_run(config)

@@ -10,8 +10,8 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from cloze.distribution import installation
 from cloze.errors import InputError
+from cloze.runtime.distribution import installation
 
 FLAGS = {  # Hydra's, and whether a word follows
     "--help": False, "-h": False, "--hydra-help": False, "--version": False, "--multirun": False, "-m": False,

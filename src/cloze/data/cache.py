@@ -18,8 +18,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from cloze.errors import InputError
+from cloze.files.remote import Location
 from cloze.text.manifest import ShardInfo
-from cloze.text.remote import Location
 
 FETCH_SECONDS = 300.0
 """A shard is some megabytes: a store that has not given it by then gives nothing."""
@@ -175,7 +175,7 @@ class ShardCache:
             beside.unlink(missing_ok=True)
 
     def _copy(self, place: Location, target: Path) -> None:
-        command = [sys.executable, "-m", "cloze.text.remote", str(place), str(target)]
+        command = [sys.executable, "-m", "cloze.files.remote", str(place), str(target)]
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=self.seconds, check=False)
         except subprocess.TimeoutExpired as error:

@@ -15,8 +15,8 @@ from cloze.data.pairs import LABEL, IntArray
 from cloze.data.plan import BatchSize, Plan, make_plan
 from cloze.data.random import key_of, permutation, stream
 from cloze.errors import InputError
+from cloze.files.remote import Location
 from cloze.text.manifest import ShardInfo
-from cloze.text.remote import Location
 from cloze.text.shards import Shard, joined, read_shard
 
 Window = tuple[int, ...]

@@ -21,7 +21,7 @@ from cloze.batch import PretrainingBatch
 from cloze.data.dataset import Index, MicroBatches, Window
 from cloze.data.transfer import on_device
 from cloze.errors import InputError
-from cloze.stopping import SIGNALLED, told
+from cloze.runtime.stopping import SIGNALLED, told
 
 ENDLESS = 2**40
 """The length of a loader for a run of unknown length. It must have one: Lightning reads a batch ahead of a loader

@@ -19,9 +19,9 @@ from cloze.data.objective import Objective
 from cloze.data.plan import BatchSize
 from cloze.data.resume import recount_micro_batches
 from cloze.errors import InputError
+from cloze.files.remote import Location, RemotePath, location
 from cloze.text.manifest import Manifest, ShardInfo
 from cloze.text.prepare import Preparation
-from cloze.text.remote import Location, RemotePath, location
 from cloze.text.tokenizer import continuation_pieces, read_tokenizer, vocabulary
 
 _log = logging.getLogger(__name__)

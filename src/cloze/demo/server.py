@@ -10,14 +10,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from cloze.bounded import read_text
 from cloze.checkpoint.pretrained import read_pretrained
 from cloze.config.hardware import Hardware
-from cloze.distribution import installation
 from cloze.errors import InputError
-from cloze.hardware import check_hardware, set_up
+from cloze.files.bounded import read_text
+from cloze.run.hardware import check_hardware, set_up
+from cloze.runtime.distribution import installation
+from cloze.runtime.spinner import waiting
 from cloze.tasks.inference import Inference
-from cloze.waiting import waiting
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 MOST_SENTENCES = 20_000

@@ -9,8 +9,8 @@ import torch
 from cloze.config.hardware import Hardware
 from cloze.doctor.findings import Finding, gib
 from cloze.errors import InputError
-from cloze.hardware import check_hardware
-from cloze.peak import measured_gemm_flops, peak_flops
+from cloze.run.hardware import check_hardware
+from cloze.runtime.peak import measured_gemm_flops, peak_flops
 
 DRIVER = Path("/proc/driver/nvidia/version")
 CPU_SIZE, GPU_SIZE = 512, 8192

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import torch
 
-from cloze.confidential import has_wandb_key
 from cloze.config.hardware import Hardware
 from cloze.doctor.findings import Finding, gib
 from cloze.doctor.limits import cgroup_cores, cgroup_memory
+from cloze.runtime.redaction import has_wandb_key
 
 MIB, GIB = 2**20, 2**30
 LEAST_DISK = 200 * MIB

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, requires, version
 from typing import Any, NamedTuple
 
-from cloze import distribution
 from cloze.doctor.findings import Finding
+from cloze.runtime import distribution
 
 PROJECT = distribution.CHECKOUT / "pyproject.toml"
 TRAINING = "import cloze.launch.pretraining, cloze.launch.finetuning, cloze.callbacks.samples"

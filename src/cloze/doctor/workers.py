@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from cloze.config.hardware import Hardware
 from cloze.doctor.findings import Finding
-from cloze.wording import counted
+from cloze.runtime.wording import counted
 
 LONGEST = 60.0  # seconds
 

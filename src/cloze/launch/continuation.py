@@ -11,7 +11,6 @@ from typing import Any
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from cloze.bounded import read_json
 from cloze.checkpoint.growth import grow_positions, grow_tokens, grow_vocabulary, told_tokens
 from cloze.checkpoint.pretrained import read_pretrained
 from cloze.config.construct import build
@@ -20,11 +19,14 @@ from cloze.config.targets import locate
 from cloze.config.validation import HYDRA_KEYS
 from cloze.data.pretraining import PretrainingData
 from cloze.errors import InputError
+from cloze.files.atomic import write_atomically
+from cloze.files.bounded import read_json
+from cloze.files.remote import Location
 from cloze.launch.own_tokenizer import check_apart, normalised, own_words
 from cloze.model.bert import BertForPreTraining
 from cloze.model.config import BertConfig
-from cloze.run_folder import note
-from cloze.text.atomic import write_atomically
+from cloze.run.folder import note
+from cloze.runtime.wording import counted
 from cloze.text.bert_rules import own_tokens
 from cloze.text.documents import Source
 from cloze.text.journal import describe, sha256
@@ -32,7 +34,6 @@ from cloze.text.manifest import MANIFEST
 from cloze.text.new_pieces import read_new_pieces, sample_lines, useful_pieces
 from cloze.text.prepare import Preparation
 from cloze.text.progress import ReportsProgress
-from cloze.text.remote import Location
 from cloze.text.tokenizer import (
     FolderTokenizer,
     WordPiece,
@@ -42,7 +43,6 @@ from cloze.text.tokenizer import (
     tokenizer_sha256,
     vocabulary,
 )
-from cloze.wording import counted
 
 BEGINNING, SHAPE = "init", "shape.json"
 """The folder of a run that keeps the shape and the tokenizer with which it began: a resumed run reads nothing else."""

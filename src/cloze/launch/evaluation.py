@@ -15,7 +15,6 @@ from cloze.config.sections import Growth, Training
 from cloze.data.loader import telling_of_dead_workers
 from cloze.data.pretraining import PretrainingData
 from cloze.errors import InputError
-from cloze.hardware import check_hardware, placed, set_up
 from cloze.launch.continuation import Beginning, beginning
 from cloze.launch.placement import at_place, with_corpus, with_known_corpus
 from cloze.launch.pretraining import make_model, make_module, prepared_data
@@ -23,8 +22,9 @@ from cloze.launch.ranks import Ranks, begin_ranks
 from cloze.launch.reporting import leave_report
 from cloze.launch.trainer import accumulate, make_trainer
 from cloze.report.results import RESULTS, Results, read_results, write_results
-from cloze.run_folder import checkpoint_to_resume, is_finished, write_config
-from cloze.summary import task_summary
+from cloze.run.folder import checkpoint_to_resume, is_finished, write_config
+from cloze.run.hardware import check_hardware, placed, set_up
+from cloze.run.summary import task_summary
 from cloze.text.manifest import MANIFEST
 
 HELDOUT = "heldout"

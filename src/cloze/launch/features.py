@@ -29,15 +29,15 @@ from cloze.data.stream.pieces import RowReader, TextEncoder
 from cloze.data.stream.records import STANDARD_INPUT, StreamFormat, stream_rows
 from cloze.data.stream.vectors import Extractor, is_pooled
 from cloze.errors import InputError
-from cloze.hardware import check_attention, check_hardware, set_up
+from cloze.files.atomic import write_atomically
 from cloze.model.bert import BertEncoder, Pooler
 from cloze.model.inference import pack
 from cloze.model.pooling import LayerChoice, LayerPlan
 from cloze.report.probe import probe_layers, probe_page, probe_picture
-from cloze.text.atomic import write_atomically
+from cloze.run.hardware import check_attention, check_hardware, set_up
+from cloze.runtime.spinner import waiting
+from cloze.runtime.wording import counted
 from cloze.text.progress import ConsoleProgress, LiveCount
-from cloze.waiting import waiting
-from cloze.wording import counted
 
 PRECISIONS = {"32": torch.float32, "bf16": torch.bfloat16, "16": torch.float16, "64": torch.float64}
 OPTIONS = (

@@ -19,7 +19,6 @@ from cloze.config.construct import build
 from cloze.config.sections import TaskTraining
 from cloze.config.targets import locate
 from cloze.errors import InputError
-from cloze.hardware import check_hardware, set_up
 from cloze.launch.ranks import Ranks, begin_ranks
 from cloze.launch.reporting import leave_report
 from cloze.launch.resuming import resumed
@@ -33,8 +32,9 @@ from cloze.model.sharding import load_whole, whole
 from cloze.report.examples import write_examples
 from cloze.report.results import RESULTS, Results, read_results, write_results
 from cloze.report.split import write_report
-from cloze.run_folder import CHECKPOINTS, MODEL, checkpoint_to_resume, is_finished, warn, write_config
-from cloze.summary import task_summary
+from cloze.run.folder import CHECKPOINTS, MODEL, checkpoint_to_resume, is_finished, warn, write_config
+from cloze.run.hardware import check_hardware, set_up
+from cloze.run.summary import task_summary
 from cloze.tasks.finetuning import FineTuning, prefix
 from cloze.tasks.thresholds import by_label
 

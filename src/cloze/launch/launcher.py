@@ -18,7 +18,7 @@ from lightning.fabric.plugins.environments.cluster_environment import ClusterEnv
 from lightning.pytorch.strategies.launchers.subprocess_script import _SubprocessScriptLauncher
 
 from cloze.errors import TRY_AGAIN, Lost
-from cloze.stopping import SIGNALLED, STOPS, told
+from cloze.runtime.stopping import SIGNALLED, STOPS, told
 
 GRACE = 10.0
 """Seconds that a process has to end by itself."""

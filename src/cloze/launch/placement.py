@@ -5,16 +5,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cloze.bounded import parse_yaml, read_text
 from cloze.config.construct import build
 from cloze.errors import InputError
+from cloze.files.bounded import parse_yaml, read_text
+from cloze.files.remote import location
 from cloze.launch.continuation import Beginning
 from cloze.launch.ranks import Ranks
-from cloze.run_folder import CONFIG, holds_run, note
+from cloze.run.folder import CONFIG, holds_run, note
 from cloze.text.manifest import MANIFEST, Manifest, Prepared
 from cloze.text.placement import HASH_DIGITS, folder_name
 from cloze.text.prepare import Preparation
-from cloze.text.remote import location
 
 
 def with_known_corpus(config: Mapping[str, Any]) -> Mapping[str, Any]:

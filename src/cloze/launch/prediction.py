@@ -14,13 +14,13 @@ from cloze.data.stream.examples import ExampleMaker
 from cloze.data.stream.output import check_output, is_delimited, open_output
 from cloze.data.stream.records import STANDARD_INPUT, StreamFormat, StreamRow, stream_rows
 from cloze.errors import InputError
-from cloze.hardware import check_hardware, set_up
 from cloze.launch.predictors import TASKS, Options, make_predictor, task_of
+from cloze.run.hardware import check_hardware, set_up
+from cloze.runtime.spinner import waiting
+from cloze.runtime.wording import counted
 from cloze.tasks.inference import Inference
 from cloze.tasks.rows import ROWS_AT_ONCE, RowPredictor, chunks
 from cloze.text.progress import LiveCount
-from cloze.waiting import waiting
-from cloze.wording import counted
 
 NOT_IN_RESULTS = ("hardware", "output")
 """Sections of the configuration that may differ when a run goes on."""

@@ -19,7 +19,6 @@ from cloze.config.sections import Training
 from cloze.data.loader import telling_of_dead_workers
 from cloze.data.pretraining import PretrainingData
 from cloze.errors import InputError
-from cloze.hardware import check_attention, check_hardware, placed, set_up
 from cloze.launch.continuation import Beginning, beginning
 from cloze.launch.placement import with_corpus, with_known_corpus
 from cloze.launch.ranks import begin_ranks
@@ -34,13 +33,14 @@ from cloze.model.bert import BertForPreTraining
 from cloze.model.config import BertConfig
 from cloze.model.kernels.fp8 import multiply_in_fp8
 from cloze.optim.schedules import Schedule
-from cloze.run_folder import checkpoint_to_resume, is_finished, write_config
-from cloze.summary import finished_summary, summary
+from cloze.run.folder import checkpoint_to_resume, is_finished, write_config
+from cloze.run.hardware import check_attention, check_hardware, placed, set_up
+from cloze.run.summary import finished_summary, summary
+from cloze.runtime.spinner import waiting
 from cloze.tasks.pretraining import Pretraining
 from cloze.tasks.training import Recipe
 from cloze.text.manifest import MANIFEST
 from cloze.text.progress import ConsoleProgress
-from cloze.waiting import waiting
 
 
 def pretrain(config: Mapping[str, Any]) -> float | None:

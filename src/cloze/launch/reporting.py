@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from cloze.errors import InputError
-from cloze.waiting import waiting
+from cloze.runtime.spinner import waiting
 
 
 def leave_report(folder: Path) -> None:

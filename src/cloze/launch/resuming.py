@@ -14,11 +14,11 @@ from lightning.pytorch.utilities import rank_zero_only
 from cloze.callbacks.checkpoints import CONFIGURATION, Checkpoints
 from cloze.checkpoint.saves import ADVICE, Saves, read_checkpoint
 from cloze.checkpoint.whole import is_plain
-from cloze.confidential import masked
 from cloze.errors import InputError
 from cloze.launch.checking import Data, checkpoint_fault
 from cloze.launch.ranks import Ranks
-from cloze.run_folder import FREE, listed, warn
+from cloze.run.folder import FREE, listed, warn
+from cloze.runtime.redaction import masked
 from cloze.tasks.training import TrainingModule
 from cloze.text.manifest import differences
 

@@ -25,7 +25,6 @@ from cloze.data.downstream.module import TaskData
 from cloze.data.downstream.overview import overview
 from cloze.data.loader import ENDLESS
 from cloze.errors import InputError
-from cloze.hardware import check_attention, placed
 from cloze.launch.long_texts import encoding_notes, show_as_asked, show_as_trained
 from cloze.launch.own_tokenizer import check_own
 from cloze.launch.strategy import compile_encoder
@@ -34,14 +33,15 @@ from cloze.model.adaptation import Adaptation
 from cloze.model.config import BertConfig
 from cloze.model.kernels.fp8 import multiply_in_fp8
 from cloze.model.task_heads import TaskModel
-from cloze.run_folder import note
+from cloze.run.folder import note
+from cloze.run.hardware import check_attention, placed
+from cloze.runtime.spinner import waiting
 from cloze.tasks.finetuning import FineTuning, import_path
 from cloze.tasks.training import Recipe
 from cloze.text.progress import ConsoleProgress
 from cloze.text.scripts import suited, unreachable
 from cloze.text.tokenizer import FolderTokenizer, WordPiece, vocabulary
 from cloze.text.wordpiece import train_vocabulary
-from cloze.waiting import waiting
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,16 +10,16 @@ from typing import Any
 
 import lightning.pytorch as pl
 
-from cloze.confidential import masked, masked_text
-from cloze.dashboard import Story, Table, dashboards
 from cloze.errors import Stopped
+from cloze.loggers.protocol import Story, Table, dashboards
 from cloze.report.classes import class_scores, confusion, labelled
 from cloze.report.picture import confusion_picture
 from cloze.report.predictions import Prediction, legible, worst
 from cloze.report.split import LARGEST_PICTURE
-from cloze.run_folder import provenance
+from cloze.run.folder import provenance
+from cloze.runtime.redaction import masked, masked_text
+from cloze.runtime.wording import counted
 from cloze.tasks.finetuning import prefix
-from cloze.wording import counted
 
 LONGEST_DIFF = 500_000  # characters
 ERRORS = 25

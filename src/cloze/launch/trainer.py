@@ -17,7 +17,6 @@ from torch.optim import Optimizer
 from cloze.callbacks.checkpoints import Checkpoints
 from cloze.callbacks.step_seed import StepSeed
 from cloze.checkpoint.saves import Saves
-from cloze.confidential import masked
 from cloze.config.construct import build
 from cloze.config.hardware import Hardware
 from cloze.config.sections import Checkpointing, Training
@@ -28,7 +27,8 @@ from cloze.launch.ranks import cluster
 from cloze.launch.slurm import requeue
 from cloze.launch.strategy import make_strategy
 from cloze.optim.trial import tried
-from cloze.run_folder import CHECKPOINTS
+from cloze.run.folder import CHECKPOINTS
+from cloze.runtime.redaction import masked
 
 
 class Cuttable(Protocol):
@@ -84,7 +84,7 @@ def make_trainer(
 
 
 def _leave_signals() -> None:
-    """To `cloze.stopping`."""
+    """To `cloze.runtime.stopping`."""
 
 
 def lasting(

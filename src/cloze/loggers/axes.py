@@ -9,9 +9,9 @@ from typing import Any
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
-from cloze.dashboard import TOKENS
+from cloze.files.atomic import write_atomically
 from cloze.loggers.metrics_file import read_rows
-from cloze.text.atomic import write_atomically
+from cloze.loggers.protocol import TOKENS
 
 
 class AxesLogger(Logger):

@@ -10,10 +10,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from cloze.dashboard import Story, Table
-from cloze.distribution import installation
 from cloze.errors import InputError
 from cloze.loggers.axes import AxesLogger, flat, kept_id, run_names
+from cloze.loggers.protocol import Story, Table
+from cloze.runtime.distribution import installation
 
 BY_TOKENS = "by_tokens"
 """MLflow has one x-axis a metric: `by_tokens/train/loss` is `train/loss` by the tokens that were seen."""

@@ -9,10 +9,10 @@ from typing import Any
 
 import yaml
 
-from cloze.dashboard import Cell, Story, Table
-from cloze.distribution import installation
 from cloze.errors import InputError
 from cloze.loggers.axes import AxesLogger, flat
+from cloze.loggers.protocol import Cell, Story, Table
+from cloze.runtime.distribution import installation
 
 BY_STEPS, BY_TOKENS = "steps", "tokens"
 """TensorBoard has one x-axis a run, so there are two of theirs."""

@@ -10,11 +10,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
-from cloze.confidential import has_wandb_key, masked_text
-from cloze.dashboard import STEP, TOKENS, Story, Table
 from cloze.errors import InputError
 from cloze.loggers.axes import AxesLogger, kept_id, run_names
 from cloze.loggers.metrics_file import read_rows
+from cloze.loggers.protocol import STEP, TOKENS, Story, Table
+from cloze.runtime.redaction import has_wandb_key, masked_text
 
 RUN_ID = "wandb/run_id.txt"
 """In the folder of a run: the id of theirs."""

@@ -6,12 +6,12 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from cloze.files.atomic import write_atomically
 from cloze.report.markdown import plain, table
 from cloze.report.page.corpus import Corpus, read_corpus
 from cloze.report.page.figures import OF_ONE_TYPE, key_figures, title
 from cloze.report.page.run import MODEL, TASK, Run, read_run, section
-from cloze.text.atomic import write_atomically
-from cloze.wording import counted
+from cloze.runtime.wording import counted
 
 CARD = "README.md"
 ENGLISH = {"pydocs", "pydocs_library", "wikitext", "squad", "squad_v2", "conll2003", "wnut17", "swag", "codah"}

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cloze.bounded import parse_yaml, read_json, read_text
 from cloze.data.downstream.examples import Example
+from cloze.files.atomic import write_atomically
+from cloze.files.bounded import parse_yaml, read_json, read_text
 from cloze.report.page.corpus import REPORT
 from cloze.report.page.fillings import read_fillings
 from cloze.report.page.folders import CONFIG
 from cloze.report.page.run import MODEL, beside, section
-from cloze.text.atomic import write_atomically
 
 EXAMPLES = "predictions/examples.json"
 MOST = 8

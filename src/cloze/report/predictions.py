@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from cloze.data.stream.delimited import flat
+from cloze.files.atomic import write_atomically
 from cloze.metrics.entities import entities
 from cloze.report.markdown import plain, table
-from cloze.text.atomic import write_atomically
 
 Prediction = Mapping[str, Any]
 """`id`, the inputs, `prediction`, `probability`, what its shape adds, `label` and `correct` (a score: `error`)."""

@@ -4,9 +4,9 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from cloze.bounded import read_json
 from cloze.errors import InputError
-from cloze.text.atomic import write_atomically
+from cloze.files.atomic import write_atomically
+from cloze.files.bounded import read_json
 
 RESULTS = "results.json"
 DIGITS = 6

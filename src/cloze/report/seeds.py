@@ -7,11 +7,11 @@ from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cloze.bounded import parse_yaml, read_text
 from cloze.errors import InputError
+from cloze.files.atomic import write_atomically
+from cloze.files.bounded import parse_yaml, read_text
 from cloze.report.markdown import plain, table
 from cloze.report.results import RESULTS, Results, read_results
-from cloze.text.atomic import write_atomically
 
 CONFIG = "config.yaml"
 OF_ONE_TYPE = "f1_"

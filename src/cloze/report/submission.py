@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cloze.bounded import parse_json
 from cloze.errors import InputError
+from cloze.files.atomic import write_atomically
+from cloze.files.bounded import parse_json
 from cloze.report.glue import BY_NAME
-from cloze.text.atomic import write_atomically
 
 LOWEST, HIGHEST = 0.0, 5.0  # of STS-B's scores
 

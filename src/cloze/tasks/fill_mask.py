@@ -17,9 +17,9 @@ from cloze.data.downstream.sequences import Sequences
 from cloze.data.downstream.table_files import BadRowError
 from cloze.errors import InputError
 from cloze.model.bert import BertForPreTraining
+from cloze.runtime.wording import counted
 from cloze.tasks.inference import Inference, Prediction, Predictor
 from cloze.text.tokenizer import MASK, PREFIX, UNK
-from cloze.wording import counted
 
 TOP_K = 5
 """Pieces told for each gap, where nothing else is said."""

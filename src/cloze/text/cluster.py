@@ -16,10 +16,10 @@ from typing import Any, Self
 
 import pyarrow as pa
 
-from cloze.distribution import VERSION, installation
 from cloze.errors import InputError
+from cloze.files.remote import Location, location
+from cloze.runtime.distribution import VERSION, installation
 from cloze.text.pool import Result, Task, WorkerKilledError
-from cloze.text.remote import Location, location
 
 SECONDS_OF_A_LOOK = 2.0
 SECONDS_OF_A_RESULT = 10.0  # a small record, of work that is done

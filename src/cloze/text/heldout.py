@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from cloze.errors import InputError
+from cloze.files.remote import Location
 from cloze.text.duplicates import duplicated_positions
 from cloze.text.parts import read_hashes
-from cloze.text.remote import Location
 
 
 def heldout_below(fraction: float, paths: list[Location], duplicated: Path | None) -> int:

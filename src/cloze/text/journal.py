@@ -9,13 +9,13 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from cloze.bounded import read_json
-from cloze.confidential import masked
 from cloze.errors import InputError
-from cloze.text.atomic import write_atomically
-from cloze.text.lock import lock_file
+from cloze.files.atomic import write_atomically
+from cloze.files.bounded import read_json
+from cloze.files.lock import lock_file
+from cloze.files.remote import Location, RemotePath, remove_folder
+from cloze.runtime.redaction import masked
 from cloze.text.manifest import MANIFEST, Prepared, changed_preparation
-from cloze.text.remote import Location, RemotePath, remove_folder
 from cloze.text.shards import FORMAT
 
 HELD = "is preparing a corpus here; wait for it, or choose another folder"

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple, Self
 
 from tokenizers import Tokenizer
 
-from cloze.bounded import read_json
 from cloze.errors import InputError
-from cloze.text.atomic import write_atomically
-from cloze.text.remote import Location
+from cloze.files.atomic import write_atomically
+from cloze.files.bounded import read_json
+from cloze.files.remote import Location
 from cloze.text.shards import FORMAT
 from cloze.text.tokenizer import load_tokenizer, tokenizer_sha256, vocabulary
 

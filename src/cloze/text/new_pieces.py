@@ -8,13 +8,13 @@ from pathlib import Path
 
 from tokenizers import pre_tokenizers
 
-from cloze.bounded import read_text
 from cloze.errors import InputError
+from cloze.files.bounded import read_text
+from cloze.runtime.wording import counted
 from cloze.text.bert_rules import own_pattern
 from cloze.text.documents import Source, Unit
 from cloze.text.tokenizer import PREFIX, WordPiece, build_normalizer
 from cloze.text.wordpiece import train_vocabulary
-from cloze.wording import counted
 
 SAMPLED_UNITS = 16
 """Pieces are chosen from at least so many places of the corpus."""

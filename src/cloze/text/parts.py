@@ -12,9 +12,9 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from cloze.files.remote import Location
 from cloze.text.documents import Document, SentenceSplitter
 from cloze.text.encoding import WordEncoder
-from cloze.text.remote import Location
 from cloze.text.shards import Shard, flatten, list_column, read_table, shard_of, write_table
 
 

@@ -25,6 +25,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from cloze.errors import InputError
+from cloze.files.remote import Location, RemotePath, remove_folder
 from cloze.text.duplicates import find_duplicates
 from cloze.text.heldout import count_heldout, heldout_below, heldout_hashes
 from cloze.text.journal import Journal, sha256
@@ -32,7 +33,6 @@ from cloze.text.manifest import Manifest
 from cloze.text.parts import read_hashes
 from cloze.text.pool import Engine, Pool, WorkerKilledError, WorkerPool
 from cloze.text.progress import ReportsProgress
-from cloze.text.remote import Location, RemotePath, remove_folder
 from cloze.text.report import (
     corpus_statistics,
     heldout_excerpts,

@@ -16,7 +16,7 @@ from typing import Protocol, Self, TypeVar
 import pyarrow as pa
 
 from cloze.errors import InputError
-from cloze.text.remote import Location
+from cloze.files.remote import Location
 
 
 class WorkerKilledError(InputError):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cloze.errors import InputError
+from cloze.files.remote import Location
 from cloze.text.bert_rules import own_tokens
 from cloze.text.documents import SentenceSplitter, Source
 from cloze.text.journal import HeldError, Journal, describe, open_journal, sha256
@@ -16,7 +17,6 @@ from cloze.text.pipeline import Pipeline
 from cloze.text.placement import place
 from cloze.text.pool import Engine, LocalEngine
 from cloze.text.progress import ReportsProgress, silent
-from cloze.text.remote import Location
 from cloze.text.report import print_warnings
 from cloze.text.sources.files import HeldoutFiles, TextFiles
 from cloze.text.tokenizer import WordPiece, tokenizer_sha256, vocabulary

@@ -17,7 +17,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from cloze.wording import counted
+from cloze.runtime.wording import counted
 
 SECONDS_BETWEEN_LINES = 10.0
 

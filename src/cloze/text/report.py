@@ -11,9 +11,9 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from cloze.bounded import read_json
-from cloze.text.atomic import write_atomically
-from cloze.text.remote import Location
+from cloze.files.atomic import write_atomically
+from cloze.files.bounded import read_json
+from cloze.files.remote import Location
 from cloze.text.steps import LENGTH_BINS, ShardMeasure
 from cloze.text.tokenizer import WordPiece
 

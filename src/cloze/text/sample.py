@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from cloze.text.atomic import write_atomically
+from cloze.files.atomic import write_atomically
+from cloze.files.remote import Location
 from cloze.text.documents import Document, SentenceSplitter, Source, Unit
-from cloze.text.remote import Location
 from cloze.text.scripts import sentence_notes, suited
 from cloze.text.shards import open_arrow
 from cloze.text.tokenizer import WordPiece

@@ -14,11 +14,11 @@ from functools import lru_cache
 from itertools import islice
 from typing import NamedTuple
 
+from cloze.runtime.wording import counted
 from cloze.text.documents import SentenceSplitter
 from cloze.text.encoding import CHINESE, PUNCTUATION
 from cloze.text.sentences import Lines, Unicode
 from cloze.text.tokenizer import LONGEST_WORD, WordPiece
-from cloze.wording import counted
 
 KEPT_FROM = 0.001
 """Share of the letters altered by accent stripping from which on accents are kept. English text has 0.0003 at most,

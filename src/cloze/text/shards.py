@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 
 from cloze.errors import InputError
-from cloze.text.atomic import write_atomically
-from cloze.text.remote import Location, RemotePath
+from cloze.files.atomic import write_atomically
+from cloze.files.remote import Location, RemotePath
 
 FORMAT = 1
 """Version of the layout; files of another version are refused."""

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from cloze.files.remote import Location, RemotePath, fetch_folder
 from cloze.text.documents import SentenceSplitter, Source, Unit
 from cloze.text.duplicates import duplicated_positions
 from cloze.text.encoding import WordEncoder
@@ -22,7 +23,6 @@ from cloze.text.heldout import heldout_hashes
 from cloze.text.journal import Journal
 from cloze.text.manifest import ShardInfo
 from cloze.text.parts import Excerpt, PartBuilder, kept_documents, likeliest_heldout, read_part
-from cloze.text.remote import Location, RemotePath, fetch_folder
 from cloze.text.sample import documents_of, sample_file
 from cloze.text.shards import read_shard, write_shard
 from cloze.text.tokenizer import load_tokenizer

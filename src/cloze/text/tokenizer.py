@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from tokenizers import Tokenizer
 
-from cloze.bounded import parse_json
 from cloze.errors import InputError
+from cloze.files.bounded import parse_json
+from cloze.files.remote import RemotePath, fetch_folder
 from cloze.text.bert_rules import (
     CASE_SHARE,
     CLS,
@@ -35,7 +36,6 @@ from cloze.text.bert_rules import (
     read_vocabulary,
     steps,
 )
-from cloze.text.remote import RemotePath, fetch_folder
 from cloze.text.tokenizer_files import (
     CONFIG,
     FILES,

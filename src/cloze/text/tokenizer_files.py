@@ -13,8 +13,8 @@ from typing import Any
 
 from tokenizers import AddedToken, Tokenizer, models
 
-from cloze.bounded import parse_json, read_json, read_text
 from cloze.errors import InputError
+from cloze.files.bounded import parse_json, read_json, read_text
 from cloze.text.bert_rules import (
     CLS,
     LONGEST_WORD,

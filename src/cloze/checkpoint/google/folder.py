@@ -16,9 +16,9 @@ from cloze.checkpoint.google.names import turned as as_the_other_side
 from cloze.checkpoint.names import is_known, to_hugging_face
 from cloze.checkpoint.weights import FORMATS, damaged, read_json
 from cloze.errors import InputError
+from cloze.files.atomic import whole_folder
 from cloze.model.bert import BertForPreTraining
 from cloze.model.config import BertConfig
-from cloze.text.atomic import whole_folder
 from cloze.text.tokenizer import load_tokenizer
 
 GOOGLE_CONFIG, PREFIX, VOCABULARY, STATE = "bert_config.json", "bert_model.ckpt", "vocab.txt", "checkpoint"

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cloze.bounded import ExpansionError, read_member
 from cloze.data.downstream.conllu import FORM, UPOS, conllu_sentences, position
 from cloze.data.downstream.examples import TaggedExample
 from cloze.data.downstream.split_files import SplitFiles
@@ -16,8 +15,9 @@ from cloze.data.downstream.table_files import JSON_SUFFIXES, TableFormat, is_hub
 from cloze.data.downstream.tagged_rows import TaggedRows
 from cloze.data.downstream.tags import Scheme, Sentence, in_one_scheme, named, read_names
 from cloze.errors import InputError
+from cloze.files.bounded import ExpansionError, read_member
+from cloze.runtime.wording import counted
 from cloze.text.sources.lines import endings, open_text
-from cloze.wording import counted
 
 DOCUMENT_START = "-DOCSTART-"  # of CoNLL-2003's files
 COMMENT = "#"

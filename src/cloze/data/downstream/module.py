@@ -16,7 +16,7 @@ from cloze.data.downstream.loader import EvaluationLoader, TaskLoader
 from cloze.data.downstream.spans import with_whole_tokens
 from cloze.data.resume import recount_micro_batches
 from cloze.errors import InputError
-from cloze.wording import counted
+from cloze.runtime.wording import counted
 
 E = TypeVar("E", bound=Example)
 

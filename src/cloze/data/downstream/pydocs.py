@@ -19,10 +19,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, NamedTuple, TypeVar
 
-from cloze.bounded import read_json
 from cloze.data.downstream.examples import Example, TaggedExample, TextExample
 from cloze.errors import InputError
-from cloze.text.atomic import write_atomically
+from cloze.files.atomic import write_atomically
+from cloze.files.bounded import read_json
 from cloze.text.sources.docstrings import paragraphs
 from cloze.text.sources.pydocs import PythonDocs, module_docstrings
 

@@ -11,8 +11,8 @@ from tokenizers.pre_tokenizers import Sequence as InTurn
 
 from cloze.data.downstream.examples import Example, TaggedExample
 from cloze.metrics.entities import OUTSIDE
+from cloze.runtime.wording import counted
 from cloze.text.scripts import WITHOUT_SPACES
-from cloze.wording import counted
 
 E = TypeVar("E", bound=Example)
 

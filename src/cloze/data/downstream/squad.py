@@ -12,7 +12,7 @@ from cloze.data.downstream.squad_json import is_squad_json, read_squad_json
 from cloze.data.downstream.table_files import BadRowError, Table
 from cloze.data.downstream.table_source import Cells, Tables
 from cloze.errors import InputError
-from cloze.wording import counted
+from cloze.runtime.wording import counted
 
 UNKNOWN = -1
 """The start of an answer that the passage does not hold, or that nothing tells."""

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cloze.bounded import ExpansionError, parse_json, read_member
 from cloze.data.downstream.examples import Answer, QuestionExample
 from cloze.errors import InputError
+from cloze.files.bounded import ExpansionError, parse_json, read_member
 from cloze.text.sources.lines import COMPRESSIONS, open_text
 
 FORMAT = "expected the JSON of SQuAD (data, paragraphs, qas, answers), or a list with an object for each question"

@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from cloze.bounded import parse_json
-from cloze.distribution import installation
 from cloze.errors import InputError
+from cloze.files.bounded import parse_json
+from cloze.runtime.distribution import installation
+from cloze.runtime.wording import counted
 from cloze.text.sources.delimited import BadRowError as BadRowError  # with which tables of all shapes are read
 from cloze.text.sources.delimited import Quoting as Quoting
 from cloze.text.sources.delimited import Row as Row
@@ -22,7 +23,6 @@ from cloze.text.sources.delimited import delimited_rows
 from cloze.text.sources.json_rows import document_rows, head_of, is_document
 from cloze.text.sources.lines import COMPRESSIONS, open_text
 from cloze.text.sources.parquet import bounded_batches, opened
-from cloze.wording import counted
 
 HUB = "hub:"
 HUB_SPLITS = {"train": "train", "dev": "validation", "test": "test"}

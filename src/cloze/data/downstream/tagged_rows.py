@@ -8,13 +8,13 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from cloze.bounded import parse_json
 from cloze.data.downstream.spans import spans_of, tagged
 from cloze.data.downstream.table_files import BadRowError, Table
 from cloze.data.downstream.tags import Sentence, named, names_in, read_names
 from cloze.errors import InputError
+from cloze.files.bounded import parse_json
+from cloze.runtime.wording import counted
 from cloze.text.sources.lines import open_text
-from cloze.wording import counted
 
 WORDS, TEXT = ("words", "tokens"), "text"
 TAGS = ("tags", "ner_tags", "pos_tags", "upos", "labels")

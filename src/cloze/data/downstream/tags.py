@@ -5,8 +5,8 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from cloze.bounded import parse_json
 from cloze.errors import InputError
+from cloze.files.bounded import parse_json
 from cloze.metrics.entities import OUTSIDE, bio2, is_typed, make_entities
 from cloze.text.sources.lines import open_text
 

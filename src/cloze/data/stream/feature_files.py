@@ -14,7 +14,7 @@ from safetensors.numpy import save_file
 from cloze.data.stream.feature_rows import with_places, with_vectors
 from cloze.data.stream.journal import Unfinished, keep, write_beside
 from cloze.errors import InputError
-from cloze.text.atomic import under_umask, write_atomically
+from cloze.files.atomic import under_umask, write_atomically
 
 SHARDS, INDEX = "shards", "index.json"
 ARRAY = "vectors.npy"

@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow.parquet as pq
 from safetensors import safe_open
 
-from cloze.bounded import read_json
 from cloze.data.stream.feature_files import INDEX, rows_path
+from cloze.files.bounded import read_json
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from cloze.bounded import read_json
 from cloze.errors import InputError
-from cloze.text.atomic import write_atomically
-from cloze.text.lock import lock_file
+from cloze.files.atomic import write_atomically
+from cloze.files.bounded import read_json
+from cloze.files.lock import lock_file
 from cloze.text.manifest import differences
 
 ANEW = "delete that folder, and the same command begins anew"

@@ -14,12 +14,12 @@ from typing import Any, Protocol, Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cloze.bounded import read_json
 from cloze.data.downstream.table_files import JSON_SUFFIXES
 from cloze.data.stream.delimited import DELIMITERS, Delimited, Rows, plain
 from cloze.errors import InputError
-from cloze.text.atomic import write_atomically
-from cloze.text.lock import try_lock
+from cloze.files.atomic import write_atomically
+from cloze.files.bounded import read_json
+from cloze.files.lock import try_lock
 
 ADVICE = "make room and give the same command again"
 NO_COLUMNS = "columns of the input go into Parquet where they are the same in all rows: write .jsonl, or set keep=false"

@@ -21,10 +21,10 @@ from cloze.data.downstream.table_files import (
     json_object,
 )
 from cloze.errors import InputError
+from cloze.runtime.wording import counted
 from cloze.text.sources.json_rows import document_rows, head_of, is_document
 from cloze.text.sources.lines import COMPRESSIONS, RawLine, open_text, raw_lines
 from cloze.text.sources.parquet import bounded_batches, opened
-from cloze.wording import counted
 
 Format = Literal["auto", "text", "words", "csv", "tsv", "jsonl", "parquet"]
 FORMATS: dict[str, Format] = {

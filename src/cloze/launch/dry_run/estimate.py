@@ -10,8 +10,8 @@ from cloze.config.sections import Checkpointing
 from cloze.launch.dry_run.placement import Placement
 from cloze.launch.dry_run.step import Tried
 from cloze.model.memory import FP32, StepMemory
-from cloze.shell import fitted
-from cloze.wording import counted
+from cloze.runtime.shell import fitted
+from cloze.runtime.wording import counted
 
 NAME = 12  # characters
 

@@ -16,7 +16,6 @@ from cloze.config.sections import Checkpointing
 from cloze.config.targets import locate
 from cloze.data.downstream.loader import TaskLoader
 from cloze.errors import InputError
-from cloze.hardware import set_up
 from cloze.launch.dry_run import estimate
 from cloze.launch.dry_run.estimate import Cut, Extent, Output
 from cloze.launch.dry_run.placement import Placement, alone
@@ -26,9 +25,10 @@ from cloze.launch.strategy import check_optimizer
 from cloze.launch.task import Job, TaskSetup, set_up_task
 from cloze.model.memory import FP32, Kernels, StepMemory, activation_bytes
 from cloze.report.results import RESULTS
-from cloze.run_folder import checkpoint_to_resume, is_finished
-from cloze.shell import rank
-from cloze.wording import counted
+from cloze.run.folder import checkpoint_to_resume, is_finished
+from cloze.run.hardware import set_up
+from cloze.runtime.shell import rank
+from cloze.runtime.wording import counted
 
 
 def dry_run(config: Mapping[str, Any]) -> None:

@@ -8,7 +8,7 @@ import torch
 
 from cloze.config.hardware import Hardware
 from cloze.errors import InputError
-from cloze.hardware import check_hardware, placed
+from cloze.run.hardware import check_hardware, placed
 
 OF_LAUNCHERS = ("LOCAL_RANK", "RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_RANK", "MASTER_ADDR", "MASTER_PORT")
 

@@ -18,7 +18,6 @@ from cloze.data.packing import StaticShape
 from cloze.data.pretraining import PretrainingData
 from cloze.data.synthetic import random_batch
 from cloze.errors import InputError
-from cloze.hardware import set_up
 from cloze.launch.continuation import Beginning, beginning
 from cloze.launch.dry_run import estimate
 from cloze.launch.dry_run.estimate import Cut, Extent, Output
@@ -31,12 +30,13 @@ from cloze.launch.strategy import check_optimizer
 from cloze.model.bert import BertForPreTraining
 from cloze.model.config import BertConfig
 from cloze.model.memory import Kernels, activation_bytes, step_memory
-from cloze.run_folder import checkpoint_to_resume, is_finished
-from cloze.shell import rank
+from cloze.run.folder import checkpoint_to_resume, is_finished
+from cloze.run.hardware import set_up
+from cloze.runtime.shell import rank
+from cloze.runtime.wording import counted
 from cloze.text.manifest import MANIFEST
 from cloze.text.progress import silent
 from cloze.text.tokenizer import WordPiece
-from cloze.wording import counted
 
 
 class _Parts(NamedTuple):

@@ -6,9 +6,9 @@ the parameters stay in fp32, and so do checkpoints and their names.
 
 from torch import nn
 
-from cloze.distribution import installation
 from cloze.errors import InputError
 from cloze.model.encoder import Encoder
+from cloze.runtime.distribution import installation
 
 MULTIPLE = 16
 """Of both sides of a matrix that the fp8 kernels take."""

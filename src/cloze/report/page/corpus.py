@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cloze.bounded import read_json
+from cloze.files.bounded import read_json
 from cloze.report.page.run import Run, beside_run, section
-from cloze.wording import counted
+from cloze.runtime.wording import counted
 
 REPORT, MANIFEST = "report.json", "manifest.json"  # cloze.text.report and cloze.text.manifest write them
 

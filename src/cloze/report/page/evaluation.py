@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cloze.bounded import parse_json, read_json
 from cloze.errors import InputError
+from cloze.files.bounded import parse_json, read_json
 from cloze.report.classes import ClassScore, class_scores, labelled
 from cloze.report.page.run import MODEL, Run
 from cloze.report.predictions import Prediction, legible, worst

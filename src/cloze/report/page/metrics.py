@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cloze.bounded import read_text
 from cloze.errors import InputError
-from cloze.wording import counted
+from cloze.files.bounded import read_text
+from cloze.runtime.wording import counted
 
 STEP = "step"
 TOKENS, SECONDS = "data/tokens", "speed/seconds"

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cloze.bounded import parse_json, parse_yaml, read_text
-from cloze.confidential import masked
 from cloze.errors import InputError
+from cloze.files.bounded import parse_json, parse_yaml, read_text
 from cloze.report.page.folders import CONFIG, METRICS
 from cloze.report.page.metrics import Metrics, read_metrics
 from cloze.report.results import RESULTS, Results, read_results
+from cloze.runtime.redaction import masked
 
 PRETRAINING, TASK = "pre-training", "fine-tuning"
 MODEL = "model"

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import BinaryIO, ClassVar, Literal, get_args
 
 from cloze.errors import InputError
+from cloze.files.remote import RemotePath, is_remote, location, matches, size_of
 from cloze.text.documents import Document, Unit
-from cloze.text.remote import RemotePath, is_remote, location, matches, size_of
 from cloze.text.sources import jsonl, markdown, parquet, plain
 from cloze.text.sources.delimited import Quoting
 from cloze.text.sources.json_rows import head_of, is_document

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from cloze.distribution import installation
 from cloze.errors import InputError
+from cloze.runtime.distribution import installation
 from cloze.text.documents import Document, Unit
 
 if TYPE_CHECKING:

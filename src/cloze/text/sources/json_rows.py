@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
-from cloze.bounded import MAX_DIGITS
 from cloze.errors import InputError
+from cloze.files.bounded import MAX_DIGITS
 
 ROWS = "data"
 LONGEST_VALUE = 16 << 20  # characters

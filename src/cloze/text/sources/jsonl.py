@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from cloze.bounded import parse_json
+from cloze.files.bounded import parse_json
 from cloze.text.documents import Document, Unit
 from cloze.text.sources.delimited import BadRowError
 from cloze.text.sources.json_rows import document_rows

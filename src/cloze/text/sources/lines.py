@@ -13,9 +13,9 @@ from typing import BinaryIO, NamedTuple, cast
 
 import pyarrow as pa
 
-from cloze.bounded import Expanded, ExpansionError, check_end
 from cloze.errors import InputError
-from cloze.text.remote import RemotePath, location, size_of
+from cloze.files.bounded import Expanded, ExpansionError, check_end
+from cloze.files.remote import RemotePath, location, size_of
 
 COMPRESSIONS = (".gz", ".xz", ".zst")
 BUFFER_BYTES = 1 << 20

@@ -9,10 +9,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from cloze.bounded import FREE_EXPANSION, ExpansionError, check_expansion, largest_expansion
 from cloze.errors import InputError
+from cloze.files.bounded import FREE_EXPANSION, ExpansionError, check_expansion, largest_expansion
+from cloze.files.remote import RemotePath, location
 from cloze.text.documents import Document, Unit
-from cloze.text.remote import RemotePath, location
 from cloze.text.sources.lines import BUFFER_BYTES
 
 BATCH_ROWS = 256  # rows decoded at once: what bounds memory when row groups are large

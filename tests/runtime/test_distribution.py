@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from cloze import __version__, distribution
+from cloze import __version__
+from cloze.runtime import distribution
 from tests import processes
 
-REPOSITORY = Path(__file__).resolve().parents[1]
-ASK = "from cloze import distribution as d; print(d.name()); print(d.installation('demo')); print(d.others())"
+REPOSITORY = Path(__file__).resolve().parents[2]
+ASK = "from cloze.runtime import distribution as d; print(d.name()); print(d.installation('demo')); print(d.others())"
 
 
 def metadata(folder: Path, name: str, version: str, *, script: str = "", files: str = "") -> None:
@@ -40,7 +41,7 @@ def test_a_checkout_is_installed_from_where_it_lies(tmp_path: Path, monkeypatch:
 def test_the_name_and_the_version_are_those_of_the_project() -> None:
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
     assert project["project"]["name"] == distribution.UNKNOWN == distribution.name()
-    assert project["tool"]["hatch"]["version"]["path"] == "src/cloze/distribution.py"
+    assert project["tool"]["hatch"]["version"]["path"] == "src/cloze/runtime/distribution.py"
     assert __version__ == distribution.VERSION
 
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 VERSION = "0.1.0"
 PACKAGE = "cloze"
-CHECKOUT = Path(__file__).resolve().parents[2]
+CHECKOUT = Path(__file__).resolve().parents[3]
 """Where the package is used from a checkout; a folder of Python's own where it was installed."""
 COMMAND = ("cloze-train", "cloze.cli.train:main")
 """A script that no other distribution has, and what it calls."""

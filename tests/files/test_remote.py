@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from cloze.errors import InputError
+from cloze.files.remote import RemotePath, location
 from cloze.text.cluster import DaskEngine, DaskPool
 from cloze.text.manifest import Manifest
 from cloze.text.pool import WorkerKilledError
 from cloze.text.prepare import Preparation
-from cloze.text.remote import RemotePath, location
 from cloze.text.sentences import English
 from cloze.text.sources.files import TextFiles
 from cloze.text.tokenizer import WordPiece

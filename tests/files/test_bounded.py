@@ -15,7 +15,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloze.bounded import (
+from cloze.files.bounded import (
     FREE_EXPANSION,
     MAX_YAML_DEPTH,
     Expanded,

@@ -1,6 +1,6 @@
 import pytest
 
-from cloze.wording import counted
+from cloze.runtime.wording import counted
 
 
 @pytest.mark.parametrize(

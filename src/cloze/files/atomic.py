@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from cloze.text.remote import Location, RemotePath
+from cloze.files.remote import Location, RemotePath
 
 
 def write_atomically(path: Location, data: bytes | pa.Buffer) -> None:

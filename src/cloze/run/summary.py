@@ -7,9 +7,9 @@ from pathlib import Path
 import lightning.pytorch as pl
 
 from cloze.report.results import Results
-from cloze.shell import fitted
+from cloze.runtime.shell import fitted
+from cloze.runtime.wording import counted
 from cloze.text.manifest import Manifest
-from cloze.wording import counted
 
 NAME = 18  # columns of the name of a line
 

@@ -8,14 +8,14 @@ import sys
 
 import pytest
 
-from cloze.waiting import waiting
+from cloze.runtime.spinner import waiting
 from tests import processes
 
 PROGRAM = """\
 import sys, threading
-import cloze.waiting
-cloze.waiting.PATIENCE = float(sys.argv[1])
-with cloze.waiting.waiting("reading the model"):
+import cloze.runtime.spinner
+cloze.runtime.spinner.PATIENCE = float(sys.argv[1])
+with cloze.runtime.spinner.waiting("reading the model"):
     for thread in threading.enumerate():
         if isinstance(thread, threading.Timer) and thread.interval < 1:
             thread.join()

@@ -2,7 +2,7 @@ import time
 
 import torch
 
-from cloze.peak import measured_gemm_flops, peak_flops
+from cloze.runtime.peak import measured_gemm_flops, peak_flops
 
 
 def test_the_measured_rate_bounds_any_other_product() -> None:

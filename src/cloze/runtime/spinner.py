@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from cloze.shell import rank
+from cloze.runtime.shell import rank
 
 if TYPE_CHECKING:
     from rich.progress import Progress

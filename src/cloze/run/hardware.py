@@ -8,9 +8,9 @@ from pathlib import Path
 
 import torch
 
-from cloze.allocator import keep_large_buffers
 from cloze.config.hardware import Hardware
 from cloze.errors import InputError
+from cloze.runtime.allocator import keep_large_buffers
 
 MOST_A_PROCESSOR = 64
 """Threads, or worker processes: with more a machine comes to a stand."""

@@ -17,14 +17,14 @@ from typing import Any
 import yaml
 from lightning.pytorch.utilities import rank_zero_only
 
-from cloze.bounded import parse_yaml, read_text
 from cloze.checkpoint.saves import INDEX, Saves, check_whole
-from cloze.confidential import masked, masked_text
 from cloze.config.given import remembered
-from cloze.distribution import VERSION
 from cloze.errors import InputError
-from cloze.text.atomic import write_atomically
-from cloze.text.lock import lock_file
+from cloze.files.atomic import write_atomically
+from cloze.files.bounded import parse_yaml, read_text
+from cloze.files.lock import lock_file
+from cloze.runtime.distribution import VERSION
+from cloze.runtime.redaction import masked, masked_text
 from cloze.text.manifest import differences
 
 CONFIG = "config.yaml"
@@ -237,7 +237,7 @@ def _version(package: str) -> str:
 
 def _revision() -> str:
     """Git's description of the code, with `-dirty` when it was changed since; `installed` outside a repository."""
-    repository = Path(__file__).resolve().parents[2]
+    repository = Path(__file__).resolve().parents[3]
     if not (repository / ".git").exists():
         return "installed"
     # Without its optional locks: killed while it refreshes the index, git would leave a lock behind.

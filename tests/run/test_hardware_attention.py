@@ -4,7 +4,7 @@ import pytest
 
 from cloze.config.hardware import Hardware
 from cloze.errors import InputError
-from cloze.hardware import check_attention
+from cloze.run.hardware import check_attention
 
 GPU = {"accelerator": "gpu", "precision": "bf16-mixed"}
 KEY = "model.attention_probs_dropout_prob"

@@ -4,7 +4,7 @@ import pytest
 
 from cloze.config.hardware import Hardware
 from cloze.errors import InputError
-from cloze.hardware import placed
+from cloze.run.hardware import placed
 
 TORCHRUN = {
     "TORCHELASTIC_RUN_ID": "x", "RANK": "5", "LOCAL_RANK": "1", "WORLD_SIZE": "8", "LOCAL_WORLD_SIZE": "4",

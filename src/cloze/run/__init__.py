@@ -1,0 +1,1 @@
+"""A run: the machine set up for it, its folder, its summary."""

@@ -1,0 +1,1 @@
+"""The process and its terminal: memory, signals, streams, messages, the installed distribution."""
