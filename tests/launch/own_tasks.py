@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from cloze.data.downstream.classification import TextFeatures
+from cloze.data.finetuning.classification import TextFeatures
 from cloze.model.task_heads import TaskModel
 from cloze.tasks.classification import Classification
 from cloze.tasks.training import Recipe

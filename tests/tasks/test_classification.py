@@ -15,10 +15,10 @@ from cloze.batch import IGNORED_LABEL, TaskBatch
 from cloze.checkpoint.names import to_hugging_face
 from cloze.checkpoint.pretrained import Pretrained
 from cloze.checkpoint.task_models import task_model
-from cloze.data.downstream.batching import collate
-from cloze.data.downstream.classification import TextFeatures
-from cloze.data.downstream.examples import TextExample
-from cloze.data.downstream.items import Item
+from cloze.data.finetuning.batching import collate
+from cloze.data.finetuning.classification import TextFeatures
+from cloze.data.finetuning.examples import TextExample
+from cloze.data.finetuning.items import Item
 from cloze.errors import InputError
 from cloze.model.adaptation import Adaptation
 from cloze.model.config import BertConfig

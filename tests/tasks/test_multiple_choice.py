@@ -9,9 +9,9 @@ from transformers import BertForMultipleChoice
 from cloze.checkpoint.names import to_hugging_face
 from cloze.checkpoint.pretrained import Pretrained
 from cloze.checkpoint.task_models import task_model
-from cloze.data.downstream.batching import collate
-from cloze.data.downstream.choice import ChoiceFeatures
-from cloze.data.downstream.examples import ChoiceExample
+from cloze.data.finetuning.batching import collate
+from cloze.data.finetuning.choice import ChoiceFeatures
+from cloze.data.finetuning.examples import ChoiceExample
 from cloze.model.adaptation import Adaptation
 from cloze.model.config import BertConfig
 from cloze.optim.schedules import Linear

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloze.data.downstream.table_files import TableFormat, read_table
+from cloze.data.finetuning.table_files import TableFormat, read_table
 from cloze.data.stream.records import StreamFormat, stream_rows
 from cloze.errors import InputError
 from cloze.text.sources import parquet

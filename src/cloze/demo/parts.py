@@ -6,7 +6,7 @@ from typing import Any, Generic, TypeVar
 
 from nicegui import ui
 
-from cloze.data.downstream.table_files import BadRowError
+from cloze.data.finetuning.table_files import BadRowError
 from cloze.errors import InputError
 
 LONGEST_INPUT = 20_000

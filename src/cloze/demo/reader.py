@@ -9,7 +9,7 @@ import torch
 
 from cloze.batch import Packed
 from cloze.checkpoint.pretrained import Pretrained
-from cloze.data.downstream.pieces import kept
+from cloze.data.finetuning.pieces import kept
 from cloze.data.stream.columns import Columns
 from cloze.data.stream.examples import ExampleMaker
 from cloze.data.stream.options import Sizes

@@ -18,11 +18,11 @@ from cloze.config.construct import build
 from cloze.config.hardware import Hardware
 from cloze.config.sections import ModelFolder, Task, TaskTraining
 from cloze.config.targets import locate
-from cloze.data.downstream.batching import FrozenRows
-from cloze.data.downstream.examples import texts
-from cloze.data.downstream.frozen import frozen_features
-from cloze.data.downstream.module import TaskData
-from cloze.data.downstream.overview import overview
+from cloze.data.finetuning.batching import FrozenRows
+from cloze.data.finetuning.examples import texts
+from cloze.data.finetuning.frozen import frozen_features
+from cloze.data.finetuning.module import TaskData
+from cloze.data.finetuning.overview import overview
 from cloze.data.loader import ENDLESS
 from cloze.errors import InputError
 from cloze.launch.long_texts import encoding_notes, show_as_asked, show_as_trained

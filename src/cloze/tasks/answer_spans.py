@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from cloze.data.downstream.items import Item
-from cloze.data.downstream.windows import Window
+from cloze.data.finetuning.items import Item
+from cloze.data.finetuning.windows import Window
 
 CELLS = 1 << 22
 """Spans that are looked at together, in 16 MiB."""

@@ -9,10 +9,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cloze.batch import IGNORED_LABEL, TaskBatch
-from cloze.data.downstream.classification import Problem
-from cloze.data.downstream.examples import TextExample
-from cloze.data.downstream.items import Item
-from cloze.data.downstream.module import Split
+from cloze.data.finetuning.classification import Problem
+from cloze.data.finetuning.examples import TextExample
+from cloze.data.finetuning.items import Item
+from cloze.data.finetuning.module import Split
 from cloze.errors import InputError
 from cloze.metrics.classification import METRICS, RANKINGS, best_thresholds
 from cloze.model.task_heads import TaskModel

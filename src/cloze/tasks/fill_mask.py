@@ -11,10 +11,10 @@ import torch.nn.functional as F
 from tokenizers import Tokenizer
 
 from cloze.batch import TaskBatch
-from cloze.data.downstream.examples import TextExample
-from cloze.data.downstream.items import Item
-from cloze.data.downstream.sequences import Sequences
-from cloze.data.downstream.table_files import BadRowError
+from cloze.data.finetuning.examples import TextExample
+from cloze.data.finetuning.items import Item
+from cloze.data.finetuning.sequences import Sequences
+from cloze.data.finetuning.table_files import BadRowError
 from cloze.errors import InputError
 from cloze.model.bert import BertForPreTraining
 from cloze.runtime.wording import counted

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from cloze.batch import TaskBatch
 from cloze.checkpoint.pretrained import TASK_CLASSES, TASK_FEATURES
-from cloze.data.downstream.examples import Example
-from cloze.data.downstream.items import Item
-from cloze.data.downstream.module import Split, TaskData
+from cloze.data.finetuning.examples import Example
+from cloze.data.finetuning.items import Item
+from cloze.data.finetuning.module import Split, TaskData
 from cloze.model.task_heads import TaskModel
 from cloze.tasks.training import Recipe, TrainingModule
 

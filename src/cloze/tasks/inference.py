@@ -12,10 +12,10 @@ import pyarrow as pa
 import torch
 
 from cloze.batch import TaskBatch
-from cloze.data.downstream.batching import collate, evaluation_batches
-from cloze.data.downstream.examples import Example
-from cloze.data.downstream.items import Item
-from cloze.data.downstream.table_files import BadRowError
+from cloze.data.finetuning.batching import collate, evaluation_batches
+from cloze.data.finetuning.examples import Example
+from cloze.data.finetuning.items import Item
+from cloze.data.finetuning.table_files import BadRowError
 
 E = TypeVar("E", bound=Example)
 Prediction = dict[str, Any]

@@ -7,9 +7,9 @@ import pyarrow as pa
 from tokenizers import Tokenizer
 
 from cloze.batch import TaskBatch
-from cloze.data.downstream.classification import TextFeatures
-from cloze.data.downstream.examples import TextExample
-from cloze.data.downstream.table_files import BadRowError
+from cloze.data.finetuning.classification import TextFeatures
+from cloze.data.finetuning.examples import TextExample
+from cloze.data.finetuning.table_files import BadRowError
 from cloze.model.bert import BertForPreTraining
 from cloze.tasks.inference import PROBABILITY, Inference, Prediction, Predictor
 

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cloze.data.downstream.examples import Example
-from cloze.data.downstream.table_files import BadRowError
+from cloze.data.finetuning.examples import Example
+from cloze.data.finetuning.table_files import BadRowError
 from cloze.data.stream.delimited import flat
 from cloze.data.stream.records import StreamRow
 from cloze.errors import InputError

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from cloze.data.downstream.table_files import BadRowError
+from cloze.data.finetuning.table_files import BadRowError
 from cloze.data.stream.columns import Columns
 from cloze.data.stream.examples import ExampleMaker
 from cloze.data.stream.records import StreamRow

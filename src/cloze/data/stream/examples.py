@@ -3,10 +3,10 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from cloze.data.downstream.cells import choices_of, delimiter_hint, is_absent, items_of, text_of
-from cloze.data.downstream.examples import ChoiceExample, Example, QuestionExample, TaggedExample, TextExample
-from cloze.data.downstream.spans import words_of
-from cloze.data.downstream.table_files import BadRowError
+from cloze.data.finetuning.cells import choices_of, delimiter_hint, is_absent, items_of, text_of
+from cloze.data.finetuning.examples import ChoiceExample, Example, QuestionExample, TaggedExample, TextExample
+from cloze.data.finetuning.spans import words_of
+from cloze.data.finetuning.table_files import BadRowError
 from cloze.data.stream.columns import Columns
 from cloze.data.stream.records import StreamRow
 

@@ -14,7 +14,7 @@ from typing import Any, Protocol, Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cloze.data.downstream.table_files import JSON_SUFFIXES
+from cloze.data.finetuning.table_files import JSON_SUFFIXES
 from cloze.data.stream.delimited import DELIMITERS, Delimited, Rows, plain
 from cloze.errors import InputError
 from cloze.files.atomic import write_atomically

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from tokenizers import Encoding, Tokenizer
 
-from cloze.data.downstream.pieces import CHARACTERS_AT_ONCE, kept
+from cloze.data.finetuning.pieces import CHARACTERS_AT_ONCE, kept
 from cloze.data.stream.options import Columns, Sizes
 from cloze.text.tokenizer import CLS, SEP, UNK
 

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, Literal, NamedTuple
 
 import pyarrow as pa
 
-from cloze.data.downstream.table_files import (
+from cloze.data.finetuning.table_files import (
     JSON_SUFFIXES,
     BadRowError,
     Quoting,

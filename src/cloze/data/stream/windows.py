@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cloze.data.downstream.windows import windows
+from cloze.data.finetuning.windows import windows
 
 
 class TextWindow(NamedTuple):

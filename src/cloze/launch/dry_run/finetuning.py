@@ -14,7 +14,7 @@ from cloze.batch import TaskBatch
 from cloze.config.construct import build
 from cloze.config.sections import Checkpointing
 from cloze.config.targets import locate
-from cloze.data.downstream.loader import TaskLoader
+from cloze.data.finetuning.loader import TaskLoader
 from cloze.errors import InputError
 from cloze.launch.dry_run import estimate
 from cloze.launch.dry_run.estimate import Cut, Extent, Output

@@ -1,1 +1,0 @@
-"""Downstream tasks: rows of files → examples → items → packed batches."""

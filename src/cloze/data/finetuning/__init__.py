@@ -1,0 +1,1 @@
+"""Fine-tuning: rows of files → examples → items → packed batches."""

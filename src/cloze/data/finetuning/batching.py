@@ -1,0 +1,149 @@
+"""Items to packed micro-batches: the order of an epoch, its global batches, and how one is cut."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from cloze.batch import IGNORED_LABEL, Packed, TaskBatch
+from cloze.data.finetuning.items import Item
+from cloze.data.packing import cut
+from cloze.data.random import key_of, permutation, stream
+from cloze.errors import InputError
+
+FrozenRows = Callable[[Sequence[int]], np.ndarray]
+"""From the numbers of items to the frozen vectors of their tokens, (N, F)."""
+
+POOL = 50
+"""Batches whose items are sorted by length together, where that is asked for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batching:
+    """The global batches of training, a pure function of (seed, epoch).
+
+    Attributes:
+        batch_size: items of a batch, as in the paper; or
+        batch_tokens: a batch takes items as long as it has at most so many tokens.
+        group_by_length: items of similar length come together, from random pools of fifty batches; attention on a CPU
+            then works on many sequences at once. Packed batches are full without it; and where the length tells the
+            label, it makes batches of one label, from which little is learned.
+        seed: of the order.
+    """
+
+    batch_size: int | None = None
+    batch_tokens: int | None = None
+    group_by_length: bool = False
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        if (self.batch_size is None) == (self.batch_tokens is None):
+            given = f"data.batch_size={self.batch_size}, data.batch_tokens={self.batch_tokens}"
+            raise InputError(f"{given}: expected exactly one of them")
+        if (self.batch_size or self.batch_tokens or 0) < 1:
+            raise InputError(
+                f"data.{'batch_size' if self.batch_tokens is None else 'batch_tokens'}: must be at least 1"
+            )
+
+    def batches(self, lengths: np.ndarray, epoch: int) -> list[np.ndarray]:
+        """The numbers of the items of each global batch of an epoch; every item once.
+
+        Args:
+            lengths: (items,) their tokens.
+            epoch: from 0.
+        """
+        random = stream(key_of(self.seed, epoch))
+        order = permutation(len(lengths), random)
+        if self.group_by_length:
+            pool = POOL * (self.batch_size or max(1, (self.batch_tokens or 0) * len(lengths) // int(lengths.sum())))
+            pools = (order[start : start + pool] for start in range(0, len(order), pool))
+            order = np.concatenate([items[np.argsort(lengths[items], kind="stable")] for items in pools])
+        batches = self._cut(order, lengths[order])
+        if self.group_by_length:
+            batches = [batches[place] for place in permutation(len(batches), random)]
+        return batches
+
+    def _cut(self, order: np.ndarray, lengths: np.ndarray) -> list[np.ndarray]:
+        if self.batch_size is not None:
+            return [order[start : start + self.batch_size] for start in range(0, len(order), self.batch_size)]
+        ends, tokens = [], 0
+        for place, length in enumerate(lengths.tolist()):
+            if tokens and tokens + length > (self.batch_tokens or 0):
+                ends.append(place)
+                tokens = 0
+            tokens += length
+        return np.split(order, ends)
+
+    def most_tokens(self, lengths: np.ndarray) -> int:
+        """No global batch has more tokens than this."""
+        longest = int(lengths.max(initial=1))
+        if self.batch_size is None:
+            return max(self.batch_tokens or 0, longest)
+        return int(np.sort(lengths)[-self.batch_size :].sum())
+
+
+def micro_batches(items: Sequence[Item], numbers: np.ndarray, count: int, frozen: FrozenRows | None) -> list[TaskBatch]:
+    """One global batch in `count` micro-batches, balanced by tokens; what has nothing to do gets a filler."""
+    labels = sum(_labelled(items[number].labels) for number in numbers)
+    lengths = np.array([items[number].num_tokens for number in numbers])
+    return [collate(items, numbers[part], global_labels=labels, frozen=frozen) for part in cut(lengths, count)]
+
+
+def evaluation_batches(lengths: np.ndarray, max_tokens: int) -> list[np.ndarray]:
+    """Every item once, sorted by length, in batches of at most about so many tokens."""
+    order = np.argsort(-lengths, kind="stable")
+    return Batching(batch_tokens=max_tokens)._cut(order, lengths[order]) if len(order) else []
+
+
+def collate(
+    items: Sequence[Item], numbers: Sequence[int] | np.ndarray, *, global_labels: int, frozen: FrozenRows | None = None
+) -> TaskBatch:
+    """Items side by side in one batch, sorted by length so that attention takes equal lengths together.
+
+    Args:
+        items: of the split.
+        numbers: of those in the batch; none makes a filler, one item without labels.
+        global_labels: of the whole global batch.
+        frozen: where the vectors of a frozen encoder come from.
+    """
+    filler = len(numbers) == 0
+    chosen = [0] if filler else sorted(map(int, numbers), key=lambda number: items[number].num_tokens)
+    sequences = [sequence for number in chosen for sequence in items[number].sequences]
+    lengths = [len(sequence.input_ids) for sequence in sequences]
+    labels = np.concatenate([items[number].labels for number in chosen])
+    if filler:
+        labels = np.full_like(labels, np.nan if labels.dtype.kind == "f" else IGNORED_LABEL)
+    packed = Packed(
+        input_ids=torch.from_numpy(np.concatenate([sequence.input_ids for sequence in sequences]).astype(np.int64)),
+        token_type_ids=torch.from_numpy(
+            np.concatenate([sequence.token_type_ids for sequence in sequences]).astype(np.int64)
+        ),
+        position_ids=torch.from_numpy(np.concatenate([np.arange(length) for length in lengths])),
+        cu_seqlens=torch.from_numpy(np.cumsum([0, *lengths], dtype=np.int32)),
+        max_seqlen=max(lengths),
+    )
+    return TaskBatch(
+        packed=packed,
+        labels=torch.from_numpy(labels),
+        items=torch.tensor([-1] if filler else chosen),
+        num_tokens=0 if filler else sum(lengths),
+        global_labels=global_labels,
+        features=None if frozen is None else torch.from_numpy(frozen(chosen)),
+        sequences=_sequences([len(items[number].sequences) for number in chosen]),
+    )
+
+
+def _sequences(counts: Sequence[int]) -> torch.Tensor | None:
+    """The numbers of each item's sequences in the batch, from how many it has: (I, n)."""
+    if max(counts) == min(counts):
+        return None
+    ends = np.cumsum(counts)[:, None]
+    numbers = ends - np.array(counts)[:, None] + np.arange(max(counts))
+    return torch.from_numpy(np.where(numbers < ends, numbers, -1))
+
+
+def _labelled(labels: np.ndarray) -> int:
+    """Rows with a label: one an item, or one a labelled token."""
+    known = ~np.isnan(labels) if labels.dtype.kind == "f" else labels != IGNORED_LABEL
+    return int(known.reshape(len(labels), -1).any(axis=1).sum())

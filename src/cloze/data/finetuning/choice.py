@@ -1,0 +1,60 @@
+"""Features of multiple choice."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from cloze.batch import IGNORED_LABEL
+from cloze.data.finetuning.classification import check_length
+from cloze.data.finetuning.examples import ChoiceExample
+from cloze.data.finetuning.items import Item
+from cloze.data.finetuning.pieces import encode
+from cloze.data.finetuning.sequences import Sequences
+from cloze.errors import InputError
+
+
+@dataclass(kw_only=True)
+class ChoiceFeatures:
+    """One sequence a choice: [CLS] beginning [SEP] choice [SEP] (Devlin et al. 2019, section 4.4).
+
+    Attributes:
+        max_length: tokens of the longest sequence, special ones included.
+        counts: sequences that were cut.
+    """
+
+    max_length: int = 128
+    counts: Counter[str] = field(default_factory=Counter, init=False)
+
+    def __post_init__(self) -> None:
+        check_length(self.max_length)
+
+    def labels(self, examples: Sequence[ChoiceExample]) -> list[str]:
+        """None: the choices differ from example to example."""
+        return []
+
+    def items(self, examples: Sequence[ChoiceExample], tokenizer: Tokenizer, labels: Sequence[str]) -> list[Item]:
+        """One item an example, with one sequence a choice.
+
+        Raises:
+            InputError: an example has fewer than two choices.
+        """
+        for example in examples:
+            if len(example.choices) < 2:
+                raise InputError(f"{example.where}: must have two choices at least; fix task.data.choices or the file")
+        sequences = Sequences(tokenizer, self.max_length)
+        texts = encode(tokenizer, [example.text for example in examples])
+        endings = iter(encode(tokenizer, [choice for example in examples for choice in example.choices]))
+        items = [
+            Item(
+                number,
+                tuple(sequences.pair(ids, next(endings)) for _ in example.choices),
+                np.array([IGNORED_LABEL if example.label is None else example.label], np.int64),
+            )
+            for number, (example, ids) in enumerate(zip(examples, texts, strict=True))
+        ]
+        if sequences.cut:
+            self.counts[f"sequences cut at {self.max_length} pieces"] += sequences.cut
+        return items

@@ -1,0 +1,77 @@
+"""Pieces to sequences: [CLS] A [SEP] or [CLS] A [SEP] B [SEP], and what is shown of texts that are longer than one."""
+
+from typing import Literal
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from cloze.data.finetuning.items import TokenSequence
+from cloze.data.finetuning.pieces import kept
+from cloze.data.stream.windows import text_windows
+from cloze.text.tokenizer import CLS, SEP
+
+Long = Literal["truncate", "head_tail", "windows"]
+"""What is shown of a text that is longer than a sequence: its beginning; its beginning and its end; or all of it, in
+overlapping windows."""
+
+HEAD = 4
+"""Of ``head_tail``, every fourth piece is of the head, as 128 of 510 in Sun et al. 2019, section 5.3.1."""
+
+
+class Sequences:
+    """Puts sequences together and counts the texts that are longer than one.
+
+    Attributes:
+        cut: texts, or pairs, of which not every piece is shown.
+        in_windows: those that are shown in several sequences.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, max_length: int, long: Long = "truncate") -> None:
+        self.max_length = max_length
+        self.long = long
+        self.cut = self.in_windows = 0
+        self._cls, self._sep = (np.array([tokenizer.token_to_id(token)], np.int32) for token in (CLS, SEP))
+
+    def of(self, first: np.ndarray, second: np.ndarray | None = None) -> tuple[TokenSequence, ...]:
+        """All that is shown of a text or a pair: one sequence, or windows on the longer text beside the shorter one."""
+        if self.long != "windows":
+            return (self.single(first) if second is None else self.pair(first, second),)
+        if second is not None and len(first) + len(second) + 3 > self.max_length:
+            # The shorter one stands whole in every window, and leaves half of it at least to the longer one.
+            most = (self.max_length - 3) // 2
+            shorter = first if len(first) <= len(second) else second
+            if len(shorter) > most:
+                self.cut += 1
+                first, second = (first[:most], second) if shorter is first else (first, second[:most])
+        whole = self._whole(first, second)
+        windows = text_windows(len(first), None if second is None else len(second), self.max_length, None)
+        self.in_windows += len(windows) > 1
+        return tuple(TokenSequence(*(part[window.places] for part in whole)) for window in windows)
+
+    def single(self, ids: np.ndarray) -> TokenSequence:
+        """[CLS] A [SEP], cut."""
+        room = self.max_length - 2
+        self.cut += len(ids) > room
+        return self._whole(self._cut(ids, room), None)
+
+    def pair(self, first: np.ndarray, second: np.ndarray) -> TokenSequence:
+        """[CLS] A [SEP] B [SEP], the longer text cut first."""
+        length, length_pair = kept(len(first), len(second), self.max_length - 3)
+        self.cut += length < len(first) or length_pair < len(second)
+        return self._whole(self._cut(first, length), self._cut(second, length_pair))
+
+    def _cut(self, ids: np.ndarray, length: int) -> np.ndarray:
+        """So many pieces, from the beginning or from both ends."""
+        if self.long != "head_tail" or len(ids) <= length:
+            return ids[:length]
+        head = length // HEAD
+        return np.concatenate([ids[:head], ids[len(ids) - (length - head) :]])
+
+    def _whole(self, first: np.ndarray, second: np.ndarray | None) -> TokenSequence:
+        parts = [self._cls, first, self._sep]
+        if second is not None:
+            parts += [second, self._sep]
+        input_ids = np.concatenate(parts)
+        token_type_ids = np.zeros(len(input_ids), np.int8)
+        token_type_ids[len(first) + 2 :] = 1
+        return TokenSequence(input_ids, token_type_ids)
