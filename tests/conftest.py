@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests import forks, processes
+from tests import small_text as text
 from tests.command import Command
 from tests.store import Store
 
@@ -106,19 +107,9 @@ def shared_data() -> Path:
 
 @pytest.fixture(scope="session")
 def small_text(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A text file of 120 documents whose words follow each other by a rule, so that there is something to learn."""
-    numbers = random.Random(1)
-    words = ["the", "quick", "file", "returns", "one", "small", "object", "and", "then", "reads", "another", "list"]
-    documents = []
-    for _ in range(120):
-        sentences = []
-        for _ in range(numbers.randint(3, 8)):
-            start, length = numbers.randrange(len(words)), numbers.randint(5, 12)
-            sentence = " ".join(words[(start + i) % len(words)] for i in range(length))
-            sentences.append(sentence.capitalize() + ".")
-        documents.append("\n".join(sentences))
+    """A text file of 120 documents with something to learn."""
     file = tmp_path_factory.mktemp("text") / "small.txt"
-    file.write_text("\n\n".join(documents) + "\n", encoding="utf-8")
+    file.write_text(text.small_text(), encoding="utf-8")
     return file
 
 
