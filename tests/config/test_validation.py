@@ -1,4 +1,5 @@
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -6,8 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cloze.cli.roots import SCHEMAS
 from cloze.config.hardware import Hardware
-from cloze.config.sections import Node, Training
+from cloze.config.nodes import Node, Root
+from cloze.config.sections import Training
+from cloze.config.targets import Unknown, inspected
 from cloze.config.validation import check
 from cloze.errors import InputError
 
@@ -23,11 +27,18 @@ class Engine:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Car:
+class Car(Root):
     name: str
-    engine: Node
+    engine: Node[Any]
     training: Training | None = None
-    extras: dict[str, Node] | None = None
+    extras: dict[str, Node[Any]] | None = None
+
+
+RADIO = {"_target_": f"{__name__}.Engine", "power": 1}
+
+
+def refusing(value: int) -> None:
+    raise ValueError(f"{value} is too much")
 
 
 def swallow(power: float, **others: object) -> None:
@@ -92,12 +103,12 @@ def test_what_a_light_constructor_refuses_is_told_by_the_check() -> None:
 
 def test_a_root_may_refuse_what_does_not_go_together() -> None:
     @dataclass(frozen=True, kw_only=True)
-    class Garage:
-        car: Node
+    class Garage(Root):
+        car: Node[Any]
         places: int
 
         def __post_init__(self) -> None:
-            raise InputError(f"no {self.car['power']} in {self.places} places")
+            raise InputError(f"no {self.car.plain['power']} in {self.places} places")
 
     with pytest.raises(InputError, match="no 1 in 2 places"):
         check({"car": {"_target_": f"{__name__}.Engine", "power": 1}, "places": 2.0}, Garage)
@@ -121,8 +132,55 @@ def test_sections_and_dictionaries_of_nodes_are_checked_too() -> None:
 
 def test_whole_floats_become_integers_and_partial_nodes_may_lack_arguments() -> None:
     checked = check(car(_partial_=True, cylinders=8.0, file="a/b"), Car)
-    assert checked["engine"]["cylinders"] == 8
-    assert isinstance(checked["engine"]["cylinders"], int)
+    assert checked.engine.plain["cylinders"] == 8
+    assert isinstance(checked.engine.plain["cylinders"], int)
+
+
+def test_sections_and_nodes_are_objects_and_the_plain_configuration_stays_as_it_was_stated() -> None:
+    config = {**car(power=1, file="a/b"), "training": {"max_steps": 3.0}, "extras": {"radio": {**RADIO}}}
+    checked = check(config, Car)
+    assert checked.training == Training(max_steps=3)
+    assert checked.plain == {**config, "training": {"max_steps": 3}}
+    assert checked.engine.type is Engine
+    assert checked.engine.build() == Engine(power=1, file="a/b")  # type: ignore[arg-type]
+    assert checked.extras is not None
+    assert checked.extras["radio"].key == "extras.radio"
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_a_root_tells_the_type_of_each_key(name: str) -> None:
+    root: Callable[..., Root] = SCHEMAS[name]
+    hints = {key: argument.hint for key, argument in inspected(root).arguments.items()}
+    assert hints
+    assert not [key for key, hint in hints.items() if hint in (Any, Unknown)]
+
+
+def test_a_changed_root_states_what_differs_and_nothing_else() -> None:
+    checked = check({**car(power=1), "training": {"max_steps": 3}, "extras": {"radio": {**RADIO}}}, Car)
+    assert checked.training is not None
+    assert checked.extras is not None
+    changed = checked.with_(
+        name="y",
+        engine=checked.engine.with_(cylinders=6),
+        training=replace(checked.training, max_steps=None, max_epochs=2),
+        extras={name: node.with_(power=3) for name, node in checked.extras.items()},
+    )
+    assert changed.plain == {
+        **car(power=1, cylinders=6),
+        "name": "y",
+        "training": {"max_steps": None, "max_epochs": 2},
+        "extras": {"radio": {**RADIO, "power": 3}},
+    }
+    assert check(changed.plain, Car).training == changed.training
+    assert checked.plain["name"] == "x"
+
+
+def test_a_node_names_its_key_where_a_constructor_refuses() -> None:
+    node = Node[Any]("callbacks.samples", {"_target_": f"{__name__}.refusing", "_partial_": True})
+    with pytest.raises(InputError, match=r"callbacks\.samples: 3 is too much"):
+        node.build(value=3)
+    with pytest.raises(InputError, match="but must be a class"):
+        _ = node.class_
 
 
 @given(st.dictionaries(st.sampled_from(["power", "cylinders"]), st.floats(1, 1e6), min_size=2))

@@ -5,9 +5,11 @@ import inspect
 import pytest
 import torch
 
+from cloze.config.nodes import Node
 from cloze.errors import InputError
 from cloze.launch.trainer import make_optimizer, weight_decay
 from cloze.optim.groups import parameter_groups
+from cloze.optim.trial import OptimizerFactory
 from tests.command import Command
 
 NAMES = sorted(
@@ -19,16 +21,16 @@ NAMES = sorted(
 
 @pytest.mark.parametrize("name", NAMES)
 def test_torchs_optimizers_train_or_are_refused_in_a_sentence(name: str) -> None:
-    node = {"_target_": f"torch.optim.{name}", "_partial_": True, "lr": 1e-3}
+    node = Node[OptimizerFactory]("optimizer", {"_target_": f"torch.optim.{name}", "_partial_": True, "lr": 1e-3})
     model = torch.nn.Linear(3, 2)
     decay = weight_decay(node)
     known = inspect.signature(getattr(torch.optim, name)).parameters.get("weight_decay")
     assert decay == (0.0 if known is None else known.default)
     if name in ("LBFGS", "SparseAdam", "Muon"):  # it wants a closure, sparse gradients, matrices alone
         with pytest.raises(InputError, match=f"optimizer: .*{name}"):
-            make_optimizer({"optimizer": node})
+            make_optimizer(node)
         return
-    optimizer = make_optimizer({"optimizer": node})(parameter_groups(model, decay))
+    optimizer = make_optimizer(node)(parameter_groups(model, decay))
     before = model.weight.clone()
     model(torch.ones(3)).sum().backward()
     optimizer.step()
@@ -38,7 +40,7 @@ def test_torchs_optimizers_train_or_are_refused_in_a_sentence(name: str) -> None
 @pytest.mark.parametrize("name", ["Conda", "AdaHessian", "AliG"])
 def test_what_cannot_be_resumed_or_used_is_refused(name: str) -> None:
     with pytest.raises(InputError, match=f"optimizer: .*{name}.*(another one|closure)"):
-        make_optimizer({"optimizer": {"_target_": f"pytorch_optimizer.{name}", "_partial_": True}})
+        make_optimizer(Node("optimizer", {"_target_": f"pytorch_optimizer.{name}", "_partial_": True}))
 
 
 def test_a_run_with_an_optimizer_that_has_no_weight_decay(

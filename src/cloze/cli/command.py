@@ -6,13 +6,14 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from cloze.cli.completion import ASK, LINE, answer, script
 from cloze.cli.help import help_page
 from cloze.cli.words import refuse_mistakes, unknown_option
 from cloze.config.arguments import conf_folder, forced, groups, own_folders
 from cloze.config.given import folder_flag, program, remember, words_of_job
+from cloze.config.nodes import Root
 from cloze.config.outline import Outline, outline
 from cloze.config.spelling import spelled
 from cloze.errors import InputError, Lost, Stopped
@@ -23,23 +24,24 @@ from cloze.runtime.spinner import waiting
 from cloze.runtime.stopping import SIGNALLED, told
 
 BAD_INPUT = 2
+R = TypeVar("R", bound=Root)
 
 
 def run(
-    task: Callable[[dict[str, Any]], float | None],
+    task: Callable[[R], float | None],
     *,
     name: str,
-    schema: type,
+    schema: type[R],
     interrupted: str = "the same command goes on where it stopped",
     lasting: bool = False,
 ) -> int:
-    """Compose `conf/NAME.yaml` with the words of the command line, check it, and give it to `task` as plain containers.
+    """Compose `conf/NAME.yaml` with the words of the command line, check it, and give it to `task`.
 
     Args:
         task: the work; called once, or once for each job of a sweep (`-m`). A sweeper that searches takes what it
             returns for the objective.
         name: the root configuration.
-        schema: a dataclass with the fields of that root.
+        schema: the dataclass of that root.
         interrupted: what is told after Ctrl-C or SIGTERM.
         lasting: what it makes lies in files, so that it goes on where standard output cannot be written.
 
@@ -91,9 +93,7 @@ def _version() -> str:
     return f"{distribution.name()} {distribution.VERSION} from {Path(__file__).parents[1]} (Python {python})"
 
 
-def _compose_and_run(
-    task: Callable[[dict[str, Any]], float | None], found: Outline, schema: type, words: Sequence[str]
-) -> int:
+def _compose_and_run(task: Callable[[R], float | None], found: Outline, schema: type[R], words: Sequence[str]) -> int:
     import hydra
     from hydra.errors import HydraException
     from omegaconf import DictConfig
@@ -122,7 +122,7 @@ def _compose_and_run(
     return BAD_INPUT if failures else 0
 
 
-def _checked(config: Any, schema: type, typed: Sequence[str]) -> dict[str, Any]:
+def _checked(config: Any, schema: type[R], typed: Sequence[str]) -> R:
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
     from omegaconf import OmegaConf

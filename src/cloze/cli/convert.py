@@ -3,14 +3,15 @@
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from cloze.cli import command
+from cloze.config.nodes import Root
 from cloze.runtime.spinner import waiting
 
 
 @dataclass(frozen=True, kw_only=True)
-class Converting:
+class Converting(Root):
     """The root of `conf/convert.yaml`; `from` is a word of Python's.
 
     Attributes:
@@ -29,12 +30,12 @@ def main() -> int:
     return command.run(_convert, name="convert", schema=Converting, interrupted="nothing was written")
 
 
-def _convert(config: dict[str, Any]) -> None:
+def _convert(config: Converting) -> None:
     with waiting("loading libraries"):
         from cloze.checkpoint.conversion import convert
 
     with waiting("reading and writing the model"):
-        done = convert(config["from"], Path(config["to"]), config["format"])
+        done = convert(config.from_, Path(config.to), config.format)
     print(f"read     {done.read}\nwritten  {done.written}")
 
 

@@ -2,37 +2,22 @@
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import replace
 
 from cloze.cli import command
-from cloze.config.hardware import Hardware
-from cloze.config.sections import Node
+from cloze.config.schema import Demo
 from cloze.runtime.spinner import waiting
-
-
-@dataclass(frozen=True, kw_only=True)
-class Demo:
-    """The root of `conf/demo.yaml`."""
-
-    host: str
-    port: int
-    open: bool
-    sentences: str | None
-    top_k: int
-    hardware: Hardware
-    model: Node
 
 
 def main() -> int:
     """Serve as the command line says, until Ctrl-C; returns the exit status."""
     sentences, sys.argv[1:] = own_words(sys.argv[1:])
 
-    def serve(config: dict[str, Any]) -> None:
+    def serve(config: Demo) -> None:
         with waiting("loading libraries"):
             from cloze.demo import server  # late: this imports torch
 
-        server.serve({**config, "sentences": sentences or config["sentences"]})
+        server.serve(replace(config, sentences=sentences or config.sentences))
 
     return command.run(serve, name="demo", schema=Demo, interrupted="the demo has ended")
 

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from cloze.cli import command
 from cloze.config.hardware import Hardware
+from cloze.config.nodes import Root
 from cloze.runtime.shell import fitted
 from cloze.runtime.spinner import spinner
 
@@ -19,7 +20,7 @@ MARK = 8
 
 
 @dataclass(frozen=True, kw_only=True)
-class Doctor:
+class Doctor(Root):
     """The root of `conf/doctor.yaml`.
 
     Attributes:
@@ -40,9 +41,9 @@ def main() -> int:
     sys.argv[1:] = ["format=json" if word == "--json" else word for word in sys.argv[1:]]
     status = 0
 
-    def examine(config: dict[str, Any]) -> None:
+    def examine(config: Doctor) -> None:
         nonlocal status
-        status = _examine(Doctor(**{**config, "hardware": Hardware(**config["hardware"])}))
+        status = _examine(config)
 
     if any(importlib.util.find_spec(name) is None for name in ("hydra", "omegaconf")):  # then it cannot be asked
         as_json: Literal["text", "json"] = "json" if "format=json" in sys.argv else "text"

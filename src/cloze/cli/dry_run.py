@@ -2,12 +2,14 @@
 
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import TypeVar
 
 from cloze.cli import command
 from cloze.config.arguments import MULTIRUN
+from cloze.config.nodes import Root
 
 FLAG = "--dry-run"
+R = TypeVar("R", bound=Root)
 
 
 def asked() -> bool:
@@ -17,7 +19,7 @@ def asked() -> bool:
     return len(words) > len(sys.argv[1:])
 
 
-def run(task: Callable[[dict[str, Any]], None], *, name: str, schema: type) -> int:
+def run(task: Callable[[R], None], *, name: str, schema: type[R]) -> int:
     """`command.run` of a task that writes nothing; a sweep is refused, since Hydra would make its folder."""
     if set(MULTIRUN) & set(sys.argv[1:]):
         sentence = f"{FLAG} tries one run and writes nothing: leave out -m, and give one value of each key"

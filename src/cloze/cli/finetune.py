@@ -1,8 +1,8 @@
 """`python finetune.py`, `cloze-finetune`: from a model folder to a task model, its scores and its predictions."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from cloze.cli import command, dry_run
 from cloze.config.schema import FineTuning
@@ -16,21 +16,22 @@ def main() -> int:
     return command.run(_finetune, name="finetune", schema=FineTuning, lasting=True)
 
 
-def _finetune(config: dict[str, Any]) -> float | None:
+def _finetune(config: FineTuning) -> float | None:
     with waiting("loading libraries"):
         from cloze.launch.finetuning import finetune  # late: this imports torch and lightning
         from cloze.run.folder import telling_what_lacks
+        from cloze.run.hardware import on_this_machine
 
-    with telling_what_lacks(Path(config["folder"])):
-        return finetune(config)
+    with telling_what_lacks(Path(config.folder)):
+        return finetune(replace(config, hardware=on_this_machine(config.hardware)))
 
 
-def _dry_run(config: dict[str, Any]) -> None:
+def _dry_run(config: FineTuning) -> None:
     with waiting("loading libraries"):
         from cloze.launch.dry_run.finetuning import dry_run  # late, as above
         from cloze.run.folder import telling_what_lacks
 
-    with telling_what_lacks(Path(config["folder"])):
+    with telling_what_lacks(Path(config.folder)):
         dry_run(config)
 
 

@@ -5,9 +5,10 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from cloze.cli import command
+from cloze.config.nodes import Root
 from cloze.errors import InputError
 from cloze.runtime.spinner import waiting
 from cloze.runtime.wording import counted
@@ -17,7 +18,7 @@ FROM_MNLI = {"rte", "mrpc", "stsb"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Glue:
+class Glue(Root):
     """The root of `conf/glue.yaml`."""
 
     run: str
@@ -42,8 +43,8 @@ def main() -> int:
     passed = [word for word in words if "=" in word and word.lstrip("+").partition("=")[0] not in own]
     sys.argv[1:] = [word for word in words if word not in passed]
 
-    def glue(config: dict[str, Any]) -> None:
-        _glue(Glue(**config), passed)
+    def glue(config: Glue) -> None:
+        _glue(config, passed)
 
     return command.run(glue, name="glue", schema=Glue, lasting=True)
 

@@ -3,41 +3,12 @@
 import re
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from dataclasses import replace
+from typing import NamedTuple
 
 from cloze.cli import command
-from cloze.config.hardware import Hardware
-from cloze.config.sections import Node
-from cloze.data.stream.columns import Columns
+from cloze.config.schema import Predicting
 from cloze.runtime.spinner import waiting
-
-
-@dataclass(frozen=True, kw_only=True)
-class Predicting:
-    """The root of `conf/predict.yaml`."""
-
-    task: str | None
-    input: str | None
-    output: str | None
-    text: None  # taken from the command line before
-    text_pair: None
-    format: Literal["auto", "text", "words", "csv", "tsv", "jsonl", "parquet"]
-    delimiter: str
-    quoting: Literal["auto", "none", "quotes"]
-    header: bool
-    columns: Columns
-    keep: bool
-    on_bad_row: Literal["stop", "skip"]
-    top_k: int | None
-    targets: list[str] | None
-    max_length: int | None
-    threshold: float | list[float] | None
-    n_best: int
-    max_answer_length: int
-    no_answer: bool | None
-    hardware: Hardware
-    model: Node
 
 
 class Words(NamedTuple):
@@ -63,13 +34,13 @@ def main() -> int:
     words = own_words(sys.argv[1:])
     sys.argv[1:] = words.others
 
-    def predict(config: dict[str, Any]) -> None:
+    def predict(config: Predicting) -> None:
         with waiting("loading libraries"):
             from cloze.launch import prediction
 
-        targets = config["targets"] if words.targets is None else words.targets
-        own = {"task": words.task or config["task"], "targets": targets}
-        prediction.predict({**config, **own}, words.texts, words.pairs)
+        targets = config.targets if words.targets is None else words.targets
+        config = replace(config, task=words.task or config.task, targets=targets)
+        prediction.predict(config, words.texts, words.pairs)
 
     goes_on = "with an output=FILE.jsonl or .csv the same command goes on where it stopped"
     return command.run(predict, name="predict", schema=Predicting, interrupted=goes_on)

@@ -3,15 +3,15 @@
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from cloze.cli import command
+from cloze.config.nodes import Root
 from cloze.errors import InputError
 from cloze.runtime.spinner import waiting
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reporting:
+class Reporting(Root):
     """The root of `conf/report.yaml`; the folders are words of their own.
 
     Attributes:
@@ -27,8 +27,8 @@ def main() -> int:
     folders = [word for word in words if _is_folder(word)]
     sys.argv[1:] = [word for word in words if not _is_folder(word)]
 
-    def report(config: dict[str, Any]) -> None:
-        _report([Path(folder) for folder in folders], Reporting(**config))
+    def report(config: Reporting) -> None:
+        _report([Path(folder) for folder in folders], config)
 
     return command.run(report, name="report", schema=Reporting, interrupted="nothing was written")
 

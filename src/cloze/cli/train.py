@@ -1,8 +1,8 @@
 """`python train.py`, `cloze-train`: from raw text to a pre-trained BERT."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from cloze.cli import command, dry_run
 from cloze.config.schema import Pretraining
@@ -16,22 +16,24 @@ def main() -> int:
     return command.run(_pretrain, name="train", schema=Pretraining, lasting=True)
 
 
-def _pretrain(config: dict[str, Any]) -> float | None:
+def _pretrain(config: Pretraining) -> float | None:
     with waiting("loading libraries"):
         from cloze.launch.evaluation import evaluate  # late: this imports torch and lightning
         from cloze.launch.pretraining import pretrain
         from cloze.run.folder import telling_what_lacks
+        from cloze.run.hardware import on_this_machine
 
-    with telling_what_lacks(Path(config["folder"])):
-        return evaluate(config) if config.get("stage") == "evaluate" else pretrain(config)
+    with telling_what_lacks(Path(config.folder)):
+        config = replace(config, hardware=on_this_machine(config.hardware))
+        return evaluate(config) if config.stage == "evaluate" else pretrain(config)
 
 
-def _dry_run(config: dict[str, Any]) -> None:
+def _dry_run(config: Pretraining) -> None:
     with waiting("loading libraries"):
         from cloze.launch.dry_run.pretraining import dry_run  # late, as above
         from cloze.run.folder import telling_what_lacks
 
-    with telling_what_lacks(Path(config["folder"])):
+    with telling_what_lacks(Path(config.folder)):
         dry_run(config)
 
 

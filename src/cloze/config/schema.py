@@ -1,16 +1,43 @@
 """What the root of each configuration may hold."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from cloze.config.hardware import Hardware
-from cloze.config.sections import Checkpointing, Corpus, Growth, Node, Task, TaskTraining, Training
+from cloze.config.nodes import Node, Root
+from cloze.config.sections import (
+    Checkpointing,
+    ContinuedShape,
+    Corpus,
+    Growth,
+    ModelFolder,
+    Task,
+    TaskTraining,
+    Training,
+)
+from cloze.data.stream.columns import Columns
+from cloze.data.stream.options import Columns as FeatureColumns
+from cloze.data.stream.options import Level, LongTexts, VectorType
 from cloze.errors import InputError
 from cloze.model.adaptation import Adaptation
+from cloze.model.config import BertConfig
+
+if TYPE_CHECKING:  # a node imports its class when it is built: help and refusals do not wait for torch
+    from lightning.pytorch import Callback
+    from lightning.pytorch.loggers import Logger
+
+    from cloze.data.finetuning.module import TaskData
+    from cloze.data.objective import Objective
+    from cloze.data.pretraining import PretrainingData
+    from cloze.optim.schedules import Schedule
+    from cloze.optim.trial import OptimizerFactory
+    from cloze.text.documents import SentenceSplitter
+    from cloze.text.prepare import Preparation
+    from cloze.text.tokenizer import WordPiece
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pretraining:
+class Pretraining(Root):
     """The root of `conf/train.yaml`. The light nodes come first: their mistakes are told before torch is imported.
 
     Attributes:
@@ -30,27 +57,27 @@ class Pretraining:
     trainer: Training
     checkpoint: Checkpointing
     hardware: Hardware
-    model: Node
+    model: Node[BertConfig]
     corpus: Corpus
-    sentences: Node
-    tokenizer: Node
-    preparation: Node
-    objective: Node
-    schedule: Node
-    optimizer: Node
-    data: Node
-    callbacks: dict[str, Node]
-    logger: dict[str, Node]
+    sentences: "Node[SentenceSplitter]"
+    tokenizer: "Node[WordPiece]"
+    preparation: "Node[Preparation]"
+    objective: "Node[Objective]"
+    schedule: "Node[Schedule]"
+    optimizer: "Node[OptimizerFactory]"
+    data: "Node[PretrainingData]"
+    callbacks: "dict[str, Node[Callback]]"
+    logger: "dict[str, Node[Logger]]"
 
     def __post_init__(self) -> None:
-        if self.init is None and self.model.get("_target_", "").endswith(".ContinuedShape"):
+        if self.init is None and self.model.type is ContinuedShape:
             raise InputError(
                 "model=continued takes its shape from init=FOLDER of train.py: give that, or a size as model="
             )
 
 
 @dataclass(frozen=True, kw_only=True)
-class FineTuning:
+class FineTuning(Root):
     """The root of `conf/finetune.yaml`.
 
     Attributes:
@@ -70,10 +97,79 @@ class FineTuning:
     hardware: Hardware
     task: Task
     adaptation: Adaptation
-    model: Node
-    tokenizer: Node
-    schedule: Node
-    optimizer: Node
-    data: Node
-    callbacks: dict[str, Node]
-    logger: dict[str, Node]
+    model: Node[BertConfig | ModelFolder]
+    tokenizer: "Node[WordPiece]"
+    schedule: "Node[Schedule]"
+    optimizer: "Node[OptimizerFactory]"
+    data: "Node[TaskData[Any]]"
+    callbacks: "dict[str, Node[Callback]]"
+    logger: "dict[str, Node[Logger]]"
+
+
+Run = Pretraining | FineTuning
+"""The roots of what trains: each has a folder, checkpoints, loggers, an optimizer and a schedule."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Demo(Root):
+    """The root of `conf/demo.yaml`."""
+
+    host: str
+    port: int
+    open: bool
+    sentences: str | None
+    top_k: int
+    hardware: Hardware
+    model: Node[ModelFolder]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Features(Root):
+    """The root of `conf/features.yaml`."""
+
+    input: str
+    output: str
+    layers: str | int | list[int] | None
+    weights: list[float] | None
+    level: Level | None
+    dtype: VectorType
+    columns: FeatureColumns
+    format: Literal["auto", "text", "words", "csv", "tsv", "jsonl", "parquet"]
+    delimiter: str
+    quoting: Literal["auto", "none", "quotes"]
+    header: bool
+    on_bad_row: Literal["stop", "skip"]
+    max_length: int | None
+    long_texts: LongTexts
+    stride: int | None
+    special_tokens: bool
+    probe: str | None
+    hardware: Hardware
+    model: Node[ModelFolder]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predicting(Root):
+    """The root of `conf/predict.yaml`."""
+
+    task: str | None
+    input: str | None
+    output: str | None
+    text: None  # taken from the command line before
+    text_pair: None
+    format: Literal["auto", "text", "words", "csv", "tsv", "jsonl", "parquet"]
+    delimiter: str
+    quoting: Literal["auto", "none", "quotes"]
+    header: bool
+    columns: Columns
+    keep: bool
+    on_bad_row: Literal["stop", "skip"]
+    top_k: int | None
+    targets: list[str] | None
+    max_length: int | None
+    threshold: float | list[float] | None
+    n_best: int
+    max_answer_length: int
+    no_answer: bool | None
+    hardware: Hardware
+    model: Node[ModelFolder]

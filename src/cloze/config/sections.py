@@ -2,14 +2,17 @@
 
 import re
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from cloze.config.nodes import Node
 from cloze.errors import InputError
 from cloze.model.config import BertConfig
 
-
-class Node(dict[str, Any]):
-    """A mapping with `_target_`, which is checked against the signature of the constructor that it names."""
+if TYPE_CHECKING:
+    from cloze.data.finetuning.examples import Source
+    from cloze.data.finetuning.items import Features
+    from cloze.tasks.finetuning import FineTuning
+    from cloze.text.documents import Source as Documents
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,7 +141,7 @@ class Corpus:
 
     name: str
     prepared: str | None = None
-    source: Node
+    source: "Node[Documents]"
     vocab_size: int = 30522
     duplicates: Literal["count", "remove"] = "count"
     heldout_fraction: float | None = None
@@ -198,9 +201,9 @@ class Task:
     """
 
     name: str
-    data: Node
-    features: Node
-    module: Node
+    data: "Node[Source[Any]]"
+    features: "Node[Features[Any]]"
+    module: "Node[FineTuning[Any]]"
     max_length: int
     batch_size: int
     epochs: int
@@ -220,6 +223,11 @@ class ModelFolder:
 
     folder: str
     weights: Literal["pretrained", "random"] = "pretrained"
+
+
+def model_folder(model: Node[Any]) -> ModelFolder | None:
+    """The folder that the node `model` names; None for a size with random weights."""
+    return model.build() if model.type is ModelFolder else None
 
 
 def _seconds(key: str, text: str) -> float:

@@ -1,10 +1,11 @@
 """The signature of what a `_target_` names, the schema of its node: from the source, else from the thing itself."""
 
+import builtins
 import importlib
 import inspect
 import types
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import Any
 
@@ -67,7 +68,7 @@ def inspected(target: Callable[..., Any]) -> Signature:
             told.get(name, ""),
         )
         for name, parameter in inspect.signature(target).parameters.items()
-        if parameter.kind in kinds
+        if parameter.kind in kinds and not name.startswith("_")
     ]
     return Signature({argument.key: argument for argument in arguments}, opening(inspect.getdoc(target)))
 
@@ -82,10 +83,31 @@ def section_of(hint: Any) -> Signature | None:
 
 def _hints(target: Callable[..., Any]) -> dict[str, Any]:
     function = target.__init__ if inspect.isclass(target) else target
+    known = getattr(inspect.unwrap(function), "__globals__", {})
     try:
-        return typing.get_type_hints(function)
+        return typing.get_type_hints(function, localns=_Lenient(known))
     except (NameError, TypeError, AttributeError):
-        return {}  # names imported for the type checker only: the keys are still checked
+        return {}  # the keys are still checked
+
+
+class Unknown:
+    """Stands for a class that is imported for the type checker only: any value may be meant."""
+
+    def __class_getitem__(cls, _: Any) -> type["Unknown"]:
+        return cls
+
+
+class _Lenient(dict[str, Any]):
+    """Names of a module, and `Unknown` for those that it imports for the type checker only."""
+
+    def __init__(self, known: Mapping[str, Any]) -> None:
+        super().__init__()
+        self._known = known
+
+    def __missing__(self, name: str) -> Any:
+        if name in self._known or hasattr(builtins, name):
+            raise KeyError(name)  # it is found there
+        return Unknown
 
 
 def _inherited_meanings(target: Callable[..., Any]) -> Iterator[tuple[str, str]]:

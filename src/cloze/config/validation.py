@@ -13,18 +13,19 @@ import types
 import typing
 from collections import abc
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 from cloze.config.annotations import Foreign
-from cloze.config.sections import Node
+from cloze.config.nodes import HYDRA_KEYS, Node, Root
 from cloze.config.signatures import Signature
 from cloze.config.source import is_light
-from cloze.config.targets import inspected, locate, section_of, signature_of
+from cloze.config.targets import Unknown, inspected, locate, section_of, signature_of
 from cloze.errors import InputError
 
 Known = Callable[[], list[str]]
+R = TypeVar("R", bound=Root)
+C = TypeVar("C")
 
-HYDRA_KEYS = frozenset({"_target_", "_partial_", "_convert_", "_recursive_"})
 MISSING = "???"
 LARGEST = 2**63 - 1
 STAND_INS: dict[Any, Any] = {int: 1}
@@ -39,23 +40,25 @@ NAMES: dict[Any, str] = {
     object: "anything",
     pathlib.Path: "a path",
     Any: "anything",
+    Unknown: "anything",
 }
+ANYTHING = (Any, object, Unknown)
 
 
-def check(config: Mapping[str, Any], schema: type) -> dict[str, Any]:
-    """The configuration with every value checked, and whole floats turned into int where an int is meant (`1e9`).
+def check(config: Mapping[str, Any], schema: type[R]) -> R:
+    """The root with every value checked, and whole floats turned into int where an int is meant (`1e9`).
 
     Args:
         config: the composed configuration as plain containers, interpolations resolved.
-        schema: a dataclass with the fields of the root.
+        schema: the dataclass of the root.
 
     Raises:
         InputError: naming the first key that is unknown, missing or ill-typed, and the nearest valid one.
     """
-    signature = inspected(schema)
-    checked = _check_arguments(config, signature, "", lambda: list(keys_of(config, signature)))
-    _try(schema, checked, "")
-    return checked
+    root: Callable[..., R] = schema
+    signature = inspected(root)
+    plain = _check_arguments(config, signature, "", lambda: list(keys_of(config, signature)))
+    return _try(root, {**_objects(plain, signature, ""), "_plain": plain}, "")
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:
@@ -97,11 +100,31 @@ def _check_node(config: Mapping[str, Any], key: str, known: Known) -> dict[str, 
     return checked
 
 
-def _try(constructor: Callable[..., Any], checked: Mapping[str, Any], key: str) -> None:
-    """Call a constructor only to hear what it refuses."""
+def _objects(plain: Mapping[str, Any], signature: Signature, key: str) -> dict[str, Any]:
+    """The checked values of a section, with nodes and sections as objects."""
+    hints = {name: argument.hint for name, argument in signature.arguments.items()}
+    return {name: _object(value, hints[name], join(key, name)) for name, value in plain.items()}
+
+
+def _object(value: Any, hint: Any, key: str) -> Any:
+    if not isinstance(value, Mapping):
+        return value
+    if "_target_" in value:
+        return Node(key, value)
+    for alternative in alternatives(hint):
+        if (signature := section_of(alternative)) is not None:
+            return _try(alternative, _objects(value, signature, key), key)
+        if (get_origin(alternative) or alternative) is dict:
+            element = (*get_args(alternative), Any, Any)[1]
+            return {name: _object(item, element, join(key, name)) for name, item in value.items()}
+    return value
+
+
+def _try(constructor: Callable[..., C], checked: Mapping[str, Any], key: str) -> C:
+    """Call a constructor, whose refusal names the key."""
     arguments = {_parameter(name): value for name, value in checked.items() if name not in HYDRA_KEYS}
     try:
-        constructor(**arguments)
+        return constructor(**arguments)
     except ValueError as error:
         raise InputError(f"{key}: {error}" if key else str(error)) from error
 
@@ -144,7 +167,7 @@ def _match(value: Any, hint: Any, key: str, known: Known) -> tuple[bool, Any]:
             return False, value
         return _match_items(value, hint, key, known)
     # Any other class (a tensor, a protocol) comes as a node with its own _target_; a plain value cannot be one.
-    return hint in (Any, object) or isinstance(hint, typing.TypeVar), value
+    return hint in ANYTHING or isinstance(hint, typing.TypeVar), value
 
 
 def _match_section(value: Mapping[str, Any], hint: Any, key: str, known: Known) -> tuple[bool, Any]:
@@ -154,7 +177,7 @@ def _match_section(value: Mapping[str, Any], hint: Any, key: str, known: Known) 
         if not issubclass(hint, Foreign):
             _try(hint, checked, key)
         return True, checked
-    if (get_origin(hint) or hint) not in (dict, abc.Mapping, Any, object):
+    if (get_origin(hint) or hint) not in (dict, abc.Mapping, *ANYTHING):
         return False, value
     element = get_args(hint)[1] if get_args(hint) else Any
     return True, {name: _check_value(item, element, join(key, name), known) for name, item in value.items()}
@@ -199,7 +222,7 @@ def described(hint: Any) -> str:
         return "one of " + ", ".join(str(argument) for argument in arguments)
     if origin is tuple and Ellipsis not in arguments:
         return f"a list of {len(arguments)} values"
-    if hint is Node:
+    if origin is Node:
         return "a node with a _target_: the class that it configures"
     if inspect.isclass(origin) and issubclass(origin, Mapping):
         return "a section"

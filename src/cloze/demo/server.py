@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from cloze.checkpoint.pretrained import read_pretrained
-from cloze.config.hardware import Hardware
+from cloze.config.schema import Demo
+from cloze.config.sections import model_folder
 from cloze.errors import InputError
 from cloze.files.bounded import read_text
 from cloze.run.hardware import check_hardware, set_up
@@ -30,7 +31,7 @@ POLICY = (
 """The browser itself refuses every address but this one; the library compiles its templates in the page."""
 
 
-def serve(config: Mapping[str, Any]) -> None:
+def serve(config: Demo) -> None:
     """Serve the page until Ctrl-C.
 
     Args:
@@ -39,18 +40,18 @@ def serve(config: Mapping[str, Any]) -> None:
     Raises:
         InputError: for what only the model, the machine, the port or the file of sentences can show to be wrong.
     """
-    hardware = Hardware(**config["hardware"])
-    _check(config, hardware)
-    sentences = read_sentences(config["sentences"])
-    with _listening(config["host"], config["port"]) as listener:
+    hardware = config.hardware
+    folder = _checked_folder(config)
+    sentences = read_sentences(config.sentences)
+    with _listening(config.host, config.port) as listener:
         set_up(hardware)
         with waiting("reading the model"):
-            pretrained = read_pretrained(Path(config["model"]["folder"]))
+            pretrained = read_pretrained(Path(folder))
         device = "cuda" if hardware.on_gpu else "cpu"
         inference = Inference(device=device, precision=hardware.precision, max_tokens=hardware.micro_batch_tokens)
         from cloze.demo.reader import Reader  # late: a folder that cannot be read is told sooner
 
-        reader = Reader(pretrained, inference, top_k=config["top_k"])
+        reader = Reader(pretrained, inference, top_k=config.top_k)
         for task, reason in reader.off.items():
             print(f"note: the tab for {task} is off: {reason}", file=sys.stderr)
         if sentences:
@@ -60,11 +61,12 @@ def serve(config: Mapping[str, Any]) -> None:
                 reader.vectors(sentences, lambda done, total: progress("reading sentences", done, total))
         from cloze.demo.page import build
 
-        _run(listener, lambda: build(reader, sentences, config["sentences"]), config)
+        _run(listener, lambda: build(reader, sentences, config.sentences), config)
 
 
-def _check(config: Mapping[str, Any], hardware: Hardware) -> None:
-    """What can be told before anything is read."""
+def _checked_folder(config: Demo) -> str:
+    """The folder of the model, once all is well that can be told before anything is read."""
+    hardware = config.hardware
     if find_spec("nicegui") is None:
         raise InputError(f"cloze-demo needs the package nicegui, which is not installed: {installation('demo')}")
     check_hardware(hardware)
@@ -72,12 +74,14 @@ def _check(config: Mapping[str, Any], hardware: Hardware) -> None:
         raise InputError("hardware: the demo works on one device; set hardware.devices=1")
     if hardware.precision not in ("32-true", "bf16-mixed", "16-mixed"):
         raise InputError(f"hardware.precision={hardware.precision}: the demo knows 32-true, bf16-mixed and 16-mixed")
-    if config["model"].get("weights", "pretrained") != "pretrained" or "folder" not in config["model"]:
+    folder = model_folder(config.model)
+    if folder is None or folder.weights != "pretrained":
         raise InputError("model: the demo needs a trained one; give model=FOLDER")
-    if config["top_k"] < 1:
-        raise InputError(f"top_k={config['top_k']}: must be at least 1")
-    if not 0 <= config["port"] <= 65535:
-        raise InputError(f"port={config['port']}: must be from 0, for any free one, to 65535")
+    if config.top_k < 1:
+        raise InputError(f"top_k={config.top_k}: must be at least 1")
+    if not 0 <= config.port <= 65535:
+        raise InputError(f"port={config.port}: must be from 0, for any free one, to 65535")
+    return folder.folder
 
 
 def read_sentences(path: str | None) -> list[str]:
@@ -131,16 +135,16 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
         yield listener
 
 
-def _run(listener: socket.socket, build: Callable[[], None], config: Mapping[str, Any]) -> None:
+def _run(listener: socket.socket, build: Callable[[], None], config: Demo) -> None:
     import uvicorn
 
     host, port = listener.getsockname()[:2]
-    shown = config["host"] if ":" not in config["host"] else f"[{config['host']}]"
+    shown = config.host if ":" not in config.host else f"[{config.host}]"
     url = f"http://{shown}:{port}"
 
     def ready() -> None:
         print(f"The demo is at {url} (Ctrl-C ends it)", file=sys.stderr, flush=True)
-        if config["open"]:
+        if config.open:
             webbrowser.open(url)
 
     app = application({"/": build}, ready, is_private=host in LOOPBACK)

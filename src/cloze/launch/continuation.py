@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,10 +13,9 @@ from torch import Tensor
 
 from cloze.checkpoint.growth import grow_positions, grow_tokens, grow_vocabulary, told_tokens
 from cloze.checkpoint.pretrained import read_pretrained
-from cloze.config.construct import build
-from cloze.config.sections import ContinuedShape, Growth, ModelFolder
-from cloze.config.targets import locate
-from cloze.config.validation import HYDRA_KEYS
+from cloze.config.nodes import Node
+from cloze.config.schema import Pretraining
+from cloze.config.sections import ContinuedShape, Growth, model_folder
 from cloze.data.pretraining import PretrainingData
 from cloze.errors import InputError
 from cloze.files.atomic import write_atomically
@@ -188,31 +187,29 @@ class Beginning:
         write_atomically(run / BEGINNING / SHAPE, shape.encode())
 
 
-def beginning(config: Mapping[str, Any], run: Path, *, resumed: bool) -> Beginning | None:
+def beginning(config: Pretraining, *, resumed: bool) -> Beginning | None:
     """What a configuration says with which pre-training begins; None for random weights.
 
     Args:
-        config: the root of `conf/train.yaml`.
-        run: the folder of the run.
+        config: the root.
         resumed: whether the run goes on from its own checkpoint.
 
     Raises:
         InputError: the folder cannot be read, or the configuration contradicts it.
     """
-    growth = Growth(**config.get("grow") or {})
-    if config.get("init") is None:
-        if growth != Growth():
+    if config.init is None:
+        if config.grow != Growth():
             raise InputError("grow needs a model that grows: give init=FOLDER, or leave grow out")
-        if locate(config["model"]["_target_"], "model") is ModelFolder:
+        if model_folder(config.model) is not None:
             raise InputError(
                 "model=FOLDER is of finetune.py: to go on with the pre-training of a model, give init=FOLDER"
             )
-        build(config, "model", vocab_size=1)  # a shape that cannot be is told before the corpus is prepared
+        config.model.build(vocab_size=1)  # a shape that cannot be is told before the corpus is prepared
         return None
-    words: WordPiece = build(config, "tokenizer")
+    words = config.tokenizer.build()
     if resumed:
-        return _from_run(run, words)
-    return _from_folder(config, growth, words)
+        return _from_run(Path(config.folder), words)
+    return _from_folder(config, config.init, words)
 
 
 def _from_run(run: Path, words: WordPiece) -> Beginning:
@@ -228,14 +225,14 @@ def _from_run(run: Path, words: WordPiece) -> Beginning:
     return Beginning(name=str(folder), config=config, words=words, learned=own.tokenizer, own=own)
 
 
-def _from_folder(config: Mapping[str, Any], growth: Growth, words: WordPiece) -> Beginning:
-    name = config["init"]
+def _from_folder(config: Pretraining, name: str, words: WordPiece) -> Beginning:
+    growth = config.grow
     found = read_pretrained(name)
-    shape, state, learned = _shape(config["model"], found.config, name), found.state, found.config
+    shape, state, learned = _shape(config.model, found.config, name), found.state, found.config
     own = FolderTokenizer(found.tokenizer, dict(found.tokenizer_files))
     if words.special_tokens:
         own = own.with_tokens(words.special_tokens)
-    words, pieces = own_words(config["tokenizer"], words, found.tokenizer, name), vocabulary(own.tokenizer)
+    words, pieces = own_words(config.tokenizer, words, found.tokenizer, name), vocabulary(own.tokenizer)
     if growth != Growth():
         check_apart(own_tokens(found.tokenizer), words, name)
     if growth.vocab_size is not None and growth.vocab_size <= len(pieces):
@@ -260,13 +257,13 @@ def _from_folder(config: Mapping[str, Any], growth: Growth, words: WordPiece) ->
     )
 
 
-def _shape(stated: Mapping[str, Any], own: BertConfig, name: str) -> BertConfig:
+def _shape(stated: Node[BertConfig], own: BertConfig, name: str) -> BertConfig:
     """The folder's shape with what the configuration may change of it."""
-    if locate(stated["_target_"], "model") not in (BertConfig, ContinuedShape):
+    if stated.type not in (BertConfig, ContinuedShape):
         raise InputError(f"init={name} goes on with the shape of that model: leave model= out")
     changed = {}
-    for key, value in stated.items():
-        if key in HYDRA_KEYS or value == getattr(own, key):
+    for key, value in stated.arguments.items():
+        if value == getattr(own, key):
             continue
         if key not in (*FREE, "max_position_embeddings"):
             advice = "grow.vocab and grow.vocab_size add pieces" if key == "vocab_size" else "leave model= and it out"

@@ -1,30 +1,28 @@
 """`stage=evaluate` of pre-training: what a model knows of the held-out text."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import lightning.pytorch as pl
 from lightning.pytorch.utilities import rank_zero_only
 
 from cloze.callbacks.length import Length
 from cloze.callbacks.progress import Progress
-from cloze.config.construct import build
-from cloze.config.hardware import Hardware
-from cloze.config.sections import Growth, Training
+from cloze.config.schema import Pretraining as Config
+from cloze.config.sections import Growth
 from cloze.data.loader import telling_of_dead_workers
 from cloze.data.pretraining import PretrainingData
 from cloze.errors import InputError
 from cloze.launch.continuation import Beginning, beginning
 from cloze.launch.placement import at_place, with_corpus, with_known_corpus
-from cloze.launch.pretraining import make_model, make_module, prepared_data
+from cloze.launch.pretraining import make_model, prepared_data
 from cloze.launch.ranks import Ranks, begin_ranks
 from cloze.launch.reporting import leave_report
-from cloze.launch.trainer import accumulate, make_trainer
+from cloze.launch.trainer import accumulate, make_recipe, make_trainer
 from cloze.report.results import RESULTS, Results, read_results, write_results
 from cloze.run.folder import checkpoint_to_resume, is_finished, write_config
-from cloze.run.hardware import check_hardware, placed, set_up
+from cloze.run.hardware import set_up
 from cloze.run.summary import task_summary
+from cloze.tasks.pretraining import Pretraining
 from cloze.text.manifest import MANIFEST
 
 HELDOUT = "heldout"
@@ -32,11 +30,11 @@ HELDOUT = "heldout"
 TEXT_FILES = "cloze.text.sources.files.TextFiles"
 
 
-def evaluate(config: Mapping[str, Any]) -> float:
+def evaluate(config: Config) -> float:
     """Evaluate the model of `init` on the held-out text, and write `results.json` into `runs/NAME/`.
 
     Args:
-        config: the root of `conf/train.yaml`, resolved and checked.
+        config: the root, with the hardware as it is on this machine.
 
     Returns:
         The masked-token loss.
@@ -44,28 +42,27 @@ def evaluate(config: Mapping[str, Any]) -> float:
     Raises:
         InputError: for what only the data, the model, the machine or the run's folder can show to be wrong.
     """
-    training, hardware = Training(**config["trainer"]), placed(Hardware(**config["hardware"]))
-    folder = Path(config["folder"])
+    training, hardware, folder = config.trainer, config.hardware, Path(config.folder)
     _check(config)
-    check_hardware(hardware)
     ranks = begin_ranks(hardware)
     config, given = with_known_corpus(config), config
-    if is_finished(folder, config, finished=RESULTS):
+    if is_finished(config, finished=RESULTS):
         rank_zero_only(print)(f"{folder} is finished", flush=True)
         return _told(folder, read_results(folder))
-    checkpoint_to_resume(folder, config, "never", finished=RESULTS)
-    start = beginning(config, folder, resumed=False)
+    checkpoint_to_resume(config, policy="never", finished=RESULTS)
+    start = beginning(config, resumed=False)
     assert start is not None
-    _check_heads(start, config["objective"].get("pairs", "next_sentence"))
+    _check_heads(start, config.objective.build().pairs)
     set_up(hardware)
-    pl.seed_everything(config["seed"], workers=True, verbose=False)
-    data, config = _heldout(given, config, hardware, start, ranks)
-    model = make_model(config, hardware, data, start)
-    module = make_module(config, training, model, Length(steps=1), build(config, "schedule"))
+    pl.seed_everything(config.seed, workers=True, verbose=False)
+    data, config = _heldout(given, config, start, ranks)
+    model = make_model(config.model, hardware, data, start)
+    recipe = make_recipe(config.optimizer, config.schedule.build(), Length(steps=1), training)
+    module = Pretraining(model=model, recipe=recipe)
     trainer = make_trainer(training, hardware, callbacks=[Progress()], loggers=[])
     accumulate(trainer, data, hardware.micro_batch_tokens, training.validate_every)
     if trainer.is_global_zero:
-        write_config(folder, config)
+        write_config(config)
     with telling_of_dead_workers():
         found = trainer.validate(module, datamodule=data, verbose=False)[0]
     metrics = {name.removeprefix("val/"): value for name, value in found.items() if name.startswith("val/")}
@@ -81,12 +78,12 @@ def _told(folder: Path, results: Results) -> float:
     return results[HELDOUT]["masked_lm_loss"]
 
 
-def _check(config: Mapping[str, Any]) -> None:
-    if config.get("init") is None:
+def _check(config: Config) -> None:
+    if config.init is None:
         raise InputError("stage=evaluate needs a model: give init=FOLDER, as init=runs/NAME/model")
-    if (resume := config["resume"]) not in ("auto", "never"):
-        raise InputError(f"resume={resume} is for stage=train, but stage is evaluate: leave one of them out")
-    if Growth(**config.get("grow") or {}) != Growth():
+    if config.resume not in ("auto", "never"):
+        raise InputError(f"resume={config.resume} is for stage=train, but stage is evaluate: leave one of them out")
+    if config.grow != Growth():
         raise InputError("grow is for stage=train, but stage is evaluate: leave one of them out")
 
 
@@ -100,22 +97,20 @@ def _check_heads(start: Beginning, pairs: str) -> None:
             raise InputError(f"{start.name} has no {part}, so that the objective cannot be evaluated: {advice}")
 
 
-def _heldout(
-    given: Mapping[str, Any], config: Mapping[str, Any], hardware: Hardware, start: Beginning, ranks: Ranks
-) -> tuple[PretrainingData, Mapping[str, Any]]:
+def _heldout(given: Config, config: Config, start: Beginning, ranks: Ranks) -> tuple[PretrainingData, Config]:
     """The data with its held-out text, and the configuration with its folder.
 
     Of held-out files nothing else is needed, if the corpus that they are held out from has not been prepared before.
     """
     alone = _heldout_files_alone(config)
-    if alone is not None and config["data"].get("folder") is None:
+    if alone is not None and config.data.arguments.get("folder") is None:
         whole = ranks.decide("corpus with held-out files", lambda: _prepared(config, start))
         if whole is None:
             prepared = with_corpus(_heldout_files_alone(given) or given, alone, start, ranks)
-            data = prepared_data(prepared, hardware, start, stage="validate")
+            data = prepared_data(prepared.data, config.hardware, start, stage="validate")
             return _checked(data), at_place(config, str(data.folder))
     config = with_corpus(given, config, start, ranks)
-    return _checked(prepared_data(config, hardware, start, stage="validate")), config
+    return _checked(prepared_data(config.data, config.hardware, start, stage="validate")), config
 
 
 def _checked(data: PretrainingData) -> PretrainingData:
@@ -126,21 +121,21 @@ def _checked(data: PretrainingData) -> PretrainingData:
     return data
 
 
-def _prepared(config: Mapping[str, Any], start: Beginning) -> Path | None:
+def _prepared(config: Config, start: Beginning) -> Path | None:
     """The folder of the whole corpus, if it has been prepared."""
     try:
-        folder = start.place(build(config, "preparation"), config["corpus"]["name"])
+        folder = start.place(config.preparation.build(), config.corpus.name)
     except InputError:  # its text is not at hand
         return None
     return folder if (folder / MANIFEST).exists() else None
 
 
-def _heldout_files_alone(config: Mapping[str, Any]) -> Mapping[str, Any] | None:
+def _heldout_files_alone(config: Config) -> Config | None:
     """The configuration of a corpus of nothing but the held-out files; None where there are none."""
-    preparation = config["preparation"]
-    files = preparation.get("heldout_files")
+    stated = config.preparation.arguments
+    files, source = stated.get("heldout_files"), stated["source"]
     if files is None:
         return None
-    source = preparation["source"] if "files" in preparation["source"] else {"_target_": TEXT_FILES}
-    own = {**preparation, "source": {**source, "files": files}, "heldout_files": None, "heldout_fraction": 1.0}
-    return {**config, "preparation": own, "data": {**config["data"], "preparation": own}}
+    source = {**(source if "files" in source else {"_target_": TEXT_FILES}), "files": files}
+    own = config.preparation.with_(source=source, heldout_files=None, heldout_fraction=1.0)
+    return config.with_(preparation=own, data=config.data.with_(preparation=own.plain))

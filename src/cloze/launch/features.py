@@ -5,26 +5,24 @@ import json
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from safetensors import SafetensorError
 
 from cloze.checkpoint.pretrained import Pretrained, read_pretrained
-from cloze.config.construct import build
 from cloze.config.hardware import Hardware
-from cloze.config.sections import ModelFolder
-from cloze.config.targets import locate
+from cloze.config.schema import Features
+from cloze.config.sections import model_folder
 from cloze.data.stream.chunks import Chunks
 from cloze.data.stream.feature_files import feature_files
 from cloze.data.stream.feature_reading import WrittenFeatures
 from cloze.data.stream.feature_rows import RowTables
 from cloze.data.stream.features import LONGEST_BYTES, PART_BYTES, Outcome, input_identity, write_features
 from cloze.data.stream.journal import Unfinished, unfinished
-from cloze.data.stream.options import Columns, Level, Sizes
+from cloze.data.stream.options import Level, Sizes
 from cloze.data.stream.pieces import RowReader, TextEncoder
 from cloze.data.stream.records import STANDARD_INPUT, StreamFormat, stream_rows
 from cloze.data.stream.vectors import Extractor, is_pooled
@@ -47,7 +45,7 @@ OPTIONS = (
 """What determines the output, beside the model, the input and the precision."""
 
 
-def extract(config: Mapping[str, Any]) -> None:
+def extract(config: Features) -> None:
     """Write the output, and the probe's report.
 
     Args:
@@ -57,21 +55,23 @@ def extract(config: Mapping[str, Any]) -> None:
         InputError: for what only the input, the model, the machine or the output's place can show to be wrong.
     """
     config = _settled(config)
-    hardware = Hardware(**config["hardware"])
+    hardware = config.hardware
     _check_hardware(hardware)
-    output = Path(config["output"])
-    layout = StreamFormat(**{name: config[name] for name in ("format", "delimiter", "quoting", "header")})
-    if config["input"] != STANDARD_INPUT:
-        layout.of(config["input"])
-    identity = input_identity(config["input"])
-    feature_files(Unfinished(output), as_folder=config["output"].endswith("/"))  # told before the model is read
+    output = Path(config.output)
+    layout = StreamFormat(
+        format=config.format, delimiter=config.delimiter, quoting=config.quoting, header=config.header
+    )
+    if config.input != STANDARD_INPUT:
+        layout.of(config.input)
+    identity = input_identity(config.input)
+    feature_files(Unfinished(output), as_folder=config.output.endswith("/"))  # told before the model is read
     set_up(hardware)
     pretrained = _pretrained(config)
     plan = _plan(config, pretrained)
     sizes = _sizes(config, pretrained)
     asked = {
         "input": identity,
-        "options": {name: config[name] for name in OPTIONS},
+        "options": {**{name: getattr(config, name) for name in OPTIONS}, "columns": asdict(config.columns)},
         "model": _fingerprint(pretrained),
         "hardware": {name: getattr(hardware, name) for name in ("accelerator", "precision", "micro_batch_tokens")},
     }
@@ -79,15 +79,15 @@ def extract(config: Mapping[str, Any]) -> None:
         output.parent.mkdir(parents=True, exist_ok=True)
         with unfinished(output) as journal:
             journal.begin(asked)
-            if config["input"] == STANDARD_INPUT and journal.parts() and not journal.at_end:
+            if config.input == STANDARD_INPUT and journal.parts() and not journal.at_end:
                 raise InputError(
                     f"{journal.folder}: an unfinished output of standard input, which cannot be read again from its "
                     "middle; delete the folder and begin anew, or give input=FILE"
                 )
-            outcome, seconds = _write(config, layout, hardware, pretrained, plan, sizes, journal)
+            outcome, seconds = _write(config, layout, pretrained, plan, sizes, journal)
         print(_summary(outcome, output, seconds), file=sys.stderr)
-        if config["probe"] is not None:
-            _probe(output, plan, config["probe"])
+        if config.probe is not None:
+            _probe(output, plan, config.probe)
     except (OSError, SafetensorError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise InputError(
@@ -96,22 +96,22 @@ def extract(config: Mapping[str, Any]) -> None:
         ) from error
 
 
-def _settled(config: Mapping[str, Any]) -> dict[str, Any]:
+def _settled(config: Features) -> Features:
     """The configuration with what follows from other values."""
-    level: Level = config["level"] or ("pieces" if config["probe"] is None else "mean")
-    layers = config["layers"] if config["layers"] is not None else ("last" if config["probe"] is None else "all")
-    columns = config["columns"]
-    if config["format"] == "words" and columns.get("words") is None:
-        columns = {**columns, "words": "words"}
-    if columns.get("words") is not None and columns.get("text_pair") is not None:
+    level: Level = config.level or ("pieces" if config.probe is None else "mean")
+    layers = config.layers if config.layers is not None else ("last" if config.probe is None else "all")
+    columns = config.columns
+    if config.format == "words" and columns.words is None:
+        columns = replace(columns, words="words")
+    if columns.words is not None and columns.text_pair is not None:
         raise InputError("columns.words and columns.text_pair: pairs are read as texts; set one of them to null")
     if level == "pooler" and layers != "last":
-        if config["layers"] is not None:
+        if config.layers is not None:
             raise InputError(f"layers={layers}: the pooler reads the last layer only; leave layers out, or level=cls")
         layers = "last"
-    if config["probe"] is not None and not is_pooled(level):
+    if config.probe is not None and not is_pooled(level):
         raise InputError(f"level={level}: a probe needs one vector a text; take level=mean, max, cls or pooler")
-    return {**config, "level": level, "layers": layers, "columns": columns}
+    return replace(config, level=level, layers=layers, columns=columns)
 
 
 def _check_hardware(hardware: Hardware) -> None:
@@ -125,19 +125,20 @@ def _check_hardware(hardware: Hardware) -> None:
     check_attention(0.0, hardware, key="model.attention_probs_dropout_prob")
 
 
-def _pretrained(config: Mapping[str, Any]) -> Pretrained:
-    if locate(config["model"]["_target_"], "model") is not ModelFolder:
+def _pretrained(config: Features) -> Pretrained:
+    folder = model_folder(config.model)
+    if folder is None:
         raise InputError("model: a size has random weights; give model=FOLDER")
-    folder: ModelFolder = build(config, "model")
     if folder.weights == "random":
         raise InputError("model.weights=random: there is nothing to extract; leave it out")
     with waiting("reading the model"):
         return read_pretrained(Path(folder.folder))
 
 
-def _plan(config: Mapping[str, Any], pretrained: Pretrained) -> LayerPlan:
-    choice = LayerChoice(layers=config["layers"], weights=config["weights"])
-    if config["level"] == "pooler" and "pooler.dense.weight" not in pretrained.state:
+def _plan(config: Features, pretrained: Pretrained) -> LayerPlan:
+    assert config.layers is not None  # once settled
+    choice = LayerChoice(layers=config.layers, weights=config.weights)
+    if config.level == "pooler" and "pooler.dense.weight" not in pretrained.state:
         raise InputError(f"level=pooler: {pretrained.folder} has no pooler; take level=cls or mean")
     try:
         return choice.plan(pretrained.config.num_hidden_layers, pretrained.config.hidden_size)
@@ -145,19 +146,19 @@ def _plan(config: Mapping[str, Any], pretrained: Pretrained) -> LayerPlan:
         raise InputError(str(error)) from error
 
 
-def _sizes(config: Mapping[str, Any], pretrained: Pretrained) -> Sizes:
+def _sizes(config: Features, pretrained: Pretrained) -> Sizes:
     positions = pretrained.config.max_position_embeddings
-    longest = positions if config["max_length"] is None else config["max_length"]
+    longest = positions if config.max_length is None else config.max_length
     if longest > positions:
         raise InputError(f"max_length={longest}: must be at most {positions}, the model's positions")
-    stride = config["stride"]
+    stride = config.stride
     if stride is not None and not 1 <= stride < longest:
         raise InputError(f"stride={stride}: must be at least 1 and below max_length={longest}")
     return Sizes(
         max_length=longest,
         stride=stride,
-        long_texts=config["long_texts"],
-        special_tokens=config["special_tokens"],
+        long_texts=config.long_texts,
+        special_tokens=config.special_tokens,
     )
 
 
@@ -172,47 +173,46 @@ def _fingerprint(pretrained: Pretrained) -> str:
 
 
 def _write(
-    config: Mapping[str, Any],
+    config: Features,
     layout: StreamFormat,
-    hardware: Hardware,
     pretrained: Pretrained,
     plan: LayerPlan,
     sizes: Sizes,
     journal: Unfinished,
 ) -> tuple[Outcome, float]:
-    level: Level = config["level"]
-    columns = Columns(**config["columns"])
+    level, columns = config.level, config.columns
+    assert level is not None
     tables = RowTables(
         [pretrained.tokenizer.id_to_token(number) or "" for number in range(pretrained.config.vocab_size)],
         columns,
         level,
         special_tokens=sizes.special_tokens,
-        labelled=config["probe"] is not None,
+        labelled=config.probe is not None,
     )
     encoder = TextEncoder(tokenizer=pretrained.tokenizer, sizes=sizes, wants_places=not is_pooled(level))
-    extractor = _extractor(pretrained, hardware, plan, sizes, level, config["dtype"])
+    extractor = _extractor(pretrained, config.hardware, plan, sizes, level, config.dtype)
     chunks = Chunks(
-        reader=RowReader(columns=columns, label=config["probe"]),
+        reader=RowReader(columns=columns, label=config.probe),
         encoder=encoder,
         bytes_of=extractor.bytes_of,
         most_bytes=PART_BYTES,
         longest_bytes=LONGEST_BYTES,
-        on_bad_row=config["on_bad_row"],
+        on_bad_row=config.on_bad_row,
         counts=Counter(),
     )
     started = time.monotonic()
     with LiveCount() as live:
         outcome = write_features(
             lambda skip, counts: stream_rows(
-                config["input"], layout, skip=skip, on_bad_row=config["on_bad_row"], counts=counts
+                config.input, layout, skip=skip, on_bad_row=config.on_bad_row, counts=counts
             ),
             chunks,
             extractor,
             tables,
-            feature_files(journal, as_folder=config["output"].endswith("/")),
+            feature_files(journal, as_folder=config.output.endswith("/")),
             journal,
             lambda texts, tokens: live(texts=texts, tokens=tokens),
-            goes_on=config["input"] != STANDARD_INPUT,
+            goes_on=config.input != STANDARD_INPUT,
         )
     return outcome, time.monotonic() - started
 

@@ -1,7 +1,7 @@
 """Fine-tuning: a task model from a model folder or from random weights, its scores and its predictions."""
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,15 +15,14 @@ from cloze.callbacks.length import Length
 from cloze.callbacks.progress import Progress
 from cloze.checkpoint.saves import Saves, model_fault, read_checkpoint
 from cloze.checkpoint.task_models import save_task_model
-from cloze.config.construct import build
-from cloze.config.sections import TaskTraining
-from cloze.config.targets import locate
+from cloze.config.schema import FineTuning as Config
+from cloze.config.sections import TaskTraining, model_folder
 from cloze.errors import InputError
 from cloze.launch.ranks import Ranks, begin_ranks
 from cloze.launch.reporting import leave_report
 from cloze.launch.resuming import resumed
 from cloze.launch.strategy import check_optimizer
-from cloze.launch.task import Job, TaskSetup, set_up_task
+from cloze.launch.task import TaskSetup, set_up_task
 from cloze.launch.tracking import log_evaluation, tracked
 from cloze.launch.trainer import accumulate, lasting, make_trainer
 from cloze.loggers import MetricsFile
@@ -33,7 +32,7 @@ from cloze.report.examples import write_examples
 from cloze.report.results import RESULTS, Results, read_results, write_results
 from cloze.report.split import write_report
 from cloze.run.folder import CHECKPOINTS, MODEL, checkpoint_to_resume, is_finished, warn, write_config
-from cloze.run.hardware import check_hardware, set_up
+from cloze.run.hardware import set_up
 from cloze.run.summary import task_summary
 from cloze.tasks.finetuning import FineTuning, prefix
 from cloze.tasks.thresholds import by_label
@@ -42,11 +41,11 @@ BASELINE = "random_initialisation"
 """The folder, in that of the run, of the same encoder trained from random weights."""
 
 
-def finetune(config: Mapping[str, Any]) -> float | None:
+def finetune(config: Config) -> float | None:
     """Train, evaluate or predict as `stage` says, and write `runs/NAME/`.
 
     Args:
-        config: the root of `conf/finetune.yaml`, resolved and checked.
+        config: the root, with the hardware as it is on this machine.
 
     Returns:
         The main score on the first dev set, which a search makes large; None without one.
@@ -54,65 +53,62 @@ def finetune(config: Mapping[str, Any]) -> float | None:
     Raises:
         InputError: for what only the data, the model, the machine or the run's folder can show to be wrong.
     """
-    job = Job.of(config)
-    check_hardware(job.hardware)
-    check_optimizer(config["optimizer"], job.hardware)
-    ranks = begin_ranks(job.hardware)
-    set_up(job.hardware)
-    if job.stage != "train":
-        results, baseline = _apply(job), None
+    check_optimizer(config.optimizer, config.hardware)
+    ranks = begin_ranks(config.hardware)
+    set_up(config.hardware)
+    if config.stage != "train":
+        results, baseline = _apply(config), None
     else:
-        compare = job.task.compare_random and has_weights(job)
-        baseline = _train(_from_random_weights(job), ranks) if compare else None
-        results = _train(job, ranks)
-    rank_zero_only(print)(task_summary(job.folder, results, baseline), flush=True)
-    leave_report(job.folder)
-    return _objective(job, results)
+        compare = config.task.compare_random and has_weights(config)
+        baseline = _train(_from_random_weights(config), ranks) if compare else None
+        results = _train(config, ranks)
+    rank_zero_only(print)(task_summary(Path(config.folder), results, baseline), flush=True)
+    leave_report(Path(config.folder))
+    return _objective(config, results)
 
 
-def _objective(job: Job, results: Results) -> float | None:
+def _objective(config: Config, results: Results) -> float | None:
     """The score on the first dev set by which checkpoints are chosen."""
     scores = next((scores for split, scores in results.items() if split.startswith("dev")), {})
-    main = getattr(locate(job.task.module["_target_"], "task.module"), "main_metric", None)
+    main = getattr(config.task.module.type, "main_metric", None)
     return scores.get(main) if main is not None else next(iter(scores.values()), None)
 
 
-def has_weights(job: Job) -> bool:
+def has_weights(config: Config) -> bool:
     """Whether it begins with a model's weights."""
-    return job.model_folder is not None and job.model_folder.weights == "pretrained"
+    folder = model_folder(config.model)
+    return folder is not None and folder.weights == "pretrained"
 
 
-def _from_random_weights(job: Job) -> Job:
-    folder = job.folder / BASELINE
-    model = {**job.config["model"], "weights": "random"}
-    loggers = {name: {**node, "folder": str(folder)} for name, node in job.config["logger"].items()}
-    config = {**job.config, "folder": str(folder), "model": model, "resume": "auto", "logger": loggers}
-    return Job.of(config)
+def _from_random_weights(config: Config) -> Config:
+    folder = str(Path(config.folder) / BASELINE)
+    loggers = {name: node.with_(folder=folder) for name, node in config.logger.items()}
+    return config.with_(folder=folder, model=config.model.with_(weights="random"), resume="auto", logger=loggers)
 
 
-def _train(job: Job, ranks: Ranks) -> Results:
+def _train(config: Config, ranks: Ranks) -> Results:
     """Train, keep what was best on dev, evaluate and predict with it; a run that is finished just tells its results."""
-    if is_finished(job.folder, job.config, finished=RESULTS):
-        return _finished(job.folder)
+    if is_finished(config, finished=RESULTS):
+        return _finished(Path(config.folder))
     checkpoint = ranks.decide(
-        f"checkpoint of {job.folder}",
-        lambda: checkpoint_to_resume(job.folder, job.config, job.config["resume"], finished=RESULTS),
+        f"checkpoint of {config.folder}",
+        lambda: checkpoint_to_resume(config, finished=RESULTS),
     )
-    pl.seed_everything(job.config["seed"], workers=True, verbose=False)
-    setup = set_up_task(job)
-    trainer = _trainer(job, setup)
-    checkpoint, step = resumed(checkpoint, trainer, setup.module, setup.data, job.config, ranks)
+    pl.seed_everything(config.seed, workers=True, verbose=False)
+    setup = set_up_task(config)
+    trainer = _trainer(config, setup)
+    checkpoint, step = resumed(checkpoint, trainer, setup.module, setup.data, config, ranks)
     trainer.loggers = [  # which drop what was logged after that step
-        MetricsFile(job.folder / METRICS, resume_step=step),
-        *(build(job.config["logger"], name) for name in job.config["logger"]),
+        MetricsFile(Path(config.folder) / METRICS, resume_step=step),
+        *(logger.build() for logger in config.logger.values()),
     ]
     if trainer.is_global_zero:
-        write_config(job.folder, job.config)
-    with tracked(trainer, job.config, setup.data.counts, resume_step=step):
-        return _trained(job, setup, trainer, checkpoint)
+        write_config(config)
+    with tracked(trainer, config.recorded, setup.data.counts, resume_step=step):
+        return _trained(config, setup, trainer, checkpoint)
 
 
-def _trained(job: Job, setup: TaskSetup, trainer: pl.Trainer, checkpoint: Path | None) -> Results:
+def _trained(config: Config, setup: TaskSetup, trainer: pl.Trainer, checkpoint: Path | None) -> Results:
     trainer.fit(setup.module, datamodule=setup.data, ckpt_path=checkpoint, weights_only=True)
     _take_best(setup.module, trainer, setup.data.dev_splits)
     state = whole(setup.module.model.state_dict(), keep=trainer.is_global_zero)
@@ -120,7 +116,7 @@ def _trained(job: Job, setup: TaskSetup, trainer: pl.Trainer, checkpoint: Path |
         save_task_model(
             setup.module.model,
             setup.tokenizer,
-            job.folder / MODEL,
+            Path(config.folder) / MODEL,
             architecture=setup.module.architecture,
             labels=setup.labels,
             problem_type=setup.module.problem_type,
@@ -130,10 +126,10 @@ def _trained(job: Job, setup: TaskSetup, trainer: pl.Trainer, checkpoint: Path |
             state=state,
             tokenizer_files=setup.data.tokenizer_files,
         )
-    results = _evaluate(job, setup, trainer)
+    results = _evaluate(config, setup, trainer)
     if trainer.is_global_zero:
-        write_results(results, job.folder)
-        shutil.rmtree(job.folder / CHECKPOINTS, ignore_errors=True)  # the model folder holds the best of them
+        write_results(results, Path(config.folder))
+        shutil.rmtree(Path(config.folder) / CHECKPOINTS, ignore_errors=True)  # the model folder holds the best of them
     return results
 
 
@@ -142,28 +138,30 @@ def _finished(folder: Path) -> Results:
     return read_results(folder)
 
 
-def _apply(job: Job) -> Results:
+def _apply(config: Config) -> Results:
     """Evaluate or predict with a fine-tuned model; again, its results are just told."""
-    if not has_weights(job):
-        raise InputError(f"stage={job.stage} needs a fine-tuned model: give model=FOLDER")
-    if (resume := job.config["resume"]) not in ("auto", "never"):
-        raise InputError(f"resume={resume} is for stage=train, but stage is {job.stage}: leave one of them out")
-    if is_finished(job.folder, job.config, finished=RESULTS):
-        return _finished(job.folder)
-    checkpoint_to_resume(job.folder, job.config, "never", finished=RESULTS)
-    setup = set_up_task(job)
-    trainer = make_trainer(job.training, job.hardware, callbacks=[Progress()], loggers=[])
+    if not has_weights(config):
+        raise InputError(f"stage={config.stage} needs a fine-tuned model: give model=FOLDER")
+    if config.resume not in ("auto", "never"):
+        raise InputError(
+            f"resume={config.resume} is for stage=train, but stage is {config.stage}: leave one of them out"
+        )
+    if is_finished(config, finished=RESULTS):
+        return _finished(Path(config.folder))
+    checkpoint_to_resume(config, policy="never", finished=RESULTS)
+    setup = set_up_task(config)
+    trainer = make_trainer(config.trainer, config.hardware, callbacks=[Progress()], loggers=[])
     if trainer.is_global_zero:
-        write_config(job.folder, job.config)
-    results = _evaluate(job, setup, trainer)
+        write_config(config)
+    results = _evaluate(config, setup, trainer)
     if trainer.is_global_zero:
-        write_results(results, job.folder)
+        write_results(results, Path(config.folder))
     return results
 
 
-def _trainer(job: Job, setup: TaskSetup) -> pl.Trainer:
-    training, config = job.training, job.config
-    callbacks: list[pl.Callback] = [setup.length, *(build(config["callbacks"], name) for name in config["callbacks"])]
+def _trainer(config: Config, setup: TaskSetup) -> pl.Trainer:
+    training = config.trainer
+    callbacks: list[pl.Callback] = [setup.length, *(callback.build() for callback in config.callbacks.values())]
     best = f"{prefix(setup.data.dev_splits[0])}/{setup.module.main_metric}" if setup.data.dev_splits else None
     callbacks += lasting(config, monitor=best, higher_is_better=True)
     if training.patience is not None:
@@ -172,12 +170,12 @@ def _trainer(job: Job, setup: TaskSetup) -> pl.Trainer:
         callbacks.append(EarlyStopping(best, mode="max", patience=training.patience, check_on_train_epoch_end=False))
     trainer = make_trainer(
         _logged_in_time(training, setup.length),
-        job.hardware,
+        config.hardware,
         callbacks=callbacks,
         loggers=[],
     )
     every = training.validate_every or setup.data.steps(epochs=1)
-    accumulate(trainer, setup.data, job.hardware.micro_batch_tokens, every)
+    accumulate(trainer, setup.data, config.hardware.micro_batch_tokens, every)
     return trainer
 
 
@@ -212,7 +210,7 @@ def _best(saves: Saves, module: FineTuning[Any]) -> Path | None:
         return None
 
 
-def _evaluate(job: Job, setup: TaskSetup, trainer: pl.Trainer) -> Results:
+def _evaluate(config: Config, setup: TaskSetup, trainer: pl.Trainer) -> Results:
     """Predict every split but train; score those that are labelled; write predictions and reports."""
     results: Results = {}
     for name, split in setup.data.splits.items():
@@ -227,7 +225,7 @@ def _evaluate(job: Job, setup: TaskSetup, trainer: pl.Trainer) -> Results:
         if trainer.is_global_zero:
             write_report(
                 predictions,
-                job.folder / "predictions",
+                Path(config.folder) / "predictions",
                 name,
                 labels=setup.labels,
                 metrics=scores,
@@ -235,5 +233,5 @@ def _evaluate(job: Job, setup: TaskSetup, trainer: pl.Trainer) -> Results:
             )
             log_evaluation(trainer, predictions, name, labels=setup.labels, metrics=scores)
             if name in setup.data.dev_splits[:1]:
-                write_examples(split.examples, job.folder)
+                write_examples(split.examples, Path(config.folder))
     return results

@@ -1,11 +1,10 @@
 """Where the corpus of a run lies: where the user says, where the run had it before, else as `cloze.text.placement`."""
 
 import re
-from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from cloze.config.construct import build
+from cloze.config.schema import Pretraining as Config
 from cloze.errors import InputError
 from cloze.files.bounded import parse_yaml, read_text
 from cloze.files.remote import location
@@ -14,17 +13,16 @@ from cloze.launch.ranks import Ranks
 from cloze.run.folder import CONFIG, holds_run, note
 from cloze.text.manifest import MANIFEST, Manifest, Prepared
 from cloze.text.placement import HASH_DIGITS, folder_name
-from cloze.text.prepare import Preparation
 
 
-def with_known_corpus(config: Mapping[str, Any]) -> Mapping[str, Any]:
+def with_known_corpus(config: Config) -> Config:
     """The configuration with the folder of the corpus, as far as the user, the run or that of its checkpoint names it.
 
     Args:
-        config: the root of `conf/train.yaml`.
+        config: the root.
     """
-    stated = config["data"].get("folder") or config["corpus"].get("prepared")
-    folder, resume = Path(config["folder"]), config["resume"]
+    stated = config.data.arguments.get("folder") or config.corpus.prepared
+    folder, resume = Path(config.folder), config.resume
     if stated is None and holds_run(folder):
         stated = _recorded(folder)
     elif stated is None and resume not in ("auto", "never"):
@@ -32,9 +30,7 @@ def with_known_corpus(config: Mapping[str, Any]) -> Mapping[str, Any]:
     return config if stated is None else at_place(config, str(stated))
 
 
-def with_corpus(
-    config: Mapping[str, Any], named: Mapping[str, Any], start: Beginning | None, ranks: Ranks
-) -> Mapping[str, Any]:
+def with_corpus(config: Config, named: Config, start: Beginning | None, ranks: Ranks) -> Config:
     """The configuration with the folder of the corpus, whatever is there.
 
     Args:
@@ -46,8 +42,8 @@ def with_corpus(
     Raises:
         InputError: nobody has named a folder, and no corpus is there nor can be prepared; or the run has had another.
     """
-    known = named["data"].get("folder")
-    stated = config["data"].get("folder") or config["corpus"].get("prepared")
+    known = named.data.arguments.get("folder")
+    stated = config.data.arguments.get("folder") or config.corpus.prepared
     if stated is not None or (known is not None and (location(known) / MANIFEST).exists()):
         return named
     folder = ranks.decide("corpus", lambda: _place(config, start, known))
@@ -55,7 +51,7 @@ def with_corpus(
     return at_place(named, str(folder))
 
 
-def _place(config: Mapping[str, Any], start: Beginning | None, known: str | None) -> Path:
+def _place(config: Config, start: Beginning | None, known: str | None) -> Path:
     """The folder that holds the corpus, or is to hold it.
 
     Args:
@@ -63,8 +59,7 @@ def _place(config: Mapping[str, Any], start: Beginning | None, known: str | None
         start: what continued pre-training begins with.
         known: where the run had it, which is no longer there.
     """
-    preparation: Preparation = build(config, "preparation")
-    name = config["corpus"]["name"]
+    preparation, name = config.preparation.build(), config.corpus.name
     try:
         folder = preparation.place(name) if start is None else start.place(preparation, name)
     except InputError as error:
@@ -100,10 +95,6 @@ def _recorded(run: Path) -> str | None:
         return None
 
 
-def at_place(config: Mapping[str, Any], folder: str) -> Mapping[str, Any]:
+def at_place(config: Config, folder: str) -> Config:
     """The configuration with the folder of the corpus."""
-    return {
-        **config,
-        "corpus": {**config["corpus"], "prepared": folder},
-        "data": {**config["data"], "folder": folder},
-    }
+    return config.with_(corpus=replace(config.corpus, prepared=folder), data=config.data.with_(folder=folder))

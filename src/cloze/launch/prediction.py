@@ -8,8 +8,9 @@ from typing import Any
 
 from cloze.checkpoint.pretrained import Pretrained, read_pretrained
 from cloze.config.hardware import Hardware
+from cloze.config.schema import Predicting
+from cloze.config.sections import model_folder
 from cloze.config.validation import nearest
-from cloze.data.stream.columns import Columns
 from cloze.data.stream.examples import ExampleMaker
 from cloze.data.stream.output import check_output, is_delimited, open_output
 from cloze.data.stream.records import STANDARD_INPUT, StreamFormat, StreamRow, stream_rows
@@ -26,7 +27,7 @@ NOT_IN_RESULTS = ("hardware", "output")
 """Sections of the configuration that may differ when a run goes on."""
 
 
-def predict(config: Mapping[str, Any], texts: Sequence[str] = (), pairs: Sequence[str] = ()) -> None:
+def predict(config: Predicting, texts: Sequence[str] = (), pairs: Sequence[str] = ()) -> None:
     """Predict every row of the input, and write what is said of each.
 
     Args:
@@ -37,44 +38,54 @@ def predict(config: Mapping[str, Any], texts: Sequence[str] = (), pairs: Sequenc
     Raises:
         InputError: for what only the input, the model or the machine can show to be wrong.
     """
-    path, direct = config["input"] or STANDARD_INPUT, bool(texts)
-    layout = StreamFormat(**{key: config[key] for key in ("format", "delimiter", "quoting", "header")})
-    _check(config, path, layout, direct=direct)
+    path, direct = config.input or STANDARD_INPUT, bool(texts)
+    layout = StreamFormat(
+        format=config.format, delimiter=config.delimiter, quoting=config.quoting, header=config.header
+    )
+    folder = _checked_folder(config, path, layout, direct=direct)
     with waiting("reading the model"):
-        pretrained = read_pretrained(Path(config["model"]["folder"]))
-    task = config["task"] or task_of(pretrained)
-    live = LiveCount(shown=config["output"] is not None or not os.isatty(1))
-    inference = _inference(Hardware(**config["hardware"]), lambda share: live(rows=output.done + round(share * held)))
-    options = Options(**{key: config[key] for key in Options._fields})
+        pretrained = read_pretrained(Path(folder))
+    task = config.task or task_of(pretrained)
+    live = LiveCount(shown=config.output is not None or not os.isatty(1))
+    inference = _inference(config.hardware, lambda share: live(rows=output.done + round(share * held)))
+    options = Options(
+        top_k=config.top_k,
+        targets=config.targets or (),
+        max_length=config.max_length,
+        threshold=config.threshold,
+        n_best=config.n_best,
+        max_answer_length=config.max_answer_length,
+        no_answer=config.no_answer,
+    )
     predictor, shape = make_predictor(task, pretrained, inference, options)
     rows = RowPredictor(
-        maker=getattr(ExampleMaker(Columns(**config["columns"])), shape),
+        maker=getattr(ExampleMaker(config.columns), shape),
         predictor=predictor,
-        keep=config["keep"] and not direct,
-        flat=is_delimited(config["output"]),
-        on_bad_row=None if direct else config["on_bad_row"],
+        keep=config.keep and not direct,
+        flat=is_delimited(config.output),
+        on_bad_row=None if direct else config.on_bad_row,
     )
     goes_on = not direct and path != STANDARD_INPUT
     command = _command(config, task, path, pretrained) if goes_on else None
-    with open_output(config["output"], predictor.fields, command, config["delimiter"]) as output, live:
+    with open_output(config.output, predictor.fields, command, config.delimiter) as output, live:
         held = 0
         live(rows=output.done)
         if direct:
             read: Iterable[StreamRow] = _direct(texts, pairs, shape)
         else:
-            read = stream_rows(path, layout, skip=output.done, on_bad_row=config["on_bad_row"], counts=output.counts)
+            read = stream_rows(path, layout, skip=output.done, on_bad_row=config.on_bad_row, counts=output.counts)
         for chunk in chunks(read, _rows_at_once(path)):
             held = chunk[-1].number + 1 - output.done
             output.write(rows.predict(chunk, output.counts), chunk[-1].number + 1)
             live(rows=output.done)
     _tell({**{f"rows left out: {kind}": n for kind, n in output.counts.items()}, **predictor.counts})
-    if config["output"] is not None:
-        print(f"The predictions are in {config['output']}", file=sys.stderr)
+    if config.output is not None:
+        print(f"The predictions are in {config.output}", file=sys.stderr)
 
 
-def _check(config: Mapping[str, Any], path: str, layout: StreamFormat, *, direct: bool) -> None:
-    """What can be told before the model is read."""
-    hardware = Hardware(**config["hardware"])
+def _checked_folder(config: Predicting, path: str, layout: StreamFormat, *, direct: bool) -> str:
+    """The folder of the model, once all is well that can be told before it is read."""
+    hardware = config.hardware
     check_hardware(hardware)
     if hardware.devices > 1 or hardware.num_nodes > 1:
         raise InputError(
@@ -85,22 +96,24 @@ def _check(config: Mapping[str, Any], path: str, layout: StreamFormat, *, direct
         raise InputError(f"hardware.precision={hardware.precision}: prediction knows 32-true, bf16-mixed and 16-mixed")
     if hardware.attention != "auto":
         raise InputError(f"hardware.attention={hardware.attention}: prediction takes the kernel itself; leave it out")
-    if config["model"].get("weights", "pretrained") != "pretrained" or "folder" not in config["model"]:
+    folder = model_folder(config.model)
+    if folder is None or folder.weights != "pretrained":
         raise InputError("model: prediction needs a trained one; give model=FOLDER")
-    task = config["task"]
+    task = config.task
     if task is not None and task not in TASKS:
         raise InputError(f"task is '{task}', but must be one of {', '.join(TASKS)}{nearest(task, TASKS)}")
-    check_output(config["output"])
-    if direct and config["input"] is not None:
+    check_output(config.output)
+    if direct and config.input is not None:
         raise InputError("text and input: both are given; leave one out")
     if direct or path == STANDARD_INPUT:
-        return
+        return folder.folder
     if not Path(path).is_file() and not Path(path).is_fifo():
         what = (
             "is a folder" if Path(path).is_dir() else "is no file" if Path(path).exists() else "there is no such file"
         )
         raise InputError(f"input={path}: {what}; give a file, - for standard input, or text='...'")
     layout.of(path)
+    return folder.folder
 
 
 def _inference(hardware: Hardware, told: Callable[[float], None]) -> Inference:
@@ -122,12 +135,13 @@ def _direct(texts: Sequence[str], pairs: Sequence[str], shape: str) -> Iterator[
         yield StreamRow(number, f"text={text[:40]!r}", {"text": text, **second})
 
 
-def _command(config: Mapping[str, Any], task: str, path: str, pretrained: Pretrained) -> dict[str, Any]:
+def _command(config: Predicting, task: str, path: str, pretrained: Pretrained) -> dict[str, Any]:
     """What determines the results: an interrupted run goes on only where all of it is the same."""
     state, folder = Path(path).stat(), pretrained.folder
     files = sorted(folder.iterdir()) if folder is not None and folder.is_dir() else []
     return {
-        **{key: value for key, value in config.items() if key not in NOT_IN_RESULTS},
+        **{key: value for key, value in config.plain.items() if key not in NOT_IN_RESULTS},
+        "targets": config.targets,
         "task": task,
         "input": [path, state.st_size, state.st_mtime_ns],
         "model": [str(folder), *([file.name, file.stat().st_size, file.stat().st_mtime_ns] for file in files)],

@@ -3,18 +3,17 @@
 import math
 import sys
 import time
-from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import lightning.pytorch as pl
 from lightning.pytorch.utilities import rank_zero_only
 
 from cloze.callbacks.before import Before
 from cloze.callbacks.length import Length
-from cloze.config.construct import build
 from cloze.config.hardware import Hardware
+from cloze.config.nodes import Node
+from cloze.config.schema import Pretraining as Config
 from cloze.config.sections import Training
 from cloze.data.loader import telling_of_dead_workers
 from cloze.data.pretraining import PretrainingData
@@ -26,28 +25,26 @@ from cloze.launch.reporting import leave_report
 from cloze.launch.resuming import resumed
 from cloze.launch.strategy import check_optimizer, compile_pretraining
 from cloze.launch.tracking import tracked
-from cloze.launch.trainer import accumulate, lasting, make_optimizer, make_trainer, weight_decay
+from cloze.launch.trainer import accumulate, lasting, make_recipe, make_trainer
 from cloze.loggers import MetricsFile
 from cloze.loggers.metrics_file import METRICS, read_rows
 from cloze.model.bert import BertForPreTraining
 from cloze.model.config import BertConfig
 from cloze.model.kernels.fp8 import multiply_in_fp8
-from cloze.optim.schedules import Schedule
 from cloze.run.folder import checkpoint_to_resume, is_finished, write_config
-from cloze.run.hardware import check_attention, check_hardware, placed, set_up
+from cloze.run.hardware import check_attention, set_up
 from cloze.run.summary import finished_summary, summary
 from cloze.runtime.spinner import waiting
 from cloze.tasks.pretraining import Pretraining
-from cloze.tasks.training import Recipe
 from cloze.text.manifest import MANIFEST
 from cloze.text.progress import ConsoleProgress
 
 
-def pretrain(config: Mapping[str, Any]) -> float | None:
+def pretrain(config: Config) -> float | None:
     """Prepare the corpus if that has not been done, train, and write `runs/NAME/`.
 
     Args:
-        config: the root of `conf/train.yaml`, resolved and checked.
+        config: the root, with the hardware as it is on this machine.
 
     Returns:
         The masked-token loss on held-out text, which a search makes small; None without held-out text.
@@ -55,32 +52,30 @@ def pretrain(config: Mapping[str, Any]) -> float | None:
     Raises:
         InputError: for what only the data, the machine or the run's folder can show to be wrong.
     """
-    training, hardware = Training(**config["trainer"]), placed(Hardware(**config["hardware"]))
-    folder = Path(config["folder"])
-    check_hardware(hardware)
-    check_optimizer(config["optimizer"], hardware)
+    training, hardware, folder = config.trainer, config.hardware, Path(config.folder)
+    check_optimizer(config.optimizer, hardware)
     ranks = begin_ranks(hardware)
     config, given = with_known_corpus(config), config
-    if is_finished(folder, config):
+    if is_finished(config):
         told, loss = finished_summary(folder, read_rows(folder / METRICS))
         rank_zero_only(print)(told, flush=True)
         return loss
-    checkpoint = ranks.decide("checkpoint", lambda: checkpoint_to_resume(folder, config, config["resume"]))
-    start = beginning(config, folder, resumed=checkpoint is not None)
-    schedule = build(config, "schedule")
+    checkpoint = ranks.decide("checkpoint", lambda: checkpoint_to_resume(config))
+    start = beginning(config, resumed=checkpoint is not None)
+    schedule = config.schedule.build()
     config = with_corpus(given, config, start, ranks)
     set_up(hardware)
-    pl.seed_everything(config["seed"], workers=True, verbose=False)
+    pl.seed_everything(config.seed, workers=True, verbose=False)
 
-    data = prepared_data(config, hardware, start)
+    data = prepared_data(config.data, hardware, start)
     warn_of(data)
     with waiting("planning the epochs"):
         length = training_length(training, data)
     data.training_batches = length.steps
     training = replace(training, log_every=length.log_every(training.log_every))
     with waiting("making the model"):
-        model = make_model(config, hardware, data, start)
-    module = make_module(config, training, model, length, schedule)
+        model = make_model(config.model, hardware, data, start)
+    module = Pretraining(model=model, recipe=make_recipe(config.optimizer, schedule, length, training))
     trainer = make_trainer(
         training,
         hardware,
@@ -88,23 +83,23 @@ def pretrain(config: Mapping[str, Any]) -> float | None:
             length,
             Before(),
             *lasting(config, monitor="val/masked_lm_loss"),
-            *(build(config["callbacks"], name) for name in config["callbacks"]),
+            *(callback.build() for callback in config.callbacks.values()),
         ],
         loggers=[],
     )
     checkpoint, step = resumed(checkpoint, trainer, module, data, config, ranks)
     trainer.loggers = [  # which drop what was logged after that step
         MetricsFile(folder / METRICS, resume_step=step),
-        *(build(config["logger"], name) for name in config["logger"]),
+        *(logger.build() for logger in config.logger.values()),
     ]
     accumulate(trainer, data, hardware.micro_batch_tokens, training.validate_every)
     if trainer.is_global_zero:
-        write_config(folder, config)
+        write_config(config)
         if start is not None and checkpoint is None:
             start.save(folder, data, model.config)
     if start is not None and checkpoint is None:
         trainer.num_sanity_val_steps = float("inf")  # all held-out batches, for what the model knows before
-    with telling_of_dead_workers(), tracked(trainer, config, asdict(data.manifest), resume_step=step):
+    with telling_of_dead_workers(), tracked(trainer, config.recorded, asdict(data.manifest), resume_step=step):
         trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     if trainer.is_global_zero:
         print(summary(trainer, data.manifest, folder), flush=True)
@@ -114,16 +109,10 @@ def pretrain(config: Mapping[str, Any]) -> float | None:
 
 
 def prepared_data(
-    config: Mapping[str, Any], hardware: Hardware, start: Beginning | None, *, stage: str = "fit"
+    node: Node[PretrainingData], hardware: Hardware, start: Beginning | None, *, stage: str = "fit"
 ) -> PretrainingData:
     """The data module of a corpus that has been prepared: by rank zero, for which the others wait."""
-    data: PretrainingData = build(
-        config,
-        "data",
-        num_workers=hardware.workers,
-        static_shapes=hardware.static_shapes,
-        pin_memory=hardware.on_gpu,
-    )
+    data = node.build(num_workers=hardware.workers, static_shapes=hardware.static_shapes, pin_memory=hardware.on_gpu)
     if getattr(rank_zero_only, "rank", 0) == 0:
         if data.preparation is not None:
             with ConsoleProgress() as progress:
@@ -159,10 +148,10 @@ def training_length(training: Training, data: PretrainingData) -> Length:
 
 
 def make_model(
-    config: Mapping[str, Any], hardware: Hardware, data: PretrainingData, start: Beginning | None
+    node: Node[BertConfig], hardware: Hardware, data: PretrainingData, start: Beginning | None
 ) -> BertForPreTraining:
     """With random weights, or those of the model to go on from."""
-    shape = start.config if start is not None else build(config, "model", vocab_size=data.manifest.vocab_size)
+    shape = start.config if start is not None else node.build(vocab_size=data.manifest.vocab_size)
     check_shape(shape, data.max_length, hardware)
     model = start.model(data) if start is not None else BertForPreTraining(shape)
     return fitted(model, hardware)
@@ -191,18 +180,3 @@ def fitted(model: BertForPreTraining, hardware: Hardware) -> BertForPreTraining:
     if hardware.compile:
         compile_pretraining(model, hardware)
     return model
-
-
-def make_module(
-    config: Mapping[str, Any], training: Training, model: BertForPreTraining, length: Length, schedule: Schedule
-) -> Pretraining:
-    """What Lightning trains."""
-    recipe = Recipe(
-        optimizer=make_optimizer(config),
-        schedule=schedule,
-        length=length.total,
-        position=length.position,
-        weight_decay=weight_decay(config["optimizer"]),
-        log_every=training.log_every,
-    )
-    return Pretraining(model=model, recipe=recipe)

@@ -14,11 +14,11 @@ from lightning.pytorch.utilities import rank_zero_only
 from cloze.callbacks.checkpoints import CONFIGURATION, Checkpoints
 from cloze.checkpoint.saves import ADVICE, Saves, read_checkpoint
 from cloze.checkpoint.whole import is_plain
+from cloze.config.schema import Run
 from cloze.errors import InputError
 from cloze.launch.checking import Data, checkpoint_fault
 from cloze.launch.ranks import Ranks
 from cloze.run.folder import FREE, listed, warn
-from cloze.runtime.redaction import masked
 from cloze.tasks.training import TrainingModule
 from cloze.text.manifest import differences
 
@@ -49,7 +49,7 @@ def resumed(
     trainer: pl.Trainer,
     module: TrainingModule,
     data: Data,
-    config: Mapping[str, Any],
+    config: Run,
     ranks: Ranks,
 ) -> Resumed:
     """Look at a checkpoint as a whole, before anything is loaded or written, and tell what the configuration changes.
@@ -75,14 +75,14 @@ def resumed(
         content = read_checkpoint(file)
         if not is_plain(before := content.get(CONFIGURATION, {})) or not isinstance(before, dict):
             return "is damaged (its configuration is none)"
-        check_changes(file, changed := changes(content.get(CONFIGURATION), config))
+        check_changes(file, changed := changes(content.get(CONFIGURATION), config.recorded))
         same = changed is not None and not any(change.startswith(OF_CALLBACKS) for change in changed)
         return checkpoint_fault(content, trainer, module, data, same_callbacks=same)
 
-    chosen = ranks.decide(f"whole checkpoint of {config['folder']}", lambda: _of_use(checkpoint, fault, config))
+    chosen = ranks.decide(f"whole checkpoint of {config.folder}", lambda: _of_use(checkpoint, fault, config.resume))
     assert chosen is not None
     content = read_checkpoint(chosen)
-    changed = changes(content.get(CONFIGURATION), config)
+    changed = changes(content.get(CONFIGURATION), config.recorded)
     saver = trainer.checkpoint_callback
     assert isinstance(saver, Checkpoints)
     saver.changed = changed is None or any(change.partition(".")[0] not in FREE for change in changed)
@@ -90,24 +90,23 @@ def resumed(
     return Resumed(chosen, int(content["global_step"]))
 
 
-def _of_use(checkpoint: Path, fault: Callable[[Path], str | None], config: Mapping[str, Any]) -> Path | None:
-    if config["resume"] == "auto":
+def _of_use(checkpoint: Path, fault: Callable[[Path], str | None], resume: str) -> Path | None:
+    if resume == "auto":
         return Saves(checkpoint.parent).newest_good(warn, fault)
     if (found := fault(checkpoint)) is not None:
         raise InputError(f"{checkpoint} {found}: {ADVICE} with this model")
     return checkpoint
 
 
-def changes(before: Mapping[str, Any] | None, config: Mapping[str, Any]) -> list[str] | None:
+def changes(before: Mapping[str, Any] | None, now: Mapping[str, Any]) -> list[str] | None:
     """What a configuration changes of another one, as ``key: was this, is that``; None where that is not known.
 
     Args:
         before: of the checkpoint, None where nothing tells it.
-        config: of the run.
+        now: of the run.
     """
     if before is None:
         return None
-    now = masked(config)
     there = _moved(before, str(before.get("folder")), str(now["folder"]))
     there, now = ({name: part for name, part in one.items() if name not in NAMES} for one in (there, now))
     return differences(there, now)

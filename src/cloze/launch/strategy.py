@@ -9,13 +9,12 @@ from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy, Par
 from torch.optim import Optimizer
 
 from cloze.config.hardware import Hardware
+from cloze.config.nodes import Node
 from cloze.errors import InputError
 from cloze.model.bert import BertForPreTraining
 from cloze.model.encoder import Encoder
 from cloze.model.sharding import cut_like, load_whole, whole
-
-WHOLE_PARAMETERS = ("Lamb", "StableAdamW")
-"""Optimizers whose implementation cannot work on parameters that are cut."""
+from cloze.optim.trial import OptimizerFactory
 
 
 def make_strategy(hardware: Hardware) -> str | Strategy:
@@ -28,14 +27,18 @@ def make_strategy(hardware: Hardware) -> str | Strategy:
     return hardware.strategy
 
 
-def check_optimizer(optimizer: Mapping[str, Any], hardware: Hardware) -> None:
+def check_optimizer(optimizer: Node[OptimizerFactory], hardware: Hardware) -> None:
     """Compare the node of an optimizer with the strategy.
 
     Raises:
         InputError: it looks at whole parameters, of which each rank has only a part.
     """
-    name = optimizer["_target_"].rpartition(".")[2]
-    if hardware.strategy == "fsdp" and name in WHOLE_PARAMETERS:
+    if hardware.strategy != "fsdp":
+        return
+    from pytorch_optimizer import Lamb, StableAdamW  # late: it takes a second
+
+    if optimizer.type in (Lamb, StableAdamW):
+        name = optimizer.type.__name__
         raise InputError(
             f"{name} scales each step by the norm of a whole parameter, but hardware.strategy=fsdp leaves each rank a "
             "part of it: take hardware=ddp, or optimizer=adamw or muon"

@@ -1,8 +1,7 @@
 """The parts of a fine-tuning run: examples, tokenizer, labels, model and module, from its configuration."""
 
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,10 +13,8 @@ from cloze.checkpoint.growth import told_tokens, with_own_tokens
 from cloze.checkpoint.modules import refuse_drawn
 from cloze.checkpoint.pretrained import Pretrained, read_pretrained
 from cloze.checkpoint.task_models import task_model
-from cloze.config.construct import build
-from cloze.config.hardware import Hardware
-from cloze.config.sections import ModelFolder, Task, TaskTraining
-from cloze.config.targets import locate
+from cloze.config.schema import FineTuning as Config
+from cloze.config.sections import TaskTraining, model_folder
 from cloze.data.finetuning.batching import FrozenRows
 from cloze.data.finetuning.examples import texts
 from cloze.data.finetuning.frozen import frozen_features
@@ -28,56 +25,18 @@ from cloze.errors import InputError
 from cloze.launch.long_texts import encoding_notes, show_as_asked, show_as_trained
 from cloze.launch.own_tokenizer import check_own
 from cloze.launch.strategy import compile_encoder
-from cloze.launch.trainer import make_optimizer, weight_decay
-from cloze.model.adaptation import Adaptation
+from cloze.launch.trainer import make_recipe
 from cloze.model.config import BertConfig
 from cloze.model.kernels.fp8 import multiply_in_fp8
 from cloze.model.task_heads import TaskModel
 from cloze.run.folder import note
-from cloze.run.hardware import check_attention, placed
+from cloze.run.hardware import check_attention
 from cloze.runtime.spinner import waiting
 from cloze.tasks.finetuning import FineTuning, import_path
-from cloze.tasks.training import Recipe
 from cloze.text.progress import ConsoleProgress
 from cloze.text.scripts import suited, unreachable
-from cloze.text.tokenizer import FolderTokenizer, WordPiece, vocabulary
+from cloze.text.tokenizer import FolderTokenizer, vocabulary
 from cloze.text.wordpiece import train_vocabulary
-
-
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    """A checked configuration with its light sections as objects.
-
-    Attributes:
-        config: all of it, as plain containers.
-        folder: of the run.
-        stage: `train`, `evaluate` or `predict`.
-        model_folder: that it starts from; None for a size with random weights.
-    """
-
-    config: Mapping[str, Any]
-    folder: Path
-    task: Task
-    training: TaskTraining
-    hardware: Hardware
-    adaptation: Adaptation
-    stage: str
-    model_folder: ModelFolder | None
-
-    @classmethod
-    def of(cls, config: Mapping[str, Any]) -> "Job":
-        """From the root of `conf/finetune.yaml`."""
-        model = build(config, "model") if locate(config["model"]["_target_"], "model") is ModelFolder else None
-        return cls(
-            config=config,
-            folder=Path(config["folder"]),
-            task=Task(**config["task"]),
-            training=TaskTraining(**config["trainer"]),
-            hardware=placed(Hardware(**config["hardware"])),
-            adaptation=_adaptation(config["adaptation"]),
-            stage=config["stage"],
-            model_folder=model,
-        )
 
 
 class TaskSetup(NamedTuple):
@@ -90,30 +49,23 @@ class TaskSetup(NamedTuple):
     length: Length
 
 
-def _adaptation(section: Mapping[str, Any]) -> Adaptation:
-    try:
-        return Adaptation(**section)
-    except ValueError as error:
-        raise InputError(f"adaptation.{error}") from error
-
-
-def set_up_task(job: Job, *, freeze: bool = True) -> TaskSetup:
+def set_up_task(config: Config, *, freeze: bool = True) -> TaskSetup:
     """Read the splits that the stage needs, make the model, encode the splits for it.
 
     Args:
-        job: what is to be done.
+        config: the root, with the hardware as it is on this machine.
         freeze: compute the vectors of a frozen encoder once for all; else each step runs through the encoder.
 
     Raises:
         InputError: the data, the model and the task do not fit each other.
     """
     with waiting("reading the data"):
-        data = _data(job)
-    with waiting("reading the model" if job.model_folder else "training a vocabulary"):
-        pretrained = _pretrained(job, data)
-    labels = _labels(job, data, pretrained)
-    if job.stage != "train":
-        for told in show_as_trained(data.features, job.task, pretrained):
+        data = _data(config)
+    with waiting("reading the model" if model_folder(config.model) else "training a vocabulary"):
+        pretrained = _pretrained(config, data)
+    labels = _labels(config, data, pretrained)
+    if config.stage != "train":
+        for told in show_as_trained(data.features, config.task, pretrained):
             note(told)
     for told in getattr(data.source, "notes", ()):  # a source of the user's own may have none
         note(told)
@@ -130,20 +82,20 @@ def set_up_task(job: Job, *, freeze: bool = True) -> TaskSetup:
         note(f"{count:,} {told}")
     for told in encoding_notes(data.features, data.encoding_counts):
         note(told)
-    length = _length(job.training, data)
+    length = _length(config.trainer, data)
     data.training_batches = length.steps or ENDLESS
-    module = _module(job, pretrained, labels, length)
+    module = _module(config, pretrained, labels, length)
     if module.model.drawn and pretrained.state:
         note(f"{', '.join(module.model.drawn)}: drawn at random")
     for name, split in data.splits.items():
         if name != "train":
             for told in module.check_split(
-                name, split.examples, is_monitored=name in data.dev_splits[:1] and job.stage == "train"
+                name, split.examples, is_monitored=name in data.dev_splits[:1] and config.stage == "train"
             ):
                 note(told)
     _print(overview(data.examples, labels))
     if freeze and module.model.adaptation.is_frozen:
-        data.frozen = _frozen(job, data, module.model)
+        data.frozen = _frozen(config, data, module.model)
     return TaskSetup(data, pretrained.tokenizer, labels, module, length)
 
 
@@ -153,9 +105,9 @@ def _print(lines: Sequence[str]) -> None:
         print(line, file=sys.stderr)
 
 
-def _frozen(job: Job, data: TaskData[Any], model: TaskModel) -> dict[str, FrozenRows]:
+def _frozen(config: Config, data: TaskData[Any], model: TaskModel) -> dict[str, FrozenRows]:
     """The vectors of a frozen encoder for every split, computed once for all epochs and all runs."""
-    device, cache = "cuda" if job.hardware.on_gpu else "cpu", Path(job.adaptation.cache)
+    device, cache = "cuda" if config.hardware.on_gpu else "cpu", Path(config.adaptation.cache)
     with ConsoleProgress() as progress:
         return {
             name: frozen_features(
@@ -165,23 +117,22 @@ def _frozen(job: Job, data: TaskData[Any], model: TaskModel) -> dict[str, Frozen
         }
 
 
-def _data(job: Job) -> TaskData[Any]:
+def _data(config: Config) -> TaskData[Any]:
     """The data module with the examples of every split that the stage needs."""
-    data: TaskData[Any] = build(job.config, "data", evaluation_tokens=job.hardware.micro_batch_tokens)
-    show_as_asked(data.features, job.task)
-    wanted = {"train": ("train", "dev", "test"), "evaluate": ("dev", "test"), "predict": ("test",)}[job.stage]
+    data = config.data.build(evaluation_tokens=config.hardware.micro_batch_tokens)
+    show_as_asked(data.features, config.task)
+    wanted = {"train": ("train", "dev", "test"), "evaluate": ("dev", "test"), "predict": ("test",)}[config.stage]
     splits = [split for split in data.source.splits if split.startswith(wanted)]
     if wanted[0] not in ("dev", *splits) or not splits:
-        raise InputError(f"stage={job.stage} needs task.data.{wanted[0]}: set it to a file")
+        raise InputError(f"stage={config.stage} needs task.data.{wanted[0]}: set it to a file")
     data.read(splits)
     return data
 
 
-def _pretrained(job: Job, data: TaskData[Any]) -> Pretrained:
+def _pretrained(config: Config, data: TaskData[Any]) -> Pretrained:
     """The model folder, as it is or without its weights; or a size with a vocabulary, given or trained on the texts."""
-    adaptation = job.adaptation
-    if job.model_folder is None:
-        words: WordPiece = build(job.config, "tokenizer")
+    words, folder = config.tokenizer.build(), model_folder(config.model)
+    if folder is None:
         if words.vocab is not None:
             own = words.given()
             notes = unreachable(words, vocabulary(own.tokenizer))
@@ -190,29 +141,29 @@ def _pretrained(job: Job, data: TaskData[Any]) -> Pretrained:
             words, notes = suited(words, training)
             own = FolderTokenizer(words.build(train_vocabulary(training, words)), {})
         _print(notes)
-        shape: BertConfig = build(job.config, "model", vocab_size=own.tokenizer.get_vocab_size())
+        shape = config.model.build(vocab_size=own.tokenizer.get_vocab_size())
+        assert isinstance(shape, BertConfig)
         found = Pretrained(config=shape, tokenizer=own.tokenizer, tokenizer_files=own.files)
     else:
-        found = read_pretrained(Path(job.model_folder.folder))
-        check_own(build(job.config, "tokenizer"), found.tokenizer, str(found.folder))
-        found = _with_own_tokens(job, found)
-        if job.model_folder.weights == "random":
+        found = read_pretrained(Path(folder.folder))
+        check_own(words, found.tokenizer, str(found.folder))
+        found = _with_own_tokens(words.special_tokens, found, config.stage)
+        if folder.weights == "random":
             found = Pretrained(config=found.config, tokenizer=found.tokenizer, tokenizer_files=found.tokenizer_files)
-    attention_dropout = adaptation.attention_probs_dropout_prob
+    attention_dropout = config.adaptation.attention_probs_dropout_prob
     check_attention(
         found.config.attention_probs_dropout_prob if attention_dropout is None else attention_dropout,
-        job.hardware,
+        config.hardware,
         key="adaptation.attention_probs_dropout_prob",
     )
     return found
 
 
-def _with_own_tokens(job: Job, found: Pretrained) -> Pretrained:
+def _with_own_tokens(tokens: Sequence[str], found: Pretrained, stage: str) -> Pretrained:
     """The model with embeddings for the special tokens that its tokenizer lacks."""
-    tokens: Sequence[str] = build(job.config, "tokenizer").special_tokens
-    if tokens and job.stage != "train":
+    if tokens and stage != "train":
         raise InputError(
-            f"tokenizer.special_tokens is for stage=train, but stage is {job.stage}: leave it out, {found.folder} has "
+            f"tokenizer.special_tokens is for stage=train, but stage is {stage}: leave it out, {found.folder} has "
             "its own"
         )
     if not tokens:
@@ -223,15 +174,15 @@ def _with_own_tokens(job: Job, found: Pretrained) -> Pretrained:
     return with_own_tokens(found, tokens)
 
 
-def _labels(job: Job, data: TaskData[Any], pretrained: Pretrained) -> list[str]:
+def _labels(config: Config, data: TaskData[Any], pretrained: Pretrained) -> list[str]:
     """Those of the training split; for a fine-tuned model its own."""
-    if job.stage == "train":
+    if config.stage == "train":
         return data.features.labels(data.examples["train"])
-    module: Any = locate(job.task.module["_target_"], "task.module")
+    module = config.task.module.class_
     if pretrained.architecture != module.architecture:
         raise InputError(
             f"{pretrained.folder} holds a {pretrained.architecture or 'BERT without a head'}, but the task "
-            f"{job.task.name} needs a {module.architecture}: fine-tune it, or choose the task that it was made for"
+            f"{config.task.name} needs a {module.architecture}: fine-tune it, or choose the task that it was made for"
         )
     wanted = {"module": import_path(module), "features": import_path(type(data.features))}
     for part, trained in (pretrained.task_classes or {}).items():
@@ -242,7 +193,7 @@ def _labels(job: Job, data: TaskData[Any], pretrained: Pretrained) -> list[str]:
             )
     if module.problem_type and pretrained.problem_type not in (None, module.problem_type):
         raise InputError(
-            f"{pretrained.folder} was fine-tuned for {pretrained.problem_type}, but the task {job.task.name} is "
+            f"{pretrained.folder} was fine-tuned for {pretrained.problem_type}, but the task {config.task.name} is "
             f"{module.problem_type}: choose the task that it was made for"
         )
     return pretrained.labels or []
@@ -260,42 +211,32 @@ def _length(training: TaskTraining, data: TaskData[Any]) -> Length:
     return Length(steps=training.max_steps or data.steps(training.max_epochs or 0))
 
 
-def _module(job: Job, pretrained: Pretrained, labels: Sequence[str], length: Length) -> FineTuning[Any]:
-    config = job.config
-    target: Any = locate(job.task.module["_target_"], "task.module")
-    problem_type: str | None = target.problem_type
+def _module(config: Config, pretrained: Pretrained, labels: Sequence[str], length: Length) -> FineTuning[Any]:
+    target = config.task.module.class_
     # What a fine-tuned model reads of its encoder is its own affair.
-    adaptation = job.adaptation if job.stage == "train" else pretrained.adaptation
-    model = task_model(target.architecture, pretrained, labels=labels, adaptation=adaptation, problem_type=problem_type)
-    if job.stage != "train":
+    adaptation = config.adaptation if config.stage == "train" else pretrained.adaptation
+    model = task_model(
+        target.architecture, pretrained, labels=labels, adaptation=adaptation, problem_type=target.problem_type
+    )
+    if config.stage != "train":
         refuse_drawn(model, pretrained)
-    model.encoder.gradient_checkpointing = job.hardware.gradient_checkpointing
-    model.encoder.use_kernel(job.hardware.attention)
-    if job.hardware.precision == "fp8-mixed":
+    model.encoder.gradient_checkpointing = config.hardware.gradient_checkpointing
+    model.encoder.use_kernel(config.hardware.attention)
+    if config.hardware.precision == "fp8-mixed":
         multiply_in_fp8(model.encoder)
-    if job.hardware.compile:
-        compile_encoder(model.encoder, job.hardware, dynamic=True)
+    if config.hardware.compile:
+        compile_encoder(model.encoder, config.hardware, dynamic=True)
     parameters = {f"model.{name}" for name in model.state_dict()}
-    module: FineTuning[Any] = build(
-        config["task"],
-        "module",
+    module = config.task.module.build(
         model=model,
         labels=labels,
-        recipe=Recipe(
-            optimizer=make_optimizer(config),
-            schedule=build(config, "schedule"),
-            length=length.total,
-            position=length.position,
-            weight_decay=weight_decay(config["optimizer"]),
-            layer_decay=job.training.layer_decay,
-            log_every=job.training.log_every,
-        ),
+        recipe=make_recipe(config.optimizer, config.schedule.build(), length, config.trainer),
     )
     if more := sorted(module.state_dict().keys() - parameters - {"_extra_state"}):
         raise InputError(
             f"task.module: {import_path(target)} has parameters of its own ({', '.join(more)}), for which the model "
             "folder has no place: keep to those of its model"
         )
-    if job.stage != "train" and pretrained.task_state:
+    if config.stage != "train" and pretrained.task_state:
         module.set_extra_state(pretrained.task_state)
     return module

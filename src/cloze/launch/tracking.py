@@ -33,7 +33,7 @@ def tracked(
 
     Args:
         trainer: with the loggers.
-        config: of the run.
+        config: of the run, as it is recorded.
         data: what it learns from, as plain containers.
         resume_step: that it goes on from.
     """
@@ -64,7 +64,7 @@ def story(config: Mapping[str, Any], data: Mapping[str, Any]) -> Story:
     }
     if diff := changes():
         texts["changes"] = masked_text(diff)
-    return Story(masked(config), texts)
+    return Story(dict(config), texts)
 
 
 def changes() -> str:

@@ -3,7 +3,7 @@
 import inspect
 import logging
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,23 +12,24 @@ import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.loggers import Logger
 from torch.nn import Parameter
-from torch.optim import Optimizer
 
 from cloze.callbacks.checkpoints import Checkpoints
+from cloze.callbacks.length import Length
 from cloze.callbacks.step_seed import StepSeed
 from cloze.checkpoint.saves import Saves
-from cloze.config.construct import build
 from cloze.config.hardware import Hardware
-from cloze.config.sections import Checkpointing, Training
-from cloze.config.targets import locate
+from cloze.config.nodes import Node
+from cloze.config.schema import Run
+from cloze.config.sections import TaskTraining, Training
 from cloze.errors import InputError
 from cloze.launch.launcher import Launcher
 from cloze.launch.ranks import cluster
 from cloze.launch.slurm import requeue
 from cloze.launch.strategy import make_strategy
-from cloze.optim.trial import tried
+from cloze.optim.schedules import Schedule
+from cloze.optim.trial import OptimizerFactory, tried
 from cloze.run.folder import CHECKPOINTS
-from cloze.runtime.redaction import masked
+from cloze.tasks.training import Recipe
 
 
 class Cuttable(Protocol):
@@ -87,21 +88,19 @@ def _leave_signals() -> None:
     """To `cloze.runtime.stopping`."""
 
 
-def lasting(
-    config: Mapping[str, Any], *, monitor: str | None, higher_is_better: bool = False
-) -> tuple[Checkpoints, StepSeed]:
+def lasting(config: Run, *, monitor: str | None, higher_is_better: bool = False) -> tuple[Checkpoints, StepSeed]:
     """What lets a run stop at any moment and go on as if it had not.
 
     Args:
-        config: the root, with `folder`, `seed` and the sections `checkpoint` and `hardware`.
+        config: the root.
         monitor: the metric by which the best checkpoint is kept.
         higher_is_better: of that metric.
     """
-    section, hardware = Checkpointing(**config["checkpoint"]), Hardware(**config["hardware"])
-    saves = Saves(Path(config["folder"]) / CHECKPOINTS, keep_last=section.keep_last, higher_is_better=higher_is_better)
+    section, hardware = config.checkpoint, config.hardware
+    saves = Saves(Path(config.folder) / CHECKPOINTS, keep_last=section.keep_last, higher_is_better=higher_is_better)
     checkpoints = Checkpoints(
         saves,
-        configuration=masked(config),
+        configuration=config.recorded,
         every_steps=section.every_steps,
         every_minutes=section.every_minutes,
         monitor=monitor,
@@ -110,7 +109,7 @@ def lasting(
         timeout=hardware.collective_timeout,
         queue_again=requeue if hardware.launcher == "slurm" and hardware.requeue else None,
     )
-    return checkpoints, StepSeed(config["seed"])
+    return checkpoints, StepSeed(config.seed)
 
 
 def accumulate(trainer: pl.Trainer, data: Cuttable, micro_batch_tokens: int, validate_every: int) -> None:
@@ -120,22 +119,38 @@ def accumulate(trainer: pl.Trainer, data: Cuttable, micro_batch_tokens: int, val
     trainer.val_check_interval = validate_every * accumulation  # Lightning counts micro-batches
 
 
-def make_optimizer(config: Mapping[str, Any]) -> Callable[[Iterable[dict[str, Any]]], Optimizer]:
-    """From groups of parameters to the optimizer of the configuration; tried once, before anything is written.
+def make_recipe(optimizer: Node[OptimizerFactory], schedule: Schedule, length: Length, training: Training) -> Recipe:
+    """How a module updates its model.
+
+    Raises:
+        InputError: the optimizer refuses a value.
+    """
+    return Recipe(
+        optimizer=make_optimizer(optimizer),
+        schedule=schedule,
+        length=length.total,
+        position=length.position,
+        weight_decay=weight_decay(optimizer),
+        layer_decay=training.layer_decay if isinstance(training, TaskTraining) else 1.0,
+        log_every=training.log_every,
+    )
+
+
+def make_optimizer(node: Node[OptimizerFactory]) -> OptimizerFactory:
+    """From groups of parameters to the optimizer; tried once, before anything is written.
 
     Raises:
         InputError: it refuses a value, as a learning rate below zero.
     """
-    optimizer: Callable[[Iterable[dict[str, Any]]], Optimizer] = build(config, "optimizer")
+    optimizer = node.build()
     try:
         tried(optimizer, _some_groups())
     except Exception as error:
-        target = config["optimizer"]["_target_"]
         of_value = isinstance(error, ValueError) or type(error).__module__.startswith("pytorch_optimizer")
-        if target.startswith("cloze.") and not of_value:
+        if node.type.__module__.partition(".")[0] == "cloze" and not of_value:
             raise
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
-        told = reason if of_value else f"{target} cannot be used here ({reason}): take another one"
+        told = reason if of_value else f"{node.target} cannot be used here ({reason}): take another one"
         raise InputError(f"optimizer: {told}") from error
     return optimizer
 
@@ -145,11 +160,11 @@ def _some_groups() -> list[dict[str, Any]]:
     return [{"params": [Parameter(torch.zeros(shape))], "hidden": hidden} for shape, hidden in kinds]
 
 
-def weight_decay(optimizer: Mapping[str, Any]) -> float:
+def weight_decay(optimizer: Node[OptimizerFactory]) -> float:
     """What the optimizer's node says, else its constructor's default: the parameter groups say it for each group.
 
     None of it where the constructor knows of none.
     """
-    known = inspect.signature(locate(optimizer["_target_"], "optimizer")).parameters.get("weight_decay")
+    known = inspect.signature(optimizer.type).parameters.get("weight_decay")
     default = 0.0 if known is None or not isinstance(known.default, int | float) else known.default
-    return float(optimizer.get("weight_decay", default) or 0.0)
+    return float(optimizer.arguments.get("weight_decay", default) or 0.0)

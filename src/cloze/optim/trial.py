@@ -12,6 +12,9 @@ from torch.optim import Optimizer
 SIDES = (2, 3, 5, 7)
 """Of a small parameter: all different, so that those of a state tell from which of the parameter's they come."""
 
+OptimizerFactory = Callable[[Iterable[dict[str, Any]]], Optimizer]
+"""From groups of parameters to an optimizer."""
+
 
 class Trial(NamedTuple):
     """An optimizer after a step on small parameters, in the groups and in the order of a model's.
@@ -36,7 +39,7 @@ class Trial(NamedTuple):
         return [sides.get(side) if side in told else None for side in state.shape]
 
 
-def tried(make: Callable[[Iterable[dict[str, Any]]], Optimizer], groups: Sequence[dict[str, Any]]) -> Trial:
+def tried(make: OptimizerFactory, groups: Sequence[dict[str, Any]]) -> Trial:
     """Make an optimizer and let it do a step.
 
     Args:

@@ -19,12 +19,13 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from cloze.checkpoint.saves import INDEX, Saves, check_whole
 from cloze.config.given import remembered
+from cloze.config.schema import Run
 from cloze.errors import InputError
 from cloze.files.atomic import write_atomically
 from cloze.files.bounded import parse_yaml, read_text
 from cloze.files.lock import lock_file
 from cloze.runtime.distribution import VERSION
-from cloze.runtime.redaction import masked, masked_text
+from cloze.runtime.redaction import masked_text
 from cloze.text.manifest import differences
 
 CONFIG = "config.yaml"
@@ -67,14 +68,13 @@ os.register_at_fork(after_in_child=_leave)
 
 
 def checkpoint_to_resume(
-    folder: Path, config: Mapping[str, Any], policy: str, *, finished: str = MODEL, claiming: bool = True
+    config: Run, *, policy: str | None = None, finished: str = MODEL, claiming: bool = True
 ) -> Path | None:
     """Where training goes on from, or None for a new run.
 
     Args:
-        folder: of the run.
-        config: the resolved configuration.
-        policy: `resume`: `auto`, `never`, or a checkpoint.
+        config: of the run.
+        policy: in place of its `resume`: `auto`, `never`, or a checkpoint.
         finished: what lies in the folder of a run that has come to its end.
         claiming: make the run ours, as who goes on with it has to.
 
@@ -82,6 +82,7 @@ def checkpoint_to_resume(
         InputError: the folder holds another run, a finished one, or one that another process is training.
     """
     _check_root(config)
+    folder, policy = Path(config.folder), config.resume if policy is None else policy
     given = None if policy in ("auto", "never") else Path(policy)
     if given is not None:
         if not given.is_file():
@@ -93,7 +94,7 @@ def checkpoint_to_resume(
     if policy == "never":
         raise InputError(f"{folder} holds a run already: {advice}")
     what = "finished run" if (folder / finished).exists() else "run"
-    if changed := differences_of_run(folder, config):
+    if changed := differences_of_run(config):
         raise InputError(f"{folder} holds a {what} with another configuration ({listed(changed)}): {advice}")
     if what != "run":
         raise InputError(f"{folder} holds a finished run: {advice}")
@@ -105,18 +106,18 @@ def checkpoint_to_resume(
     return given or newest
 
 
-def is_finished(folder: Path, config: Mapping[str, Any], *, finished: str = MODEL) -> bool:
+def is_finished(config: Run, *, finished: str = MODEL) -> bool:
     """Whether this very run has come to its end in the folder, so that nothing is to be done.
 
     Args:
-        folder: of the run.
-        config: the resolved configuration.
+        config: of the run.
         finished: what lies there then.
 
     Raises:
         InputError: the configuration in the folder cannot be read.
     """
-    return holds_run(folder) and (folder / finished).exists() and not differences_of_run(folder, config)
+    folder = Path(config.folder)
+    return holds_run(folder) and (folder / finished).exists() and not differences_of_run(config)
 
 
 def free_folder(folder: Path) -> Path:
@@ -131,14 +132,14 @@ def holds_run(folder: Path) -> bool:
     return (folder / CONFIG).exists() and any((folder / name).exists() for name in results)
 
 
-def _check_root(config: Mapping[str, Any]) -> None:
-    name, folder = str(config.get("run", "-")), str(config.get("folder", "-"))
-    if not name.strip() or not folder.strip():
+def _check_root(config: Run) -> None:
+    name = config.run
+    if not name.strip() or not config.folder.strip():
         raise InputError("the run has no name: give run=NAME, or leave run= and folder= out")
     if ".." in Path(name).parts or name.startswith("/"):
         raise InputError(f"run={name} leads out of the folder of runs: give a name, or another place as folder=")
-    if not 0 <= config.get("seed", 0) < 1 << 32:
-        raise InputError(f"seed is {config['seed']}, but must be from 0 to 4294967295")
+    if not 0 <= config.seed < 1 << 32:
+        raise InputError(f"seed is {config.seed}, but must be from 0 to 4294967295")
 
 
 def listed(changes: Sequence[str], most: int = 5) -> str:
@@ -158,16 +159,16 @@ def warn(sentence: str) -> None:
     print(f"warning: {sentence}", file=sys.stderr)
 
 
-def differences_of_run(folder: Path, config: Mapping[str, Any]) -> list[str]:
-    """Where a configuration differs from that of the run in the folder, in what decides the result."""
-    file = folder / CONFIG
+def differences_of_run(config: Run) -> list[str]:
+    """Where a configuration differs from that of the run in its folder, in what decides the result."""
+    file = Path(config.folder) / CONFIG
     try:
         before = parse_yaml(read_text(file))
     except ValueError as error:
         raise InputError(f"{file} cannot be read ({error}): choose another run=NAME") from error
     if not isinstance(before, dict):
         raise InputError(f"{file} holds no configuration: choose another run=NAME")
-    return differences(_science(before), _science(masked(config)))
+    return differences(_science(before), _science(config.recorded))
 
 
 @contextmanager
@@ -199,7 +200,7 @@ def _system_error(text: str) -> int | None:
     return int(found[1]) if found else None
 
 
-def write_config(folder: Path, config: Mapping[str, Any]) -> None:
+def write_config(config: Run) -> None:
     """Write the resolved configuration, with the versions, the revision and the command as comments above it.
 
     Secrets in it are masked.
@@ -207,9 +208,10 @@ def write_config(folder: Path, config: Mapping[str, Any]) -> None:
     Raises:
         InputError: another process is training there, or the folder cannot be written.
     """
+    folder = Path(config.folder)
     claim(folder)
     head = "".join(f"# {line}\n" for line in provenance())
-    text = yaml.safe_dump(masked(config), sort_keys=False, allow_unicode=True)
+    text = yaml.safe_dump(config.recorded, sort_keys=False, allow_unicode=True)
     write_atomically(folder / CONFIG, (head + text).encode())
 
 

@@ -42,6 +42,17 @@ def check_hardware(hardware: Hardware) -> None:
         )
 
 
+def on_this_machine(hardware: Hardware) -> Hardware:
+    """With the devices and nodes that the launcher has started, once this machine has what is asked for.
+
+    Raises:
+        InputError: it has not.
+    """
+    hardware = placed(hardware)
+    check_hardware(hardware)
+    return hardware
+
+
 def placed(hardware: Hardware, environment: Mapping[str, str] = os.environ) -> Hardware:
     """With the number of devices and nodes that the launcher has started.
 

@@ -1,7 +1,7 @@
 """What pre-training and fine-tuning share as LightningModules: the update, its row of metrics, the checkpoint."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
@@ -20,6 +20,7 @@ from cloze.optim.clipping import clip_gradients
 from cloze.optim.groups import parameter_groups
 from cloze.optim.schedules import Schedule
 from cloze.optim.settings import Settings, restate, settings
+from cloze.optim.trial import OptimizerFactory
 from cloze.optim.updates import copied_parameters, update_ratios
 from cloze.tasks.since_last_row import SinceLastRow, log_past
 
@@ -39,7 +40,7 @@ class Recipe:
         log_every: optimizer steps between two rows of the training metrics.
     """
 
-    optimizer: Callable[[Iterable[dict[str, Any]]], Optimizer]
+    optimizer: OptimizerFactory
     schedule: Schedule
     length: float
     position: Callable[[int], float] = float

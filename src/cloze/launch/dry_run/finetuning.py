@@ -1,7 +1,7 @@
 """`python finetune.py ... --dry-run`."""
 
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -11,9 +11,8 @@ from typing import Any
 import lightning.pytorch as pl
 
 from cloze.batch import TaskBatch
-from cloze.config.construct import build
-from cloze.config.sections import Checkpointing
-from cloze.config.targets import locate
+from cloze.config.nodes import Node
+from cloze.config.schema import FineTuning as Config
 from cloze.data.finetuning.loader import TaskLoader
 from cloze.errors import InputError
 from cloze.launch.dry_run import estimate
@@ -22,7 +21,7 @@ from cloze.launch.dry_run.placement import Placement, alone
 from cloze.launch.dry_run.step import Tried, try_step
 from cloze.launch.finetuning import has_weights
 from cloze.launch.strategy import check_optimizer
-from cloze.launch.task import Job, TaskSetup, set_up_task
+from cloze.launch.task import TaskSetup, set_up_task
 from cloze.model.memory import FP32, Kernels, StepMemory, activation_bytes
 from cloze.report.results import RESULTS
 from cloze.run.folder import checkpoint_to_resume, is_finished
@@ -31,34 +30,31 @@ from cloze.runtime.shell import rank
 from cloze.runtime.wording import counted
 
 
-def dry_run(config: Mapping[str, Any]) -> None:
+def dry_run(config: Config) -> None:
     """Try the first step on the data of the task, and print what the run would take and write.
 
     Args:
-        config: the root of `conf/finetune.yaml`, resolved and checked.
+        config: the root, with the hardware as it was asked for.
 
     Raises:
         InputError: as the run itself would, as far as it can be told without writing.
     """
     if rank() != 0:  # the others have nothing to do
         return
-    if config["stage"] != "train":
-        raise InputError(f"--dry-run tries a step of training, but stage is {config['stage']}: leave one of them out")
-    job = Job.of({**config, "hardware": {**config["hardware"], "launcher": "python"}})
-    placement = alone(replace(job.hardware, launcher=config["hardware"].get("launcher", "python")))
-    check_optimizer(config["optimizer"], placement.asked)
-    if is_finished(job.folder, config, finished=RESULTS):
-        print(f"dry run: {job.folder} is finished, and the same command does nothing more", flush=True)
+    if config.stage != "train":
+        raise InputError(f"--dry-run tries a step of training, but stage is {config.stage}: leave one of them out")
+    placement = alone(config.hardware)
+    check_optimizer(config.optimizer, placement.asked)
+    if is_finished(config, finished=RESULTS):
+        print(f"dry run: {config.folder} is finished, and the same command does nothing more", flush=True)
         return
-    resumed = checkpoint_to_resume(job.folder, config, config["resume"], finished=RESULTS, claiming=False)
-    for group in ("callbacks", "logger"):
-        for name in config[group]:
-            build(config[group], name)
+    resumed = checkpoint_to_resume(config, finished=RESULTS, claiming=False)
+    for node in (*config.callbacks.values(), *config.logger.values()):
+        node.build()
     set_up(placement.here)
-    pl.seed_everything(config["seed"], workers=True, verbose=False)
-    with _without_cache(config) as data_section:
-        job = replace(job, config={**config, "task": {**config["task"], "data": data_section}}, hardware=placement.here)
-        setup = set_up_task(job, freeze=False)
+    pl.seed_everything(config.seed, workers=True, verbose=False)
+    with _without_cache(config) as without:
+        setup = set_up_task(replace(without, hardware=placement.here), freeze=False)
     data = setup.data
     accumulation = data.accumulation(placement.asked.micro_batch_tokens, placement.ranks)
     loader = TaskLoader(
@@ -67,26 +63,28 @@ def dry_run(config: Mapping[str, Any]) -> None:
     batch = next(iter(loader))
     tokens = data.tokens_in_epoch / max(1, data.steps(1))
     cut = Cut(round(tokens), batch.num_tokens, accumulation)
-    tried = try_step(setup.module, batch, job.training, placement.here, seed=config["seed"])
+    tried = try_step(setup.module, batch, config.trainer, placement.here, seed=config.seed)
     print("dry run: nothing is written")
     if resumed is not None:
         print(estimate.line("goes on", f"from {resumed}; all figures are those of the whole run"))
-    print("\n".join(_lines(job, placement, setup, batch, cut, tried)), flush=True)
+    print("\n".join(_lines(config, placement, setup, batch, cut, tried)), flush=True)
 
 
 @contextmanager
-def _without_cache(config: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """The section of the data, with a folder that vanishes for what its reading would leave for the next run."""
-    section = config["task"]["data"]
-    default = inspect.signature(locate(section["_target_"], "task.data")).parameters.get("cache")
-    if default is None or Path(section.get("cache", default.default)).exists():
-        yield section
+def _without_cache(config: Config) -> Iterator[Config]:
+    """With a folder that vanishes for what the reading of the data would leave for the next run."""
+    source = Node[Any]("data.source", config.data.plain["source"])
+    default = inspect.signature(source.type).parameters.get("cache")
+    if default is None or Path(source.arguments.get("cache", default.default)).exists():
+        yield config
         return
     with TemporaryDirectory() as folder:
-        yield {**section, "cache": folder}
+        yield config.with_(data=config.data.with_(source=source.with_(cache=folder).plain))
 
 
-def _lines(job: Job, placement: Placement, setup: TaskSetup, batch: TaskBatch, cut: Cut, tried: Tried) -> list[str]:
+def _lines(
+    config: Config, placement: Placement, setup: TaskSetup, batch: TaskBatch, cut: Cut, tried: Tried
+) -> list[str]:
     model, data, asked = setup.module.model, setup.data, placement.asked
     parameters = sum(parameter.numel() for parameter in model.parameters())
     trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
@@ -108,26 +106,26 @@ def _lines(job: Job, placement: Placement, setup: TaskSetup, batch: TaskBatch, c
     if model.adaptation.is_frozen:
         notes.append("the encoder is frozen: the run computes its vectors once and keeps them in adaptation.cache;")
         notes.append("the step was tried through the encoder, so that one of the run is faster")
-    if job.task.compare_random and has_weights(job):
+    if config.task.compare_random and has_weights(config):
         notes.append("the same encoder is trained from random weights, too: twice the time and the steps")
     return [
         *estimate.hardware_lines(placement),
         estimate.line(
-            "data", f"{job.task.name}: {examples}; {counted(len(setup.labels), 'labels')}; the step is on real ones"
+            "data", f"{config.task.name}: {examples}; {counted(len(setup.labels), 'labels')}; the step is on real ones"
         ),
         estimate.line("model", f"{counted(parameters, 'parameters')}, {trained:,} of them trained"),
         *(estimate.line("", note) for note in notes),
         *estimate.step_lines(cut, tried, placement, ""),
         *estimate.memory_lines(memory, tried, per_token, placement),
         *estimate.time_lines(extent, cut, tried, placement),
-        *estimate.output_lines(_outputs(job, parameters, tried)),
+        *estimate.output_lines(_outputs(config, parameters, tried)),
     ]
 
 
-def _outputs(job: Job, parameters: int, tried: Tried) -> list[Output]:
+def _outputs(config: Config, parameters: int, tried: Tried) -> list[Output]:
     weights = estimate.model_bytes(parameters)
     return [
-        Output(job.folder, "config.yaml, metrics.csv, results.json, predictions/, report.html", 0),
-        Output(job.folder / "model", f"the best model, {estimate.size(weights)}", weights),
-        estimate.saves_output(job.folder, parameters, tried, Checkpointing(**job.config["checkpoint"])),
+        Output(Path(config.folder), "config.yaml, metrics.csv, results.json, predictions/, report.html", 0),
+        Output(Path(config.folder) / "model", f"the best model, {estimate.size(weights)}", weights),
+        estimate.saves_output(Path(config.folder), parameters, tried, config.checkpoint),
     ]

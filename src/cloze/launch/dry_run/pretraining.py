@@ -1,18 +1,17 @@
 """`python train.py ... --dry-run`."""
 
 import math
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import lightning.pytorch as pl
 
 from cloze.batch import PretrainingBatch
 from cloze.callbacks.length import Length
-from cloze.config.construct import build
 from cloze.config.hardware import Hardware
-from cloze.config.sections import Checkpointing, Training
+from cloze.config.schema import Pretraining as Config
+from cloze.config.sections import Training
 from cloze.data.objective import Objective
 from cloze.data.packing import StaticShape
 from cloze.data.pretraining import PretrainingData
@@ -24,9 +23,10 @@ from cloze.launch.dry_run.estimate import Cut, Extent, Output
 from cloze.launch.dry_run.placement import Placement, alone
 from cloze.launch.dry_run.step import Tried, try_step
 from cloze.launch.placement import with_corpus, with_known_corpus
-from cloze.launch.pretraining import check_shape, fitted, make_model, make_module, training_length, warn_of
+from cloze.launch.pretraining import check_shape, fitted, make_model, training_length, warn_of
 from cloze.launch.ranks import Ranks
 from cloze.launch.strategy import check_optimizer
+from cloze.launch.trainer import make_recipe
 from cloze.model.bert import BertForPreTraining
 from cloze.model.config import BertConfig
 from cloze.model.memory import Kernels, activation_bytes, step_memory
@@ -34,9 +34,9 @@ from cloze.run.folder import checkpoint_to_resume, is_finished
 from cloze.run.hardware import set_up
 from cloze.runtime.shell import rank
 from cloze.runtime.wording import counted
+from cloze.tasks.pretraining import Pretraining
 from cloze.text.manifest import MANIFEST
 from cloze.text.progress import silent
-from cloze.text.tokenizer import WordPiece
 
 
 class _Parts(NamedTuple):
@@ -49,51 +49,49 @@ class _Parts(NamedTuple):
     length: Length | None
 
 
-def dry_run(config: Mapping[str, Any]) -> None:
+def dry_run(config: Config) -> None:
     """Try the first step, and print what the run would take and write.
 
     Args:
-        config: the root of `conf/train.yaml`, resolved and checked.
+        config: the root, with the hardware as it was asked for.
 
     Raises:
         InputError: as the run itself would, as far as it can be told without writing.
     """
     if rank() != 0:  # the others have nothing to do
         return
-    training, folder = Training(**config["trainer"]), Path(config["folder"])
-    placement = alone(Hardware(**config["hardware"]))
-    check_optimizer(config["optimizer"], placement.asked)
-    if config.get("stage") == "evaluate":
+    training, placement = config.trainer, alone(config.hardware)
+    check_optimizer(config.optimizer, placement.asked)
+    if config.stage == "evaluate":
         raise InputError("--dry-run tries a step of training, but stage is evaluate: leave one of them out")
     config, given = with_known_corpus(config), config
-    if is_finished(folder, config):
-        print(f"dry run: {folder} is finished, and the same command does nothing more", flush=True)
+    if is_finished(config):
+        print(f"dry run: {config.folder} is finished, and the same command does nothing more", flush=True)
         return
-    resumed = checkpoint_to_resume(folder, config, config["resume"], claiming=False)
-    start = beginning(config, folder, resumed=resumed is not None)
-    schedule = build(config, "schedule")
+    resumed = checkpoint_to_resume(config, claiming=False)
+    start = beginning(config, resumed=resumed is not None)
+    schedule = config.schedule.build()
     config = with_corpus(given, config, start, Ranks(0, None))
-    for group in ("callbacks", "logger"):
-        for name in config[group]:
-            build(config[group], name)
+    for node in (*config.callbacks.values(), *config.logger.values()):
+        node.build()
     set_up(placement.here)
-    pl.seed_everything(config["seed"], workers=True, verbose=False)
-    parts = _parts(config, training, placement, start)
+    pl.seed_everything(config.seed, workers=True, verbose=False)
+    parts = _parts(config, placement, start)
     length = parts.length or Length(steps=1)
-    module = make_module(config, training, parts.model, length, schedule)
+    module = Pretraining(model=parts.model, recipe=make_recipe(config.optimizer, schedule, length, training))
     accumulation = parts.data.accumulation(placement.asked.micro_batch_tokens, placement.ranks)
     cut = Cut(parts.data.size.most_tokens(parts.data.max_length), parts.batch.num_tokens, accumulation)
-    tried = try_step(module, parts.batch, training, placement.here, seed=config["seed"])
+    tried = try_step(module, parts.batch, training, placement.here, seed=config.seed)
     print("dry run: nothing is written")
     if resumed is not None:
         print(estimate.line("goes on", f"from {resumed}; all figures are those of the whole run"))
     print("\n".join(_lines(config, placement, parts, cut, tried)), flush=True)
 
 
-def _parts(config: Mapping[str, Any], training: Training, placement: Placement, start: Beginning | None) -> _Parts:
+def _parts(config: Config, placement: Placement, start: Beginning | None) -> _Parts:
     """From the corpus where it is prepared, else with random tokens."""
-    here, asked = placement.here, placement.asked
-    data: PretrainingData = build(config, "data", num_workers=0, static_shapes=here.static_shapes, pin_memory=False)
+    training, here, asked = config.trainer, placement.here, placement.asked
+    data = config.data.build(num_workers=0, static_shapes=here.static_shapes, pin_memory=False)
     accumulation = data.accumulation(asked.micro_batch_tokens, placement.ranks)
     longest = max(range(len(data.phases)), key=lambda phase: data.phases[phase][1])
     if (data.folder / MANIFEST).exists():
@@ -105,7 +103,7 @@ def _parts(config: Mapping[str, Any], training: Training, placement: Placement, 
         length: Length | None = (
             training_length(training, data) if data.cache is None else _stated_length(training, data)
         )
-        model = make_model(config, here, data, start)
+        model = make_model(config.model, here, data, start)
         check_shape(model.config, data.max_length, asked)
         if data.cache is None:  # a cache would be filled
             warn_of(data)
@@ -125,17 +123,16 @@ def _stated_length(training: Training, data: PretrainingData) -> Length | None:
     return None if training.max_epochs is not None else training_length(training, data)
 
 
-def _shape(config: Mapping[str, Any], start: Beginning | None) -> BertConfig:
+def _shape(config: Config, start: Beginning | None) -> BertConfig:
     """With the vocabulary that the preparation would make."""
     if start is not None:
         pieces = start.vocab_size or len(start.known)
         return replace(start.config, vocab_size=max(start.config.vocab_size, pieces))
-    words: WordPiece = build(config, "tokenizer")
+    words = config.tokenizer.build()
     pieces = words.vocab_size
     if words.vocab is not None:
         pieces = words.given().tokenizer.get_vocab_size()
-    shape: BertConfig = build(config, "model", vocab_size=pieces)
-    return shape
+    return config.model.build(vocab_size=pieces)
 
 
 def _synthetic(data: PretrainingData, count: int, shape: BertConfig, hardware: Hardware) -> PretrainingBatch:
@@ -148,7 +145,7 @@ def _synthetic(data: PretrainingData, count: int, shape: BertConfig, hardware: H
     return random_batch(sorted(lengths), shape.vocab_size, rate)
 
 
-def _lines(config: Mapping[str, Any], placement: Placement, parts: _Parts, cut: Cut, tried: Tried) -> list[str]:
+def _lines(config: Config, placement: Placement, parts: _Parts, cut: Cut, tried: Tried) -> list[str]:
     data, shape, asked = parts.data, parts.model.config, placement.asked
     parameters = sum(parameter.numel() for parameter in parts.model.parameters())
     lengths = parts.batch.packed.cu_seqlens.diff().double()
@@ -198,15 +195,16 @@ def _expected(shape: BertConfig, objective: Objective) -> str:
     return f" ({chance:.3f} for one that knows nothing)"
 
 
-def _outputs(config: Mapping[str, Any], parts: _Parts, parameters: int, tried: Tried) -> list[Output]:
-    run = Path(config["folder"])
+def _outputs(config: Config, parts: _Parts, parameters: int, tried: Tried) -> list[Output]:
+    run = Path(config.folder)
     outputs = [
         Output(run, "config.yaml, metrics.csv, samples.txt, report.html", 0),
         Output(run / "model", f"the model, {estimate.size(estimate.model_bytes(parameters))}", 4 * parameters),
-        estimate.saves_output(run, parameters, tried, Checkpointing(**config["checkpoint"])),
+        estimate.saves_output(run, parameters, tried, config.checkpoint),
     ]
     if not parts.prepared and isinstance(parts.data.folder, Path):
         outputs.insert(0, Output(parts.data.folder, "the corpus, once; its size follows from the text", 0))
     if parts.data.cache is not None:
-        outputs.insert(0, Output(Path(config["data"].get("cache") or "data/cache"), "copies of the shards in use", 0))
+        cache = Path(config.data.arguments.get("cache") or "data/cache")
+        outputs.insert(0, Output(cache, "copies of the shards in use", 0))
     return outputs
