@@ -26,10 +26,10 @@ from transformers import BertTokenizerFast, DataCollatorForLanguageModeling
 from benchmarks.google_rule import mask, pairs_of_document
 from benchmarks.machine import print_rows, write_rows
 from cloze.data.dataset import cut_batch
-from cloze.data.masking import Masking, Vocabulary
-from cloze.data.objective import Objective
-from cloze.data.packing import StaticShape, pack
-from cloze.data.plan import BatchSize, make_plan
+from cloze.data.masked_lm import MaskedLM
+from cloze.data.masking import Vocabulary
+from cloze.data.packing import StaticShape
+from cloze.data.plan import BatchSize, Sequences, make_plan
 from cloze.runtime.allocator import keep_large_buffers
 from cloze.text.shards import Shard
 
@@ -52,27 +52,17 @@ def synthetic_shard(tokens: int, seed: int = 0) -> Shard:
     return Shard(ids, np.concatenate([[0], np.cumsum(lengths)]), documents)
 
 
-def ours(shard: Shard, objective: Objective, epoch: int, static: bool = False) -> tuple[int, int]:
+def ours(shard: Shard, objective: MaskedLM, epoch: int, static: bool = False) -> tuple[int, int]:
     """Every micro-batch of an epoch of the shard: tokens, and tokens with padding."""
     vocabulary = Vocabulary(VOCAB_SIZE, CLS, SEP, MASK, PAD, np.arange(VOCAB_SIZE) % 5 == 0)
-    shape = StaticShape.of(BATCH_TOKENS, MAX_LENGTH, MICRO_BATCHES, objective.mask_rate) if static else None
-    masking = Masking.of(objective, objective.mask_rate)
+    shape = StaticShape.of(BATCH_TOKENS, MAX_LENGTH, MICRO_BATCHES) if static else None
     plan = make_plan(shard, objective, BatchSize(tokens=BATCH_TOKENS), seed=1, epoch=epoch, shard_index=0)
     tokens = padded = 0
     for batch in range(plan.num_batches):
-        sequences, masked, pairs = cut_batch(shard, plan, batch, MICRO_BATCHES, masking, vocabulary)
-        for chosen in sequences:
-            micro_batch = pack(
-                shard,
-                plan,
-                chosen,
-                masking,
-                vocabulary,
-                max_length=MAX_LENGTH,
-                global_masked=masked,
-                global_pairs=pairs,
-                static=shape,
-            )
+        every = np.arange(plan.batches[batch], plan.batches[batch + 1])
+        parts, counts = cut_batch(objective, Sequences(shard, plan, every, vocabulary), MICRO_BATCHES)
+        for part in parts:
+            micro_batch = objective.batch(part, counts, shape)
             tokens += micro_batch.num_tokens
             padded += len(micro_batch.packed.input_ids)
     return tokens, padded
@@ -97,7 +87,7 @@ def google_rule(documents: list[list[list[int]]], rng: Random) -> Iterator[torch
             yield torch.tensor([*masked, *room, *types, *room, *positions, *gap, *labels, *gap, len(tokens)])
 
 
-def measure_ours(shard: Shard, objective: Objective, epoch: int) -> float:
+def measure_ours(shard: Shard, objective: MaskedLM, epoch: int) -> float:
     begun = time.process_time()
     tokens, _ = ours(shard, objective, epoch)
     return tokens / (time.process_time() - begun)
@@ -150,7 +140,7 @@ def main() -> None:
     shard = synthetic_shard(arguments.tokens)
     documents = documents_of(synthetic_shard(arguments.tokens // 20))
     collator, rows = collator_and_rows(documents)
-    objectives = {masking: Objective(masking=masking) for masking in ("token", "whole_word", "span")}
+    objectives = {masking: MaskedLM(masking=masking) for masking in ("token", "whole_word", "span")}
     for objective in objectives.values():
         ours(synthetic_shard(BATCH_TOKENS), objective, 0)  # compiles, or loads what was compiled
     sides: dict[str, Callable[[int], float]] = {

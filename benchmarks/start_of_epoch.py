@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.machine import print_rows, write_rows
-from cloze.data.objective import Objective
+from cloze.data.masked_lm import MaskedLM
 from cloze.data.pretraining import PretrainingData
 from cloze.text.manifest import Manifest, ShardInfo
 from cloze.text.shards import write_shard
@@ -107,7 +107,7 @@ def _measure(folder: Path, plan: int) -> dict[str, float]:
 
 def _open(folder: Path, plan: int) -> dict[str, float]:
     wall, begun = time.perf_counter(), time.process_time()
-    data = PretrainingData(folder=folder, objective=Objective(), batch_tokens=8192)
+    data = PretrainingData(folder=folder, objective=MaskedLM(), batch_tokens=8192)
     data.setup()
     data.training_batches = data.batches_in_epochs(1)
     loader = data.train_dataloader()

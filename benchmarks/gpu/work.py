@@ -38,7 +38,8 @@ def batches_of(kind: str, length: int, tokens: int) -> list[PretrainingBatch]:
 
 def filled(batch: PretrainingBatch, length: int, tokens: int) -> PretrainingBatch:
     """Filled up to constants, as ``cloze.data.packing`` does it, and to the same ones."""
-    _, sequences, predictions = StaticShape.of(tokens, length, 1, 0.15)
+    shape = StaticShape.of(tokens, length, 1)
+    sequences, predictions = shape.sequences, shape.predictions(0.15)
     packed, missing = batch.packed, tokens - batch.num_tokens
     rest = [min(length, missing - start) for start in range(0, missing, length)]
     bounds = torch.tensor([batch.num_tokens, *rest]).cumsum(0)[1:]
@@ -85,8 +86,8 @@ def loader_batches(
 
     from cloze.data.dataset import MicroBatches, Order
     from cloze.data.loader import TrainingLoader
+    from cloze.data.masked_lm import MaskedLM
     from cloze.data.masking import Vocabulary
-    from cloze.data.objective import Objective
     from cloze.data.plan import BatchSize
     from cloze.text.shards import write_shard
 
@@ -98,7 +99,7 @@ def loader_batches(
     order = Order(
         shards=(shard,),
         vocabulary=Vocabulary(VOCAB_SIZE, 101, 102, 103, 0, np.zeros(VOCAB_SIZE, bool)),
-        objectives=(Objective(max_length=length),),
+        objectives=(MaskedLM(max_length=length),),
         size=BatchSize(tokens=tokens),
         seed=1,
     )

@@ -6,7 +6,7 @@ K head size, M masked tokens, V vocabulary.
 They are ``NamedTuple``s because both the DataLoader's pinning and Lightning's device transfer recurse into those.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from torch import Tensor
 
@@ -31,6 +31,18 @@ class Packed(NamedTuple):
     position_ids: Tensor
     cu_seqlens: Tensor
     max_seqlen: int
+
+
+class TokenBatch(Protocol):
+    """What every micro-batch has, whatever is asked about its tokens."""
+
+    @property
+    def packed(self) -> Packed:
+        """The B sequences."""
+
+    @property
+    def num_tokens(self) -> int:
+        """Real tokens, without the padding to constant shapes."""
 
 
 class PretrainingBatch(NamedTuple):

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from cloze.data.cache import ShardCache
-from cloze.data.objective import Objective
+from cloze.data.masked_lm import MaskedLM
 from cloze.data.pretraining import PretrainingData
 from cloze.errors import InputError
 from cloze.files.remote import location
@@ -45,7 +45,7 @@ def corpus(small_text: Path, tmp_path_factory: pytest.TempPathFactory, store: St
 
 
 def data_of(folder: Path | str, **options: Any) -> PretrainingData:
-    objective = Objective(pairs="next_sentence", max_length=32)
+    objective = MaskedLM(pairs="next_sentence", max_length=32)
     data = PretrainingData(folder=folder, objective=objective, batch_tokens=128, **options)
     data.setup()
     return data

@@ -5,7 +5,8 @@ import sys
 
 import pytest
 
-from cloze.data.objective import MASKINGS, PAIRS
+from cloze.data.masking import MASKINGS
+from cloze.data.pairs import PAIRS
 from tests import processes
 
 PROGRAM = """
@@ -13,23 +14,24 @@ import hashlib, sys
 import numpy as np
 np.seterr(over="ignore")  # 64-bit arithmetic wraps around silently when compiled
 from cloze.data.dataset import cut_batch
-from cloze.data.masking import Masking
-from cloze.data.objective import MASKINGS, PAIRS, Objective
-from cloze.data.packing import pack
+from cloze.data.masked_lm import MaskedLM
+from cloze.data.masking import MASKINGS
+from cloze.data.plan import Sequences
+from cloze.data.pairs import PAIRS
 from cloze.data.plan import BatchSize, make_plan
 from tests.data.corpora import prose, shard_of, vocabulary
 
 shard = shard_of(prose(8))
 for pairs in PAIRS:
     for masking in MASKINGS:
-        objective = Objective(pairs=pairs, masking=masking, max_length=64)
+        objective = MaskedLM(pairs=pairs, masking=masking, max_length=64, mask_rate=0.2, max_predictions=12)
         plan = make_plan(shard, objective, BatchSize(tokens=1024), seed=3, epoch=1, shard_index=2)
-        how, digest = Masking.of(objective, 0.2), hashlib.sha256()
+        digest = hashlib.sha256()
         for batch in range(plan.num_batches):
-            parts, masked, labelled = cut_batch(shard, plan, batch, 2, how, vocabulary())
+            every = np.arange(plan.batches[batch], plan.batches[batch + 1])
+            parts, counts = cut_batch(objective, Sequences(shard, plan, every, vocabulary()), 2)
             for part in parts:
-                counts = {"global_masked": masked, "global_pairs": labelled}
-                made = pack(shard, plan, part, how, vocabulary(), max_length=64, **counts)
+                made = objective.batch(part, counts, None)
                 for tensor in (*made.packed[:4], *made[1:4]):
                     digest.update(tensor.numpy().tobytes())
                 digest.update(str(made[4:]).encode())

@@ -9,11 +9,9 @@ import numpy.typing as npt
 import pytest
 
 from benchmarks.google_rule import Pair, mask, pairs_of_document
-from cloze.data.masking import Masking
-from cloze.data.objective import Objective
-from cloze.data.packing import pack
+from cloze.data.masked_lm import MaskedLM
 from cloze.data.pairs import A_LENGTH, A_START, B_LENGTH, B_START, LABEL, IntArray, next_sentence_rows
-from cloze.data.plan import BatchSize, make_plan
+from cloze.data.plan import BatchSize, Sequences, make_plan
 from cloze.data.random import key_of
 from cloze.text.shards import Shard
 from tests.data.corpora import WikiText, shard_of
@@ -114,18 +112,9 @@ def test_truncation_at_both_ends(comparison: Comparison, start: int, length: int
 def test_masks(wikitext: WikiText) -> None:
     """Counts a row are Google's to the last one; treatments and places agree with the oracle in distribution."""
     shard, _, vocabulary = wikitext
-    objective = Objective()
+    objective = MaskedLM()
     plan = make_plan(shard, objective, BatchSize(sequences=1000), seed=5, epoch=0, shard_index=0, keep_remainder=True)
-    batch = pack(
-        shard,
-        plan,
-        np.arange(len(plan.rows)),
-        Masking.of(objective, 0.15),
-        vocabulary,
-        max_length=128,
-        global_masked=1,
-        global_pairs=1,
-    )
+    batch = objective.batch(Sequences(shard, plan, np.arange(len(plan.rows)), vocabulary), (1, 1), None)
     ids, bounds = batch.packed.input_ids.numpy().copy(), batch.packed.cu_seqlens.numpy()
     places, labels = batch.masked_positions.numpy(), batch.masked_labels.numpy()
     inputs = ids[places].copy()

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from cloze.batch import IGNORED_LABEL, PretrainingBatch
 from cloze.data.dataset import MicroBatches, Order
 from cloze.data.loader import ENDLESS, HeldoutLoader, Position, TrainingLoader
-from cloze.data.objective import Objective
+from cloze.data.masked_lm import MaskedLM
 from cloze.data.plan import BatchSize, make_plan
 from cloze.errors import InputError
 from cloze.files.remote import Location
@@ -27,14 +27,14 @@ GlobalBatch = tuple[list[Sequence], int, int]
 """Its sequences in sorted order, and its two counts."""
 
 
-def order_of(folder: Location, *, objective: Objective | None = None, **changes: object) -> Order:
+def order_of(folder: Location, *, objective: MaskedLM | None = None, **changes: object) -> Order:
     paths = tuple(sorted(folder.glob("*.arrow"))) or write_shards(
         Path(str(folder)), prose(40, 1), prose(30, 2), prose(50, 3)
     )
     settings_: dict[str, object] = {
         "shards": paths,
         "vocabulary": vocabulary(),
-        "objectives": (objective or Objective(masking="whole_word"),),
+        "objectives": (objective or MaskedLM(masking="whole_word"),),
         "size": BatchSize(tokens=4096),
         "seed": 1,
     }
@@ -190,7 +190,7 @@ def test_seeds_differ(order: Order, expected: list[GlobalBatch], tmp_path: Path)
 @pytest.mark.parametrize("num_workers", [0, 2])
 def test_phases(order: Order, num_workers: int) -> None:
     """A phase that ends breaks its epoch off, and any point of either phase can be resumed."""
-    objective = Objective(max_length=32)
+    objective = MaskedLM(max_length=32)
     two = order_of(order.shards[0].parent, objectives=(objective, replace(objective, max_length=128)))
     options = {"training_batches": 20, "phase_ends": (8,), "num_workers": num_workers}
     loader = TrainingLoader(MicroBatches(two, micro_batches=1), **options)  # type: ignore[arg-type]
@@ -215,7 +215,7 @@ def test_phases(order: Order, num_workers: int) -> None:
 
 
 def test_the_mask_rate_follows_the_position(order: Order) -> None:
-    objective = Objective(mask_rate=0.4, final_mask_rate=0.1)
+    objective = MaskedLM(mask_rate=0.4, final_mask_rate=0.1)
     changing = order_of(order.shards[0].parent, objectives=(objective,))
     loader = TrainingLoader(MicroBatches(changing, micro_batches=1), training_batches=31)
     shares = [len(batch.masked_labels) / batch.num_tokens for batch in loader]
@@ -301,7 +301,7 @@ def test_a_window_is_its_shards_end_to_end(order: Order) -> None:
 @pytest.mark.parametrize("shuffle_shards", [2, 8])
 def test_every_sentence_of_a_window_is_read_once_an_epoch_from_all_of_it(order: Order, shuffle_shards: int) -> None:
     whole = together(
-        order, shuffle_shards, objectives=(Objective(pairs="none"),), size=BatchSize(sequences=4), keep_remainder=True
+        order, shuffle_shards, objectives=(MaskedLM(pairs="none"),), size=BatchSize(sequences=4), keep_remainder=True
     )
     data, tokens, shards = MicroBatches(whole, micro_batches=1), 0, [read_shard(path) for path in whole.shards]
     for window in whole.windows(0):

@@ -6,11 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cloze.batch import PretrainingBatch
-from cloze.data.masking import Masking, Vocabulary, num_to_predict
-from cloze.data.objective import MASKINGS, Objective
-from cloze.data.packing import count_masked, pack
+from cloze.data.masked_lm import MaskedLM
+from cloze.data.masking import MASKINGS, Vocabulary, num_to_predict
 from cloze.data.pairs import IntArray
-from cloze.data.plan import BatchSize, Plan, make_plan
+from cloze.data.plan import BatchSize, Plan, Sequences, make_plan
 from cloze.text.shards import Shard
 from tests.data.corpora import CLS, MASK, SEP, WikiText, prose, shard_of, vocabulary
 
@@ -18,18 +17,13 @@ VOCABULARY = vocabulary()
 
 
 def batch_of(
-    shard: Shard, objective: Objective, *, seed: int = 1, rate: float | None = None, pieces: Vocabulary = VOCABULARY
+    shard: Shard, objective: MaskedLM, *, seed: int = 1, pieces: Vocabulary = VOCABULARY
 ) -> tuple[PretrainingBatch, Plan]:
     """All sequences of a plan in one batch, in the plan's order."""
     size = BatchSize(sequences=1000)
     plan = make_plan(shard, objective, size, seed=seed, epoch=0, shard_index=0, keep_remainder=True)
-    masking = Masking.of(objective, rate or objective.mask_rate)
-    every = np.arange(len(plan.rows))
-    count = count_masked(shard, plan, every, masking, pieces)
-    batch = pack(
-        shard, plan, every, masking, pieces, max_length=objective.max_length, global_masked=count, global_pairs=1
-    )
-    return batch, plan
+    every = Sequences(shard, plan, np.arange(len(plan.rows)), pieces)
+    return objective.batch(every, objective.counts(every), None), plan
 
 
 def unmasked(batch: PretrainingBatch) -> IntArray:
@@ -67,7 +61,7 @@ def test_number_is_capped() -> None:
     seed=st.integers(0, 99),
 )
 def test_every_row(documents: list[list[int]], masking: str, pairs: str, rate: float, seed: int) -> None:
-    objective = Objective(masking=masking, pairs=pairs, max_length=48, mask_rate=rate)
+    objective = MaskedLM(masking=masking, pairs=pairs, max_length=48, mask_rate=rate)
     shard = shard_of(documents)
     batch, plan = batch_of(shard, objective, seed=seed)
     ids, inputs = unmasked(batch), batch.packed.input_ids.numpy()
@@ -98,7 +92,7 @@ def test_every_row(documents: list[list[int]], masking: str, pairs: str, rate: f
 @pytest.mark.parametrize("masking", MASKINGS)
 @pytest.mark.parametrize("shares", [(0.8, 0.1), (1.0, 0.0), (0.0, 1.0), (0.5, 0.0)])
 def test_shares(masking: str, shares: tuple[float, float]) -> None:
-    objective = Objective(masking=masking, mask_token_share=shares[0], random_token_share=shares[1])
+    objective = MaskedLM(masking=masking, mask_token_share=shares[0], random_token_share=shares[1])
     batch, _ = batch_of(shard_of(prose(2000)), objective)
     labels = batch.masked_labels.numpy()
     inputs = batch.packed.input_ids.numpy()[batch.masked_positions.numpy()]
@@ -116,7 +110,7 @@ def test_shares(masking: str, shares: tuple[float, float]) -> None:
 
 def test_whole_words_are_masked_whole(wikitext: WikiText) -> None:
     pieces = wikitext.vocabulary
-    batch, _ = batch_of(wikitext.articles, Objective(masking="whole_word"), pieces=pieces)
+    batch, _ = batch_of(wikitext.articles, MaskedLM(masking="whole_word"), pieces=pieces)
     ids = unmasked(batch)
     special = np.isin(ids, [pieces.cls, pieces.sep])
     words = np.cumsum(~pieces.continues[ids] | special | np.roll(special, 1))
@@ -133,7 +127,7 @@ def test_whole_words_are_masked_whole(wikitext: WikiText) -> None:
 
 
 def test_token_masking_tears_words(wikitext: WikiText) -> None:
-    batch, _ = batch_of(wikitext.articles, Objective(), pieces=wikitext.vocabulary)
+    batch, _ = batch_of(wikitext.articles, MaskedLM(), pieces=wikitext.vocabulary)
     ids = unmasked(batch)
     places = batch.masked_positions.numpy()
     alone = wikitext.vocabulary.continues[ids[places]] & ~np.isin(places - 1, places)
@@ -143,14 +137,14 @@ def test_token_masking_tears_words(wikitext: WikiText) -> None:
 def test_spans_begin_with_words_and_have_spanberts_lengths() -> None:
     pieces = VOCABULARY._replace(continues=np.zeros(VOCABULARY.size, bool))  # a token a word
     # Spans hardly ever meet, and one in forty is cut short.
-    objective = Objective(pairs="none", max_length=8002, masking="span", mask_rate=0.02)
+    objective = MaskedLM(pairs="none", max_length=8002, masking="span", mask_rate=0.02)
     batch, _ = batch_of(shard_of([[8000]] * 100), objective, pieces=pieces)
     places = batch.masked_positions.numpy()
     lengths = np.diff(np.flatnonzero(np.concatenate([[True], np.diff(places) != 1, [True]])))
     chances = 0.2 * 0.8 ** np.arange(10)
     assert lengths.mean() == pytest.approx((chances / chances.sum()) @ np.arange(1, 11), rel=0.05)  # 3.8
 
-    batch, _ = batch_of(shard_of(prose(300)), Objective(masking="span"))
+    batch, _ = batch_of(shard_of(prose(300)), MaskedLM(masking="span"))
     ids = unmasked(batch)
     places = batch.masked_positions.numpy()
     begins = places[~np.isin(places - 1, places)]
@@ -159,15 +153,12 @@ def test_spans_begin_with_words_and_have_spanberts_lengths() -> None:
 
 
 def test_masks_depend_on_the_sequence_not_on_its_company() -> None:
-    shard, objective = shard_of(prose(40)), Objective(masking="whole_word")
+    shard, objective = shard_of(prose(40)), MaskedLM(masking="whole_word")
     size = BatchSize(sequences=8)
     plan = make_plan(shard, objective, size, seed=1, epoch=0, shard_index=0)
-    masking = Masking.of(objective, 0.15)
 
     def rows(sequences: list[int]) -> dict[int, list[int]]:
-        batch = pack(
-            shard, plan, np.array(sequences), masking, VOCABULARY, max_length=128, global_masked=1, global_pairs=1
-        )
+        batch = objective.batch(Sequences(shard, plan, np.array(sequences), VOCABULARY), (1, 1), None)
         ids = batch.packed.input_ids.split(np.diff(batch.packed.cu_seqlens.numpy()).tolist())
         return {sequence: tokens.tolist() for sequence, tokens in zip(sequences, ids, strict=True)}
 
@@ -176,20 +167,11 @@ def test_masks_depend_on_the_sequence_not_on_its_company() -> None:
 
 
 def test_epochs_mask_differently() -> None:
-    shard, objective = shard_of([[100], [100], [100]]), Objective(pairs="none")
+    shard, objective = shard_of([[100], [100], [100]]), MaskedLM(pairs="none")
     places = set()
     for epoch in range(20):
         plan = make_plan(shard, objective, BatchSize(sequences=3), seed=1, epoch=epoch, shard_index=0)
         first = int(np.flatnonzero(plan.rows[:, 0] == 0)[0])
-        batch = pack(
-            shard,
-            plan,
-            np.array([first]),
-            Masking.of(objective, 0.15),
-            VOCABULARY,
-            max_length=128,
-            global_masked=1,
-            global_pairs=1,
-        )
+        batch = objective.batch(Sequences(shard, plan, np.array([first]), VOCABULARY), (1, 1), None)
         places.add(tuple(batch.masked_positions.tolist()))
     assert len(places) == 20

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from cloze.batch import IGNORED_LABEL, PretrainingBatch
 from cloze.data.dataset import cut_batch
-from cloze.data.masking import Masking
-from cloze.data.objective import PAIRS, Objective
-from cloze.data.packing import StaticShape, cut, pack
-from cloze.data.plan import BatchSize, make_plan
+from cloze.data.masked_lm import MaskedLM
+from cloze.data.packing import StaticShape, cut
+from cloze.data.pairs import PAIRS
+from cloze.data.plan import BatchSize, Sequences, make_plan
 from tests.data.corpora import PAD, prose, shard_of, vocabulary
 
 VOCABULARY = vocabulary()
@@ -30,32 +30,17 @@ def test_cut_is_a_balanced_partition(lengths: list[int], micro_batches: int) -> 
 
 
 def micro_batches_of(
-    objective: Objective, tokens: int, pieces: int, *, static: bool, documents: int = 300
+    objective: MaskedLM, tokens: int, pieces: int, *, static: bool, documents: int = 300
 ) -> list[list[PretrainingBatch]]:
     """The micro-batches of every global batch of an epoch."""
     shard = shard_of(prose(documents))
     plan = make_plan(shard, objective, BatchSize(tokens=tokens), seed=1, epoch=0, shard_index=0)
-    masking = Masking.of(objective, objective.mask_rate)
-    shape = StaticShape.of(tokens, objective.max_length, pieces, objective.mask_rate) if static else None
+    shape = StaticShape.of(tokens, objective.max_length, pieces) if static else None
     made = []
     for batch in range(plan.num_batches):
-        parts, masked, pairs = cut_batch(shard, plan, batch, pieces, masking, VOCABULARY)
-        made.append(
-            [
-                pack(
-                    shard,
-                    plan,
-                    part,
-                    masking,
-                    VOCABULARY,
-                    max_length=objective.max_length,
-                    global_masked=masked,
-                    global_pairs=pairs,
-                    static=shape,
-                )
-                for part in parts
-            ]
-        )
+        every = np.arange(plan.batches[batch], plan.batches[batch + 1])
+        parts, counts = cut_batch(objective, Sequences(shard, plan, every, VOCABULARY), pieces)
+        made.append([objective.batch(part, counts, shape) for part in parts])
     return made
 
 
@@ -63,7 +48,7 @@ def micro_batches_of(
 @pytest.mark.parametrize("masking", ["token", "whole_word"])
 @pytest.mark.parametrize("pieces", [1, 2, 7])
 def test_static_shapes_are_constant_and_padding_is_rare(pairs: str, masking: str, pieces: int) -> None:
-    objective = Objective(pairs=pairs, masking=masking)
+    objective = MaskedLM(pairs=pairs, masking=masking)
     made = micro_batches_of(objective, 8192 * pieces, pieces, static=True)
     batches = [batch for parts in made for batch in parts]
     assert len(made) > 1
@@ -84,7 +69,7 @@ def test_static_shapes_are_constant_and_padding_is_rare(pairs: str, masking: str
 
 @pytest.mark.parametrize("masking", ["token", "whole_word", "span"])
 def test_static_and_exact_hold_the_same(masking: str) -> None:
-    objective = Objective(masking=masking)
+    objective = MaskedLM(masking=masking)
     exact, static = (micro_batches_of(objective, 4096, 3, static=static, documents=60) for static in (False, True))
     for ours, theirs in zip(sum(exact, []), sum(static, []), strict=True):  # noqa: RUF017
         tokens, sequences, masked = ours.num_tokens, len(ours.next_sentence_labels), len(ours.masked_labels)
@@ -110,7 +95,7 @@ def test_static_and_exact_hold_the_same(masking: str) -> None:
 @pytest.mark.parametrize("pairs", PAIRS)
 @pytest.mark.parametrize("masking", ["token", "whole_word", "span"])
 def test_counts_of_the_global_batch_are_the_sums_over_its_micro_batches(pairs: str, masking: str) -> None:
-    for parts in micro_batches_of(Objective(pairs=pairs, masking=masking), 2048, 3, static=False, documents=40):
+    for parts in micro_batches_of(MaskedLM(pairs=pairs, masking=masking), 2048, 3, static=False, documents=40):
         masked = sum(int((part.masked_labels != IGNORED_LABEL).sum()) for part in parts)
         labelled = sum(int((part.next_sentence_labels != IGNORED_LABEL).sum()) for part in parts)
         assert {part.global_masked for part in parts} == {masked}
@@ -122,47 +107,26 @@ def test_counts_of_the_global_batch_are_the_sums_over_its_micro_batches(pairs: s
 @given(length=st.integers(1, 6), count=st.integers(50, 400), pieces=st.integers(1, 4))
 def test_batches_of_the_shortest_sequences_still_hold_everything(length: int, count: int, pieces: int) -> None:
     """They have more sequences, and more masked tokens, than the usual constants: the next multiple is taken."""
-    shard, objective, tokens = shard_of([[length]] * count), Objective(pairs="none"), 512
+    shard, objective, tokens = shard_of([[length]] * count), MaskedLM(pairs="none"), 512
     plan = make_plan(shard, objective, BatchSize(tokens=tokens), seed=1, epoch=0, shard_index=0, keep_remainder=True)
-    masking, shape = Masking.of(objective, 0.15), StaticShape.of(tokens, 128, pieces, 0.15)
+    shape = StaticShape.of(tokens, 128, pieces)
     for batch in range(plan.num_batches):
-        parts, masked, _ = cut_batch(shard, plan, batch, pieces, masking, VOCABULARY)
-        made = [
-            pack(
-                shard,
-                plan,
-                part,
-                masking,
-                VOCABULARY,
-                max_length=128,
-                global_masked=masked,
-                global_pairs=1,
-                static=shape,
-            )
-            for part in parts
-        ]
+        every = np.arange(plan.batches[batch], plan.batches[batch + 1])
+        parts, counts = cut_batch(objective, Sequences(shard, plan, every, VOCABULARY), pieces)
+        made = [objective.batch(part, counts, shape) for part in parts]
         assert (
             sum(batch.num_tokens for batch in made) == plan.lengths[plan.batches[batch] : plan.batches[batch + 1]].sum()
         )
         for batch_ in made:
             assert len(batch_.packed.input_ids) == shape.tokens
             assert len(batch_.next_sentence_labels) % shape.sequences == 0
-            assert len(batch_.masked_labels) % shape.predictions == 0
+            assert len(batch_.masked_labels) % shape.predictions(0.15) == 0
 
 
 def test_a_micro_batch_without_sequences_can_be_trained_on() -> None:
-    shard, objective = shard_of([[5, 6], [7]]), Objective()
+    shard, objective = shard_of([[5, 6], [7]]), MaskedLM()
     plan = make_plan(shard, objective, BatchSize(tokens=4096), seed=1, epoch=0, shard_index=0)
-    batch = pack(
-        shard,
-        plan,
-        np.arange(0),
-        Masking.of(objective, 0.15),
-        VOCABULARY,
-        max_length=128,
-        global_masked=1,
-        global_pairs=1,
-    )
+    batch = objective.batch(Sequences(shard, plan, np.arange(0), VOCABULARY), (1, 1), None)
     assert batch.num_tokens == 0
     assert batch.packed.input_ids.tolist() == [PAD, PAD]
     assert batch.packed.cu_seqlens.tolist() == [0, 2]
@@ -171,7 +135,7 @@ def test_a_micro_batch_without_sequences_can_be_trained_on() -> None:
 
 
 def test_types() -> None:
-    batch = micro_batches_of(Objective(), 4096, 1, static=False, documents=30)[0][0]
+    batch = micro_batches_of(MaskedLM(), 4096, 1, static=False, documents=30)[0][0]
     for tensor in (*batch.packed[:3], *batch[1:4]):
         assert tensor.dtype == torch.int64
     assert batch.packed.cu_seqlens.dtype == torch.int32
@@ -179,19 +143,10 @@ def test_types() -> None:
 
 def test_large_vocabularies() -> None:
     """Their shards hold uint32."""
-    shard, objective = shard_of(prose(20)), Objective(masking="whole_word")
+    shard, objective = shard_of(prose(20)), MaskedLM(masking="whole_word")
     plan = make_plan(shard, objective, BatchSize(tokens=1024), seed=1, epoch=0, shard_index=0)
     narrow, wide = (
-        pack(
-            each,
-            plan,
-            np.arange(9),
-            Masking.of(objective, 0.15),
-            VOCABULARY,
-            max_length=128,
-            global_masked=1,
-            global_pairs=1,
-        )
+        objective.batch(Sequences(each, plan, np.arange(9), VOCABULARY), (1, 1), None)
         for each in (shard, shard._replace(tokens=shard.tokens.astype(np.uint32)))
     )
     assert torch.equal(narrow.packed.input_ids, wide.packed.input_ids)

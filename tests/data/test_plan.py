@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cloze.data.objective import PAIRS, Objective
+from cloze.data.masked_lm import MaskedLM
+from cloze.data.pairs import PAIRS
 from cloze.data.plan import BatchSize, Plan, make_plan
 from cloze.errors import InputError
 from tests.data.corpora import Documents, prose, shard_of
@@ -13,7 +14,7 @@ from tests.data.corpora import Documents, prose, shard_of
 corpora = st.lists(st.lists(st.integers(1, 70), min_size=1, max_size=12), min_size=1, max_size=12)
 
 
-def plan_of(documents: Documents, objective: Objective, size: BatchSize, *, epoch: int = 0, keep: bool = False) -> Plan:
+def plan_of(documents: Documents, objective: MaskedLM, size: BatchSize, *, epoch: int = 0, keep: bool = False) -> Plan:
     return make_plan(shard_of(documents), objective, size, seed=1, epoch=epoch, shard_index=0, keep_remainder=keep)
 
 
@@ -24,7 +25,7 @@ def tokens_of_batches(plan: Plan) -> list[int]:
 @settings(deadline=None)
 @given(documents=corpora, pairs=st.sampled_from(PAIRS), tokens=st.integers(64, 2000), keep=st.booleans())
 def test_token_batches(documents: Documents, pairs: str, tokens: int, keep: bool) -> None:
-    plan = plan_of(documents, Objective(pairs=pairs, max_length=64), BatchSize(tokens=tokens), keep=keep)
+    plan = plan_of(documents, MaskedLM(pairs=pairs, max_length=64), BatchSize(tokens=tokens), keep=keep)
     assert plan.lengths.max() <= 64
     assert plan.num_batches >= 1
     sizes = tokens_of_batches(plan)
@@ -44,7 +45,7 @@ def test_token_batches(documents: Documents, pairs: str, tokens: int, keep: bool
 @settings(deadline=None)
 @given(documents=corpora, sequences=st.integers(1, 20), keep=st.booleans())
 def test_sequence_batches(documents: Documents, sequences: int, keep: bool) -> None:
-    plan = plan_of(documents, Objective(max_length=64), BatchSize(sequences=sequences), keep=keep)
+    plan = plan_of(documents, MaskedLM(max_length=64), BatchSize(sequences=sequences), keep=keep)
     counts = np.diff(plan.batches)
     assert (counts[:-1] == sequences).all()
     if not keep and plan.num_batches > 1:
@@ -55,23 +56,23 @@ def test_sequence_batches(documents: Documents, sequences: int, keep: bool) -> N
 
 def test_a_small_shard_gives_one_batch_and_an_empty_one_none() -> None:
     size = BatchSize(tokens=10**6)
-    assert plan_of([[5, 6], [7]], Objective(), size).num_batches == 1
-    assert plan_of([], Objective(), size).num_batches == 0
-    assert plan_of([], Objective(), size, keep=True).num_batches == 0
+    assert plan_of([[5, 6], [7]], MaskedLM(), size).num_batches == 1
+    assert plan_of([], MaskedLM(), size).num_batches == 0
+    assert plan_of([], MaskedLM(), size, keep=True).num_batches == 0
 
 
 def test_the_remainder_differs_every_epoch() -> None:
     documents = prose(30)
     rests = []
     for epoch in range(5):
-        plan = plan_of(documents, Objective(pairs="none"), BatchSize(tokens=4096), epoch=epoch)
+        plan = plan_of(documents, MaskedLM(pairs="none"), BatchSize(tokens=4096), epoch=epoch)
         rests.append(frozenset(plan.rows[plan.batches[-1] :, 0].tolist()))
     assert all(rests)
     assert len(set(rests)) == 5
 
 
 def test_plans_are_pure() -> None:
-    shard, objective, size = shard_of(prose(30)), Objective(), BatchSize(tokens=4096)
+    shard, objective, size = shard_of(prose(30)), MaskedLM(), BatchSize(tokens=4096)
 
     def plan(seed: int, epoch: int, shard_index: int) -> tuple[bytes, ...]:
         made = make_plan(shard, objective, size, seed=seed, epoch=epoch, shard_index=shard_index)
@@ -82,7 +83,7 @@ def test_plans_are_pure() -> None:
 
 
 def test_the_order_is_shuffled() -> None:
-    rows = plan_of(prose(200), Objective(pairs="none"), BatchSize(tokens=4096)).rows
+    rows = plan_of(prose(200), MaskedLM(pairs="none"), BatchSize(tokens=4096)).rows
     assert abs(np.corrcoef(np.arange(len(rows)), rows[:, 0])[0, 1]) < 0.2
 
 

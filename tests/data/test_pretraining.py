@@ -11,7 +11,7 @@ from lightning import LightningModule, Trainer
 from torch import Tensor
 
 from cloze.batch import PretrainingBatch
-from cloze.data.objective import Objective
+from cloze.data.masked_lm import MaskedLM
 from cloze.data.plan import Plan, make_plan
 from cloze.data.pretraining import PLANNED_SHARDS, PretrainingData
 from cloze.errors import InputError
@@ -23,7 +23,7 @@ from tests.data.test_loader import GlobalBatch, sequences_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec.* is deprecated")  # lightning 2.6 with torch 2.13
 
-OBJECTIVE = Objective(max_length=32)
+OBJECTIVE = MaskedLM(max_length=32)
 
 
 @pytest.fixture(scope="module")
@@ -221,7 +221,7 @@ def test_bad_values_are_named(folder: Path, changes: dict[str, Any], message: st
 
 
 def test_phases_and_schedules_need_a_length(folder: Path) -> None:
-    for changes in ({"phases": [(0.9, 32), (0.1, 64)]}, {"objective": Objective(final_mask_rate=0.3)}):
+    for changes in ({"phases": [(0.9, 32), (0.1, 64)]}, {"objective": MaskedLM(final_mask_rate=0.3)}):
         data = data_of(folder, training_batches=None, **changes)
         data.setup()
         with pytest.raises(InputError, match=r"trainer\.max_steps"):

@@ -11,7 +11,7 @@ from torch._dynamo.utils import counters
 
 from cloze.batch import PretrainingBatch
 from cloze.data.dataset import Index, MicroBatches, Order
-from cloze.data.objective import Objective
+from cloze.data.masked_lm import MaskedLM
 from cloze.data.plan import BatchSize
 from cloze.model.bert import BertForPreTraining
 from cloze.model.config import BertConfig
@@ -35,7 +35,7 @@ def batches(tmp_path_factory: pytest.TempPathFactory) -> list[PretrainingBatch]:
     order = Order(
         shards=write_shards(tmp_path_factory.mktemp("shards"), prose(40)),
         vocabulary=vocabulary(),
-        objectives=(Objective(max_length=64),),
+        objectives=(MaskedLM(max_length=64),),
         size=BatchSize(tokens=512),
         seed=1,
     )

@@ -75,6 +75,7 @@ def inspected(target: Callable[..., Any]) -> Signature:
 
 def section_of(hint: Any) -> Signature | None:
     """That of the dataclass which stands for a section, or None where the hint is no such class."""
+    hint = typing.get_origin(hint) or hint
     if isinstance(hint, type) and issubclass(hint, Foreign):
         found = hint.found
         return read_signature(found) if found is not None and is_dataclass(found.node) else None

@@ -1,18 +1,16 @@
-"""Micro-batches by name: which corpus, which objective, and a pure function from an index to a ``PretrainingBatch``."""
+"""Micro-batches by name: which corpus, which objective, and a pure function from an index to a batch."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Generic, NamedTuple
 
 import numpy as np
 from torch.utils.data import Dataset
 
-from cloze.batch import IGNORED_LABEL, PretrainingBatch
 from cloze.data.cache import Lease, ShardCache
-from cloze.data.masking import Masking, Vocabulary
-from cloze.data.objective import Objective
-from cloze.data.packing import StaticShape, count_masked, cut, pack
-from cloze.data.pairs import LABEL, IntArray
-from cloze.data.plan import BatchSize, Plan, make_plan
+from cloze.data.masking import Vocabulary
+from cloze.data.objective import B, Objective
+from cloze.data.packing import StaticShape, cut
+from cloze.data.plan import BatchSize, Plan, Sequences, make_plan
 from cloze.data.random import key_of, permutation, stream
 from cloze.errors import InputError
 from cloze.files.remote import Location
@@ -24,18 +22,21 @@ Window = tuple[int, ...]
 
 
 class Index(NamedTuple):
-    """The name of one micro-batch; small, so that it travels to a worker cheaply."""
+    """The name of one micro-batch, with the position of training there, from 0 (beginning) to 1 (end).
+
+    It is small, so that it travels to a worker cheaply.
+    """
 
     phase: int
     epoch: int
     window: Window
     batch: int
     micro_batch: int
-    mask_rate: float
+    position: float
 
 
 @dataclass(frozen=True, kw_only=True)
-class Order:
+class Order(Generic[B]):
     """All that decides the global batches: two runs of equal order see the same batches on any hardware.
 
     Attributes:
@@ -50,7 +51,7 @@ class Order:
 
     shards: tuple[Location, ...]
     vocabulary: Vocabulary
-    objectives: tuple[Objective, ...]
+    objectives: tuple[Objective[B], ...]
     size: BatchSize
     seed: int
     shuffle_shards: int = 1
@@ -68,22 +69,20 @@ class CutBatch(NamedTuple):
     """A global batch cut into micro-batches.
 
     Attributes:
-        micro_batches: for each the indices of its sequences in the plan.
-        masked: tokens to predict in the global batch; at least 1, because the sum of losses is divided by it.
-        pairs: sequences with a label in the global batch; at least 1 likewise.
+        micro_batches: the sequences of each.
+        counts: those of the objective, of the whole global batch.
     """
 
-    micro_batches: list[IntArray]
-    masked: int
-    pairs: int
+    micro_batches: list[Sequences]
+    counts: tuple[int, ...]
 
 
-class MicroBatches(Dataset[PretrainingBatch]):
+class MicroBatches(Dataset[B]):
     """A map from ``Index`` to micro-batch. Each process keeps the plan in use and the global batch in use, no more."""
 
     def __init__(
         self,
-        order: Order,
+        order: Order[B],
         *,
         micro_batches: int,
         static_shapes: bool = False,
@@ -95,7 +94,7 @@ class MicroBatches(Dataset[PretrainingBatch]):
         Args:
             order: the global batches.
             micro_batches: into how many each is cut, ranks times accumulation steps.
-            static_shapes: fill every micro-batch up to the same numbers of tokens, sequences and predictions.
+            static_shapes: fill every micro-batch up to constant shapes.
             cache: reads the shards through it, by what the manifest says of them; None reads them where they lie.
             infos: that.
         """
@@ -104,12 +103,7 @@ class MicroBatches(Dataset[PretrainingBatch]):
         self.order = order
         self.micro_batches = micro_batches
         self.shapes = [
-            StaticShape.of(
-                order.size.most_tokens(objective.max_length),
-                objective.max_length,
-                micro_batches,
-                objective.highest_mask_rate,
-            )
+            StaticShape.of(order.size.most_tokens(objective.max_length), objective.max_length, micro_batches)
             if static_shapes
             else None
             for objective in order.objectives
@@ -151,36 +145,22 @@ class MicroBatches(Dataset[PretrainingBatch]):
         """Global batches of a window."""
         return self.plan(phase, epoch, window)[1].num_batches
 
-    def __getitem__(self, index: Index) -> PretrainingBatch:
+    def __getitem__(self, index: Index) -> B:
         objective = self.order.objectives[index.phase]
-        masking = Masking.of(objective, index.mask_rate)
-        shard, plan = self.plan(index.phase, index.epoch, index.window)
         name = index._replace(micro_batch=0)
         if self._cut is None or self._cut[0] != name:
-            self._cut = name, cut_batch(shard, plan, index.batch, self.micro_batches, masking, self.order.vocabulary)
+            shard, plan = self.plan(index.phase, index.epoch, index.window)
+            every = np.arange(plan.batches[index.batch], plan.batches[index.batch + 1])
+            whole = Sequences(shard, plan, every, self.order.vocabulary, index.position)
+            self._cut = name, cut_batch(objective, whole, self.micro_batches)
         batch = self._cut[1]
-        return pack(
-            shard,
-            plan,
-            batch.micro_batches[index.micro_batch],
-            masking,
-            self.order.vocabulary,
-            max_length=objective.max_length,
-            global_masked=batch.masked,
-            global_pairs=batch.pairs,
-            static=self.shapes[index.phase],
-        )
+        return objective.batch(batch.micro_batches[index.micro_batch], batch.counts, self.shapes[index.phase])
 
 
-def cut_batch(
-    shard: Shard, plan: Plan, batch: int, micro_batches: int, masking: Masking, vocabulary: Vocabulary
-) -> CutBatch:
-    """One global batch of a plan, cut for the hardware."""
-    sequences = np.arange(plan.batches[batch], plan.batches[batch + 1])
-    masked = count_masked(shard, plan, sequences, masking, vocabulary)
-    pairs = int((plan.rows[sequences, LABEL] != IGNORED_LABEL).sum())
-    chosen = [sequences[part] for part in cut(plan.lengths[sequences], micro_batches)]
-    return CutBatch(chosen, max(masked, 1), max(pairs, 1))
+def cut_batch(objective: Objective[B], whole: Sequences, micro_batches: int) -> CutBatch:
+    """One global batch, cut for the hardware."""
+    parts = [whole._replace(chosen=whole.chosen[part]) for part in cut(whole.lengths, micro_batches)]
+    return CutBatch(parts, objective.counts(whole))
 
 
 def _read(path: Location) -> Shard:

@@ -3,9 +3,8 @@
 import numpy as np
 
 from cloze.batch import IGNORED_LABEL
-from cloze.data.masking import Vocabulary, num_to_predict
-from cloze.data.objective import Objective
-from cloze.data.pairs import B_LENGTH, LABEL
+from cloze.data.masking import Vocabulary
+from cloze.data.pairs import B_LENGTH, LABEL, Segments
 from cloze.data.plan import Plan
 from cloze.text.shards import Shard
 
@@ -29,26 +28,21 @@ MOST_OVERLONG = 0.02
 TOKENS_LOOKED_AT = 1_000_000
 
 
-def unlearnable(shard: Shard, plan: Plan, objective: Objective, vocabulary: Vocabulary) -> list[str]:
-    """Warnings about an objective that this text gives nothing to learn.
+def unlearnable_pairs(shard: Shard, plan: Plan, segments: Segments) -> list[str]:
+    """Warnings about pairs that this text gives nothing to learn.
 
     Args:
         shard: the text of a window.
         plan: its sequences.
-        objective: what is asked.
-        vocabulary: which tokens continue a word.
+        segments: which pairs.
     """
-    return [*_of_pairs(shard, plan, objective), *_of_masks(shard, objective, vocabulary)]
-
-
-def _of_pairs(shard: Shard, plan: Plan, objective: Objective) -> list[str]:
     labels = plan.rows[:, LABEL]
     asked = labels != IGNORED_LABEL
-    if objective.pairs == "none" or not len(labels):
+    if segments.pairs == "none" or not len(labels):
         return []
     single = float((np.diff(shard.document_offsets) == 1).mean())
     mostly_single = single >= MOST_SINGLE_DOCUMENTS
-    if objective.pairs == "next_sentence":
+    if segments.pairs == "next_sentence":
         share = float(labels[asked].mean()) if asked.any() else 0.0
         if share < MOST_RANDOM and not mostly_single:
             return []
@@ -68,34 +62,40 @@ def _of_pairs(shard: Shard, plan: Plan, objective: Objective) -> list[str]:
         documents, sentences = len(shard.document_offsets) - 1, len(shard.sentence_offsets) - 1
         cause = (
             f"on average a document has {sentences / documents:.1f} sentences, and a sentence "
-            f"{len(shard.tokens) / sentences:.0f} tokens where a sequence has {objective.max_length}"
+            f"{len(shard.tokens) / sentences:.0f} tokens where a sequence has {segments.max_length}"
         )
         remedy += ", or a larger objective.max_length"
     remedy += ", or check how documents are separated (corpus.source.document_boundary=) and cut (sentences=)"
-    return [f"warning: objective.pairs={objective.pairs} has little to teach: {said}, since {cause}; take {remedy}"]
+    return [f"warning: objective.pairs={segments.pairs} has little to teach: {said}, since {cause}; take {remedy}"]
 
 
-def _of_masks(shard: Shard, objective: Objective, vocabulary: Vocabulary) -> list[str]:
-    if objective.masking == "token":
+def unlearnable_masks(shard: Shard, vocabulary: Vocabulary, *, masking: str, max_length: int, most: int) -> list[str]:
+    """Warnings about masks of words that this text gives nothing to learn.
+
+    Args:
+        shard: the text of a window.
+        vocabulary: which tokens continue a word.
+        masking: what is masked as one.
+        max_length: tokens of a sequence.
+        most: predictions in such a sequence.
+    """
+    if masking == "token":
         return []
     tokens = np.asarray(shard.tokens[:TOKENS_LOOKED_AT])
     begins = ~vocabulary.continues[tokens]
     begins[shard.sentence_offsets[shard.sentence_offsets < len(tokens)]] = True
     lengths = np.diff(np.append(np.flatnonzero(begins), len(tokens)))  # of the words, in tokens
-    most = num_to_predict(
-        objective.max_length, objective.special_tokens, objective.highest_mask_rate, objective.most_predictions
-    )
-    key = f"objective.masking={objective.masking}"
+    key = f"objective.masking={masking}"
     overlong = lengths[lengths > most].sum() / max(len(tokens), 1)
     single = np.count_nonzero(lengths == 1) / max(len(tokens), 1)
     if overlong >= MOST_OVERLONG:
-        done = "never masks" if objective.masking == "whole_word" else "masks at their beginnings only"
+        done = "never masks" if masking == "whole_word" else "masks at their beginnings only"
         said = (
             f"{overlong:.1%} of the tokens stand in words of more than {most} tokens, which {key} {done}, since a "
-            f"sequence of {objective.max_length} tokens has at most {most} predictions; take objective.masking=token, "
+            f"sequence of {max_length} tokens has at most {most} predictions; take objective.masking=token, "
             "or put spaces between the words of the text"
         )
-    elif objective.masking == "whole_word" and single >= MOST_SINGLE:
+    elif masking == "whole_word" and single >= MOST_SINGLE:
         said = (
             f"{key} does what objective.masking=token does: {single:.1%} of the tokens are words by themselves, as "
             "each Chinese character is; objective.masking=span masks runs of them"

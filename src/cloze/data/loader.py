@@ -12,13 +12,13 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple
 
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from cloze.batch import PretrainingBatch
 from cloze.data.dataset import Index, MicroBatches, Window
+from cloze.data.objective import B
 from cloze.data.transfer import on_device
 from cloze.errors import InputError
 from cloze.runtime.stopping import SIGNALLED, told
@@ -36,16 +36,17 @@ class Position(NamedTuple):
     batch: int
 
 
-class TrainingLoader:
+class TrainingLoader(Generic[B]):
     """An endless walk over epochs, windows of shards and global batches, of which a rank gets its micro-batches.
 
     The position is that of the next global batch to be trained on, and the loader's whole state. Iterating again goes
-    on from there. Phases and mask rate follow from the number of global batches trained on so far.
+    on from there. Phases, and what the objective
+    makes of the position of training, follow from the number of global batches trained on so far.
     """
 
     def __init__(
         self,
-        data: MicroBatches,
+        data: MicroBatches[B],
         *,
         rank: int = 0,
         ranks: int = 1,
@@ -89,7 +90,7 @@ class TrainingLoader:
         """Micro-batches of this rank in the whole training."""
         return ENDLESS if self.training_batches is None else self.training_batches * self.accumulation
 
-    def __iter__(self) -> Iterator[PretrainingBatch]:
+    def __iter__(self) -> Iterator[B]:
         if self._batches_done is not None:
             self._delivered = self._batches_done()
         if self._delivered and self.position == Position(0, 0, 0):
@@ -111,12 +112,11 @@ class TrainingLoader:
     def _indices(self, named: deque[tuple[Index, Position]]) -> Iterator[Index]:
         for done, phase, position, window in self._walk(self.position, self._delivered):
             share = done / max(self.training_batches - 1, 1) if self.training_batches else 0.0
-            mask_rate = self.data.order.objectives[phase].mask_rate_at(share)
             # A phase that ends breaks its epoch off: the next phase begins the next one.
             ended = self._phase(done + 1) != phase
             following = Position(position.epoch + 1, 0, 0) if ended else position._replace(batch=position.batch + 1)
             for micro_batch in range(self.rank, self.data.micro_batches, self.ranks):
-                index = Index(phase, position.epoch, window, position.batch, micro_batch, mask_rate)
+                index = Index(phase, position.epoch, window, position.batch, micro_batch, share)
                 named.append((index, following))
                 yield index
 
@@ -177,12 +177,12 @@ class TrainingLoader:
         self._within = False
 
 
-class HeldoutLoader:
+class HeldoutLoader(Generic[B]):
     """The same micro-batches in the same order at every evaluation."""
 
     def __init__(
         self,
-        data: MicroBatches,
+        data: MicroBatches[B],
         *,
         rank: int = 0,
         ranks: int = 1,
@@ -221,19 +221,16 @@ class HeldoutLoader:
         """Micro-batches of each rank."""
         return len(self._batches) * (self.data.micro_batches // self.ranks)
 
-    def __iter__(self) -> Iterator[PretrainingBatch]:
-        mask_rate = self.data.order.objectives[0].mask_rate
+    def __iter__(self) -> Iterator[B]:
         indices = (
-            Index(0, 0, window, batch, micro_batch, mask_rate)
+            Index(0, 0, window, batch, micro_batch, 0.0)
             for window, batch in self._batches
             for micro_batch in range(self.rank, self.data.micro_batches, self.ranks)
         )
         return on_device(_load(self.data, indices, self.num_workers, self.pin_memory), self.device)
 
 
-def _load(
-    data: MicroBatches, indices: Iterable[Index], num_workers: int, pin_memory: bool
-) -> Iterator[PretrainingBatch]:
+def _load(data: MicroBatches[B], indices: Iterable[Index], num_workers: int, pin_memory: bool) -> Iterator[B]:
     loader = DataLoader(
         _Told(data),
         batch_size=None,
@@ -250,13 +247,13 @@ def _load(
         yield batch
 
 
-class _Told(Dataset[PretrainingBatch | InputError]):
+class _Told(Dataset[B | InputError], Generic[B]):
     """Hands an error over as a value: raised in a worker, torch would wrap its traceback around the sentence."""
 
-    def __init__(self, data: MicroBatches) -> None:
+    def __init__(self, data: MicroBatches[B]) -> None:
         self.data = data
 
-    def __getitem__(self, index: Index) -> PretrainingBatch | InputError:
+    def __getitem__(self, index: Index) -> B | InputError:
         try:
             return self.data[index]
         except InputError as error:

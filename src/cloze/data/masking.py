@@ -8,10 +8,10 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from cloze.data.objective import MASKINGS, Objective
 from cloze.data.pairs import IntArray
 from cloze.data.random import compiled, next_below, next_uniform
 
+MASKINGS = ("token", "whole_word", "span")
 TOKEN, WHOLE_WORD, SPAN = range(len(MASKINGS))
 UNTOUCHED, MASKED, RANDOM, KEPT = range(4)  # what happens to a token; all but the first are predicted
 
@@ -46,15 +46,8 @@ class Masking(NamedTuple):
     mask_share: float
     random_share: float
 
-    @classmethod
-    def of(cls, objective: Objective, rate: float) -> "Masking":
-        return cls(
-            MASKINGS.index(objective.masking),
-            rate,
-            objective.most_predictions,
-            objective.mask_token_share,
-            objective.random_token_share,
-        )
+
+NO_MASKS = Masking(TOKEN, 0.0, 0, 0.0, 0.0)
 
 
 class Scratch(NamedTuple):

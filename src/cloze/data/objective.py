@@ -1,88 +1,78 @@
-"""What the model is asked: which pairs of segments, which masks. The config node ``objective``."""
+"""The objective of pre-training: what a model is asked about the text. The config node ``objective``."""
 
-import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Generic, Self, TypeVar
 
-from cloze.errors import InputError
+from cloze.batch import Packed, TokenBatch
+from cloze.data.learnable import unlearnable_pairs
+from cloze.data.masking import NO_MASKS, Vocabulary
+from cloze.data.packing import StaticShape, pack
+from cloze.data.pairs import Segments
+from cloze.data.plan import Plan, Sequences
+from cloze.text.shards import Shard
 
-PAIRS = ("next_sentence", "sentence_order", "none")
-MASKINGS = ("token", "whole_word", "span")
+B = TypeVar("B", bound=TokenBatch)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Objective:
-    """The pre-training objective; the defaults are BERT's (Devlin et al. 2019, appendix A.2).
+class Objective(Segments, ABC, Generic[B]):
+    """From sequences of the corpus to batches of a type of its own, of which the module makes a loss.
 
-    Attributes:
-        pairs: ``next_sentence`` (half of the segments B come from another document), ``sentence_order`` (half of the
-            consecutive segments A and B are swapped; ALBERT, Lan et al. 2020) or ``none`` (full sentences, one segment;
-            RoBERTa, Liu et al. 2019).
-        max_length: tokens of the longest sequence, [CLS] and [SEP] counted.
-        short_sequence_rate: share of the documents that are cut to a shorter random length; not used by ``none``.
-        masking: ``token``, ``whole_word`` (all pieces of a word or none) or ``span`` (runs of words; SpanBERT, Joshi
-            et al. 2020).
-        mask_rate: share of a sequence's tokens to predict, at the beginning of training.
-        final_mask_rate: the share at the end, with a straight line between; None for the same all along.
-        mask_token_share: of the tokens to predict, the share that becomes [MASK].
-        random_token_share: the share that becomes a random token; the rest stays as it is.
-        max_predictions: the most tokens to predict in one sequence; None for as many as the mask rate asks of a full
-            sequence (20 at length 128, 80 at 512).
-
-    Raises:
-        InputError: for a value outside its range.
+    The order of the data, the global batches and their division over ranks and micro-batches are not its concern. What
+    it makes is a pure function of the sequences, so that a run resumes exactly: random numbers come from
+    ``Sequences.generators``. ``pairs``, ``max_length`` and ``short_sequence_rate`` say which segments of the text a
+    sequence consists of.
     """
 
-    pairs: str = "next_sentence"
-    max_length: int = 128
-    short_sequence_rate: float = 0.1
-    masking: str = "token"
-    mask_rate: float = 0.15
-    final_mask_rate: float | None = None
-    mask_token_share: float = 0.8
-    random_token_share: float = 0.1
-    max_predictions: int | None = None
+    @abstractmethod
+    def counts(self, sequences: Sequences) -> tuple[int, ...]:
+        """What the sum of the losses is divided by, counted over all sequences of a global batch.
 
-    def __post_init__(self) -> None:
-        _check_choice("pairs", self.pairs, PAIRS)
-        _check_choice("masking", self.masking, MASKINGS)
-        if self.max_length < 8:
-            raise InputError(f"objective.max_length={self.max_length}: expected at least 8 tokens")
-        for name in ("short_sequence_rate", "mask_token_share", "random_token_share"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise InputError(f"objective.{name}={getattr(self, name)}: expected a share from 0 to 1")
-        if self.mask_token_share + self.random_token_share > 1 + 1e-9:
-            raise InputError(
-                f"objective.mask_token_share={self.mask_token_share} and objective.random_token_share="
-                f"{self.random_token_share}: expected shares that sum to at most 1"
-            )
-        for name in ("mask_rate", "final_mask_rate"):
-            rate = getattr(self, name)
-            if rate is not None and not 0 < rate < 1:
-                raise InputError(f"objective.{name}={rate}: expected a rate between 0 and 1")
-        if self.max_predictions is not None and self.max_predictions < 1:
-            raise InputError(f"objective.max_predictions={self.max_predictions}: expected at least 1, or null")
+        Every micro-batch gets the counts of its global batch, so that ranks and micro-batches change nothing but the
+        order of summation.
+        """
+
+    @abstractmethod
+    def batch(self, sequences: Sequences, counts: tuple[int, ...], shape: StaticShape | None) -> B:
+        """One micro-batch.
+
+        Args:
+            sequences: of it; none where a global batch has fewer sequences than micro-batches.
+            counts: those of the whole global batch.
+            shape: the constants to fill up to, for compiled steps; None for no padding.
+        """
 
     @property
-    def special_tokens(self) -> int:
-        """[CLS] A [SEP] B [SEP], or [CLS] A [SEP]."""
-        return 2 if self.pairs == "none" else 3
+    def follows_position(self) -> bool:
+        """Whether batches depend on the position of training, which then needs a length in steps."""
+        return False
 
-    @property
-    def highest_mask_rate(self) -> float:
-        return max(self.mask_rate, self.final_mask_rate or 0.0)
+    def heldout(self) -> Self:
+        """The objective of the evaluation: the same for all runs that are to be compared."""
+        return self
 
-    @property
-    def most_predictions(self) -> int:
-        """``max_predictions``, or what the highest mask rate asks of a full sequence, rounded up to a multiple of 4."""
-        return self.max_predictions or 4 * math.ceil(math.ceil(self.highest_mask_rate * self.max_length) / 4)
+    def warnings(self, shard: Shard, plan: Plan, vocabulary: Vocabulary) -> list[str]:
+        """What it cannot learn from a text.
 
-    def mask_rate_at(self, position: float) -> float:
-        """The mask rate at a position of training, from 0 (beginning) to 1 (end)."""
-        if self.final_mask_rate is None:
-            return self.mask_rate
-        return self.mask_rate + min(max(position, 0.0), 1.0) * (self.final_mask_rate - self.mask_rate)
+        Args:
+            shard: the text of a window.
+            plan: its sequences.
+            vocabulary: of the tokenizer.
+        """
+        return unlearnable_pairs(shard, plan, self)
 
+    def chance_loss(self, vocab_size: int) -> float | None:
+        """The loss of a model that knows nothing, where that can be told."""
+        return None
 
-def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise InputError(f"objective.{name}={value}: expected one of {', '.join(choices)}")
+    def packed(self, sequences: Sequences, shape: StaticShape | None) -> tuple[Packed, int]:
+        """The sequences as they are, and how many of the tokens are real.
+
+        Args:
+            sequences: B of them.
+            shape: fill up to these constants with sequences of [PAD], then empty ones. Without, only a micro-batch
+                that got no sequence gets one of [PAD].
+        """
+        batch = pack(sequences, NO_MASKS, max_length=self.max_length, global_masked=1, global_pairs=1, static=shape)
+        return batch.packed, batch.num_tokens

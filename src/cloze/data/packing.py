@@ -23,9 +23,8 @@ from cloze.data.masking import (
     num_to_predict,
 )
 from cloze.data.pairs import A_LENGTH, A_START, B_LENGTH, B_START, LABEL, IntArray
-from cloze.data.plan import Plan
+from cloze.data.plan import Sequences
 from cloze.data.random import compiled, next_below, split
-from cloze.text.shards import Shard
 
 
 class StaticShape(NamedTuple):
@@ -37,18 +36,21 @@ class StaticShape(NamedTuple):
 
     tokens: int
     sequences: int
-    predictions: int
 
     @classmethod
-    def of(cls, most_tokens: int, max_length: int, micro_batches: int, mask_rate: float) -> "StaticShape":
+    def of(cls, most_tokens: int, max_length: int, micro_batches: int) -> "StaticShape":
         """The shape for global batches of at most ``most_tokens`` tokens cut into ``micro_batches``.
 
         Longest-first greedy cutting exceeds the mean by less than (1 - 1/k) of a sequence (Graham 1969).
         """
         mean = most_tokens / micro_batches
         tokens = _round_up(math.ceil(mean + (1 - 1 / micro_batches) * max_length), 8)
+        return cls(tokens, _round_up(tokens // 16 + 2, 8))
+
+    def predictions(self, mask_rate: float) -> int:
+        """Tokens to predict, at a mask rate."""
         # Rounding each sequence's count to an integer spreads their sum by far less than these four per cent and 8.
-        return cls(tokens, _round_up(tokens // 16 + 2, 8), _round_up(math.ceil(1.04 * mask_rate * tokens) + 8, 8))
+        return _round_up(math.ceil(1.04 * mask_rate * self.tokens) + 8, 8)
 
 
 def _round_up(count: int, multiple: int) -> int:
@@ -85,12 +87,13 @@ def _deal(lengths: IntArray, micro_batches: int) -> IntArray:
     return owner
 
 
-def count_masked(shard: Shard, plan: Plan, sequences: IntArray, masking: Masking, vocabulary: Vocabulary) -> int:
-    """Tokens to be predicted in these sequences of a plan: known from their lengths, but for whole words."""
+def count_masked(sequences: Sequences, masking: Masking) -> int:
+    """Tokens to be predicted in these sequences: known from their lengths, but for whole words."""
+    shard, plan, chosen, vocabulary, _ = sequences
     if masking.kind != WHOLE_WORD:
-        return int(_measure(plan.rows, plan.lengths, sequences, masking)[1])
+        return int(_measure(plan.rows, plan.lengths, chosen, masking)[1])
     longest = int(plan.lengths.max())
-    return int(_count_chosen(shard.tokens, plan.rows, sequences, plan.mask_key, masking, vocabulary, longest))
+    return int(_count_chosen(shard.tokens, plan.rows, chosen, plan.mask_key, masking, vocabulary, longest))
 
 
 class _Arrays(NamedTuple):
@@ -119,40 +122,37 @@ class _Arrays(NamedTuple):
 
 
 def pack(
-    shard: Shard,
-    plan: Plan,
-    sequences: IntArray,
+    sequences: Sequences,
     masking: Masking,
-    vocabulary: Vocabulary,
     *,
     max_length: int,
     global_masked: int,
     global_pairs: int,
     static: StaticShape | None = None,
+    predictions: int = 1,
 ) -> PretrainingBatch:
-    """The micro-batch of some sequences of a plan, masked.
+    """The micro-batch of some sequences, masked.
 
     Args:
-        shard: the tokens.
-        plan: of this shard.
-        sequences: (B,) indices into the plan, in the order wanted.
+        sequences: B of them.
         masking: how to mask.
-        vocabulary: special ids and continuation pieces.
         max_length: no sequence is longer; becomes ``max_seqlen`` of a static shape.
         global_masked: of the whole global batch, see ``PretrainingBatch``.
         global_pairs: likewise.
         static: fill up to these constants with sequences of [PAD], empty sequences and ignored labels. Without, only
             a micro-batch that got no sequence gets one of [PAD].
+        predictions: and to a multiple of so many predictions.
     """
-    num_tokens, num_masked, longest = map(int, _measure(plan.rows, plan.lengths, sequences, masking))
+    shard, plan, chosen, vocabulary, _ = sequences
+    num_tokens, num_masked, longest = map(int, _measure(plan.rows, plan.lengths, chosen, masking))
     num_padding = static.tokens - num_tokens if static else 2 * (num_tokens == 0)
-    num_sequences, num_predictions = len(sequences) + -(-num_padding // max_length), max(num_masked, 1)
+    num_sequences, num_predictions = len(chosen) + -(-num_padding // max_length), max(num_masked, 1)
     if static:
         num_sequences = _round_up(num_sequences, static.sequences)
-        num_predictions = _round_up(num_predictions, static.predictions)
+        num_predictions = _round_up(num_predictions, predictions)
 
     arrays = _Arrays.empty(num_tokens + num_padding, num_sequences, num_predictions)
-    filled = _fill(arrays, shard.tokens, plan.rows, sequences, plan.mask_key, masking, vocabulary, max_length)
+    filled = _fill(arrays, shard.tokens, plan.rows, chosen, plan.mask_key, masking, vocabulary, max_length)
     if static is None:  # whole words may have left a gap
         arrays = arrays._replace(
             masked_positions=arrays.masked_positions[: max(filled, 1)],

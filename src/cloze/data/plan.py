@@ -1,27 +1,21 @@
 """The plan of a window of shards for an epoch: its sequences in random order, cut into global batches.
 
-A pure function of (seed, epoch, window) and the objective. Ranks, workers and micro-batches do not occur here; nor do
-windows, each of which is one shard by now (``cloze.text.shards.joined``).
+A pure function of (seed, epoch, window) and of which segments make a sequence. Ranks, workers and micro-batches do not
+occur here; nor do windows, each of which is one shard by now (``cloze.text.shards.joined``).
 """
 
 # mypy: disable-error-code="no-any-return"
 # Compiled functions return Any to the type checker.
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
-from cloze.data.objective import Objective
-from cloze.data.pairs import (
-    A_LENGTH,
-    B_LENGTH,
-    IntArray,
-    full_sentence_rows,
-    next_sentence_rows,
-    sentence_order_rows,
-)
-from cloze.data.random import compiled, key_of, permutation, stream
+from cloze.data.masking import Vocabulary
+from cloze.data.pairs import A_LENGTH, B_LENGTH, LABEL, IntArray, Segments
+from cloze.data.random import compiled, key_of, permutation, split, stream
 from cloze.errors import InputError
 from cloze.text.shards import Shard
 
@@ -81,9 +75,43 @@ class Plan(NamedTuple):
         return len(self.batches) - 1
 
 
+class Sequences(NamedTuple):
+    """Sequences of a plan, of which an objective makes a batch.
+
+    Attributes:
+        shard: the tokens.
+        plan: of this shard.
+        chosen: (B,) int64, indices into the plan, in the order wanted.
+        vocabulary: special ids and continuation pieces.
+        position: of training, from 0 (beginning) to 1 (end).
+    """
+
+    shard: Shard
+    plan: Plan
+    chosen: IntArray
+    vocabulary: Vocabulary
+    position: float = 0.0
+
+    @property
+    def lengths(self) -> IntArray:
+        """(B,) int64, tokens with [CLS] and [SEP]."""
+        return self.plan.lengths[self.chosen]
+
+    @property
+    def pair_labels(self) -> IntArray:
+        """(B,) int64, see ``cloze.data.pairs``."""
+        labels: IntArray = self.plan.rows[self.chosen, LABEL]
+        return labels
+
+    def generators(self) -> Iterator[np.random.Generator]:
+        """Random numbers for each sequence: the same in every micro-batch and on every rank."""
+        for sequence in self.chosen:
+            yield np.random.Generator(np.random.Philox(key=int(split(self.plan.mask_key, sequence))))
+
+
 def make_plan(
     shard: Shard,
-    objective: Objective,
+    segments: Segments,
     size: BatchSize,
     *,
     seed: int,
@@ -95,7 +123,7 @@ def make_plan(
 
     Args:
         shard: gives the boundaries; its tokens are not read.
-        objective: which pairs, how long.
+        segments: which pairs, how long.
         size: of the global batches.
         seed: of the run.
         epoch: counts from 0.
@@ -104,7 +132,7 @@ def make_plan(
             sequences every epoch, unless it is the shard's only batch.
     """
     key = key_of(seed, epoch, shard_index)
-    rows = _rows(shard, objective, key_of(key, _PAIRS))
+    rows = segments.rows(shard, key_of(key, _PAIRS))
     rows = rows[permutation(len(rows), stream(key_of(key, _ORDER)))]
     # [CLS] A [SEP], and B [SEP] where there is a B
     lengths = rows[:, A_LENGTH] + rows[:, B_LENGTH] + 2 + (rows[:, B_LENGTH] > 0)
@@ -113,17 +141,6 @@ def make_plan(
     else:
         batches = _fill(np.ones_like(lengths), size.sequences, keep_remainder)
     return Plan(rows, lengths, batches, key_of(key, _MASKS))
-
-
-def _rows(shard: Shard, objective: Objective, key: np.uint64) -> IntArray:
-    sentences, documents = shard.sentence_offsets, shard.document_offsets
-    if len(sentences) < 2:
-        return np.empty((0, 5), np.int64)
-    max_tokens = objective.max_length - objective.special_tokens
-    if objective.pairs == "none":
-        return full_sentence_rows(sentences, documents, max_tokens)
-    rows = next_sentence_rows if objective.pairs == "next_sentence" else sentence_order_rows
-    return rows(sentences, documents, max_tokens, objective.short_sequence_rate, key)
 
 
 @compiled

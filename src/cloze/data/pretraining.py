@@ -4,18 +4,16 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Generic
 
 from lightning import LightningDataModule
 from tokenizers import Tokenizer
 
-from cloze.batch import PretrainingBatch
 from cloze.data.cache import ShardCache
 from cloze.data.dataset import Index, MicroBatches, Order
-from cloze.data.learnable import unlearnable
 from cloze.data.loader import HeldoutLoader, TrainingLoader
 from cloze.data.masking import Vocabulary
-from cloze.data.objective import Objective
+from cloze.data.objective import B, Objective
 from cloze.data.plan import BatchSize
 from cloze.data.resume import recount_micro_batches
 from cloze.errors import InputError
@@ -33,14 +31,11 @@ PLANNED_SHARDS = 16
 """From whose plans the length of epochs is told: half a second, whatever the size of the corpus."""
 
 HELDOUT_SEED = 0
-"""Held-out pairs and masks are the same whatever the seed of the run, so that runs can be compared."""
-
-HELDOUT_MASK_RATE = 0.15
-"""Held-out losses are comparable only at one rate."""
+"""Held-out batches are the same whatever the seed of the run, so that runs can be compared."""
 
 
-class PretrainingData(LightningDataModule):
-    """Masked, packed pairs of segments from the shards of a prepared corpus.
+class PretrainingData(LightningDataModule, Generic[B]):
+    """Batches of an objective from the shards of a prepared corpus.
 
     Ranks, their number and the accumulation steps are the trainer's, which needs ``use_distributed_sampler=False``.
     One iteration of the training loader is the whole training, over as many epochs as it takes, so that the trainer
@@ -54,7 +49,7 @@ class PretrainingData(LightningDataModule):
         self,
         *,
         folder: str | Path,
-        objective: Objective,
+        objective: Objective[B],
         preparation: Preparation | None = None,
         seed: int = 1,
         batch_tokens: int | None = None,
@@ -73,15 +68,15 @@ class PretrainingData(LightningDataModule):
 
         Args:
             folder: the prepared corpus; also ``s3://bucket/folder``.
-            objective: pairs and masks.
+            objective: what is asked about the text.
             preparation: makes the corpus when nothing lies in the folder; None takes what lies there.
-            seed: of the order, the pairs and the masks.
+            seed: of the order, the pairs and what the objective draws.
             batch_tokens: tokens of a global batch: sequences are added as long as they fit.
             batch_sequences: or its number of sequences.
             phases: (share of training, max_length) one after the other, as ((0.9, 128), (0.1, 512)); the shares sum to
                 1. None for ``objective.max_length`` all along. Held-out sequences always have ``objective.max_length``.
-            training_batches: global batches of the whole training; None where only the clock knows. Phases and a mask
-                rate that changes need it.
+            training_batches: global batches of the whole training; None where only the clock knows. Phases and an
+                objective that follows the position of training need it.
             shuffle_shards: so many shards, which follow one another in the epoch's random order, are shuffled together;
                 each process that makes batches holds them, at 2 bytes a token (4 for more than 65,536 pieces).
             heldout_tokens: evaluate on about so many tokens; None for all.
@@ -212,9 +207,9 @@ class PretrainingData(LightningDataModule):
         if not windows:
             return []
         shard, plan = self._micro_batches(order, self.manifest.train, 1).plan(0, 0, windows[0])
-        return unlearnable(shard, plan, order.objectives[0], self.vocabulary)
+        return order.objectives[0].warnings(shard, plan, self.vocabulary)
 
-    def first_batch(self, ranks: int, accumulation: int, phase: int) -> PretrainingBatch:
+    def first_batch(self, ranks: int, accumulation: int, phase: int) -> B:
         """The first micro-batch of rank zero in a phase, as training would see it if it began there.
 
         Args:
@@ -226,15 +221,15 @@ class PretrainingData(LightningDataModule):
         window = next((window for window in data.order.windows(0) if data.num_batches(phase, 0, window)), None)
         if window is None:
             raise InputError(f"{self.folder}: the text is too short for one batch; take more of it")
-        return data[Index(phase, 0, window, 0, 0, data.order.objectives[phase].mask_rate)]
+        return data[Index(phase, 0, window, 0, 0, 0.0)]
 
-    def train_dataloader(self) -> TrainingLoader:
+    def train_dataloader(self) -> TrainingLoader[B]:
         """The walk over the training shards for this rank.
 
         Raises:
-            InputError: phases or a changing mask rate without a known length of training.
+            InputError: phases or an objective that follows the position of training without a known length of training.
         """
-        if self.training_batches is None and (len(self.phases) > 1 or self.objective.final_mask_rate is not None):
+        if self.training_batches is None and (len(self.phases) > 1 or self.objective.follows_position):
             raise InputError(
                 "data.phases and objective.final_mask_rate follow the position of training: expected a length in "
                 "steps, tokens or epochs; set trainer.max_steps"
@@ -259,12 +254,12 @@ class PretrainingData(LightningDataModule):
             device=None if self.trainer is None else self.trainer.strategy.root_device,
         )
 
-    def val_dataloader(self) -> HeldoutLoader | list[PretrainingBatch]:
+    def val_dataloader(self) -> HeldoutLoader[B] | list[B]:
         """The same held-out batches at every call; without held-out documents an empty list."""
         if not self.manifest.heldout:
             return []
         rank, ranks, accumulation = self._place()
-        objective = replace(self.objective, mask_rate=HELDOUT_MASK_RATE, final_mask_rate=None)
+        objective = self.objective.heldout()
         most = self.size.most_tokens(objective.max_length)
         order = Order(
             shards=self._paths(self.manifest.heldout),
@@ -284,10 +279,10 @@ class PretrainingData(LightningDataModule):
             device=None if self.trainer is None else self.trainer.strategy.root_device,
         )
 
-    def _micro_batches(self, order: Order, infos: tuple[ShardInfo, ...], count: int) -> MicroBatches:
+    def _micro_batches(self, order: Order[B], infos: tuple[ShardInfo, ...], count: int) -> MicroBatches[B]:
         return MicroBatches(order, micro_batches=count, static_shapes=self.static_shapes, cache=self.cache, infos=infos)
 
-    def _training_order(self) -> Order:
+    def _training_order(self) -> Order[B]:
         return Order(
             shards=self._paths(self.manifest.train),
             vocabulary=self.vocabulary,

@@ -2,9 +2,32 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 
-from cloze.batch import Packed, PretrainingBatch
+from cloze.batch import IGNORED_LABEL, Packed, PretrainingBatch
+from cloze.data.masking import Vocabulary
+from cloze.data.pairs import Segments
+from cloze.data.plan import Plan, Sequences
+from cloze.text.shards import Shard
+
+SPECIAL = 5
+"""Ids below are those of [PAD], [UNK], [CLS], [SEP] and [MASK]."""
+
+
+def random_sequences(lengths: Sequence[int], segments: Segments, vocab_size: int) -> Sequences:
+    """Sequences of these lengths with random tokens, as an objective takes them; every second pair is a true one."""
+    generator, special = np.random.default_rng(0), segments.special_tokens
+    text = np.array(lengths, np.int64) - special
+    starts = np.concatenate([[0], text.cumsum()])
+    second = text // 2 if segments.pairs != "none" else np.zeros_like(text)
+    first = text - second
+    labels = np.arange(len(text)) % 2 if segments.pairs != "none" else np.full_like(text, IGNORED_LABEL)
+    rows = np.stack([starts[:-1], first, starts[:-1] + first, second, labels], axis=1)
+    tokens = generator.integers(SPECIAL, vocab_size, starts[-1], dtype=np.uint32)
+    plan = Plan(rows, text + special, np.array([0, len(text)]), np.uint64(0))
+    vocabulary = Vocabulary(vocab_size, 2, 3, 4, 0, np.zeros(vocab_size, np.bool_))
+    return Sequences(Shard(tokens, starts, np.array([0, len(text)])), plan, np.arange(len(text)), vocabulary)
 
 
 def random_batch(lengths: Sequence[int], vocab_size: int, mask_rate: float = 0.15, seed: int = 0) -> PretrainingBatch:

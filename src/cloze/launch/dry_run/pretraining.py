@@ -12,10 +12,9 @@ from cloze.callbacks.length import Length
 from cloze.config.hardware import Hardware
 from cloze.config.schema import Pretraining as Config
 from cloze.config.sections import Training
-from cloze.data.objective import Objective
 from cloze.data.packing import StaticShape
 from cloze.data.pretraining import PretrainingData
-from cloze.data.synthetic import random_batch
+from cloze.data.synthetic import random_sequences
 from cloze.errors import InputError
 from cloze.launch.continuation import Beginning, beginning
 from cloze.launch.dry_run import estimate
@@ -137,12 +136,15 @@ def _shape(config: Config, start: Beginning | None) -> BertConfig:
 
 def _synthetic(data: PretrainingData, count: int, shape: BertConfig, hardware: Hardware) -> PretrainingBatch:
     """Random tokens in the shape of the largest micro-batch of `count`."""
-    longest, rate = data.max_length, data.objective.highest_mask_rate
+    longest = data.max_length
     tokens = max(longest, math.ceil(data.size.most_tokens(longest) / count))
     if hardware.static_shapes:
-        tokens = StaticShape.of(data.size.most_tokens(longest), longest, count, rate).tokens
+        tokens = StaticShape.of(data.size.most_tokens(longest), longest, count).tokens
     lengths = [longest] * (tokens // longest) + [rest for rest in (tokens % longest,) if rest]
-    return random_batch(sorted(lengths), shape.vocab_size, rate)
+    objective = replace(data.objective, max_length=longest)
+    sequences = random_sequences(sorted(lengths), objective, shape.vocab_size)
+    batch: PretrainingBatch = objective.batch(sequences, objective.counts(sequences), None)
+    return batch
 
 
 def _lines(config: Config, placement: Placement, parts: _Parts, cut: Cut, tried: Tried) -> list[str]:
@@ -172,7 +174,7 @@ def _lines(config: Config, placement: Placement, parts: _Parts, cut: Cut, tried:
         *estimate.hardware_lines(placement),
         estimate.line("data", _told(parts)),
         estimate.line("model", f"{counted(parameters, 'parameters')}, {counted(shape.vocab_size, 'pieces')}"),
-        *estimate.step_lines(cut, tried, placement, _expected(shape, data.objective)),
+        *estimate.step_lines(cut, tried, placement, _expected(data.objective.chance_loss(shape.vocab_size))),
         *estimate.memory_lines(memory, tried, per_token, placement),
         *estimate.time_lines(extent, cut, tried, placement),
         *estimate.output_lines(_outputs(config, parts, parameters, tried)),
@@ -189,10 +191,9 @@ def _told(parts: _Parts) -> str:
     return f"{folder} is not prepared yet: the step is on random tokens of the same shapes"
 
 
-def _expected(shape: BertConfig, objective: Objective) -> str:
+def _expected(chance: float | None) -> str:
     """What a model that knows nothing says; of a model to go on from, a smaller number is good news."""
-    chance = math.log(shape.vocab_size) + (0.0 if objective.pairs == "none" else math.log(2))
-    return f" ({chance:.3f} for one that knows nothing)"
+    return "" if chance is None else f" ({chance:.3f} for one that knows nothing)"
 
 
 def _outputs(config: Config, parts: _Parts, parameters: int, tried: Tried) -> list[Output]:
