@@ -81,7 +81,7 @@ def _composed_and_checked(root: str, words: list[str]) -> tuple[Flat, Flat]:
     assert isinstance(resolved, dict)
     try:
         checked = flat(
-            _counterpart(resolved, check({str(key): value for key, value in resolved.items()}, SCHEMAS[root]))
+            _counterpart(resolved, check({str(key): value for key, value in resolved.items()}, SCHEMAS[root]).plain)
         )
     except InputError:  # how that is told stands in the tests of bad input
         checked = {"refused": True}
@@ -93,12 +93,10 @@ def _plain(value: Any) -> Any:
 
 
 def _counterpart(stated: Any, checked: Any) -> Any:
-    """What is there of the stated keys: the check may add defaults, and give objects with attributes for sections."""
+    """What is there of the stated keys, in their order."""
     if not isinstance(stated, Mapping):
         return checked
-    if isinstance(checked, Mapping):
-        return {key: _counterpart(value, checked[key]) for key, value in stated.items()}
-    return {key: _counterpart(value, getattr(checked, key)) for key, value in stated.items()}
+    return {key: _counterpart(value, checked[key]) for key, value in stated.items()}
 
 
 def flat(value: Mapping[str, Any], place: str = "") -> Flat:
