@@ -69,12 +69,13 @@ def paragraphs(data: Path, count: int) -> list[str]:
 def ours(level: str, _: int) -> Side:
     """The engine of ``cloze-features``."""
     from cloze.checkpoint.pretrained import read_pretrained
-    from cloze.data.stream.chunks import Chunks
-    from cloze.data.stream.features import LONGEST_BYTES, PART_BYTES
-    from cloze.data.stream.options import Columns, Sizes
-    from cloze.data.stream.pieces import RowReader, TextEncoder
-    from cloze.data.stream.records import StreamRow
-    from cloze.data.stream.vectors import Extractor
+    from cloze.data.extraction.chunks import Chunks
+    from cloze.data.extraction.features import LONGEST_BYTES, PART_BYTES
+    from cloze.data.extraction.options import Sizes
+    from cloze.data.extraction.text_tokens import RowReader, TextEncoder
+    from cloze.data.extraction.vectors import Extractor
+    from cloze.data.tables.columns import TextColumns
+    from cloze.data.tables.stream import StreamRow
     from cloze.model.bert import BertEncoder
     from cloze.model.inference import pack
     from cloze.model.pooling import LayerChoice
@@ -98,7 +99,7 @@ def ours(level: str, _: int) -> Side:
         device=torch.device("cpu"),
     )
     chunks = Chunks(
-        reader=RowReader(columns=Columns()),
+        reader=RowReader(columns=TextColumns()),
         encoder=TextEncoder(tokenizer=pretrained.tokenizer, sizes=sizes, wants_places=level == "pieces"),
         bytes_of=extractor.bytes_of,
         most_bytes=PART_BYTES,

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from hydra import compose, initialize_config_dir
 
-import cloze.data.stream.features
+import cloze.data.extraction.features
 import cloze.launch.features
 import cloze.launch.finetuning
 import cloze.launch.prediction

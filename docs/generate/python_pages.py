@@ -8,7 +8,7 @@ PAGES = {
     "configuration": ("Configuration", ["cloze.config"]),
     "text": ("Text", ["cloze.text"]),
     "data": ("Pre-training data", ["cloze.data"]),
-    "finetuning": ("Data of tasks", ["cloze.data.finetuning", "cloze.data.stream"]),
+    "finetuning": ("Data of tasks", ["cloze.data.tables", "cloze.data.finetuning", "cloze.data.extraction"]),
     "model": ("Model", ["cloze.model"]),
     "optim": ("Optimisation", ["cloze.optim"]),
     "tasks": ("Training and tasks", ["cloze.tasks", "cloze.callbacks"]),

@@ -17,12 +17,12 @@ from cloze.batch import Packed
 from cloze.checkpoint.modules import fine_tuned_model, pretraining_model
 from cloze.checkpoint.pretrained import Pretrained, read_pretrained
 from cloze.checkpoint.weights import CONFIG
-from cloze.data.stream.columns import Columns
-from cloze.data.stream.examples import ExampleMaker
-from cloze.data.stream.given import Text, listed, pairs_of, rows_of
-from cloze.data.stream.options import Sizes
-from cloze.data.stream.pieces import RowText, TextEncoder
-from cloze.data.stream.vectors import Extractor
+from cloze.data.extraction.options import Sizes
+from cloze.data.extraction.text_tokens import RowText, TextEncoder
+from cloze.data.extraction.vectors import Extractor
+from cloze.data.tables.columns import Columns
+from cloze.data.tables.given import Text, list_of, pairs_of, rows_of
+from cloze.data.tables.row_examples import ExampleMaker
 from cloze.errors import InputError
 from cloze.launch.predictors import TASKS, Options, make_predictor, task_of
 from cloze.model.attention_maps import attention_maps
@@ -122,7 +122,7 @@ class Ready:
             raise InputError(f"task is {task!r}, but must be one of {', '.join(TASKS)}")
         options = Options(
             top_k=top_k,
-            targets=listed(targets, "targets"),
+            targets=list_of(targets, "targets"),
             max_length=max_length,
             threshold=threshold,
             n_best=n_best,
@@ -137,7 +137,7 @@ class Ready:
             maker=getattr(ExampleMaker(Columns()), shape), predictor=predictor, keep=False, on_bad_row=None
         )
         found: list[dict[str, Any]] = []
-        for chunk in chunks(rows_of(listed(texts, "texts"), shape)):
+        for chunk in chunks(rows_of(list_of(texts, "texts"), shape)):
             found += rows.predict(chunk, Counter())
         _warn(predictor.counts)
         return found
@@ -224,7 +224,7 @@ class Ready:
         from cloze.callbacks.attention import attention_figure  # Lightning takes long to import
 
         layers, count = self.config.num_hidden_layers, self.config.num_attention_heads
-        chosen = [(layer, 0) for layer in range(layers)] if heads is None else listed(heads, "heads")
+        chosen = [(layer, 0) for layer in range(layers)] if heads is None else list_of(heads, "heads")
         for pair in chosen:
             if len(pair) != 2 or not (0 <= pair[0] < layers and 0 <= pair[1] < count):
                 raise InputError(f"heads has {pair}, but must have pairs from (0, 0) to ({layers - 1}, {count - 1})")

@@ -27,3 +27,11 @@ class Stopped(BaseException):  # no error, and as Ctrl-C not for libraries to sw
 
 class Lost(Stopped):
     """Another process of the run has died or does not answer; the message says which."""
+
+
+class BadRowError(Exception):
+    """A row that is not as it should be; `kind` is what such rows are counted under when they are skipped."""
+
+    def __init__(self, kind: str, reason: str) -> None:
+        super().__init__(reason)
+        self.kind = kind

@@ -14,7 +14,7 @@ import torch
 
 from cloze.api import load
 from cloze.checkpoint.pretrained import read_pretrained
-from cloze.data.finetuning.examples import ChoiceExample, Example, QuestionExample, TextExample
+from cloze.data.tables.examples import ChoiceExample, Example, QuestionExample, TextExample
 from cloze.demo.reader import Reader
 from cloze.model.attention_maps import attention_maps
 from cloze.report.examples import write_examples

@@ -26,9 +26,10 @@ from cloze.checkpoint.folder import read_folder, save_pretrained
 from cloze.checkpoint.google import write_google
 from cloze.checkpoint.saves import Saves, read_checkpoint
 from cloze.checkpoint.weights import read_json, read_weights
-from cloze.data.stream.journal import unfinished
-from cloze.data.stream.output import open_output
-from cloze.data.stream.records import StreamFormat, stream_rows
+from cloze.data.tables.formats import TableFormat
+from cloze.data.tables.output import open_output
+from cloze.data.tables.stream import stream_rows
+from cloze.data.tables.unfinished import unfinished
 from cloze.errors import InputError
 from cloze.model.bert import BertForPreTraining
 from cloze.model.config import BertConfig
@@ -211,7 +212,7 @@ def _input(suffix: str) -> Callable[[Path], Path]:
 
 
 def _use_input(suffix: str) -> Callable[[Path], object]:
-    return lambda folder: list(stream_rows(str(folder / f"in{suffix}"), StreamFormat()))
+    return lambda folder: list(stream_rows(str(folder / f"in{suffix}"), TableFormat()))
 
 
 def _use_model(folder: Path) -> object:

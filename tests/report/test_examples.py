@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from cloze.data.finetuning.examples import ChoiceExample, Example, QuestionExample, TaggedExample, TextExample
+from cloze.data.tables.examples import ChoiceExample, Example, QuestionExample, TaggedExample, TextExample
 from cloze.report.examples import EXAMPLES, LONGEST, MOST, RunExamples, read_examples, write_examples
 
 OWN: dict[str, Any] = {"id": "1", "where": "dev.tsv, line 1"}

@@ -17,8 +17,8 @@ from cloze.checkpoint.pretrained import Pretrained
 from cloze.checkpoint.task_models import task_model
 from cloze.data.finetuning.batching import collate
 from cloze.data.finetuning.classification import TextFeatures
-from cloze.data.finetuning.examples import TextExample
 from cloze.data.finetuning.items import Item
+from cloze.data.tables.examples import TextExample
 from cloze.errors import InputError
 from cloze.model.adaptation import Adaptation
 from cloze.model.config import BertConfig

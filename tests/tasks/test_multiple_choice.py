@@ -11,7 +11,7 @@ from cloze.checkpoint.pretrained import Pretrained
 from cloze.checkpoint.task_models import task_model
 from cloze.data.finetuning.batching import collate
 from cloze.data.finetuning.choice import ChoiceFeatures
-from cloze.data.finetuning.examples import ChoiceExample
+from cloze.data.tables.examples import ChoiceExample
 from cloze.model.adaptation import Adaptation
 from cloze.model.config import BertConfig
 from cloze.optim.schedules import Linear

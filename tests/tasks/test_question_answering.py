@@ -19,10 +19,10 @@ from cloze.checkpoint.names import to_hugging_face
 from cloze.checkpoint.pretrained import Pretrained
 from cloze.checkpoint.task_models import save_task_model, task_model
 from cloze.data.finetuning.batching import collate
-from cloze.data.finetuning.examples import Answer, QuestionExample
 from cloze.data.finetuning.items import Item
 from cloze.data.finetuning.module import Split, TaskData
-from cloze.data.finetuning.windows import QuestionFeatures
+from cloze.data.finetuning.questions import QuestionFeatures
+from cloze.data.tables.examples import Answer, QuestionExample
 from cloze.errors import InputError
 from cloze.model.adaptation import Adaptation
 from cloze.model.config import BertConfig

@@ -20,11 +20,11 @@ from cloze.checkpoint.pretrained import Pretrained
 from cloze.checkpoint.task_models import save_task_model, task_model
 from cloze.data.finetuning.batching import collate
 from cloze.data.finetuning.conll import TaggedFiles
-from cloze.data.finetuning.examples import TaggedExample
 from cloze.data.finetuning.items import Item
 from cloze.data.finetuning.loader import EvaluationLoader
 from cloze.data.finetuning.module import TaskData
 from cloze.data.finetuning.tagging import TaggingFeatures
+from cloze.data.tables.examples import TaggedExample
 from cloze.errors import InputError
 from cloze.metrics.entities import bio2
 from cloze.model.adaptation import Adaptation

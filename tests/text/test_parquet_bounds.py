@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloze.data.finetuning.table_files import TableFormat, read_table
-from cloze.data.stream.records import StreamFormat, stream_rows
+from cloze.data.tables.formats import TableFormat
+from cloze.data.tables.stream import stream_rows
+from cloze.data.tables.table import read_table
 from cloze.errors import InputError
 from cloze.text.sources import parquet
 
@@ -41,7 +42,7 @@ READERS: dict[str, Callable[[str], object]] = {
         list(parquet.documents(unit, "text", Counter(), skip_bad_rows=False)) for unit in parquet.units(path, "text")
     ],
     "a table": lambda path: list(read_table(path, "train", TableFormat()).rows),
-    "a stream": lambda path: deque(stream_rows(path, StreamFormat()), maxlen=0),
+    "a stream": lambda path: deque(stream_rows(path, TableFormat()), maxlen=0),
 }
 
 

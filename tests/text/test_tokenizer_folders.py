@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import AutoTokenizer, BertTokenizerFast, PreTrainedTokenizerFast
 
-from cloze.data.finetuning.pieces import encode
 from cloze.data.finetuning.sequences import Sequences
+from cloze.data.finetuning.token_ids import encode
 from cloze.errors import InputError
 from cloze.text.encoding import WordEncoder
 from cloze.text.tokenizer import SPECIAL_TOKENS, build_tokenizer, read_tokenizer, save_tokenizer, tokenizer_sha256
@@ -85,7 +85,7 @@ def folder_of(theirs: Any, folder: Path) -> Path:
 def ours(folder: Path, texts: list[str]) -> list[list[int]]:
     tokenizer = read_tokenizer(folder).tokenizer
     sequences = Sequences(tokenizer, 512)
-    return [sequences.single(ids).input_ids.tolist() for ids in encode(tokenizer, texts)]
+    return [sequences.of(ids)[0].input_ids.tolist() for ids in encode(tokenizer, texts)]
 
 
 def their_ids(folder: Path, texts: list[str]) -> list[list[int]]:

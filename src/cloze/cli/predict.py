@@ -57,14 +57,14 @@ def own_words(words: Sequence[str]) -> Words:
         else:
             others.append(word)
     task = next((value for value in reversed(values["task"]) if value not in ("", "null")), None)
-    targets = listed(values["targets"][-1]) if values["targets"] else None
+    targets = comma_separated(values["targets"][-1]) if values["targets"] else None
     return Words(task, values["text"], values["text_pair"], targets, others)
 
 
-def listed(value: str) -> list[str]:
+def comma_separated(value: str) -> list[str]:
     """The words between commas; one in quotes may hold a comma.
 
-    >>> listed("[good,1.50, 'a,b', don't, 好]")
+    >>> comma_separated("[good,1.50, 'a,b', don't, 好]")
     ['good', '1.50', 'a,b', "don't", '好']
     """
     inner = value[1:-1] if value.startswith("[") and value.endswith("]") else value

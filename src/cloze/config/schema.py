@@ -15,9 +15,8 @@ from cloze.config.sections import (
     TaskTraining,
     Training,
 )
-from cloze.data.stream.columns import Columns
-from cloze.data.stream.options import Columns as FeatureColumns
-from cloze.data.stream.options import Level, LongTexts, VectorType
+from cloze.data.extraction.options import Level, LongTexts, VectorType
+from cloze.data.tables.columns import Columns, TextColumns
 from cloze.errors import InputError
 from cloze.model.adaptation import Adaptation
 from cloze.model.config import BertConfig
@@ -133,7 +132,7 @@ class Features(Root):
     weights: list[float] | None
     level: Level | None
     dtype: VectorType
-    columns: FeatureColumns
+    columns: TextColumns
     format: Literal["auto", "text", "words", "csv", "tsv", "jsonl", "parquet"]
     delimiter: str
     quoting: Literal["auto", "none", "quotes"]

@@ -9,8 +9,8 @@ from cloze.errors import InputError
 from cloze.model.config import BertConfig
 
 if TYPE_CHECKING:
-    from cloze.data.finetuning.examples import Source
     from cloze.data.finetuning.items import Features
+    from cloze.data.tables.examples import Source
     from cloze.tasks.finetuning import FineTuning
     from cloze.text.documents import Source as Documents
 

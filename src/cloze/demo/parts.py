@@ -6,8 +6,7 @@ from typing import Any, Generic, TypeVar
 
 from nicegui import ui
 
-from cloze.data.finetuning.table_files import BadRowError
-from cloze.errors import InputError
+from cloze.errors import BadRowError, InputError
 
 LONGEST_INPUT = 20_000
 """Characters of a field: some forty times what a model of 512 positions reads."""

@@ -9,13 +9,13 @@ import torch
 
 from cloze.batch import Packed
 from cloze.checkpoint.pretrained import Pretrained
-from cloze.data.finetuning.pieces import kept
-from cloze.data.stream.columns import Columns
-from cloze.data.stream.examples import ExampleMaker
-from cloze.data.stream.options import Sizes
-from cloze.data.stream.pieces import RowText, TextEncoder
-from cloze.data.stream.records import StreamRow
-from cloze.data.stream.vectors import Extractor
+from cloze.data.extraction.options import Sizes
+from cloze.data.extraction.text_tokens import RowText, TextEncoder
+from cloze.data.extraction.vectors import Extractor
+from cloze.data.long_texts import kept
+from cloze.data.tables.columns import Columns
+from cloze.data.tables.row_examples import ExampleMaker
+from cloze.data.tables.stream import StreamRow
 from cloze.errors import InputError
 from cloze.launch.predictors import FILL_MASK, FINE_TUNED, TASKS, Chosen, Options, make_predictor
 from cloze.model.attention_maps import attention_maps

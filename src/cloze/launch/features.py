@@ -16,16 +16,17 @@ from cloze.checkpoint.pretrained import Pretrained, read_pretrained
 from cloze.config.hardware import Hardware
 from cloze.config.schema import Features
 from cloze.config.sections import model_folder
-from cloze.data.stream.chunks import Chunks
-from cloze.data.stream.feature_files import feature_files
-from cloze.data.stream.feature_reading import WrittenFeatures
-from cloze.data.stream.feature_rows import RowTables
-from cloze.data.stream.features import LONGEST_BYTES, PART_BYTES, Outcome, input_identity, write_features
-from cloze.data.stream.journal import Unfinished, unfinished
-from cloze.data.stream.options import Level, Sizes
-from cloze.data.stream.pieces import RowReader, TextEncoder
-from cloze.data.stream.records import STANDARD_INPUT, StreamFormat, stream_rows
-from cloze.data.stream.vectors import Extractor, is_pooled
+from cloze.data.extraction.chunks import Chunks
+from cloze.data.extraction.feature_files import feature_files
+from cloze.data.extraction.feature_reading import WrittenFeatures
+from cloze.data.extraction.feature_rows import RowTables
+from cloze.data.extraction.features import LONGEST_BYTES, PART_BYTES, Outcome, input_identity, write_features
+from cloze.data.extraction.options import Level, Sizes
+from cloze.data.extraction.text_tokens import RowReader, TextEncoder
+from cloze.data.extraction.vectors import Extractor, is_pooled
+from cloze.data.tables.formats import STANDARD_INPUT, TableFormat
+from cloze.data.tables.stream import stream_rows
+from cloze.data.tables.unfinished import Unfinished, unfinished
 from cloze.errors import InputError
 from cloze.files.atomic import write_atomically
 from cloze.model.bert import BertEncoder, Pooler
@@ -58,9 +59,7 @@ def extract(config: Features) -> None:
     hardware = config.hardware
     _check_hardware(hardware)
     output = Path(config.output)
-    layout = StreamFormat(
-        format=config.format, delimiter=config.delimiter, quoting=config.quoting, header=config.header
-    )
+    layout = TableFormat(format=config.format, delimiter=config.delimiter, quoting=config.quoting, header=config.header)
     if config.input != STANDARD_INPUT:
         layout.of(config.input)
     identity = input_identity(config.input)
@@ -174,7 +173,7 @@ def _fingerprint(pretrained: Pretrained) -> str:
 
 def _write(
     config: Features,
-    layout: StreamFormat,
+    layout: TableFormat,
     pretrained: Pretrained,
     plan: LayerPlan,
     sizes: Sizes,

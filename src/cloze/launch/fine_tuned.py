@@ -9,8 +9,8 @@ from cloze.checkpoint.pretrained import TASK_CLASSES, Pretrained
 from cloze.data.finetuning.choice import ChoiceFeatures
 from cloze.data.finetuning.classification import TextFeatures
 from cloze.data.finetuning.items import Features
+from cloze.data.finetuning.questions import QuestionFeatures
 from cloze.data.finetuning.tagging import TaggingFeatures
-from cloze.data.finetuning.windows import QuestionFeatures
 from cloze.errors import InputError
 from cloze.launch.long_texts import trained_length, trained_long
 from cloze.launch.predictors import Chosen, Options

@@ -8,9 +8,9 @@ from cloze.checkpoint.pretrained import TASK_FEATURES, Pretrained
 from cloze.config.sections import Task
 from cloze.data.finetuning.classification import LONG_TEXTS, MIN_LENGTH
 from cloze.data.finetuning.items import Features
+from cloze.data.finetuning.questions import QuestionFeatures
 from cloze.data.finetuning.sequences import Long
 from cloze.data.finetuning.tagging import TaggingFeatures
-from cloze.data.finetuning.windows import QuestionFeatures
 from cloze.errors import InputError
 
 TRUNCATE: Long = "truncate"

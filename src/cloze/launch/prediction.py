@@ -11,9 +11,10 @@ from cloze.config.hardware import Hardware
 from cloze.config.schema import Predicting
 from cloze.config.sections import model_folder
 from cloze.config.validation import nearest
-from cloze.data.stream.examples import ExampleMaker
-from cloze.data.stream.output import check_output, is_delimited, open_output
-from cloze.data.stream.records import STANDARD_INPUT, StreamFormat, StreamRow, stream_rows
+from cloze.data.tables.formats import STANDARD_INPUT, TableFormat
+from cloze.data.tables.output import check_output, is_delimited, open_output
+from cloze.data.tables.row_examples import ExampleMaker
+from cloze.data.tables.stream import StreamRow, stream_rows
 from cloze.errors import InputError
 from cloze.launch.predictors import TASKS, Options, make_predictor, task_of
 from cloze.run.hardware import check_hardware, set_up
@@ -39,9 +40,7 @@ def predict(config: Predicting, texts: Sequence[str] = (), pairs: Sequence[str] 
         InputError: for what only the input, the model or the machine can show to be wrong.
     """
     path, direct = config.input or STANDARD_INPUT, bool(texts)
-    layout = StreamFormat(
-        format=config.format, delimiter=config.delimiter, quoting=config.quoting, header=config.header
-    )
+    layout = TableFormat(format=config.format, delimiter=config.delimiter, quoting=config.quoting, header=config.header)
     folder = _checked_folder(config, path, layout, direct=direct)
     with waiting("reading the model"):
         pretrained = read_pretrained(Path(folder))
@@ -83,7 +82,7 @@ def predict(config: Predicting, texts: Sequence[str] = (), pairs: Sequence[str] 
         print(f"The predictions are in {config.output}", file=sys.stderr)
 
 
-def _checked_folder(config: Predicting, path: str, layout: StreamFormat, *, direct: bool) -> str:
+def _checked_folder(config: Predicting, path: str, layout: TableFormat, *, direct: bool) -> str:
     """The folder of the model, once all is well that can be told before it is read."""
     hardware = config.hardware
     check_hardware(hardware)

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import torch
 
 from cloze.checkpoint.pretrained import Pretrained
-from cloze.data.stream.options import SHORTEST
+from cloze.data.extraction.options import SHORTEST
 from cloze.errors import InputError
 from cloze.model.bert import BertForPreTraining
 from cloze.model.task_heads import ARCHITECTURES, TaskModel
@@ -40,7 +40,7 @@ BELONGING = {
 
 
 class Chosen(NamedTuple):
-    """A predictor, and the method of `cloze.data.stream.examples.ExampleMaker` that makes its examples."""
+    """A predictor, and the method of `cloze.data.tables.row_examples.ExampleMaker` that makes its examples."""
 
     predictor: Predictor[Any]
     shape: str

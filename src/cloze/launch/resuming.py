@@ -18,7 +18,7 @@ from cloze.config.schema import Run
 from cloze.errors import InputError
 from cloze.launch.checking import Data, checkpoint_fault
 from cloze.launch.ranks import Ranks
-from cloze.run.folder import FREE, listed, warn
+from cloze.run.folder import FREE, first_changes, warn
 from cloze.tasks.training import TrainingModule
 from cloze.text.manifest import differences
 
@@ -147,4 +147,4 @@ def _tell(checkpoint: Path, changed: list[str] | None) -> None:
     if changed is None:
         print("note: the checkpoint does not tell its configuration, so that changes cannot be told", file=sys.stderr)
     elif changed:
-        print(f"note: changed from here on: {listed(changed, MOST)}", file=sys.stderr)
+        print(f"note: changed from here on: {first_changes(changed, MOST)}", file=sys.stderr)

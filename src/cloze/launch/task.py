@@ -16,11 +16,11 @@ from cloze.checkpoint.task_models import task_model
 from cloze.config.schema import FineTuning as Config
 from cloze.config.sections import TaskTraining, model_folder
 from cloze.data.finetuning.batching import FrozenRows
-from cloze.data.finetuning.examples import texts
 from cloze.data.finetuning.frozen import frozen_features
 from cloze.data.finetuning.module import TaskData
 from cloze.data.finetuning.overview import overview
 from cloze.data.loader import ENDLESS
+from cloze.data.tables.examples import texts
 from cloze.errors import InputError
 from cloze.launch.long_texts import encoding_notes, show_as_asked, show_as_trained
 from cloze.launch.own_tokenizer import check_own

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cloze.data.finetuning.examples import Example
+from cloze.data.tables.examples import Example
 from cloze.files.atomic import write_atomically
 from cloze.files.bounded import parse_yaml, read_json, read_text
 from cloze.report.page.corpus import REPORT

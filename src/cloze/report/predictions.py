@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cloze.data.stream.delimited import flat
+from cloze.data.tables.delimited_output import flat
 from cloze.files.atomic import write_atomically
 from cloze.metrics.entities import entities
 from cloze.report.markdown import plain, table

@@ -95,7 +95,7 @@ def checkpoint_to_resume(
         raise InputError(f"{folder} holds a run already: {advice}")
     what = "finished run" if (folder / finished).exists() else "run"
     if changed := differences_of_run(config):
-        raise InputError(f"{folder} holds a {what} with another configuration ({listed(changed)}): {advice}")
+        raise InputError(f"{folder} holds a {what} with another configuration ({first_changes(changed)}): {advice}")
     if what != "run":
         raise InputError(f"{folder} holds a finished run: {advice}")
     if claiming:
@@ -142,7 +142,7 @@ def _check_root(config: Run) -> None:
         raise InputError(f"seed is {config.seed}, but must be from 0 to 4294967295")
 
 
-def listed(changes: Sequence[str], most: int = 5) -> str:
+def first_changes(changes: Sequence[str], most: int = 5) -> str:
     """Changes of a configuration in a sentence, and how many more there are."""
     more = [f"and {len(changes) - most} more"] if len(changes) > most else []
     return "; ".join([*changes[:most], *more])

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from cloze.data.finetuning.items import Item
-from cloze.data.finetuning.windows import Window
+from cloze.data.finetuning.questions import Window
 
 CELLS = 1 << 22
 """Spans that are looked at together, in 16 MiB."""

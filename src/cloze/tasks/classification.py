@@ -10,15 +10,15 @@ from torch import Tensor
 
 from cloze.batch import IGNORED_LABEL, TaskBatch
 from cloze.data.finetuning.classification import Problem
-from cloze.data.finetuning.examples import TextExample
 from cloze.data.finetuning.items import Item
 from cloze.data.finetuning.module import Split
+from cloze.data.tables.examples import TextExample
 from cloze.errors import InputError
 from cloze.metrics.classification import METRICS, RANKINGS, best_thresholds
 from cloze.model.task_heads import TaskModel
 from cloze.tasks.class_weights import ClassWeights, check_class_weights, positive_weights, scaled_class_weights
 from cloze.tasks.finetuning import FineTuning, Prediction
-from cloze.tasks.thresholds import Threshold, as_state, is_stated, listed, of_state, thresholds_of
+from cloze.tasks.thresholds import Threshold, as_state, is_stated, of_state, quoted_labels, thresholds_of
 from cloze.tasks.training import Recipe
 
 
@@ -159,13 +159,13 @@ class Classification(FineTuning[TextExample]):
         undefined = ((counts == 0) | (counts == len(applies)))[self._ranked]
         if undefined.all() and is_monitored and self.main_metric in names:
             raise InputError(
-                f"task.data.{split}: every row, or none, has {listed(self.labels[self._ranked])}, so that"
+                f"task.data.{split}: every row, or none, has {quoted_labels(self.labels[self._ranked])}, so that"
                 f" {self.main_metric}, by which the best weights are chosen, is undefined; give a split with both, or"
                 " another first one of task.module.metrics"
             )
         absent = [label for label, one in zip(self.labels[self._ranked], undefined, strict=True) if one]
         return (
-            [f"{split}: {' and '.join(names)} leave out {listed(absent)}, which every row has, or none"]
+            [f"{split}: {' and '.join(names)} leave out {quoted_labels(absent)}, which every row has, or none"]
             if absent
             else []
         )

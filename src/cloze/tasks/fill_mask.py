@@ -11,11 +11,10 @@ import torch.nn.functional as F
 from tokenizers import Tokenizer
 
 from cloze.batch import TaskBatch
-from cloze.data.finetuning.examples import TextExample
 from cloze.data.finetuning.items import Item
 from cloze.data.finetuning.sequences import Sequences
-from cloze.data.finetuning.table_files import BadRowError
-from cloze.errors import InputError
+from cloze.data.tables.examples import TextExample
+from cloze.errors import BadRowError, InputError
 from cloze.model.bert import BertForPreTraining
 from cloze.runtime.wording import counted
 from cloze.tasks.inference import Inference, Prediction, Predictor
@@ -102,12 +101,10 @@ class FillMask(Predictor[TextExample]):
         written = example.text.count(MASK) + (example.text_pair or "").count(MASK)
         if not written:
             raise BadRowError(f"no {MASK}", f"has no {MASK}; write it where a word is to be filled in")
-        if pair is None:
-            room = self.max_length - 2
-            sequences.cut += len(ids) > room
-            sequence = sequences.single(self._around_gaps(ids, room))
-        else:
-            sequence = sequences.pair(ids, pair)
+        if pair is None and len(ids) > self.max_length - 2:
+            sequences.cut += 1
+            ids = self._around_gaps(ids, self.max_length - 2)
+        (sequence,) = sequences.of(ids, pair)
         gaps = np.flatnonzero(sequence.input_ids == self.mask)
         if len(gaps) != written:
             reason = f"its {written} {MASK} do not fit into {counted(self.max_length, 'pieces')}; shorten the text"

@@ -8,10 +8,10 @@ import pyarrow as pa
 from tokenizers import Tokenizer
 
 from cloze.batch import TaskBatch
-from cloze.data.finetuning.examples import Example
 from cloze.data.finetuning.items import Features
-from cloze.data.finetuning.spans import with_whole_tokens
-from cloze.data.finetuning.table_files import BadRowError
+from cloze.data.tables.examples import Example
+from cloze.data.tables.spans import with_whole_tokens
+from cloze.errors import BadRowError
 from cloze.metrics.entities import make_entities
 from cloze.tasks.finetuning import FineTuning, Prediction
 from cloze.tasks.inference import PROBABILITY, Inference, Predictor

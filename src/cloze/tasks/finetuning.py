@@ -10,9 +10,9 @@ from torch import Tensor
 
 from cloze.batch import TaskBatch
 from cloze.checkpoint.pretrained import TASK_CLASSES, TASK_FEATURES
-from cloze.data.finetuning.examples import Example
 from cloze.data.finetuning.items import Item
 from cloze.data.finetuning.module import Split, TaskData
+from cloze.data.tables.examples import Example
 from cloze.model.task_heads import TaskModel
 from cloze.tasks.training import Recipe, TrainingModule
 

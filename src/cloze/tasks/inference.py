@@ -13,9 +13,9 @@ import torch
 
 from cloze.batch import TaskBatch
 from cloze.data.finetuning.batching import collate, evaluation_batches
-from cloze.data.finetuning.examples import Example
 from cloze.data.finetuning.items import Item
-from cloze.data.finetuning.table_files import BadRowError
+from cloze.data.tables.examples import Example
+from cloze.errors import BadRowError
 
 E = TypeVar("E", bound=Example)
 Prediction = dict[str, Any]

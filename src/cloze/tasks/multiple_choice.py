@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cloze.batch import IGNORED_LABEL, TaskBatch
-from cloze.data.finetuning.examples import ChoiceExample
 from cloze.data.finetuning.items import Item
+from cloze.data.tables.examples import ChoiceExample
 from cloze.metrics.classification import accuracy
 from cloze.tasks.classification import softmax
 from cloze.tasks.finetuning import FineTuning, Prediction

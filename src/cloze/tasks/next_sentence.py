@@ -8,8 +8,8 @@ from tokenizers import Tokenizer
 
 from cloze.batch import TaskBatch
 from cloze.data.finetuning.classification import TextFeatures
-from cloze.data.finetuning.examples import TextExample
-from cloze.data.finetuning.table_files import BadRowError
+from cloze.data.tables.examples import TextExample
+from cloze.errors import BadRowError
 from cloze.model.bert import BertForPreTraining
 from cloze.tasks.inference import PROBABILITY, Inference, Prediction, Predictor
 

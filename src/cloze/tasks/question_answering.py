@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cloze.batch import IGNORED_LABEL, Packed, TaskBatch
-from cloze.data.finetuning.examples import QuestionExample
 from cloze.data.finetuning.items import Item
 from cloze.data.finetuning.module import Split
+from cloze.data.tables.examples import QuestionExample
 from cloze.errors import InputError
 from cloze.metrics.answers import AnswerScore, Language, Threshold, answer_score, best_threshold, mean_score
 from cloze.model.task_heads import TaskModel

@@ -3,13 +3,13 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
-from cloze.data.finetuning.examples import Example
-from cloze.data.finetuning.table_files import BadRowError
-from cloze.data.stream.delimited import flat
-from cloze.data.stream.records import StreamRow
-from cloze.errors import InputError
+from cloze.data.long_texts import batched
+from cloze.data.tables.delimited_output import flat
+from cloze.data.tables.examples import Example
+from cloze.data.tables.stream import StreamRow, leave_out
+from cloze.errors import BadRowError
 from cloze.tasks.inference import Prediction, Predictor
 
 ROWS_AT_ONCE = 4096
@@ -33,7 +33,7 @@ class RowPredictor:
     predictor: Predictor[Any]
     keep: bool = True
     flat: bool = False
-    on_bad_row: str | None = "stop"
+    on_bad_row: Literal["stop", "skip"] | None = "stop"
 
     def predict(self, chunk: Sequence[StreamRow], counts: Counter[str]) -> list[Prediction]:
         """The predictions for the rows of a chunk, in their order; nothing of bad ones, which are counted.
@@ -48,21 +48,15 @@ class RowPredictor:
                 examples.append(self.maker(row))
                 rows.append(row)
             except BadRowError as bad:
-                self._reject(row, bad, counts)
+                leave_out(bad, row.where, self.on_bad_row, counts)
         written = []
         for row, said in zip(rows, self.predictor.predict(examples) if examples else [], strict=True):
             if isinstance(said, BadRowError):
-                self._reject(row, said, counts)
+                leave_out(said, row.where, self.on_bad_row, counts)
                 continue
             said = flat(said) if self.flat else said
             written.append(with_cells(row.cells, said, self.predictor.repeats) if self.keep else said)
         return written
-
-    def _reject(self, row: StreamRow, bad: BadRowError, counts: Counter[str]) -> None:
-        if self.on_bad_row != "skip":
-            way = "; on_bad_row=skip leaves such rows out" if self.on_bad_row else ""
-            raise InputError(f"{row.where}: {bad}{way}")
-        counts[bad.kind] += 1
 
 
 def with_cells(cells: Mapping[str, Any], said: Prediction, repeats: frozenset[str]) -> Prediction:
@@ -74,13 +68,9 @@ def with_cells(cells: Mapping[str, Any], said: Prediction, repeats: frozenset[st
 
 def chunks(rows: Iterable[StreamRow], most: int = ROWS_AT_ONCE) -> Iterator[list[StreamRow]]:
     """Rows in lists of at most so many, and of about so many characters as are held at once."""
-    chunk: list[StreamRow] = []
-    characters = 0
-    for row in rows:
-        chunk.append(row)
-        characters += sum(len(cell) for cell in row.cells.values() if isinstance(cell, str))
-        if len(chunk) >= most or characters >= CHARACTERS_AT_ONCE:
-            yield chunk
-            chunk, characters = [], 0
-    if chunk:
-        yield chunk
+    return batched(
+        rows,
+        lambda row: sum(len(cell) for cell in row.cells.values() if isinstance(cell, str)),
+        CHARACTERS_AT_ONCE,
+        most,
+    )

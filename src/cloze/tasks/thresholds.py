@@ -32,7 +32,7 @@ def thresholds_of(threshold: Threshold, labels: Sequence[str]) -> np.ndarray:
     each = [float(one) for one in (given if isinstance(given, Sequence) else [given] * len(labels))]
     if len(each) != len(labels) or not all(0 <= one <= 1 for one in each):
         raise InputError(
-            f"threshold={threshold}: expected a probability from 0 to 1, or one for each of {listed(labels)}"
+            f"threshold={threshold}: expected a probability from 0 to 1, or one for each of {quoted_labels(labels)}"
         )
     return np.array(each)
 
@@ -52,7 +52,7 @@ def by_label(state: Mapping[str, float]) -> dict[str, float]:
     return {key.removeprefix(KEY): one for key, one in state.items() if key.startswith(KEY)}
 
 
-def listed(labels: Sequence[str]) -> str:
+def quoted_labels(labels: Sequence[str]) -> str:
     """Labels in a message."""
     shown = ", ".join(map(repr, labels[:MOST_LISTED]))
     return shown if len(labels) <= MOST_LISTED else f"{shown} and {len(labels) - MOST_LISTED} others"

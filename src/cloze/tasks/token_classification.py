@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cloze.batch import IGNORED_LABEL, TaskBatch
-from cloze.data.finetuning.examples import TaggedExample
 from cloze.data.finetuning.items import Item
+from cloze.data.tables.examples import TaggedExample
 from cloze.metrics.classification import accuracy, macro_f1
 from cloze.metrics.entities import Entity, bio2, entities, entity_scores, make_entities
 from cloze.model.task_heads import TaskModel

@@ -14,9 +14,9 @@ from transformers import PreTrainedTokenizerFast
 
 from cloze.data.finetuning.choice import ChoiceFeatures
 from cloze.data.finetuning.classification import TextFeatures
-from cloze.data.finetuning.examples import ChoiceExample, TextExample
-from cloze.data.finetuning.pieces import kept
 from cloze.data.finetuning.tables import TextTables
+from cloze.data.long_texts import kept
+from cloze.data.tables.examples import ChoiceExample, TextExample
 from cloze.errors import InputError
 from cloze.text.tokenizer import SPECIAL_TOKENS, build_tokenizer, read_vocabulary
 

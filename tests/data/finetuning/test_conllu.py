@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from cloze.data.finetuning.conll import TaggedFiles
-from cloze.data.finetuning.examples import TaggedExample
+from cloze.data.tables.examples import TaggedExample
 from cloze.errors import InputError
 
 TWO = """# newdoc id = a

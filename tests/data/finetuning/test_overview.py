@@ -1,7 +1,7 @@
 """What is told of a task before it begins."""
 
-from cloze.data.finetuning.examples import Answer, ChoiceExample, Example, QuestionExample, TaggedExample, TextExample
 from cloze.data.finetuning.overview import overview
+from cloze.data.tables.examples import Answer, ChoiceExample, Example, QuestionExample, TaggedExample, TextExample
 
 
 def texts(*labels: str | float | tuple[str, ...] | None) -> list[TextExample]:

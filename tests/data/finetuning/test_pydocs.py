@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from cloze.data.finetuning.examples import Example, TaggedExample, TextExample
 from cloze.data.finetuning.pydocs import (
     BUCKETS,
     MASKED_NAME,
@@ -16,6 +15,7 @@ from cloze.data.finetuning.pydocs import (
     names_of,
     without_names,
 )
+from cloze.data.tables.examples import Example, TaggedExample, TextExample
 from cloze.errors import InputError
 from tests import processes
 

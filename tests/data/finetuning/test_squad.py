@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloze.data.finetuning.examples import Answer, QuestionExample
 from cloze.data.finetuning.squad import UNKNOWN, QuestionFiles, nearest
+from cloze.data.tables.examples import Answer, QuestionExample
 from cloze.errors import InputError
 
 CONTEXT = "Ada met Bo. Bo met Cy."

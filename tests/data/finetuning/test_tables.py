@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from cloze.data.finetuning.examples import ChoiceExample, TextExample
 from cloze.data.finetuning.tables import ChoiceTables, TextTables
+from cloze.data.tables.examples import ChoiceExample, TextExample
 from cloze.errors import InputError
 
 

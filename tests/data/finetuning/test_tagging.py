@@ -12,9 +12,9 @@ from tokenizers import Tokenizer
 
 from cloze.batch import IGNORED_LABEL
 from cloze.data.finetuning.conll import TaggedFiles
-from cloze.data.finetuning.examples import TaggedExample
 from cloze.data.finetuning.items import Item
 from cloze.data.finetuning.tagging import TaggingFeatures
+from cloze.data.tables.examples import TaggedExample
 from cloze.errors import InputError
 from cloze.text.tokenizer import CLS, SEP, SPECIAL_TOKENS, UNK, build_tokenizer, read_vocabulary
 

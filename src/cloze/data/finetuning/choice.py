@@ -9,10 +9,10 @@ from tokenizers import Tokenizer
 
 from cloze.batch import IGNORED_LABEL
 from cloze.data.finetuning.classification import check_length
-from cloze.data.finetuning.examples import ChoiceExample
 from cloze.data.finetuning.items import Item
-from cloze.data.finetuning.pieces import encode
 from cloze.data.finetuning.sequences import Sequences
+from cloze.data.finetuning.token_ids import encode
+from cloze.data.tables.examples import ChoiceExample
 from cloze.errors import InputError
 
 
@@ -50,7 +50,7 @@ class ChoiceFeatures:
         items = [
             Item(
                 number,
-                tuple(sequences.pair(ids, next(endings)) for _ in example.choices),
+                tuple(sequences.of(ids, next(endings))[0] for _ in example.choices),
                 np.array([IGNORED_LABEL if example.label is None else example.label], np.int64),
             )
             for number, (example, ids) in enumerate(zip(examples, texts, strict=True))

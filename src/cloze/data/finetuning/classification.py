@@ -10,10 +10,10 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from cloze.batch import IGNORED_LABEL
-from cloze.data.finetuning.examples import TextExample
 from cloze.data.finetuning.items import Item
-from cloze.data.finetuning.pieces import encode
 from cloze.data.finetuning.sequences import Long, Sequences
+from cloze.data.finetuning.token_ids import encode
+from cloze.data.tables.examples import TextExample
 from cloze.errors import InputError
 
 Problem = Literal["single_label", "multi_label", "regression"]

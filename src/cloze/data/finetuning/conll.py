@@ -2,20 +2,19 @@
 
 import re
 import sys
-import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from cloze.data.finetuning.conllu import FORM, UPOS, conllu_sentences, position
-from cloze.data.finetuning.examples import TaggedExample
-from cloze.data.finetuning.split_files import SplitFiles
-from cloze.data.finetuning.table_files import JSON_SUFFIXES, TableFormat, is_hub, read_table
+from cloze.data.finetuning.split_files import SplitFiles, opened_archive
 from cloze.data.finetuning.tagged_rows import TaggedRows
 from cloze.data.finetuning.tags import Scheme, Sentence, in_one_scheme, named, read_names
+from cloze.data.tables.examples import TaggedExample
+from cloze.data.tables.formats import JSON_SUFFIXES, TableFormat
+from cloze.data.tables.table import is_hub, read_table, text_in
 from cloze.errors import InputError
-from cloze.files.bounded import ExpansionError, read_member
+from cloze.files.bounded import read_member
 from cloze.runtime.wording import counted
 from cloze.text.sources.lines import endings, open_text
 
@@ -102,11 +101,7 @@ class TaggedFiles(SplitFiles):
             return self._columns(path, stream.read())
 
     def _columns(self, path: str, content: bytes) -> Iterator[Sentence]:
-        try:
-            text = content.decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            line = content.count(b"\n", 0, error.start) + 1
-            raise InputError(f"{path}, line {line}: is not UTF-8; convert the file with iconv") from error
+        text = text_in(path, content)
         if endings(path)[0] == ".conllu":
             sentences = conllu_sentences(
                 path, text, position(self.text, FORM, "text"), position(self.label, UPOS, "label")
@@ -214,13 +209,8 @@ def _row(where: str, cells: list[str], word_column: int, tag_column: int) -> tup
 
 
 def _unzipped(file: Path, member: str) -> bytes:
-    try:
-        with zipfile.ZipFile(file) as archive:
-            if member in archive.namelist():
-                return read_member(archive, member)
-            there = ", ".join(f"{file}/{name}" for name in archive.namelist() if not name.endswith("/"))
-    except ExpansionError as error:
-        raise InputError(f"{file}: {error}") from error
-    except (zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(f"{file}: is not a ZIP archive, or a damaged one ({error}); fetch it again") from error
+    with opened_archive(file) as archive:
+        if member in archive.namelist():
+            return read_member(archive, member)
+        there = ", ".join(f"{file}/{name}" for name in archive.namelist() if not name.endswith("/"))
     raise InputError(f"{file}/{member}: is not in the archive; give one of {there}")

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 import numpy as np
 from tokenizers import Tokenizer
 
-from cloze.data.finetuning.examples import Example
+from cloze.data.tables.examples import Example
 
 E_contra = TypeVar("E_contra", bound=Example, contravariant=True)
 

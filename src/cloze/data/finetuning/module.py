@@ -10,11 +10,11 @@ from lightning import LightningDataModule
 from tokenizers import Tokenizer
 
 from cloze.data.finetuning.batching import Batching, FrozenRows
-from cloze.data.finetuning.examples import Example, Source
 from cloze.data.finetuning.items import Features, Item
 from cloze.data.finetuning.loader import EvaluationLoader, TaskLoader
-from cloze.data.finetuning.spans import with_whole_tokens
 from cloze.data.resume import recount_micro_batches
+from cloze.data.tables.examples import Example, Source
+from cloze.data.tables.spans import with_whole_tokens
 from cloze.errors import InputError
 from cloze.runtime.wording import counted
 

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from statistics import fmean
 
-from cloze.data.finetuning.examples import ChoiceExample, Example, QuestionExample, TaggedExample, TextExample
+from cloze.data.tables.examples import ChoiceExample, Example, QuestionExample, TaggedExample, TextExample
 
 MOST_LABELS = 20
 LONGEST_NAME = 40  # characters

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, NamedTuple, TypeVar
 
-from cloze.data.finetuning.examples import Example, TaggedExample, TextExample
+from cloze.data.tables.examples import Example, TaggedExample, TextExample
 from cloze.errors import InputError
 from cloze.files.atomic import write_atomically
 from cloze.files.bounded import read_json

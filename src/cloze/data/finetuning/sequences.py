@@ -6,8 +6,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from cloze.data.finetuning.items import TokenSequence
-from cloze.data.finetuning.pieces import kept
-from cloze.data.stream.windows import text_windows
+from cloze.data.long_texts import shown, text_windows
 from cloze.text.tokenizer import CLS, SEP
 
 Long = Literal["truncate", "head_tail", "windows"]
@@ -34,31 +33,16 @@ class Sequences:
 
     def of(self, first: np.ndarray, second: np.ndarray | None = None) -> tuple[TokenSequence, ...]:
         """All that is shown of a text or a pair: one sequence, or windows on the longer text beside the shorter one."""
-        if self.long != "windows":
-            return (self.single(first) if second is None else self.pair(first, second),)
-        if second is not None and len(first) + len(second) + 3 > self.max_length:
-            # The shorter one stands whole in every window, and leaves half of it at least to the longer one.
-            most = (self.max_length - 3) // 2
-            shorter = first if len(first) <= len(second) else second
-            if len(shorter) > most:
-                self.cut += 1
-                first, second = (first[:most], second) if shorter is first else (first, second[:most])
+        in_windows, number = self.long == "windows", None if second is None else len(second)
+        length, length_pair = shown(len(first), number, self.max_length, in_windows=in_windows)
+        self.cut += length < len(first) or length_pair < (number or 0)
+        first, second = self._cut(first, length), None if second is None else self._cut(second, length_pair)
         whole = self._whole(first, second)
-        windows = text_windows(len(first), None if second is None else len(second), self.max_length, None)
-        self.in_windows += len(windows) > 1
+        if len(whole.input_ids) <= self.max_length:
+            return (whole,)
+        self.in_windows += 1
+        windows = text_windows(length, None if second is None else length_pair, self.max_length, None)
         return tuple(TokenSequence(*(part[window.places] for part in whole)) for window in windows)
-
-    def single(self, ids: np.ndarray) -> TokenSequence:
-        """[CLS] A [SEP], cut."""
-        room = self.max_length - 2
-        self.cut += len(ids) > room
-        return self._whole(self._cut(ids, room), None)
-
-    def pair(self, first: np.ndarray, second: np.ndarray) -> TokenSequence:
-        """[CLS] A [SEP] B [SEP], the longer text cut first."""
-        length, length_pair = kept(len(first), len(second), self.max_length - 3)
-        self.cut += length < len(first) or length_pair < len(second)
-        return self._whole(self._cut(first, length), self._cut(second, length_pair))
 
     def _cut(self, ids: np.ndarray, length: int) -> np.ndarray:
         """So many pieces, from the beginning or from both ends."""

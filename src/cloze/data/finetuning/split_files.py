@@ -1,11 +1,15 @@
 """The files of the splits of a data set."""
 
+import zipfile
+import zlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from cloze.errors import InputError
+from cloze.files.bounded import ExpansionError
 
 
 @dataclass(kw_only=True)
@@ -59,3 +63,19 @@ class SplitFiles:
                 f"{path}: there is no such file (the data set is found at {self.homepage}); set {key}=FILE, or"
                 " datasets=FOLDER to the folder of all benchmarks"
             )
+
+
+@contextmanager
+def opened_archive(file: Path) -> Iterator[zipfile.ZipFile]:
+    """A ZIP archive.
+
+    Raises:
+        InputError: it is none, is damaged, or a file in it becomes far larger than it is.
+    """
+    try:
+        with zipfile.ZipFile(file) as archive:
+            yield archive
+    except ExpansionError as error:
+        raise InputError(f"{file}: {error}") from error
+    except (zipfile.BadZipFile, zlib.error) as error:
+        raise InputError(f"{file}: is not a ZIP archive, or a damaged one ({error}); fetch it again") from error

@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from cloze.data.finetuning.cells import Column, find, is_absent, place, text_of
-from cloze.data.finetuning.examples import Answer, QuestionExample
 from cloze.data.finetuning.squad_json import is_squad_json, read_squad_json
-from cloze.data.finetuning.table_files import BadRowError, Table
 from cloze.data.finetuning.table_source import Cells, Tables
-from cloze.errors import InputError
+from cloze.data.tables.cells import Column, find, is_absent, place, text_of
+from cloze.data.tables.examples import Answer, QuestionExample
+from cloze.data.tables.table import Table
+from cloze.errors import BadRowError, InputError
 from cloze.runtime.wording import counted
 
 UNKNOWN = -1

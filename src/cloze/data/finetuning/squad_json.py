@@ -4,15 +4,14 @@
 "answer_start": 0}], "is_impossible": false}]}]}]}``; a list of such articles is read, too.
 """
 
-import zipfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cloze.data.finetuning.examples import Answer, QuestionExample
+from cloze.data.finetuning.split_files import opened_archive
+from cloze.data.tables.examples import Answer, QuestionExample
 from cloze.errors import InputError
-from cloze.files.bounded import ExpansionError, parse_json, read_member
+from cloze.files.bounded import parse_json, read_member
 from cloze.text.sources.lines import COMPRESSIONS, open_text
 
 FORMAT = "expected the JSON of SQuAD (data, paragraphs, qas, answers), or a list with an object for each question"
@@ -104,16 +103,11 @@ def _content(path: Path) -> bytes:
     if path.suffix.lower() != ".zip":
         with open_text(str(path)) as stream:
             return stream.read()
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = [name for name in archive.namelist() if name.endswith(".json")]
-            if len(names) != 1:
-                raise InputError(f"{path}: has {len(names)} .json files; expected one: take out the one that you mean")
-            return read_member(archive, names[0])
-    except ExpansionError as error:
-        raise InputError(f"{path}: {error}") from error
-    except (zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(f"{path}: is not a ZIP archive, or a damaged one ({error}); fetch it again") from error
+    with opened_archive(path) as archive:
+        names = [name for name in archive.namelist() if name.endswith(".json")]
+        if len(names) != 1:
+            raise InputError(f"{path}: has {len(names)} .json files; expected one: take out the one that you mean")
+        return read_member(archive, names[0])
 
 
 def _questions(document: Node, labelled: bool) -> Iterator[QuestionExample]:

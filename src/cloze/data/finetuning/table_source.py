@@ -6,20 +6,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, Literal, TypeVar
 
-from cloze.data.finetuning.cells import Column, find
-from cloze.data.finetuning.examples import Example
-from cloze.data.finetuning.header import names_columns
 from cloze.data.finetuning.split_files import SplitFiles
-from cloze.data.finetuning.table_files import (
-    BadRowError,
-    Quoting,
+from cloze.data.tables.cells import Column, find
+from cloze.data.tables.examples import Example
+from cloze.data.tables.formats import TableFormat
+from cloze.data.tables.header import names_columns
+from cloze.data.tables.table import (
     Table,
-    TableFormat,
     is_hub,
     read_table,
     under_header,
 )
-from cloze.errors import InputError
+from cloze.errors import BadRowError, InputError
+from cloze.text.sources.delimited import Quoting
 
 Cells = Sequence[object]
 E = TypeVar("E", bound=Example)

@@ -5,14 +5,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from cloze.data.finetuning.cells import (
+from cloze.data.finetuning.classification import Problem
+from cloze.data.finetuning.table_source import Cells, Tables, check_test, labelled_columns
+from cloze.data.tables.cells import (
     Column,
+    as_columns,
     choices_of,
     class_name,
     is_absent,
     is_one,
     items_of,
-    listed,
     names_of,
     place,
     score_of,
@@ -20,11 +22,9 @@ from cloze.data.finetuning.cells import (
     text_of,
     uncut,
 )
-from cloze.data.finetuning.classification import Problem
-from cloze.data.finetuning.examples import ChoiceExample, TextExample
-from cloze.data.finetuning.table_files import BadRowError, Table
-from cloze.data.finetuning.table_source import Cells, Tables, check_test, labelled_columns
-from cloze.errors import InputError
+from cloze.data.tables.examples import ChoiceExample, TextExample
+from cloze.data.tables.table import Table
+from cloze.errors import BadRowError, InputError
 
 Label = str | float | tuple[str, ...] | Mapping[str, float] | None
 
@@ -88,11 +88,11 @@ class TextTables(Tables[TextExample]):
     def columns(self, split: str) -> list[Column]:
         """Of texts, labels and names."""
         of = self._in(split)
-        return [column for given in (of.id, of.text, of.text_pair, of.label) for column in listed(given)]
+        return [column for given in (of.id, of.text, of.text_pair, of.label) for column in as_columns(given)]
 
     def label_columns(self, split: str) -> list[Column]:
         """Of the class, the score or the labels."""
-        return listed(self._in(split).label)
+        return as_columns(self._in(split).label)
 
     def label_names(self, cell: object) -> Sequence[str]:
         """Of several labels each."""
@@ -119,7 +119,7 @@ class TextTables(Tables[TextExample]):
 
     def _labeller(self, table: Table, split: str) -> Callable[[Cells], Label]:
         """From the cells of a row to its label."""
-        columns = labelled_columns(table, listed(self.label), split)
+        columns = labelled_columns(table, as_columns(self.label), split)
         if not columns:
             return lambda _: None
         places = [place(table, column, "label") for column in columns]
@@ -182,21 +182,21 @@ class ChoiceTables(Tables[ChoiceExample]):
     def columns(self, split: str) -> list[Column]:
         """Of beginnings, choices, labels and names."""
         given = (self.id, self.text, self.prefix, self.choices, self.label)
-        return [column for columns in given for column in listed(columns)]
+        return [column for columns in given for column in as_columns(columns)]
 
     def label_columns(self, split: str) -> list[Column]:
         """Of the right choice."""
-        return listed(self.label)
+        return as_columns(self.label)
 
     def maker(self, table: Table, split: str) -> Callable[[Cells, str, str], ChoiceExample]:
         """Rows to choices."""
         text = place(table, self.text, "text")
         name = None if self.id is None else place(table, self.id, "id")
         prefix = None if self.prefix is None else place(table, self.prefix, "prefix")
-        choices = [place(table, column, "choices") for column in listed(self.choices)]
+        choices = [place(table, column, "choices") for column in as_columns(self.choices)]
         one_column = isinstance(self.choices, int | str)
-        columns = [column if isinstance(column, str) else "" for column in listed(self.choices)]
-        labels = [place(table, column, "label") for column in labelled_columns(table, listed(self.label), split)]
+        columns = [column if isinstance(column, str) else "" for column in as_columns(self.choices)]
+        labels = [place(table, column, "label") for column in labelled_columns(table, as_columns(self.label), split)]
 
         def make(cells: Cells, number: str, where: str) -> ChoiceExample:
             found, names = items_of(cells[choices[0]]) if one_column else ([cells[at] for at in choices], columns)

@@ -8,10 +8,10 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from cloze.data.finetuning.spans import spans_of, tagged
-from cloze.data.finetuning.table_files import BadRowError, Table
 from cloze.data.finetuning.tags import Sentence, named, names_in, read_names
-from cloze.errors import InputError
+from cloze.data.tables.spans import spans_of, tagged
+from cloze.data.tables.table import Table
+from cloze.errors import BadRowError, InputError
 from cloze.files.bounded import parse_json
 from cloze.runtime.wording import counted
 from cloze.text.sources.lines import open_text

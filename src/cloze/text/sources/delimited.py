@@ -1,18 +1,16 @@
-"""Rows of delimited text: CSV and TSV, from lines, with or without quotes."""
+"""Rows of delimited text: CSV and TSV, from lines, with or without quotes.
+
+By the module `csv`: `pyarrow.csv` counts rows instead of lines, does not say where a byte is that is not UTF-8, and
+reads text behind a closing quote as if it stood before it.
+"""
 
 import csv
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal, NamedTuple, Self
 
+from cloze.errors import BadRowError
+
 Quoting = Literal["auto", "none", "quotes"]
-
-
-class BadRowError(Exception):
-    """A row that is not as it should be; `kind` is what such rows are counted under when they are skipped."""
-
-    def __init__(self, kind: str, reason: str) -> None:
-        super().__init__(reason)
-        self.kind = kind
 
 
 class Row(NamedTuple):

@@ -1,4 +1,8 @@
-"""The rows of a JSON document, a list or `{"data": [...]}`, one after the other: never more than one in memory."""
+"""The rows of a JSON document, a list or `{"data": [...]}`, one after the other: never more than one in memory.
+
+`pyarrow.json` reads no such documents; it also refuses a key whose values are numbers and texts, and makes times of
+texts that look like dates.
+"""
 
 import codecs
 import io

@@ -4,9 +4,9 @@ import json
 from collections.abc import Iterator
 from typing import BinaryIO
 
+from cloze.errors import BadRowError
 from cloze.files.bounded import parse_json
 from cloze.text.documents import Document, Unit
-from cloze.text.sources.delimited import BadRowError
 from cloze.text.sources.json_rows import document_rows
 from cloze.text.sources.lines import LineDecoder, RawLine
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import BinaryIO
 
-from cloze.errors import InputError
+from cloze.errors import BadRowError, InputError
 from cloze.text.documents import Document, Unit
-from cloze.text.sources.delimited import BadRowError, Quoting, Row, delimited_rows
+from cloze.text.sources.delimited import Quoting, Row, delimited_rows
 from cloze.text.sources.jsonl import paragraphs
 from cloze.text.sources.lines import LineDecoder, open_text, raw_lines
 

@@ -1,0 +1,1 @@
+"""Vectors of texts of any number, computed and written part by part, in bounded memory."""
