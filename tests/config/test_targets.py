@@ -34,6 +34,9 @@ FURTHER = [
     "lightning.pytorch.callbacks.ModelCheckpoint",
     "lightning.pytorch.loggers.CSVLogger",
     "lightning.pytorch.Trainer",
+    "torch.nn.Sequential",  # *args
+    "pytorch_optimizer.Lion",  # **kwargs
+    "pytorch_optimizer.Lookahead",
 ]
 
 
@@ -41,6 +44,8 @@ FURTHER = [
 def test_read_as_imported(target: str) -> None:
     real, read = inspected(locate(target, "x")), signature_of(target, "x")
     assert list(read.arguments) == list(real.arguments)
+    assert [argument.name for argument in read.positional] == [argument.name for argument in real.positional]
+    assert (read.rest is None, read.extra) == (real.rest is None, real.extra)
     for key, argument in read.arguments.items():
         there = real.arguments[key]
         assert (argument.default is None) == (there.default is None), key

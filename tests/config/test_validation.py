@@ -45,6 +45,9 @@ def swallow(power: float, **others: object) -> None:
     """A constructor as some libraries have it: it would take any key."""
 
 
+def by_position(power: float, fuel: str = "diesel", *others: int, places: int = 1) -> None: ...
+
+
 def car(**engine: Any) -> dict[str, Any]:
     return {"name": "x", "engine": {"_target_": f"{__name__}.Engine", **engine}}
 
@@ -118,10 +121,36 @@ def test_a_like_name_in_another_section_is_the_nearest_even_if_no_file_states_it
     assert "did you mean 'training.max_steps'?" in refusal({**car(power=1, maxsteps=3), "training": {"max_time": "1h"}})
 
 
-def test_a_constructor_that_swallows_any_key_gets_none_it_does_not_name() -> None:
-    assert "unknown key 'engine.powr'; did you mean 'engine.power'?" in refusal(
-        {"name": "x", "engine": {"_target_": f"{__name__}.swallow", "power": 1, "powr": 1}}
+def test_a_constructor_with_kwargs_takes_any_key_and_those_that_it_names_are_checked() -> None:
+    config = {"name": "x", "engine": {"_target_": f"{__name__}.swallow", "power": 1, "turbo": [1, 2.0]}}
+    assert check(config, Car)["engine"]["turbo"] == [1, 2.0]
+    assert "engine.power is 'much', but must be a number" in refusal(
+        {**config, "engine": {**config["engine"], "power": "much"}}
     )
+
+
+@pytest.mark.parametrize(
+    ("function", "node", "sentence"),
+    [
+        ("by_position", {"_args_": [3, "petrol", 1, 2], "places": 4}, ""),
+        ("by_position", {"_args_": [3], "fuel": "petrol"}, ""),
+        ("by_position", {"_args_": ["x"]}, r"engine._args_[0] (power) is 'x', but must be a number"),
+        ("by_position", {"_args_": [3, "a", 2.5]}, r"engine._args_[2] (others) is 2.5, but must be a whole number"),
+        ("by_position", {"_args_": [3, "a"], "fuel": "b"}, "engine._args_ and engine.fuel both set fuel: leave one"),
+        ("by_position", {"_args_": 3}, "engine._args_ is 3, but must be a list: the arguments by position"),
+        ("swallow", {"_args_": [3, 4]}, "engine._args_ has 2 arguments by position, but {}.swallow takes: power"),
+        ("swallow", {"_args_": []}, "the key 'engine.power' is missing"),
+        ("Engine", {"_args_": [3]}, "engine._args_ has 1 arguments by position, but {}.Engine takes: none"),
+    ],
+)
+def test_values_by_position_are_checked_against_the_arguments_they_go_to(
+    function: str, node: dict[str, Any], sentence: str
+) -> None:
+    config = {"name": "x", "engine": {"_target_": f"{__name__}.{function}", **node}}
+    if sentence:
+        assert sentence.format(__name__) in refusal(config)
+    else:
+        assert check(config, Car) == config
 
 
 def test_sections_and_dictionaries_of_nodes_are_checked_too() -> None:

@@ -77,7 +77,7 @@ def unknown_part(found: Outline, key: str) -> str:
         if signature is None:
             return ""
         whole = join(section, name)
-        if name not in {*signature.arguments, *HYDRA_KEYS} and whole not in {*found.stated, *found.groups}:
+        if not signature.takes(name) and name not in HYDRA_KEYS and whole not in {*found.stated, *found.groups}:
             return whole
         section = whole
     return ""

@@ -12,7 +12,7 @@ from cloze.runtime.redaction import masked
 
 T = TypeVar("T", covariant=True)
 
-HYDRA_KEYS = frozenset({"_target_", "_partial_", "_convert_", "_recursive_"})
+HYDRA_KEYS = frozenset({"_target_", "_args_", "_partial_", "_convert_", "_recursive_"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +117,7 @@ class Node(Generic[T]):
             cause = error.__cause__ or error
             if isinstance(cause, InputError):
                 raise cause from None
-            if isinstance(cause, ValueError):
+            handed_on = "unexpected keyword argument" in str(cause)  # by a constructor with **kwargs; others were checked
+            if isinstance(cause, ValueError) or (handed_on and not self.target.startswith("cloze.")):
                 raise InputError(f"{self.key}: {cause}") from error
             raise

@@ -4,8 +4,8 @@ import ast
 import keyword
 import re
 import typing
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from cloze.config.annotations import meant
@@ -50,10 +50,32 @@ class Signature:
     Attributes:
         arguments: by their keys, in their order.
         meaning: the first paragraph of the docstring.
+        positional: those that a value by position goes to, in their order.
+        rest: what further values by position go to; None where no more are taken.
+        extra: whether any other key is taken, too (`**kwargs`).
     """
 
     arguments: Mapping[str, Argument]
     meaning: str = ""
+    positional: Sequence[Argument] = ()
+    rest: Argument | None = None
+    extra: bool = False
+
+    def takes(self, key: str) -> bool:
+        """Whether a configuration may state the key."""
+        return self.extra or key in self.arguments
+
+
+def signature_from(
+    by_name: Sequence[Argument],
+    by_position: Sequence[Argument] | None,
+    rest: Argument | None = None,
+    *,
+    extra: bool = False,
+) -> Signature:
+    """From the arguments of a constructor; by position, too, as by name where that is None."""
+    positional = by_name if by_position is None else by_position
+    return Signature({argument.key: argument for argument in by_name}, "", tuple(positional), rest, extra)
 
 
 def read_signature(found: Found) -> Signature:
@@ -64,12 +86,10 @@ def read_signature(found: Found) -> Signature:
     """
     module, node = found.module, found.node
     if isinstance(node, ast.ClassDef):
-        arguments = {argument.key: argument for argument in _constructor(found)}
-        return Signature(arguments, opening(_docstring(found)))
+        return replace(_constructor(found), meaning=opening(_docstring(found)))
     if isinstance(node, Definition) and not node.decorator_list:
-        told = meanings(ast.get_docstring(node))
-        arguments = {argument.key: argument for argument in _parameters(node, module, told)}
-        return Signature(arguments, opening(ast.get_docstring(node)))
+        told = ast.get_docstring(node)
+        return replace(_parameters(node, module, meanings(told)), meaning=opening(told))
     if isinstance(node, ast.Name | ast.Attribute):  # another name for something
         other = lookup(module, node.id) if isinstance(node, ast.Name) else None
         if other is not None:
@@ -77,7 +97,7 @@ def read_signature(found: Found) -> Signature:
     raise UnreadableError(found.path)
 
 
-def _constructor(found: Found) -> list[Argument]:
+def _constructor(found: Found) -> Signature:
     node, module = found.node, found.module
     assert isinstance(node, ast.ClassDef)
     told = meanings(_docstring(found))
@@ -90,21 +110,22 @@ def _constructor(found: Found) -> list[Argument]:
             if statement.decorator_list:
                 raise UnreadableError(found.path)
             own = told | meanings(ast.get_docstring(statement))
-            return _with_meanings(_parameters(statement, module, own)[1:], _base_meanings(found) | own)
+            signature = _parameters(statement, module, own, bound=1)
+            return _with_meanings(signature, _base_meanings(found) | own)
     for base in _bases(found):
-        if arguments := _constructor(base):
-            return _with_meanings(arguments, told)
-    return []
+        if (inherited := _constructor(base)) != Signature({}):
+            return _with_meanings(inherited, told)
+    return Signature({})
 
 
-def _fields(found: Found) -> list[Argument]:
+def _fields(found: Found) -> Signature:
     """Of a dataclass: those of its bases, then its own; a field that is stated again keeps its place."""
     node = found.node
     assert isinstance(node, ast.ClassDef)
     fields: dict[str, Argument] = {}
     for base in reversed(_bases(found)):
         if is_dataclass(base.node):
-            fields |= {argument.name: argument for argument in _constructor(base)}
+            fields |= {argument.name: argument for argument in _constructor(base).arguments.values()}
     for statement in node.body:
         if not isinstance(statement, ast.AnnAssign) or not isinstance(statement.target, ast.Name):
             continue
@@ -115,7 +136,7 @@ def _fields(found: Found) -> list[Argument]:
         if taken:
             inherited = fields[name].meaning if name in fields else ""
             fields[name] = Argument(name, hint, default, inherited)
-    return list(fields.values())
+    return signature_from(list(fields.values()), () if "kw_only=True" in ast.unparse(node.decorator_list[0]) else None)
 
 
 def _field_default(value: ast.expr | None, module: Module) -> tuple[str | None, bool]:
@@ -132,20 +153,24 @@ def _field_default(value: ast.expr | None, module: Module) -> tuple[str | None, 
     return (None if value is None else module.text(value)), True
 
 
-def _parameters(node: Definition, module: Module, told: Mapping[str, str]) -> list[Argument]:
+def _parameters(node: Definition, module: Module, told: Mapping[str, str], bound: int = 0) -> Signature:
+    """Of a function, without those that are `bound`, as `self`."""
     assert not isinstance(node, ast.ClassDef)
-    named, keywords = node.args.args, node.args.kwonlyargs
-    behind = [None] * (len(node.args.posonlyargs) + len(named) - len(node.args.defaults))
-    defaults = [*behind, *node.args.defaults][len(node.args.posonlyargs) :]
-    return [
+    known = node.args
+    positional = [*known.posonlyargs, *known.args]
+    defaults = [*[None] * (len(positional) - len(known.defaults)), *known.defaults, *known.kw_defaults]
+    every = [
         Argument(
             argument.arg,
             meant(argument.annotation, module),
             None if default is None else module.text(default),
             told.get(argument.arg, ""),
         )
-        for argument, default in zip([*named, *keywords], [*defaults, *node.args.kw_defaults], strict=True)
+        for argument, default in zip([*positional, *known.kwonlyargs], defaults, strict=True)
     ]
+    rest = None if known.vararg is None else Argument(known.vararg.arg, meant(known.vararg.annotation, module))
+    by_name = every[max(bound, len(known.posonlyargs)) :]
+    return signature_from(by_name, every[bound : len(positional)], rest, extra=known.kwarg is not None)
 
 
 def _bases(found: Found) -> list[Found]:
@@ -183,11 +208,12 @@ def _docstring_of_init(node: ast.AST) -> str | None:
     return ast.get_docstring(constructors[0]) if constructors else None
 
 
-def _with_meanings(arguments: list[Argument], told: Mapping[str, str]) -> list[Argument]:
-    return [
-        Argument(argument.name, argument.hint, argument.default, told.get(argument.name) or argument.meaning)
-        for argument in arguments
-    ]
+def _with_meanings(signature: Signature, told: Mapping[str, str]) -> Signature:
+    arguments = {
+        key: replace(argument, meaning=told.get(argument.name) or argument.meaning)
+        for key, argument in signature.arguments.items()
+    }
+    return replace(signature, arguments=arguments)
 
 
 def _docstring(found: Found) -> str:

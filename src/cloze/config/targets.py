@@ -6,12 +6,20 @@ import inspect
 import types
 import typing
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
 from cloze.config.annotations import Foreign
 from cloze.config.docstrings import meanings, opening
-from cloze.config.signatures import Argument, Signature, UnreadableError, is_dataclass, read_signature
+from cloze.config.signatures import (
+    Argument,
+    Signature,
+    UnreadableError,
+    is_dataclass,
+    read_signature,
+    signature_from,
+)
 from cloze.config.source import resolve
 from cloze.errors import InputError
 
@@ -57,20 +65,17 @@ def signature_of(target: str, key: str = "") -> Signature:
 @cache
 def inspected(target: Callable[..., Any]) -> Signature:
     """That of a class or function which is at hand."""
-    kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     hints = _hints(target)
     told = dict(_inherited_meanings(target))
-    arguments = [
-        Argument(
-            name,
-            hints.get(name, Any),
-            None if parameter.default is parameter.empty else _shown(parameter.default),
-            told.get(name, ""),
-        )
-        for name, parameter in inspect.signature(target).parameters.items()
-        if parameter.kind in kinds and not name.startswith("_")
-    ]
-    return Signature({argument.key: argument for argument in arguments}, opening(inspect.getdoc(target)))
+    kinds: list[list[Argument]] = [[] for _ in range(5)]  # in the order in which Python has them
+    for name, parameter in inspect.signature(target).parameters.items():
+        if name.startswith("_"):
+            continue
+        default = None if parameter.default is parameter.empty else _shown(parameter.default)
+        kinds[parameter.kind].append(Argument(name, hints.get(name, Any), default, told.get(name, "")))
+    by_position, either, rest, by_name, extra = kinds
+    signature = signature_from([*either, *by_name], [*by_position, *either], *rest, extra=bool(extra))
+    return replace(signature, meaning=opening(inspect.getdoc(target)))
 
 
 def section_of(hint: Any) -> Signature | None:

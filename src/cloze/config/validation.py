@@ -12,7 +12,7 @@ import pathlib
 import types
 import typing
 from collections import abc
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 from cloze.config.annotations import Foreign
@@ -69,17 +69,31 @@ def nearest(name: str, valid: Iterable[str]) -> str:
     return f"; valid here: {', '.join(names)}" if names else ""
 
 
-def _check_arguments(config: Mapping[str, Any], signature: Signature, key: str, known: Known) -> dict[str, Any]:
-    """The keys and values of one mapping against a signature; `known` tells all dotted keys there are."""
+def _check_arguments(
+    config: Mapping[str, Any], signature: Signature, key: str, known: Known, placed: Collection[str] = ()
+) -> dict[str, Any]:
+    """The keys and values of one mapping against a signature.
+
+    Args:
+        config: the mapping.
+        signature: what it may hold.
+        key: of the mapping.
+        known: tells all dotted keys there are.
+        placed: arguments that have their values by position.
+    """
     arguments = signature.arguments
     for name in config:
-        if name not in {*arguments, *HYDRA_KEYS}:
+        if name not in HYDRA_KEYS and not signature.takes(name):
             raise InputError(f"unknown key '{join(key, name)}'{suggestion(name, key, set(arguments), known())}")
-    checked = {name: value for name, value in config.items() if name in HYDRA_KEYS}
+    checked = {
+        name: value if name in HYDRA_KEYS else _check_value(value, Any, join(key, name), known)
+        for name, value in config.items()
+        if name not in arguments
+    }
     for name, argument in arguments.items():
         if name in config:
             checked[name] = _check_value(config[name], argument.hint, join(key, name), known)
-        elif argument.default is None and not config.get("_partial_", False):
+        elif argument.default is None and name not in placed and not config.get("_partial_", False):
             raise InputError(f"the key '{join(key, name)}' is missing: add {join(key, name)}=...")
     return checked
 
@@ -90,13 +104,37 @@ def _check_node(config: Mapping[str, Any], key: str, known: Known) -> dict[str, 
     if not isinstance(target, str):
         raise InputError(f"{key}._target_ is {target!r}, but must be the dotted name of a class or function")
     signature = signature_of(target, key)
-    checked = _check_arguments(config, signature, key, known)
+    values = _check_positions(config, signature, key, known)
+    placed = [argument.key for argument, _ in zip(signature.positional, values, strict=False)]
+    checked = _check_arguments(config, signature, key, known, placed)
+    if values:
+        checked["_args_"] = values
     if is_light(target.rpartition(".")[0]):
-        lacking = [a for name, a in signature.arguments.items() if a.default is None and name not in checked]
+        lacking = [
+            a for name, a in signature.arguments.items() if a.default is None and name not in {*checked, *placed}
+        ]
         holds_nodes = any(isinstance(value, Mapping) and "_target_" in value for value in checked.values())
         if not holds_nodes and all(argument.hint in STAND_INS for argument in lacking):
             stand_ins = {argument.key: STAND_INS[argument.hint] for argument in lacking}
             _try(locate(target, key), {**stand_ins, **checked}, key)
+    return checked
+
+
+def _check_positions(config: Mapping[str, Any], signature: Signature, key: str, known: Known) -> list[Any]:
+    """The values by position, which Hydra takes as the list `_args_`."""
+    values, place, named = config.get("_args_", []), join(key, "_args_"), signature.positional
+    if not isinstance(values, list):
+        raise InputError(f"{place} is {values!r}, but must be a list: the arguments by position")
+    if len(values) > len(named) and signature.rest is None:
+        taken = ", ".join(argument.key for argument in named) or "none"
+        raise InputError(f"{place} has {len(values)} arguments by position, but {config['_target_']} takes: {taken}")
+    checked = []
+    for number, value in enumerate(values):
+        argument = named[number] if number < len(named) else signature.rest
+        assert argument is not None
+        if argument.key in config:
+            raise InputError(f"{place} and {join(key, argument.key)} both set {argument.key}: leave one of them out")
+        checked.append(_check_value(value, argument.hint, f"{place}[{number}] ({argument.key})", known))
     return checked
 
 
@@ -124,7 +162,7 @@ def _try(constructor: Callable[..., C], checked: Mapping[str, Any], key: str) ->
     """Call a constructor, whose refusal names the key."""
     arguments = {_parameter(name): value for name, value in checked.items() if name not in HYDRA_KEYS}
     try:
-        return constructor(**arguments)
+        return constructor(*checked.get("_args_", ()), **arguments)
     except ValueError as error:
         raise InputError(f"{key}: {error}" if key else str(error)) from error
 
