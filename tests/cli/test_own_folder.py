@@ -16,6 +16,7 @@ from cloze.cli.words import refuse_mistakes
 from cloze.config.arguments import conf_folder, forced, groups, own_folders
 from cloze.config.fitting import fitting
 from cloze.config.outline import outline
+from cloze.config.spelling import spelled
 from cloze.errors import InputError
 from tests import processes
 from tests.command import Command
@@ -75,6 +76,17 @@ def test_completion_offers_what_lies_there_and_fits(mine: Path, flag: str) -> No
     assert set(offered(f"{flag} experiment=quick optimizer.l")) == {""}  # the key itself: optimizer.lr=
 
 
+def test_a_group_of_one_s_own_is_offered_shown_and_added(mine: Path) -> None:
+    assert set(offered("--config-dir mine col")) == {""}  # the word itself: colour=
+    assert offered("--config-dir mine colour=") == {"red": "red"}
+    words = ["--config-dir", "mine", "colour=red"]
+    assert "colour.shade=3" in help_page(conf_folder(), "train", SCHEMAS["train"], [*words, "--help", "colour"])
+    for typed, spelling in [("colour=red", "+colour=red"), ("+colour=red", "+colour=red")]:
+        given = forced(["--config-dir", "mine", typed], groups(conf_folder(), mine))
+        found = outline(conf_folder(), "train", SCHEMAS["train"], given)
+        assert spelled(given, found) == ["--config-dir", "mine", spelling]
+
+
 def test_help_shows_it(mine: Path) -> None:
     page = help_page(conf_folder(), "train", SCHEMAS["train"], ["--config-dir", "mine", "--help"])
     assert "slow" in page
@@ -93,8 +105,13 @@ def test_help_shows_it(mine: Path) -> None:
         ("experiment=patient", "'experiment=patient': cloze-train has no 'trainer.patience'; valid here: "),
         ("experiment=plain", "the first line of its file must be '# @package _global_'"),
         ("experiment=broken", "mine/experiment/broken.yaml: cannot be read"),
-        ("colour=red", "'colour=red': cloze-train has no group 'colour' by itself: +colour=red adds it"),
+        ("colour=rd", "unknown option 'colour=rd'; did you mean 'colour=red'?"),
+        ("colour=null", "'colour=null' chooses nothing; valid here: red"),
+        ("colour=red,red", "chooses several options: give -m"),
+        ("colour=red optimizer=slow optimizer.lrr=3", "did you mean 'optimizer.lr'?"),
+        ("colour=red", ""),
         ("+colour=red", ""),
+        ("colour=red colour.shade=4", ""),
         ("experiment=quick optimizer.lr=3", ""),
     ],
 )

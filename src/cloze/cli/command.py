@@ -1,5 +1,6 @@
 """What every command shares: help at once, Hydra, the check of the configuration, errors as one line."""
 
+import contextlib
 import os
 import re
 import signal
@@ -11,11 +12,12 @@ from typing import Any, TypeVar
 from cloze.cli.completion import ASK, LINE, answer, script
 from cloze.cli.help import help_page
 from cloze.cli.words import refuse_mistakes, unknown_option
-from cloze.config.arguments import conf_folder, forced, groups, own_folders
+from cloze.config.arguments import conf_folder, forced, groups, own_folders, without_printing
 from cloze.config.given import folder_flag, program, remember, words_of_job
 from cloze.config.nodes import Root
 from cloze.config.outline import Outline, outline
 from cloze.config.spelling import spelled
+from cloze.config.validation import MissingError, check
 from cloze.errors import InputError, Lost, Stopped
 from cloze.runtime import distribution
 from cloze.runtime.redaction import masked_text
@@ -100,13 +102,19 @@ def _compose_and_run(task: Callable[[R], float | None], found: Outline, schema: 
     from omegaconf.errors import OmegaConfBaseException
 
     failures = 0
-    process, command = os.getpid(), sys.argv[0]
+    process, command, given = os.getpid(), sys.argv[0], sys.argv[1:]
+    unprinted = without_printing(given)
+    printed = unprinted != given
 
     def job(config: DictConfig) -> float | None:
         nonlocal failures
         try:
             sys.argv[0] = command  # a launcher of jobs has its own
-            return task(_checked(config, schema, words))
+            if printed:  # which Hydra does itself, of a configuration that it has not checked
+                with contextlib.suppress(MissingError):
+                    _check(config, found, schema)
+                return None
+            return task(_checked(config, found, schema, words))
         except InputError as error:  # the other jobs of a sweep still run
             failures += 1
             _report(error)
@@ -115,20 +123,22 @@ def _compose_and_run(task: Callable[[R], float | None], found: Outline, schema: 
             return None
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # let exceptions through: ours to report, or a bug that keeps its traceback
+    main = hydra.main(version_base="1.3", config_path=str(found.folders[0]), config_name=found.name)
     try:
-        hydra.main(version_base="1.3", config_path=str(found.folders[0]), config_name=found.name)(job)()
+        if printed:
+            sys.argv[1:] = unprinted
+            main(job)()
+            sys.argv[1:] = given
+        if not failures:
+            main(job)()
     except (HydraException, OmegaConfBaseException) as error:
         raise InputError(_sentence(error, found)) from error
     return BAD_INPUT if failures else 0
 
 
-def _checked(config: Any, schema: type[R], typed: Sequence[str]) -> R:
+def _checked(config: Any, found: Outline, schema: type[R], typed: Sequence[str]) -> R:
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-
-    from cloze.config.validation import check
 
     settings = HydraConfig.get()
     if settings.mode == RunMode.MULTIRUN and "folder" in config:
@@ -145,11 +155,33 @@ def _checked(config: Any, schema: type[R], typed: Sequence[str]) -> R:
             _tell(f"note: {config.folder} holds a run already; this one is {free}")
             config.folder = str(free)
             sys.argv[1:] = [*sys.argv[1:], f"++folder={free}"]
+    return _check(config, found, schema)
+
+
+def _check(config: Any, found: Outline, schema: type[R]) -> R:
+    """The checked root of a composed configuration.
+
+    Raises:
+        MissingError: a value has to be given.
+        InputError: anything else is wrong.
+    """
+    from omegaconf import OmegaConf
+    from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseException
+
     try:
         plain = OmegaConf.to_container(config, resolve=True)
+    except InterpolationToMissingValueError as error:
+        raise MissingError(_sentence(error)) from error
     except OmegaConfBaseException as error:
         raise InputError(_sentence(error)) from error
     assert isinstance(plain, dict)
+    for group in found.own_groups & plain.keys() - found.schema.arguments.keys():
+        if not re.search(rf"\$\{{{group}[.}}]", OmegaConf.to_yaml(config)):
+            raise InputError(
+                f"'{group}={found.chosen[group]}': cloze-{found.name} has no section '{group}', and nothing refers "
+                f"to it as ${{{group}.KEY}}; '# @package SECTION' as the first line of its file is where its keys go"
+            )
+        del plain[group]
     with waiting("loading libraries"):  # of the constructors that it looks at
         return check({str(key): value for key, value in plain.items()}, schema)
 

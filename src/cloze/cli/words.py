@@ -110,8 +110,6 @@ def _check_choice(word: str, key: str, value: str, found: Outline, *, sweep: boo
         )
     is_folder = key == "model" and Path(value).expanduser().is_dir()
     if key not in found.groups or is_folder:
-        if key in found.own_groups and word.startswith(key):
-            raise InputError(f"'{word}': cloze-{found.name} has no group '{key}' by itself: +{word} adds it")
         return
     if value.startswith("{"):
         raise InputError(

@@ -19,6 +19,8 @@ FLAGS = {  # Hydra's, and whether a word follows
     "--config-dir": True, "-cd": True, "--config-name": True, "-cn": True, "--config-path": True, "-cp": True,
     "--package": True, "-p": True, "--experimental-rerun": True, "--shell-completion": False, "-sc": False,
 }  # fmt: skip
+PRINTING = ("--cfg", "-c")
+AS_PRINTED = ("--resolve", "--package", "-p", "-m", "--multirun")
 MULTIRUN = ("-m", "--multirun")
 FOLDER_FLAGS = ("--config-dir", "-cd")  # Hydra's
 CONTINUED = "continued"  # the option of what init=FOLDER decides
@@ -102,6 +104,26 @@ def parted(words: Sequence[str]) -> tuple[list[str], list[str]]:
         (flags if is_flag else others).append(word)
         takes = not takes and FLAGS.get(word, False)
     return flags, others
+
+
+def without_printing(words: Sequence[str]) -> list[str]:
+    """The words without those that have Hydra print the configuration, and how.
+
+    >>> without_printing(["--cfg", "job", "--resolve", "--config-dir", "mine", "seed=1"])
+    ['--config-dir', 'mine', 'seed=1']
+    """
+    if not any(word.partition("=")[0] in PRINTING for word in words):
+        return [*words]
+    kept, takes = [], False
+    for word in words:
+        flag, sign, _ = word.partition("=")
+        if flag in {*PRINTING, *AS_PRINTED}:
+            takes = FLAGS[flag] and not sign
+        elif not takes:
+            kept.append(word)
+        else:
+            takes = False
+    return kept
 
 
 def _names_folder(word: re.Match[str], options: Mapping[str, Sequence[str]]) -> bool:

@@ -20,6 +20,7 @@ from cloze.config.validation import alternatives, join
 from cloze.errors import InputError
 
 CHOICE = re.compile(r"\+{0,2}(?P<group>\w+)=(?P<option>[^\s]*)")
+PACKAGE = re.compile(r"# @package (?P<name>[\w.]+)\s*$", re.MULTILINE)
 OF_SECTION = re.compile(r"The section `\w+`(?: of [\w-]+)?: (?P<text>.)")
 
 
@@ -49,9 +50,10 @@ class Outline:
     Attributes:
         name: of the command and of its file.
         folders: that hold its options: `conf/`, then what `--config-dir` names.
-        groups: of the command, with their lines.
+        groups: of the command and of the user's own folder, with their lines.
         default: the option of each group where the words choose none.
         chosen: the option of each group.
+        added: groups of the user's own that the words choose and no list of defaults names: to Hydra they are new.
         stated: every key that a file states, dotted.
         schema: the signature of the root.
         plain: the outline of the same words without an experiment; None where they name none.
@@ -63,6 +65,7 @@ class Outline:
     groups: dict[str, str] = field(default_factory=dict)
     default: dict[str, str] = field(default_factory=dict)
     chosen: dict[str, str] = field(default_factory=dict)
+    added: set[str] = field(default_factory=set)
     stated: dict[str, Stated] = field(default_factory=dict)
     plain: "Outline | None" = None
 
@@ -74,7 +77,7 @@ class Outline:
     @cached_property
     def own_groups(self) -> set[str]:
         """Groups of the user's alone."""
-        return set(self.options) - set(groups(self.folders[0]))
+        return set(self.options) - set(groups(self.folders[0])) if len(self.folders) > 1 else set()
 
     def file(self, group: str, option: str) -> Path | None:
         """Of an option; Hydra, too, takes the first."""
@@ -158,7 +161,8 @@ def outline(conf: Path, name: str, schema: type, words: Sequence[str] = ()) -> O
         group, option, line = item
         if group is not None:
             found.groups[group], found.default[group] = line, option
-    found.chosen |= found.default
+    found.groups |= dict.fromkeys(sorted(found.own_groups), "a group of your own")
+    found.chosen |= {**dict.fromkeys(found.own_groups, "null"), **found.default}
     given = {match["group"]: match["option"] for match in map(CHOICE.fullmatch, words) if match}
     given = {group: _first(option) for group, option in given.items() if group in found.groups}
     experiments = list(found.experiments(given.get("experiment", found.chosen.get("experiment", "null"))))
@@ -166,19 +170,30 @@ def outline(conf: Path, name: str, schema: type, words: Sequence[str] = ()) -> O
         found.plain = outline(conf, name, schema, [word for word in words if not word.startswith("experiment=")])
     for experiment in experiments:
         found.chosen |= {group: option for group, option, _ in defaults(experiment) if group is not None}
+    found.added = {group for group in found.own_groups & given.keys() if found.chosen[group] == "null"}
     found.chosen |= {group: option for group, option in given.items() if found.file(group, option)}
-    for group, option in found.chosen.items():
-        file = found.file(group, option)
-        if group != "experiment" and file is not None:
-            found.stated[group] = Stated("", "", True)
-            found.stated |= {join(group, key): value for key, value in values(read(file))}
+    for group in found.chosen.keys() - found.added - {"experiment"}:
+        _state(found, group)
     for text in (root, *experiments):
         for key, value in values(text):
             if key.partition(".")[0] not in ("defaults", "hydra"):
                 found.stated[key] = (
                     value if value.comment or key not in found.stated else _with_comment(found, key, value)
                 )
+    for group in found.added:  # behind all others
+        _state(found, group)
     return found
+
+
+def _state(found: Outline, group: str) -> None:
+    """Add the keys of the option that is chosen of a group, in the package that its file names."""
+    file = found.file(group, found.chosen[group])
+    if file is not None:
+        text = read(file)
+        named = PACKAGE.match(text)
+        package = "" if named and named["name"] == "_global_" else named["name"] if named else group
+        found.stated |= {package: Stated("", "", True)} if package else {}
+        found.stated |= {join(package, key): value for key, value in values(text)}
 
 
 def as_value(default: str) -> str:

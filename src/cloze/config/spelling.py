@@ -36,7 +36,7 @@ def spelled(words: Sequence[str], found: Outline) -> list[str]:
     """The words of a command line, the values in Hydra's spelling where theirs is not.
 
     Args:
-        words: as `cloze.config.arguments.forced` leaves them.
+        words: as `cloze.config.arguments.forced` leaves them; a group that is new to Hydra gets its `+`.
         found: the outline of the command with these words.
 
     Raises:
@@ -75,7 +75,7 @@ def quoted(text: str) -> str:
 def _spelled(word: str, found: Outline, *, sweep: bool) -> str:
     match = WORD.fullmatch(word)
     if match is None or match["key"] in found.groups or match["key"].startswith("hydra."):
-        return word
+        return f"+{word}" if match is not None and match["key"] in found.added and not match["signs"] else word
     key, value = match["key"], match["value"]
     if value in ("", "null") or (PLAIN.fullmatch(value) and value.lower() not in WORDS):
         return word

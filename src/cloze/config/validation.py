@@ -45,6 +45,10 @@ NAMES: dict[Any, str] = {
 ANYTHING = (Any, object, Unknown)
 
 
+class MissingError(InputError):
+    """A value that has to be given is not."""
+
+
 def check(config: Mapping[str, Any], schema: type[R]) -> R:
     """The root with every value checked, and whole floats turned into int where an int is meant (`1e9`).
 
@@ -94,7 +98,7 @@ def _check_arguments(
         if name in config:
             checked[name] = _check_value(config[name], argument.hint, join(key, name), known)
         elif argument.default is None and name not in placed and not config.get("_partial_", False):
-            raise InputError(f"the key '{join(key, name)}' is missing: add {join(key, name)}=...")
+            raise MissingError(f"the key '{join(key, name)}' is missing: add {join(key, name)}=...")
     return checked
 
 
@@ -169,7 +173,7 @@ def _try(constructor: Callable[..., C], checked: Mapping[str, Any], key: str) ->
 
 def _check_value(value: Any, hint: Any, key: str, known: Known) -> Any:
     if value == MISSING:
-        raise InputError(f"the key '{key}' has no value: add {key}=...")
+        raise MissingError(f"the key '{key}' has no value: add {key}=...")
     if isinstance(value, int) and abs(value) > LARGEST:
         raise InputError(f"{key} is {value}, but must be a whole number of at most 63 bits")
     if isinstance(value, Mapping) and "_target_" in value:
