@@ -1,6 +1,7 @@
 """Every command's configuration as text: the default, and what each option of each group changes in it."""
 
 import json
+import keyword
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from cloze.cli.roots import SCHEMAS
 from cloze.config.arguments import conf_folder, groups
+from cloze.config.nodes import Node
 from cloze.config.validation import check
 from cloze.errors import InputError
 
@@ -81,7 +83,7 @@ def _composed_and_checked(root: str, words: list[str]) -> tuple[Flat, Flat]:
     assert isinstance(resolved, dict)
     try:
         checked = flat(
-            _counterpart(resolved, check({str(key): value for key, value in resolved.items()}, SCHEMAS[root]).plain)
+            _counterpart(resolved, check({str(key): value for key, value in resolved.items()}, SCHEMAS[root]))
         )
     except InputError:  # how that is told stands in the tests of bad input
         checked = {"refused": True}
@@ -93,10 +95,15 @@ def _plain(value: Any) -> Any:
 
 
 def _counterpart(stated: Any, checked: Any) -> Any:
-    """What is there of the stated keys, in their order."""
+    """What the checked configuration has of the stated keys; its sections are objects, which have defaults besides."""
     if not isinstance(stated, Mapping):
         return checked
-    return {key: _counterpart(value, checked[key]) for key, value in stated.items()}
+    if isinstance(checked, Node):
+        checked = checked.plain
+    if isinstance(checked, Mapping):
+        return {key: _counterpart(value, checked[key]) for key, value in stated.items()}
+    names = {key: f"{key}_" if keyword.iskeyword(key) else key for key in stated}
+    return {key: _counterpart(value, getattr(checked, names[key])) for key, value in stated.items()}
 
 
 def flat(value: Mapping[str, Any], place: str = "") -> Flat:
