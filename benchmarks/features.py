@@ -77,7 +77,6 @@ def ours(level: str, _: int) -> Side:
     from cloze.data.tables.columns import TextColumns
     from cloze.data.tables.stream import StreamRow
     from cloze.model.bert import BertEncoder
-    from cloze.model.inference import pack
     from cloze.model.pooling import LayerChoice
     from cloze.runtime.allocator import keep_large_buffers
 
@@ -89,7 +88,7 @@ def ours(level: str, _: int) -> Side:
     sizes = Sizes(max_length=LONGEST, long_texts="cut")
     plan = LayerChoice().plan(pretrained.config.num_hidden_layers, pretrained.config.hidden_size)
     extractor = Extractor(
-        encoder=pack(encoder),
+        encoder=encoder.pack(),
         pooler=None,
         plan=plan,
         level=level,  # type: ignore[arg-type]

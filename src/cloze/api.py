@@ -25,7 +25,6 @@ from cloze.data.tables.given import Text, list_of, pairs_of, rows_of
 from cloze.data.tables.row_examples import ExampleMaker
 from cloze.errors import InputError
 from cloze.launch.predictors import TASKS, Options, make_predictor, task_of
-from cloze.model.attention_maps import attention_maps
 from cloze.model.bert import BertForPreTraining, Pooler
 from cloze.model.config import BertConfig
 from cloze.model.encoder import Encoder
@@ -235,7 +234,7 @@ class Ready:
         with torch.inference_mode():
             moved = [part.to(self._device) for part in packed[:4]]
             on_device = Packed(moved[0], moved[1], moved[2], moved[3], packed.max_seqlen)
-            maps = [heads.cpu().numpy() for heads in attention_maps(self.encoder, on_device)]
+            maps = [heads.cpu().numpy() for heads in self.encoder.attention_weights(on_device)]
         titled = [(f"layer {layer}, head {head}", maps[layer][head]) for layer, head in chosen]
         return attention_figure(titled, words)
 

@@ -16,7 +16,6 @@ from cloze.api import load
 from cloze.checkpoint.pretrained import read_pretrained
 from cloze.data.tables.examples import ChoiceExample, Example, QuestionExample, TextExample
 from cloze.demo.reader import Reader
-from cloze.model.attention_maps import attention_maps
 from cloze.report.examples import write_examples
 from cloze.tasks.inference import Inference
 from tests import processes
@@ -157,7 +156,7 @@ def attention(visitor: Visitor, folder: Path) -> None:
     visitor.until(lambda: visitor.texts(".piece") == pieces)
     ready = load(folder)
     with torch.no_grad():
-        maps = attention_maps(ready.encoder, ready.pack(["the cat <b>sat</b>"]))
+        maps = ready.encoder.attention_weights(ready.pack(["the cat <b>sat</b>"]))
     visitor.choose(0, "Layer 2")
     visitor.choose(1, "Head 3")
     visitor.all(".piece")[2].click()

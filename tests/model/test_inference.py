@@ -7,8 +7,8 @@ import torch
 from benchmarks.batches import random_batch
 from cloze.model.bert import BertEncoder
 from cloze.model.config import BertConfig
-from cloze.model.inference import PackedFeedForward, pack
-from cloze.model.pooling import LayerChoice, grouped
+from cloze.model.kernels.packed import PackedLinear
+from cloze.model.pooling import LayerChoice, LayerPlan, grouped
 
 CONFIG = BertConfig(
     vocab_size=100, hidden_size=32, num_hidden_layers=5, num_attention_heads=4, intermediate_size=64
@@ -22,14 +22,14 @@ def test_packed_as_plain(lengths: list[int]) -> None:
     packed = random_batch(lengths, CONFIG.vocab_size).packed
     with torch.inference_mode():
         plain = encoder.hidden_states(packed)
-        fast = pack(encoder).hidden_states(packed)
+        fast = encoder.pack().hidden_states(packed)
     for a, b in zip(plain, fast, strict=True):
         torch.testing.assert_close(a, b, atol=1e-5, rtol=0)
 
 
 def test_packed_weights_take_the_place_of_the_plain_ones() -> None:
-    encoder = pack(BertEncoder(CONFIG))
-    if not isinstance(encoder.blocks[0].feed_forward, PackedFeedForward):
+    encoder = BertEncoder(CONFIG).pack()
+    if not any(isinstance(module, PackedLinear) for module in encoder.modules()):
         pytest.skip("no oneDNN on this machine")
     names = [name for name, _ in encoder.blocks.named_parameters()]
     assert all("norm" in name for name in names)
@@ -47,6 +47,10 @@ def test_groups_against_a_loop(how: str) -> None:
 
 def test_each_choice_of_layers_by_hand() -> None:
     states = [torch.full((2, 3), float(10**number)) for number in range(6)]
+
+    def results(plan: LayerPlan) -> list[torch.Tensor]:
+        return plan.results([states[number] for number in plan.numbers])
+
     by_hand = {
         "last": [states[5]],
         "second_to_last": [states[4]],
@@ -59,12 +63,12 @@ def test_each_choice_of_layers_by_hand() -> None:
         plan = LayerChoice(layers=layers).plan(5, 3)
         assert plan.width == expected[0].shape[1]
         assert len(plan.names) == len(expected)
-        torch.testing.assert_close(plan.results(states), expected)
+        torch.testing.assert_close(results(plan), expected)
     assert LayerChoice(layers=[5, 0]).plan(5, 3).names == ("layer_0", "layer_5")
     blocks = LayerChoice(layers="weighted_sum", weights=[0, 0, 0, 2, -1]).plan(5, 3)
-    torch.testing.assert_close(blocks.results(states), [2 * states[4] - states[5]])
+    torch.testing.assert_close(results(blocks), [2 * states[4] - states[5]])
     with_embeddings = LayerChoice(layers="weighted_sum", weights=[3, 0, 0, 0, 2, -1]).plan(5, 3)
-    torch.testing.assert_close(with_embeddings.results(states), [3 * states[0] + 2 * states[4] - states[5]])
+    torch.testing.assert_close(results(with_embeddings), [3 * states[0] + 2 * states[4] - states[5]])
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,6 @@ from torch.distributed.fsdp import FSDPModule
 from cloze.callbacks.samples import heldout_gaps, heldout_texts, pack
 from cloze.errors import InputError
 from cloze.loggers.protocol import dashboards
-from cloze.model.attention_maps import attention_maps
 
 WORDS = 32  # tokens that a picture can still name
 COLUMNS = 4  # of a picture
@@ -57,7 +56,7 @@ class AttentionPictures(pl.Callback):
         if trainer.sanity_checking or not self._ids or not trainer.is_global_zero or isinstance(model, FSDPModule):
             return
         with trainer.precision_plugin.forward_context(), torch.no_grad():
-            maps = attention_maps(model.encoder, pack([self._ids], pl_module.device))
+            maps = model.encoder.attention_weights(pack([self._ids], pl_module.device))
         chosen = self.heads or [[layer, 0] for layer in range(len(maps))]
         words = [self._tokenizer.id_to_token(token) or "" for token in self._ids]
         pictures = [(f"layer {layer}, head {head}", maps[layer][head].cpu().numpy()) for layer, head in chosen]

@@ -52,7 +52,7 @@ def write_onnx(model: PaddedModel, folder: Path) -> None:
         InputError: a package for it is missing.
     """
     check_packages("onnx", "onnxscript")
-    row = torch.ones(2, min(7, _positions(model)), dtype=torch.long)
+    row = torch.ones(2, min(7, model.encoder.config.max_position_embeddings), dtype=torch.long)
     rows = row.unsqueeze(1).expand(2, 3, -1).contiguous() if model.choices else row
     axes = ("batch", "choices", "length") if model.choices else ("batch", "length")
     shapes = {name: {number: torch.export.Dim(axis) for number, axis in enumerate(axes)} for name in INPUTS}
@@ -87,9 +87,9 @@ def difference(model: PaddedModel, folder: Path, lengths: tuple[int, ...] = (9, 
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(folder / MODEL), providers=["CPUExecutionProvider"])
-    vocab_size = next(p.shape[0] for name, p in model.named_parameters() if name.endswith("word_embeddings.weight"))
-    lengths = tuple(min(length, _positions(model)) for length in lengths)
-    packed = _random(lengths, vocab_size)
+    config = model.encoder.config
+    lengths = tuple(min(length, config.max_position_embeddings) for length in lengths)
+    packed = _random(lengths, config.vocab_size)
     real = torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]  # (B, T)
     ids, segments = (torch.zeros(real.shape, dtype=torch.long).masked_scatter(real, row) for row in packed[:2])
     given = (rows.unflatten(0, (-1, 2)) if model.choices else rows for rows in (ids, real.long(), segments))
@@ -101,10 +101,6 @@ def difference(model: PaddedModel, folder: Path, lengths: tuple[int, ...] = (9, 
         float((_at(real, torch.from_numpy(theirs), ours) - ours).abs().max())
         for theirs, ours in zip(said, expected, strict=True)
     )
-
-
-def _positions(model: PaddedModel) -> int:
-    return next(len(p) for name, p in model.named_parameters() if name.endswith("position_embeddings.weight"))
 
 
 def _at(real: Tensor, theirs: Tensor, ours: Tensor) -> Tensor:

@@ -3,16 +3,15 @@
 Legend for shapes: see ``cloze.batch``; L labels, I items, C choices. Outputs have the names of Hugging Face's classes.
 """
 
-import math
 from abc import ABC, abstractmethod
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cloze.batch import Packed, TaskBatch
-from cloze.model.bert import BertBlock, BertForPreTraining, Embeddings, Pooler
+from cloze.model.bert import BertForPreTraining, Pooler, first_vectors
 from cloze.model.encoder import Encoder
+from cloze.model.kernels.attention import Padded, Sequences
 from cloze.model.task_heads import MultipleChoiceModel, QuestionAnswerer, TaskModel
 
 
@@ -20,74 +19,42 @@ class PaddedModel(nn.Module, ABC):
     """What can be written where rows are padded.
 
     Attributes:
+        encoder: of the model.
         outputs: their names.
         choices: whether the rows of an item stand side by side, (I, C, T).
     """
 
+    encoder: Encoder
     outputs: tuple[str, ...]
     choices = False
 
-    @abstractmethod
     def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor) -> tuple[Tensor, ...]:
-        """The outputs for rows (B, T), one tensor each."""
+        """The outputs for rows (B, T), one tensor each; the mask is 0 at padding."""
+        positions = torch.arange(input_ids.shape[-1], device=input_ids.device)
+        return self.run(Padded(input_ids, token_type_ids, positions, attention_mask))
+
+    def packed(self, packed: Packed) -> tuple[Tensor, ...]:
+        """The same of packed tokens: (N, ...) where rows have (B, T, ...)."""
+        return self.run(packed)
 
     @abstractmethod
-    def packed(self, packed: Packed) -> tuple[Tensor, ...]:
-        """The same of the packed model: (N, ...) where the padded one says (B, T, ...)."""
-
-
-class PaddedEncoder(nn.Module):
-    """The encoder on rows (B, T) with a mask that is 0 at padding."""
-
-    def __init__(self, encoder: Encoder) -> None:
-        super().__init__()
-        self.encoder = encoder
-
-    def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor) -> list[Tensor]:
-        """The vectors after the embeddings and after every block: (B, T, D) each."""
-        embeddings = self.encoder.embeddings
-        assert isinstance(embeddings, Embeddings)
-        positions = torch.arange(input_ids.shape[1], device=input_ids.device)
-        embedded = embeddings.word_embeddings(input_ids) + embeddings.position_embeddings(positions)
-        segments = embeddings.token_type_embeddings(embeddings.segments(token_type_ids))
-        states = [embeddings.norm(embedded + segments)]
-        lowest = torch.finfo(states[0].dtype).min  # finite: a row of padding alone must not become NaN
-        bias = (1.0 - attention_mask[:, None, None, :].to(states[0].dtype)) * lowest  # (B, 1, 1, T)
-        for block in self.encoder.blocks:
-            assert isinstance(block, BertBlock)
-            states.append(_through(block, states[-1], bias))
-        return states
-
-
-def _through(block: BertBlock, hidden: Tensor, bias: Tensor) -> Tensor:
-    """(B, T, D) -> (B, T, D)."""
-    attention = block.attention
-    qkv = attention.query_key_value(hidden).unflatten(-1, (3, attention.num_attention_heads, -1))  # (B, T, 3, H, K)
-    query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # (B, H, T, K)
-    probs = (query @ key.mT / math.sqrt(query.shape[-1]) + bias).softmax(-1)  # written out: fewer nodes in a graph
-    mixed = (probs @ value).transpose(1, 2).flatten(2)
-    hidden = block.attention_norm(hidden + attention.output(mixed))
-    return block.feed_forward_norm(hidden + block.feed_forward(hidden))  # type: ignore[no-any-return]
+    def run(self, sequences: Sequences) -> tuple[Tensor, ...]:
+        """The outputs, one tensor each."""
 
 
 class PaddedFeatures(PaddedModel):
-    """A bare encoder: the vectors of its last layer, and its pooler's where there is one."""
+    """A bare encoder: the hidden states of its last layer, and its pooler's output where there is one."""
 
     def __init__(self, encoder: Encoder, pooler: Pooler | None) -> None:
         super().__init__()
-        self.padded = PaddedEncoder(encoder)
+        self.encoder = encoder
         self.pooler = pooler
         self.outputs = ("last_hidden_state",) if pooler is None else ("last_hidden_state", "pooler_output")
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor) -> tuple[Tensor, ...]:
+    def run(self, sequences: Sequences) -> tuple[Tensor, ...]:
         """(B, T, D), and (B, D)."""
-        hidden = self.padded(input_ids, attention_mask, token_type_ids)[-1]
-        return (hidden,) if self.pooler is None else (hidden, torch.tanh(self.pooler.dense(hidden[:, 0])))
-
-    def packed(self, packed: Packed) -> tuple[Tensor, ...]:
-        """(N, D), and (B, D)."""
-        hidden = self.padded.encoder(packed)
-        return (hidden,) if self.pooler is None else (hidden, self.pooler(hidden, packed))
+        hidden = self.encoder(sequences)
+        return (hidden,) if self.pooler is None else (hidden, self.pooler(hidden, sequences))
 
 
 class PaddedPretraining(PaddedModel):
@@ -95,30 +62,20 @@ class PaddedPretraining(PaddedModel):
 
     def __init__(self, model: BertForPreTraining, *, masked_lm: bool, next_sentence: bool) -> None:
         super().__init__()
-        self.padded = PaddedEncoder(model.encoder)
+        self.encoder = model.encoder
         self.model = model
         self.masked_lm, self.next_sentence = masked_lm, next_sentence
         both = masked_lm and next_sentence
         self.outputs = ("prediction_logits", "seq_relationship_logits") if both else ("logits",)
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor) -> tuple[Tensor, ...]:
+    def run(self, sequences: Sequences) -> tuple[Tensor, ...]:
         """(B, T, V), and (B, 2)."""
-        hidden = self.padded(input_ids, attention_mask, token_type_ids)[-1]
-        pooled = torch.tanh(self.model.pooler.dense(hidden[:, 0])) if self.next_sentence else None
-        return self._logits(hidden, pooled)
-
-    def packed(self, packed: Packed) -> tuple[Tensor, ...]:
-        """(N, V), and (B, 2)."""
-        hidden = self.model.encoder(packed)
-        return self._logits(hidden, self.model.pooler(hidden, packed) if self.next_sentence else None)
-
-    def _logits(self, hidden: Tensor, pooled: Tensor | None) -> tuple[Tensor, ...]:
+        hidden = self.encoder(sequences)
         logits = []
         if self.masked_lm:
-            head = self.model.masked_lm_head
-            logits.append(F.linear(head(hidden), self.model.decoder_weight, head.decoder_bias))
-        if pooled is not None:
-            logits.append(self.model.next_sentence_head(pooled))
+            logits.append(self.model.masked_lm_logits(hidden))
+        if self.next_sentence:
+            logits.append(self.model.next_sentence_logits(hidden, sequences))
         return tuple(logits)
 
 
@@ -127,7 +84,7 @@ class PaddedTask(PaddedModel):
 
     def __init__(self, model: TaskModel) -> None:
         super().__init__()
-        self.padded = PaddedEncoder(model.encoder)
+        self.encoder = model.encoder
         self.model = model
         self.choices = isinstance(model, MultipleChoiceModel)
         answers = isinstance(model, QuestionAnswerer)
@@ -135,23 +92,22 @@ class PaddedTask(PaddedModel):
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor) -> tuple[Tensor, ...]:
         """(B, L), (B, T, L), (B, T) twice, or (I, C)."""
-        items = input_ids
-        if self.choices:
-            input_ids, attention_mask, token_type_ids = (
-                rows.flatten(0, 1) for rows in (input_ids, attention_mask, token_type_ids)
-            )
-        states = self.padded(input_ids, attention_mask, token_type_ids)
+        if not self.choices:
+            return super().forward(input_ids, attention_mask, token_type_ids)
+        rows = (rows.flatten(0, 1) for rows in (input_ids, attention_mask, token_type_ids))
+        (scores,) = super().forward(*rows)
+        return (scores.reshape(input_ids.shape[:2]),)
+
+    def run(self, sequences: Sequences) -> tuple[Tensor, ...]:
+        """(B, L), (B, T, L), or (B, T) twice."""
         mix, pooler = self.model.mix, self.model.pooler
-        read = torch.cat([states[number] for number in mix.numbers], dim=-1)  # (B, T, L * D)
-        mixed = mix(read.flatten(0, 1)).unflatten(0, input_ids.shape)
+        read = mix(mix.read(self.encoder, sequences))  # (B, T, width)
         if self.model.takes_whole_sequences:
-            mixed = mixed[:, 0] if pooler is None else torch.tanh(pooler.dense(mixed[:, 0]))
-        return self._outputs(
-            self.model.classifier(mixed).reshape(items.shape[:2]) if self.choices else self.model.classifier(mixed)
-        )
+            read = first_vectors(read, sequences) if pooler is None else pooler(read, sequences)
+        return self._outputs(self.model.classifier(read))
 
     def packed(self, packed: Packed) -> tuple[Tensor, ...]:
-        """(B, L), (N, L), (N,) twice, or (I, C) of items with two choices."""
+        """(B, L), (N, L), (N,) twice, or (I, C) of items with two choices; by the model itself."""
         rows = len(packed.cu_seqlens) - 1
         items = torch.arange(rows // 2 if self.choices else rows)
         return self._outputs(self.model(TaskBatch(packed, torch.empty(0), items, len(packed.input_ids), 1)))

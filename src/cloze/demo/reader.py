@@ -18,7 +18,6 @@ from cloze.data.tables.row_examples import ExampleMaker
 from cloze.data.tables.stream import StreamRow
 from cloze.errors import InputError
 from cloze.launch.predictors import FILL_MASK, FINE_TUNED, TASKS, Chosen, Options, make_predictor
-from cloze.model.attention_maps import attention_maps
 from cloze.model.bert import BertEncoder
 from cloze.model.encoder import Encoder
 from cloze.model.pooling import LayerChoice
@@ -133,7 +132,9 @@ class Reader:
             moved = [part.to(self._device) for part in packed[:4]]
             on_device = Packed(moved[0], moved[1], moved[2], moved[3], packed.max_seqlen)
             with torch.inference_mode():
-                maps = [m[:, :MOST_DRAWN, :MOST_DRAWN].cpu().numpy() for m in attention_maps(self._encoder, on_device)]
+                maps = [
+                    m[:, :MOST_DRAWN, :MOST_DRAWN].cpu().numpy() for m in self._encoder.attention_weights(on_device)
+                ]
         notes = [f"The text has {whole:,} pieces; the model reads the first {longest:,}."] if whole > longest else []
         if packed.max_seqlen > MOST_DRAWN:
             notes.append(f"The picture shows the first {MOST_DRAWN} of {packed.max_seqlen:,} pieces.")

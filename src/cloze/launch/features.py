@@ -30,7 +30,6 @@ from cloze.data.tables.unfinished import Unfinished, unfinished
 from cloze.errors import InputError
 from cloze.files.atomic import write_atomically
 from cloze.model.bert import BertEncoder, Pooler
-from cloze.model.inference import pack
 from cloze.model.pooling import LayerChoice, LayerPlan
 from cloze.report.probe import probe_layers, probe_page, probe_picture
 from cloze.run.hardware import check_attention, check_hardware, set_up
@@ -238,7 +237,7 @@ def _extractor(
         for block in encoder.blocks:
             block.compile(dynamic=True)
     return Extractor(
-        encoder=pack(encoder),
+        encoder=encoder.pack(),
         pooler=pooler,
         plan=plan,
         level=level,

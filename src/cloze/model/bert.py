@@ -15,11 +15,12 @@ from torch import Tensor, nn
 from cloze.batch import IGNORED_LABEL, Packed, PretrainingBatch
 from cloze.model.config import BertConfig
 from cloze.model.encoder import Block, Encoder
-from cloze.model.kernels.attention import attend
+from cloze.model.kernels.attention import Padded, Sequences, attend, attention_weights
 from cloze.model.kernels.cross_entropy import CrossEntropy, linear_cross_entropy
 from cloze.model.kernels.dropout import Dropout
 from cloze.model.kernels.matmul import Linear
 from cloze.model.kernels.norm import LayerNorm
+from cloze.model.kernels.packed import Activation, PackedLinear
 
 
 class Embeddings(nn.Module):
@@ -33,11 +34,11 @@ class Embeddings(nn.Module):
         self.norm = LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.dropout = Dropout(config.hidden_dropout_prob)
 
-    def forward(self, packed: Packed) -> Tensor:
-        """(N,) ids -> (N, D)."""
+    def forward(self, sequences: Sequences) -> Tensor:
+        """(N,) ids -> (N, D), or (B, T) -> (B, T, D)."""
         # Segments are few: a product with their table has a far cheaper gradient than a scattered sum.
-        segments = F.one_hot(self.segments(packed.token_type_ids), self.token_type_embeddings.num_embeddings)
-        embedded = self.word_embeddings(packed.input_ids) + self.position_embeddings(packed.position_ids)
+        segments = F.one_hot(self.segments(sequences.token_type_ids), self.token_type_embeddings.num_embeddings)
+        embedded = self.word_embeddings(sequences.input_ids) + self.position_embeddings(sequences.position_ids)
         embedded = embedded + segments.to(embedded.dtype) @ self.token_type_embeddings.weight
         return self.dropout(self.norm(embedded))  # type: ignore[no-any-return]
 
@@ -58,27 +59,31 @@ class SelfAttention(nn.Module):
         self.kernel = "auto"
         self.num_attention_heads = config.num_attention_heads
         self.dropout_prob = config.attention_probs_dropout_prob
-        self.query_key_value = Linear(config.hidden_size, 3 * config.hidden_size)
-        self.output = Linear(config.hidden_size, config.hidden_size)
+        self.query_key_value: nn.Module = Linear(config.hidden_size, 3 * config.hidden_size)
+        self.output: nn.Module = Linear(config.hidden_size, config.hidden_size)
 
-    def forward(self, hidden: Tensor, packed: Packed) -> Tensor:
-        """Mix the token vectors of each sequence: (N, D) -> (N, D)."""
-        qkv = self.query_key_value(hidden).unflatten(-1, (3, self.num_attention_heads, -1))  # (N, 3, H, K)
-        mixed = attend(qkv, packed, self.dropout_prob if self.training else 0.0, self.kernel)  # (N, H, K)
-        return self.output(mixed.flatten(1))  # type: ignore[no-any-return]
+    def forward(self, hidden: Tensor, sequences: Sequences) -> Tensor:
+        """Mix the hidden states of each sequence: (N, D) -> (N, D), or (B, T, D) -> (B, T, D)."""
+        mixed = attend(self.projected(hidden), sequences, self.dropout_prob if self.training else 0.0, self.kernel)
+        return self.output(mixed.flatten(-2))  # type: ignore[no-any-return]
+
+    def projected(self, hidden: Tensor) -> Tensor:
+        """Queries, keys and values: (..., D) -> (..., 3, H, K)."""
+        return self.query_key_value(hidden).unflatten(-1, (3, self.num_attention_heads, -1))  # type: ignore[no-any-return]
 
 
 class FeedForward(nn.Module):
-    """Two linear layers with an exact GELU (Hendrycks & Gimpel 2016) between them."""
+    """Two linear layers with an activation between them, by default the exact GELU (Hendrycks & Gimpel 2016)."""
 
-    def __init__(self, config: BertConfig) -> None:
+    def __init__(self, config: BertConfig, activation: Activation = F.gelu) -> None:
         super().__init__()
-        self.intermediate = Linear(config.hidden_size, config.intermediate_size)
-        self.output = Linear(config.intermediate_size, config.hidden_size)
+        self.activation = activation
+        self.intermediate: nn.Module = Linear(config.hidden_size, config.intermediate_size)
+        self.output: nn.Module = Linear(config.intermediate_size, config.hidden_size)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """(N, D) -> (N, D)."""
-        return self.output(F.gelu(self.intermediate(hidden)))  # type: ignore[no-any-return]
+        """(..., D) -> (..., D)."""
+        return self.output(self.activation(self.intermediate(hidden)))  # type: ignore[no-any-return]
 
 
 class BertBlock(Block):
@@ -92,14 +97,28 @@ class BertBlock(Block):
         self.feed_forward_norm = LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.dropout = Dropout(config.hidden_dropout_prob)
 
-    def forward(self, hidden: Tensor, packed: Packed) -> Tensor:
-        """(N, D) -> (N, D)."""
-        hidden = self.attention_norm(self.dropout(self.attention(hidden, packed), residual=hidden))
+    def forward(self, hidden: Tensor, sequences: Sequences) -> Tensor:
+        """(N, D) -> (N, D), or (B, T, D) -> (B, T, D)."""
+        hidden = self.attention_norm(self.dropout(self.attention(hidden, sequences), residual=hidden))
         return self.feed_forward_norm(self.dropout(self.feed_forward(hidden), residual=hidden))  # type: ignore[no-any-return]
 
     def use_kernel(self, kernel: str) -> None:
         """Let the attention take this kernel."""
         self.attention.kernel = kernel
+
+    def attention_weights(self, hidden: Tensor, packed: Packed) -> Tensor:
+        """(T, D) of one sequence -> (H, T, T) fp32."""
+        query, key, _ = self.attention.projected(hidden).movedim(0, 2).float().unbind(0)  # (H, T, K)
+        return attention_weights(query, key)
+
+    def pack(self) -> None:
+        """Replace the linear layers by those for inference."""
+        attention, feed_forward = self.attention, self.feed_forward
+        attention.query_key_value = PackedLinear(attention.query_key_value)
+        attention.output = PackedLinear(attention.output)
+        feed_forward.intermediate = PackedLinear(feed_forward.intermediate, feed_forward.activation)
+        feed_forward.output = PackedLinear(feed_forward.output)
+        feed_forward.activation = nn.Identity()
 
 
 class BertEncoder(Encoder):
@@ -111,10 +130,12 @@ class BertEncoder(Encoder):
         super().__init__(config, Embeddings(config), (BertBlock(config) for _ in range(config.num_hidden_layers)))
 
 
-def first_vectors(hidden: Tensor, packed: Packed) -> Tensor:
-    """The vectors of [CLS]: (N, D) -> (B, D)."""
+def first_vectors(hidden: Tensor, sequences: Sequences) -> Tensor:
+    """The hidden states of [CLS]: (N, D) or (B, T, D) -> (B, D)."""
+    if isinstance(sequences, Padded):
+        return hidden[:, 0]
     # An empty sequence, which only pads B to a constant, may begin behind the last token.
-    return hidden[packed.cu_seqlens[:-1].clamp(max=hidden.shape[0] - 1)]
+    return hidden[sequences.cu_seqlens[:-1].clamp(max=hidden.shape[0] - 1)]
 
 
 class Pooler(nn.Module):
@@ -124,9 +145,9 @@ class Pooler(nn.Module):
         super().__init__()
         self.dense = nn.Linear(config.hidden_size, config.hidden_size)
 
-    def forward(self, hidden: Tensor, packed: Packed) -> Tensor:
-        """(N, D) -> (B, D)."""
-        return torch.tanh(self.dense(first_vectors(hidden, packed)))
+    def forward(self, hidden: Tensor, sequences: Sequences) -> Tensor:
+        """(N, D) or (B, T, D) -> (B, D)."""
+        return torch.tanh(self.dense(first_vectors(hidden, sequences)))
 
 
 class MaskedLMHead(nn.Module):
@@ -182,13 +203,19 @@ class BertForPreTraining(nn.Module):
         """(V, D), the word embeddings."""
         return self.encoder.embeddings.word_embeddings.weight
 
+    def masked_lm_logits(self, hidden: Tensor) -> Tensor:
+        """(..., D) -> (..., V)."""
+        return F.linear(self.masked_lm_head(hidden), self.decoder_weight, self.masked_lm_head.decoder_bias)
+
+    def next_sentence_logits(self, hidden: Tensor, sequences: Sequences) -> Tensor:
+        """(N, D) or (B, T, D) -> (B, 2)."""
+        return self.next_sentence_head(self.pooler(hidden, sequences))  # type: ignore[no-any-return]
+
     def forward(self, packed: Packed, masked_positions: Tensor) -> PretrainingLogits:
         """The logits of both heads; the masked-language-model head runs on ``masked_positions`` (M,) only."""
         hidden = self.encoder(packed)
-        masked = self.masked_lm_head(hidden[masked_positions])
         return PretrainingLogits(
-            F.linear(masked, self.decoder_weight, self.masked_lm_head.decoder_bias),
-            self.next_sentence_head(self.pooler(hidden, packed)),
+            self.masked_lm_logits(hidden[masked_positions]), self.next_sentence_logits(hidden, packed)
         )
 
     def losses(self, batch: PretrainingBatch) -> PretrainingLosses:

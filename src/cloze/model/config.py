@@ -1,6 +1,7 @@
 """The shape of an encoder, in the published names."""
 
-from dataclasses import dataclass
+from dataclasses import Field, dataclass
+from typing import Any, ClassVar, Protocol
 
 MAXIMA = {
     **dict.fromkeys(("vocab_size", "max_position_embeddings"), 2**31 - 1),
@@ -8,6 +9,34 @@ MAXIMA = {
     **dict.fromkeys(("num_hidden_layers", "num_attention_heads", "type_vocab_size"), 4096),
 }
 """The counts of a shape and the largest that are believed; each layer is an object, whatever its width."""
+
+
+class EncoderConfig(Protocol):
+    """The shape of an encoder, a frozen dataclass: what every architecture has, under the same names in all of them.
+
+    What an architecture lacks is a property: without segments ``type_vocab_size`` is 1.
+    """
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+    @property
+    def vocab_size(self) -> int: ...
+    @property
+    def hidden_size(self) -> int: ...
+    @property
+    def num_hidden_layers(self) -> int: ...
+    @property
+    def num_attention_heads(self) -> int: ...
+    @property
+    def max_position_embeddings(self) -> int: ...
+    @property
+    def type_vocab_size(self) -> int: ...
+    @property
+    def hidden_dropout_prob(self) -> float: ...
+    @property
+    def attention_probs_dropout_prob(self) -> float: ...
+    @property
+    def initializer_range(self) -> float: ...
 
 
 @dataclass(frozen=True, kw_only=True)

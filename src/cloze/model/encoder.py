@@ -1,65 +1,135 @@
-"""The encoder of any architecture: embeddings and a stack of Transformer blocks.
+"""What the encoder of any architecture is: embeddings and a stack of Transformer blocks.
 
-Tokens are packed: no tensor here has padding. Legend for shapes: see ``cloze.batch``.
+Everything outside of a block that looks into one asks these methods. Legend for shapes: see ``cloze.batch``; training
+and prediction have no padding, rows (B, T, ...) are for formats that know no packed tokens.
 """
 
+import platform
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Self
 
+import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from cloze.batch import Packed
-from cloze.model.config import BertConfig
+from cloze.model.config import EncoderConfig
+from cloze.model.kernels.attention import Sequences
+
+PACKABLE = (torch.float32, torch.bfloat16)
+"""Types of the weights that oneDNN has a layout of its own for."""
 
 
 class Block(nn.Module, ABC):
     """One Transformer block of an encoder."""
 
     @abstractmethod
-    def forward(self, hidden: Tensor, packed: Packed) -> Tensor:
-        """(N, D) -> (N, D)."""
+    def forward(self, hidden: Tensor, sequences: Sequences) -> Tensor:
+        """(N, D) -> (N, D), or (B, T, D) -> (B, T, D)."""
 
     @abstractmethod
     def use_kernel(self, kernel: str) -> None:
         """Let the attention take this kernel, by a name that ``cloze.model.kernels.attention.attend`` knows."""
 
+    @abstractmethod
+    def attention_weights(self, hidden: Tensor, packed: Packed) -> Tensor:
+        """(T, D) of one sequence -> (H, T, T) fp32, which the kernels never hold."""
+
+    @abstractmethod
+    def pack(self) -> None:
+        """Replace the linear layers by ``cloze.model.kernels.packed.PackedLinear``."""
+
+    def matrices(self) -> list[nn.Parameter]:
+        """The maps between hidden states, each of which Muon orthogonalises as one matrix."""
+        return [parameter for parameter in self.parameters() if parameter.ndim >= 2]
+
 
 class Encoder(nn.Module):
-    """Embeddings and the stack of blocks.
+    """Embeddings and the stack of blocks; layer 0 is the embeddings, layer n the output of the n-th block.
+
+    Args:
+        config: the shape.
+        embeddings: from ``Sequences`` to (N, D) or (B, T, D).
+        blocks: lowest first.
 
     Attributes:
         gradient_checkpointing: recompute each block in the backward pass instead of keeping its activations
             (Chen et al. 2016): less memory for about a third more time.
     """
 
-    def __init__(self, config: BertConfig, embeddings: nn.Module, blocks: Iterable[Block]) -> None:
+    def __init__(self, config: EncoderConfig, embeddings: nn.Module, blocks: Iterable[Block]) -> None:
         super().__init__()
         self.config = config
         self.embeddings = embeddings
         self.blocks = nn.ModuleList(blocks)
         self.gradient_checkpointing = False
 
-    def forward(self, packed: Packed) -> Tensor:
-        """The vectors of the last layer, (N, D)."""
-        return self.hidden_states(packed)[-1]
+    @property
+    def stack(self) -> Iterator[Block]:
+        """The blocks, lowest first."""
+        for block in self.blocks:
+            assert isinstance(block, Block)
+            yield block
 
-    def hidden_states(self, packed: Packed, num_blocks: int | None = None) -> list[Tensor]:
-        """The vectors after the embeddings and after every block: num_hidden_layers + 1 tensors (N, D).
+    def forward(self, sequences: Sequences) -> Tensor:
+        """The hidden states of the last layer, (N, D) or (B, T, D)."""
+        return self.hidden_states(sequences, (len(self.blocks),))[0]
+
+    def hidden_states(self, sequences: Sequences, layers: Sequence[int] | None = None) -> list[Tensor]:
+        """The hidden states of some layers, (N, D) or (B, T, D) each; those of others are not kept.
 
         Args:
-            packed: the sequences.
-            num_blocks: run so many lower blocks only.
+            sequences: packed, or in padded rows.
+            layers: their numbers, in ascending order; None for all. Blocks above the last of them are not run.
         """
-        states = [self.embeddings(packed)]
-        for block in self.blocks[:num_blocks]:
+        wanted = range(len(self.blocks) + 1) if layers is None else layers
+        hidden = self.embeddings(sequences)
+        states = [hidden] if 0 in wanted else []
+        for number, block in enumerate(self.blocks[: max(wanted)], start=1):
             if self.gradient_checkpointing and self.training:
-                states.append(checkpoint(block, states[-1], packed, use_reentrant=False))
+                hidden = checkpoint(block, hidden, sequences, use_reentrant=False)
             else:
-                states.append(block(states[-1], packed))
+                hidden = block(hidden, sequences)
+            if number in wanted:
+                states.append(hidden)
         return states
+
+    def attention_weights(self, packed: Packed) -> list[Tensor]:
+        """The weights with which each token mixes the others (Vaswani et al. 2017, equation 1), in evaluation mode.
+
+        Args:
+            packed: one sequence of T tokens.
+
+        Returns:
+            One tensor a block, lowest first, (H, T, T) in fp32: of each head, a row for the token that attends and a
+            column for the token that is attended to. Rows sum to 1.
+
+        Raises:
+            ValueError: there is more than one sequence, whose tokens do not see each other.
+        """
+        if len(packed.cu_seqlens) != 2:
+            raise ValueError(f"attention_weights: takes one sequence, but was given {len(packed.cu_seqlens) - 1}")
+        found, hidden = [], self.embeddings(packed)
+        for block in self.stack:
+            found.append(block.attention_weights(hidden, packed))
+            hidden = block(hidden, packed)
+        return found
 
     def use_kernel(self, kernel: str) -> None:
         """Let the attention of every block take this kernel."""
-        for block in self.blocks:
-            block.use_kernel(kernel)  # type: ignore[operator]  # the blocks of a ModuleList are modules to mypy
+        for block in self.stack:
+            block.use_kernel(kernel)
+
+    def pack(self) -> Self:
+        """Lay the weights of every block out for inference where this machine can; then nothing can be trained.
+
+        The weights that are replaced are let go of, so that the encoder takes no more memory than before.
+        """
+        self.eval().requires_grad_(False)
+        weight = next(self.blocks.parameters())
+        x86 = platform.machine().lower() in ("x86_64", "amd64")
+        if weight.is_cpu and weight.dtype in PACKABLE and x86 and torch.backends.mkldnn.is_available():
+            for block in self.stack:
+                block.pack()
+        return self

@@ -6,10 +6,10 @@ Legend for shapes: see ``cloze.batch``; L layers are read.
 import torch
 from torch import Tensor, nn
 
-from cloze.batch import Packed
 from cloze.model.adaptation import Adaptation
-from cloze.model.config import BertConfig
+from cloze.model.config import EncoderConfig
 from cloze.model.encoder import Encoder
+from cloze.model.kernels.attention import Sequences
 
 
 class LayerMix(nn.Module):
@@ -23,7 +23,7 @@ class LayerMix(nn.Module):
         width: of the vectors that come out.
     """
 
-    def __init__(self, config: BertConfig, adaptation: Adaptation) -> None:
+    def __init__(self, config: EncoderConfig, adaptation: Adaptation) -> None:
         super().__init__()
         self.layers = adaptation.layers
         self.numbers = adaptation.numbers(config.num_hidden_layers)
@@ -32,18 +32,17 @@ class LayerMix(nn.Module):
             self.weights = nn.Parameter(torch.zeros(len(self.numbers)))
             self.scale = nn.Parameter(torch.ones(1))
 
-    def read(self, encoder: Encoder, packed: Packed) -> Tensor:
-        """The layers that are needed, (N, L * D): side by side, lowest first. Frozen features have this layout."""
+    def read(self, encoder: Encoder, sequences: Sequences) -> Tensor:
+        """The layers that are needed side by side, lowest first, as frozen features are: (..., L * D)."""
         if self.layers == "last":
-            return encoder(packed)  # type: ignore[no-any-return]  # a call, which may be compiled
-        states = encoder.hidden_states(packed, self.numbers[-1])
-        return torch.cat([states[number] for number in self.numbers], dim=1)
+            return encoder(sequences)  # type: ignore[no-any-return]  # a call, which may be compiled
+        return torch.cat(encoder.hidden_states(sequences, self.numbers), dim=-1)
 
     def forward(self, side_by_side: Tensor) -> Tensor:
-        """(N, L * D) -> (N, width)."""
+        """(..., L * D) -> (..., width)."""
         if len(self.numbers) == 1 or self.layers == "concat_last_4":
             return side_by_side
-        stacked: Tensor = side_by_side.unflatten(1, (len(self.numbers), -1))  # (N, L, D)
+        stacked: Tensor = side_by_side.unflatten(-1, (len(self.numbers), -1))  # (..., L, D)
         if self.layers == "sum_last_4":
-            return stacked.sum(1)
+            return stacked.sum(-2)
         return (self.weights.softmax(0) * self.scale).to(stacked.dtype) @ stacked

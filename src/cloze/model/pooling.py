@@ -32,8 +32,8 @@ class LayerPlan(NamedTuple):
     width: int
 
     def results(self, states: Sequence[Tensor]) -> list[Tensor]:
-        """The results, (N, width) each, from all states (N, D) up to the highest layer that is read."""
-        chosen = [states[number] for number in self.numbers]
+        """The results, (N, width) each, from the hidden states (N, D) of the layers that are read."""
+        chosen = list(states)
         if self.joined == "concat":
             return [torch.cat(chosen, dim=1)]
         if self.joined == "sum":

@@ -7,7 +7,6 @@ from itertools import islice
 import numpy as np
 import pyarrow as pa
 import torch
-import torch.nn.functional as F
 from tokenizers import Tokenizer
 
 from cloze.batch import TaskBatch
@@ -125,10 +124,7 @@ class FillMask(Predictor[TextExample]):
         hidden = self.model.encoder(batch.packed)[places]
         found = []
         for vectors in hidden.split(GAPS_AT_ONCE):
-            logits = F.linear(
-                self.model.masked_lm_head(vectors), self.model.decoder_weight, self.model.masked_lm_head.decoder_bias
-            )
-            told = logits.float().softmax(dim=-1)
+            told = self.model.masked_lm_logits(vectors).float().softmax(dim=-1)
             if len(self.targets):
                 told = told[:, self.targets.to(told.device)]
             probabilities, ids = told.topk(self.top_k)

@@ -44,6 +44,6 @@ class NextSentence(Predictor[TextExample]):
         ]
 
     def _step(self, batch: TaskBatch) -> dict[int, np.ndarray]:
-        pooled = self.model.pooler(self.model.encoder(batch.packed), batch.packed)
-        probabilities = self.model.next_sentence_head(pooled).float().softmax(dim=-1)[:, 0]
+        logits = self.model.next_sentence_logits(self.model.encoder(batch.packed), batch.packed)
+        probabilities = logits.float().softmax(dim=-1)[:, 0]
         return dict(zip(batch.items.tolist(), probabilities.cpu().numpy(), strict=True))

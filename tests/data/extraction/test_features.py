@@ -29,7 +29,6 @@ from cloze.errors import InputError
 from cloze.model.bert import BertEncoder, Pooler
 from cloze.model.config import BertConfig
 from cloze.model.encoder import Encoder
-from cloze.model.inference import pack
 from cloze.model.pooling import LayerChoice
 from cloze.text.tokenizer import build_tokenizer
 
@@ -71,7 +70,7 @@ def extractor(level: Level = "pieces", layers: Any = "all", **changes: Any) -> E
     }
     given: dict[str, Any] = {"dtype": np.dtype("float32"), "batch_tokens": 50, **changes}
     return Extractor(
-        encoder=pack(small_encoder()),
+        encoder=small_encoder().pack(),
         pooler=pooler() if level == "pooler" else None,
         plan=LayerChoice(layers=layers).plan(CONFIG.num_hidden_layers, CONFIG.hidden_size),
         level=level,

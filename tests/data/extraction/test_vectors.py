@@ -12,7 +12,6 @@ from cloze.data.extraction.text_tokens import RowReader, TextEncoder
 from cloze.data.extraction.vectors import Extractor
 from cloze.data.tables.columns import TextColumns
 from cloze.model.bert import BertEncoder
-from cloze.model.inference import pack
 from cloze.model.pooling import LayerChoice
 
 
@@ -31,7 +30,7 @@ def test_minilm_as_transformers_has_it() -> None:
     texts = ["Short.", "Vectors of every layer, unbelievably long and mixed: naïve café 東京!", "word " * 100, "a b c"]
     sizes = Sizes(max_length=512)
     work = Extractor(
-        encoder=pack(encoder), pooler=None, plan=LayerChoice(layers="all").plan(6, 384), level="pieces", sizes=sizes,
+        encoder=encoder.pack(), pooler=None, plan=LayerChoice(layers="all").plan(6, 384), level="pieces", sizes=sizes,
         dtype=np.dtype("float32"), batch_tokens=4096, device=torch.device("cpu"),
     )  # fmt: skip
     reader = RowReader(columns=TextColumns())

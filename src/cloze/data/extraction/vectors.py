@@ -149,7 +149,7 @@ class Extractor:
         """On the device, (N, width) each; for the pooler (B, D)."""
         moved = [part.to(self.device) for part in packed[:4]]
         packed = Packed(moved[0], moved[1], moved[2], moved[3], packed.max_seqlen)
-        states = self.encoder.hidden_states(packed, self.plan.numbers[-1])
+        states = self.encoder.hidden_states(packed, self.plan.numbers)
         if self.pooler is not None:
             return [self.pooler(states[-1], packed)]
         return self.plan.results(states)

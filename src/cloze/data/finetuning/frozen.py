@@ -101,11 +101,11 @@ def _compute(
         progress("frozen vectors", 0, total)
         for numbers in evaluation_batches(np.diff(starts), TOKENS_AT_ONCE):
             batch = collate(items, numbers, global_labels=1)
-            states = encoder.hidden_states(_moved(batch.packed, device), max(files))
+            states = encoder.hidden_states(_moved(batch.packed, device), sorted(files))
             chosen = batch.items.numpy()
             rows = np.concatenate([np.arange(starts[item], starts[item + 1]) for item in chosen])
-            for layer, vectors in written.items():
-                vectors[rows] = states[layer].float().cpu().numpy()
+            for layer, state in zip(sorted(files), states, strict=True):
+                written[layer][rows] = state.float().cpu().numpy()
             done += batch.num_tokens
             progress("frozen vectors", done, total)
         for layer, vectors in written.items():

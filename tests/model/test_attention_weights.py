@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from benchmarks.batches import padded, random_batch
-from cloze.model.attention_maps import attention_maps
 from tests.model.test_parity import both
 
 
@@ -13,7 +12,7 @@ def test_maps_equal() -> None:
     theirs.bert.config._attn_implementation = "eager"  # the other kernels do not hand them out
     batch = random_batch([23], 211)
     with torch.no_grad():
-        found = attention_maps(ours.eval().encoder, batch.packed)
+        found = ours.eval().encoder.attention_weights(batch.packed)
         inputs = padded(batch)
         inputs.pop("labels", None), inputs.pop("next_sentence_label", None)
         expected = theirs.eval()(**inputs, output_attentions=True).attentions
@@ -27,4 +26,4 @@ def test_maps_equal() -> None:
 def test_only_one_sequence() -> None:
     ours, _ = both(layers=1)
     with pytest.raises(ValueError, match="one sequence, but was given 2"):
-        attention_maps(ours.eval().encoder, random_batch([5, 6], 211).packed)
+        ours.eval().encoder.attention_weights(random_batch([5, 6], 211).packed)
