@@ -76,13 +76,13 @@ def ours(level: str, _: int) -> Side:
     from cloze.data.extraction.vectors import Extractor
     from cloze.data.tables.columns import TextColumns
     from cloze.data.tables.stream import StreamRow
-    from cloze.model.bert import BertEncoder
+    from cloze.model.architecture import architecture_of
     from cloze.model.pooling import LayerChoice
     from cloze.runtime.allocator import keep_large_buffers
 
     keep_large_buffers()
     pretrained = read_pretrained(weights())
-    encoder = BertEncoder(pretrained.config)
+    encoder = architecture_of(pretrained.config).encoder(pretrained.config)
     state = {k.removeprefix("encoder."): v for k, v in pretrained.state.items() if k.startswith("encoder.")}
     encoder.load_state_dict(state)
     sizes = Sizes(max_length=LONGEST, long_texts="cut")

@@ -22,7 +22,8 @@ from benchmarks.shapes import SHAPES, VOCAB_SIZE, shape
 from cloze.batch import PretrainingBatch
 from cloze.model.bert import BertForPreTraining
 from cloze.model.config import BertConfig
-from cloze.model.memory import Kernels, activation_bytes, block_bytes, head_bytes, step_memory
+from cloze.model.families.bert import block_bytes, head_bytes
+from cloze.model.memory import Kernels, activation_bytes, step_memory
 
 CARDS = {"141 GB": 141e9, "80 GB": 80e9, "24 GB": 24e9}
 RESERVED = 2e9

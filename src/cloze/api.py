@@ -26,7 +26,7 @@ from cloze.data.tables.row_examples import ExampleMaker
 from cloze.errors import InputError
 from cloze.launch.predictors import TASKS, Options, make_predictor, task_of
 from cloze.model.bert import BertForPreTraining, Pooler
-from cloze.model.config import BertConfig
+from cloze.model.config import EncoderConfig
 from cloze.model.encoder import Encoder
 from cloze.model.pooling import LayerChoice
 from cloze.model.task_heads import TaskModel
@@ -67,7 +67,7 @@ class Ready:
 
     encoder: Encoder
     tokenizer: Tokenizer
-    config: BertConfig
+    config: EncoderConfig
     pooler: Pooler | None
     model: BertForPreTraining | TaskModel | None
     labels: list[str] | None

@@ -9,13 +9,15 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from benchmarks.batches import random_batch
-from cloze.checkpoint.growth import DECODER_BIAS, POSITIONS, WORDS, grow_positions, grow_vocabulary
+from cloze.checkpoint.growth import grow_positions, grow_vocabulary
 from cloze.model.bert import BertForPreTraining
 from cloze.model.config import BertConfig
+from cloze.model.families.bert import BERT
 from cloze.text.tokenizer import SPECIAL_TOKENS, build_tokenizer, vocabulary
 
 LETTERS = "abcd"
 SYLLABLES = st.text(LETTERS, min_size=1, max_size=4)
+(WORDS, DECODER_BIAS), (POSITIONS,) = BERT.vocabulary, BERT.positions
 OLD = [*SPECIAL_TOKENS, "z", *"abc", *(f"##{c}" for c in "abc"), "ab", "##ab", "##bca"]
 CONFIG = BertConfig(
     vocab_size=len(OLD),
@@ -51,7 +53,7 @@ def test_new_rows_are_the_mean_of_the_pieces_of_the_old_tokenizer(learned: set[s
         DECODER_BIAS: torch.randn(len(old) + spare),
         "other": torch.ones(1),
     }
-    grown = grow_vocabulary(state, old, added)
+    grown = grow_vocabulary(state, BERT.vocabulary, old, added)
 
     tokenizer = build_tokenizer(old)
     for name in (WORDS, DECODER_BIAS):
@@ -72,7 +74,7 @@ def test_new_rows_are_the_mean_of_the_pieces_of_the_old_tokenizer(learned: set[s
 def test_a_new_piece_begins_with_the_mean_logit_of_its_parts_and_no_other_logit_changes() -> None:
     model = model_of(CONFIG)
     new = ["abbca", "##cab"]
-    state = grow_vocabulary(model.state_dict(), OLD, new)
+    state = grow_vocabulary(model.state_dict(), BERT.vocabulary, OLD, new)
     grown = model_of(dataclasses.replace(CONFIG, vocab_size=len(OLD) + 2), state)
     batch = random_batch([5, 20, 7], len(OLD))
     with torch.no_grad():
@@ -84,7 +86,7 @@ def test_a_new_piece_begins_with_the_mean_logit_of_its_parts_and_no_other_logit_
 
 
 def test_an_encoder_without_a_head_grows_too() -> None:
-    grown = grow_vocabulary({WORDS: torch.randn(len(OLD), 3)}, OLD, ["abc"])
+    grown = grow_vocabulary({WORDS: torch.randn(len(OLD), 3)}, BERT.vocabulary, OLD, ["abc"])
     assert list(grown) == [WORDS]
     assert grown[WORDS].shape == (len(OLD) + 1, 3)
 
@@ -93,7 +95,7 @@ def test_an_encoder_without_a_head_grows_too() -> None:
 def test_more_positions_change_nothing_within_the_learned_ones(how: str) -> None:
     model = model_of(CONFIG)
     learned = model.state_dict()[POSITIONS]
-    state = grow_positions(model.state_dict(), 60, how, std=0.02)  # type: ignore[arg-type]
+    state = grow_positions(model.state_dict(), BERT.positions, 60, how, std=0.02)  # type: ignore[arg-type]
     grown = model_of(dataclasses.replace(CONFIG, max_position_embeddings=60), state)
     batch = random_batch([24, 3], len(OLD))
     with torch.no_grad():

@@ -17,10 +17,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from cloze.checkpoint.folder import read_folder
-from cloze.checkpoint.names import is_known, present_spelling
 from cloze.checkpoint.pretrained import read_pretrained
 from cloze.checkpoint.weights import read_tensors, read_weights
 from cloze.errors import InputError
+from cloze.model.families.bert import NAMES
 from tests.checkpoint.folders import their_config, their_folder
 
 
@@ -295,7 +295,7 @@ def test_modules_around_a_model_leave_only_their_names(
         words = outer[: len(outer) - 1 - outer[::-1].index(holders[-1])]
         beside = "".join(f"{word}." for word in words)
     theirs |= {(beside if head == "beside" else "") + name: torch.ones(1) for name in heads}
-    assert present_spelling(theirs).keys() == expected.keys()
+    assert NAMES.present_spelling(theirs).keys() == expected.keys()
 
 
 @pytest.mark.parametrize(
@@ -345,5 +345,5 @@ def test_configurations_of_others_are_named(folder: Path) -> None:
 def test_every_name_of_theirs_is_known() -> None:
     for name in ("BertForPreTraining", "BertForSequenceClassification", "BertForQuestionAnswering"):
         theirs = getattr(transformers, name)(their_config()).state_dict()
-        assert [spelt for spelt in present_spelling(dict(theirs)) if not is_known(spelt)] == []
-    assert not is_known("bert.encoder.layer.0.attention.self.distance_embedding.weight")
+        assert [spelt for spelt in NAMES.present_spelling(dict(theirs)) if not NAMES.is_known(spelt)] == []
+    assert not NAMES.is_known("bert.encoder.layer.0.attention.self.distance_embedding.weight")

@@ -11,9 +11,9 @@ from transformers import BertForPreTraining as TheirBert
 
 from benchmarks.batches import padded, random_batch
 from cloze.batch import PretrainingBatch
-from cloze.checkpoint.names import from_hugging_face, to_hugging_face
 from cloze.model.bert import BertForPreTraining
 from cloze.model.config import BertConfig
+from cloze.model.families.bert import NAMES
 
 LENGTHS = [3, 17, 17, 40, 64, 64, 64, 5]
 
@@ -37,7 +37,7 @@ def both(layers: int = 3, vocab_size: int = 211, segments: int = 2) -> tuple[Ber
         parameter.data += 0.05 * torch.randn_like(parameter)
     theirs = TheirBert(TheirConfig(**dataclasses.asdict(config), attn_implementation="sdpa"))
     tied = {"cls.predictions.decoder.weight", "cls.predictions.decoder.bias"}
-    keys = theirs.load_state_dict(to_hugging_face(ours.state_dict()), strict=False)
+    keys = theirs.load_state_dict(NAMES.to_hugging_face(ours.state_dict()), strict=False)
     assert keys.unexpected_keys == []
     assert set(keys.missing_keys) <= tied
     theirs.tie_weights()
@@ -85,7 +85,7 @@ def test_gradients_of_every_parameter_equal(segments: int) -> None:
     state = ours.state_dict()
     gradients = {name: p.grad for name, p in ours.named_parameters()}
     assert all(gradient is not None for gradient in gradients.values())
-    mapped = from_hugging_face(their_gradients(theirs), list(state))
+    mapped = NAMES.from_hugging_face(their_gradients(theirs), list(state))
     for name, gradient in gradients.items():
         assert gradient is not None
         # The gradient of a key's bias is zero in exact arithmetic: compare on the scale of the whole projection.

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from benchmarks.batches import padded, random_batch
 from cloze.batch import TaskBatch
-from cloze.checkpoint.names import from_hugging_face, present_spelling, to_hugging_face
 from cloze.model.adaptation import Adaptation
 from cloze.model.config import BertConfig
+from cloze.model.families.bert import NAMES
 from cloze.model.task_heads import ARCHITECTURES, TaskModel
 
 LENGTHS = [3, 17, 17, 40, 64, 64, 30, 5]
@@ -62,7 +62,9 @@ def their_model(architecture: str, model: TaskModel) -> nn.Module:
         **dataclasses.asdict(model.config), num_labels=max(2, OUTPUTS[architecture]), attn_implementation="eager"
     )
     theirs: nn.Module = getattr(transformers, architecture)(config)
-    theirs.load_state_dict(to_hugging_face(model.state_dict(), architecture))
+    theirs.load_state_dict(
+        NAMES.to_hugging_face(model.state_dict(), answers=architecture == "BertForQuestionAnswering")
+    )
     return theirs
 
 
@@ -92,7 +94,7 @@ def test_logits_and_gradients_equal_hugging_face(architecture: str) -> None:
     (logits * direction).sum().backward()
     (expected * direction).sum().backward()
     gradients = {name: p.grad for name, p in theirs.named_parameters() if p.grad is not None}
-    mapped = from_hugging_face(present_spelling(gradients), [name for name, _ in model.named_parameters()])
+    mapped = NAMES.from_hugging_face(NAMES.present_spelling(gradients), [name for name, _ in model.named_parameters()])
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, name
         # The gradient of a key's bias is zero in exact arithmetic: compare on the scale of the whole projection.
@@ -131,7 +133,7 @@ def test_mixes_equal_a_plain_statement_on_their_hidden_states(case: MixCase) -> 
         model.mix.weights.data = torch.arange(len(model.mix.weights)).float()
         model.mix.scale.data.fill_(1.5)
     encoder = transformers.BertModel(transformers.BertConfig(**dataclasses.asdict(config)), add_pooling_layer=False)
-    state = to_hugging_face({f"encoder.{name}": tensor for name, tensor in model.encoder.state_dict().items()})
+    state = NAMES.to_hugging_face({f"encoder.{name}": tensor for name, tensor in model.encoder.state_dict().items()})
     encoder.load_state_dict({name.removeprefix("bert."): tensor for name, tensor in state.items()})
     rows = padded(random_batch(LENGTHS, CONFIG.vocab_size))
     mask = rows["attention_mask"]
@@ -208,7 +210,7 @@ def test_dropout_before_the_classifier_is_theirs(architecture: str) -> None:
 
 def test_rates_of_dropout_can_be_replaced() -> None:
     model = built("BertForTokenClassification", hidden_dropout_prob=0.2, attention_probs_dropout_prob=0.4)
-    assert model.encoder.embeddings.dropout.rate == 0.2
+    assert model.encoder.embeddings.dropout.rate == 0.2  # type: ignore[union-attr]
     assert {block.attention.dropout_prob for block in model.encoder.blocks} == {0.4}  # type: ignore[union-attr]
     assert model.config.hidden_dropout_prob == 0.2
 

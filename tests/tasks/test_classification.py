@@ -12,7 +12,6 @@ from transformers import BertConfig as TheirConfig
 from transformers import BertForSequenceClassification
 
 from cloze.batch import IGNORED_LABEL, TaskBatch
-from cloze.checkpoint.names import to_hugging_face
 from cloze.checkpoint.pretrained import Pretrained
 from cloze.checkpoint.task_models import task_model
 from cloze.data.finetuning.batching import collate
@@ -22,6 +21,7 @@ from cloze.data.tables.examples import TextExample
 from cloze.errors import InputError
 from cloze.model.adaptation import Adaptation
 from cloze.model.config import BertConfig
+from cloze.model.families.bert import NAMES
 from cloze.optim.schedules import Linear
 from cloze.tasks.class_weights import scaled_class_weights
 from cloze.tasks.classification import Classification, MultiLabel, Regression
@@ -97,7 +97,7 @@ def their_loss(ours: Classification, batch: TaskBatch) -> tuple[torch.Tensor, to
         num_labels=max(1, len(ours.labels)), problem_type=ours.problem_type,
     )  # fmt: skip
     theirs = BertForSequenceClassification(config).eval()
-    theirs.load_state_dict(to_hugging_face(ours.model.state_dict(), ours.architecture), strict=True)
+    theirs.load_state_dict(NAMES.to_hugging_face(ours.model.state_dict()), strict=True)
     pieces = batch.packed.cu_seqlens.tolist()
     rows = [slice(a, b) for a, b in pairwise(pieces)]
     pad = torch.nn.utils.rnn.pad_sequence

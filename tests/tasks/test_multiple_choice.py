@@ -6,7 +6,6 @@ import torch
 from transformers import BertConfig as TheirConfig
 from transformers import BertForMultipleChoice
 
-from cloze.checkpoint.names import to_hugging_face
 from cloze.checkpoint.pretrained import Pretrained
 from cloze.checkpoint.task_models import task_model
 from cloze.data.finetuning.batching import collate
@@ -14,6 +13,7 @@ from cloze.data.finetuning.choice import ChoiceFeatures
 from cloze.data.tables.examples import ChoiceExample
 from cloze.model.adaptation import Adaptation
 from cloze.model.config import BertConfig
+from cloze.model.families.bert import NAMES
 from cloze.optim.schedules import Linear
 from cloze.tasks.multiple_choice import MultipleChoice
 from cloze.tasks.training import Recipe
@@ -51,7 +51,7 @@ def test_the_loss_is_hugging_faces(module: MultipleChoice) -> None:
     batch = collate(items, [0, 1], global_labels=2)
     loss, scores = module.eval().step(batch)
     theirs = BertForMultipleChoice(TheirConfig(**SIZES)).eval()
-    theirs.load_state_dict(to_hugging_face(module.model.state_dict(), module.architecture), strict=True)
+    theirs.load_state_dict(NAMES.to_hugging_face(module.model.state_dict()), strict=True)
     sequences = [sequence for number in batch.items.tolist() for sequence in items[number].sequences]
     pad = torch.nn.utils.rnn.pad_sequence
     rows = {

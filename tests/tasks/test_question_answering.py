@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from transformers import AutoTokenizer, BertForQuestionAnswering
 from transformers import BertConfig as TheirConfig
 
-from cloze.checkpoint.names import to_hugging_face
 from cloze.checkpoint.pretrained import Pretrained
 from cloze.checkpoint.task_models import save_task_model, task_model
 from cloze.data.finetuning.batching import collate
@@ -26,6 +25,7 @@ from cloze.data.tables.examples import Answer, QuestionExample
 from cloze.errors import InputError
 from cloze.model.adaptation import Adaptation
 from cloze.model.config import BertConfig
+from cloze.model.families.bert import NAMES
 from cloze.optim.schedules import Linear
 from cloze.tasks.question_answering import QuestionAnswering, padded
 from cloze.tasks.training import Recipe
@@ -111,7 +111,7 @@ def hugging_face(ours: QuestionAnswering, folder: Path | None = None) -> Any:
         return BertForQuestionAnswering.from_pretrained(folder).eval()
     names = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
     theirs = BertForQuestionAnswering(TheirConfig(**{name: getattr(SHAPE, name) for name in names})).eval()
-    theirs.load_state_dict(to_hugging_face(ours.model.state_dict(), ours.architecture), strict=True)
+    theirs.load_state_dict(NAMES.to_hugging_face(ours.model.state_dict(), answers=True), strict=True)
     return theirs
 
 

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from cloze.checkpoint.folder import Contents, read_folder, write_folder
 from cloze.checkpoint.google import write_google
-from cloze.checkpoint.names import DECODER, is_known
 from cloze.checkpoint.onnx import TOLERANCE, check_packages, difference, padded_model, write_onnx
 from cloze.checkpoint.pretrained import DESCRIPTION, HEAD, TASK_CLASSES, Pretrained, pretrained_of
 from cloze.checkpoint.training import write_model_folder
@@ -63,9 +62,11 @@ def convert(source: Path | str, to: Path, target: Format = "hf") -> Conversion:
         return Conversion(done.read.replace(str(folder), str(source)), done.written)
     contents = read_folder(source)
     pretrained = pretrained_of(contents)
-    kept = {name: tensor.float() for name, tensor in contents.theirs.items() if is_known(name)}
-    if f"{DECODER}.weight" in contents.theirs:  # not tied: without it, its bias and transform mean nothing
-        kept = {name: tensor for name, tensor in kept.items() if not name.startswith("cls.predictions.")}
+    names = contents.architecture.names
+    kept = {name: tensor.float() for name, tensor in contents.theirs.items() if names.is_known(name)}
+    if f"{names.decoder}.weight" in contents.theirs:  # not tied: without it, its bias and transform mean nothing
+        head = names.decoder.rpartition(".")[0]
+        kept = {name: tensor for name, tensor in kept.items() if not name.startswith(f"{head}.")}
     settings = _settings(contents, pretrained)
     note = ""
     try:
@@ -88,7 +89,7 @@ def _settings(contents: Contents, pretrained: Pretrained) -> dict[str, Any]:
         settings[TASK_CLASSES] = pretrained.task_classes
     if pretrained.architecture is None:
         heads = frozenset({"masked_lm_head", "next_sentence_head"} & {*pretrained.parts})
-        settings["architectures"] = [CLASSES.get(heads, "BertModel")]
+        settings["architectures"] = [contents.architecture.class_of(CLASSES.get(heads, "BertModel"))]
     return settings
 
 
@@ -99,7 +100,7 @@ def _write_hugging_face(
     own = {name: file.read_bytes() for name, file in files.items() if file.is_file()}
     own |= pretrained.tokenizer_files
     if pretrained.architecture == "BertForQuestionAnswering":
-        kept = {name.replace("classifier.", "qa_outputs."): tensor for name, tensor in kept.items()}
+        kept = contents.architecture.names.with_answers(kept)
     write_folder(to, pretrained.tokenizer, contents.config, kept, settings, own)
 
 

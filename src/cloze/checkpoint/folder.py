@@ -3,7 +3,6 @@
 ``config.json``, ``model.safetensors``, ``vocab.txt``, ``tokenizer.json``, ``tokenizer_config.json``.
 """
 
-import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,23 +15,15 @@ from torch import Tensor
 
 from cloze.checkpoint.google import is_google_folder, read_google
 from cloze.checkpoint.hub import local_folder
-from cloze.checkpoint.names import DECODER, from_hugging_face, is_known, present_spelling, to_hugging_face
 from cloze.checkpoint.weights import CONFIG, WEIGHTS, read_json, read_weights
 from cloze.errors import InputError
 from cloze.files.atomic import under_umask, whole_folder
+from cloze.model.architecture import Architecture, architecture_of, architectures
 from cloze.model.bert import BertForPreTraining
-from cloze.model.config import BertConfig
+from cloze.model.config import EncoderConfig
 from cloze.text.tokenizer import save_tokenizer
 
 GOOGLE_CONFIG = "bert_config.json"
-SUPPORTED = {
-    "model_type": "bert",
-    "hidden_act": "gelu",
-    "position_embedding_type": "absolute",
-    "is_decoder": False,
-    "add_cross_attention": False,
-}
-"""Settings of Hugging Face's BERT with the one value that this encoder knows; all but the first may be left out."""
 
 
 def save_pretrained(
@@ -52,8 +43,10 @@ def save_pretrained(
         state: the parameters, where the model itself holds only a rank's part of them.
         tokenizer_files: of the folder that the tokenizer was read from, which are written as they are.
     """
-    theirs = to_hugging_face(portable(model.state_dict() if state is None else state))
-    write_folder(folder, tokenizer, model.config, theirs, {"architectures": ["BertForPreTraining"]}, tokenizer_files)
+    record = architecture_of(model)
+    theirs = record.names.to_hugging_face(portable(model.state_dict() if state is None else state))
+    settings = {"architectures": [record.class_of("BertForPreTraining")]}
+    write_folder(folder, tokenizer, model.config, theirs, settings, tokenizer_files)
 
 
 def load_pretrained(folder: Path) -> BertForPreTraining:
@@ -63,7 +56,7 @@ def load_pretrained(folder: Path) -> BertForPreTraining:
         InputError: a file is missing or unreadable, the model is no BERT, a tensor is missing or of another shape.
     """
     contents = read_folder(folder)
-    model = BertForPreTraining(contents.config)
+    model = contents.architecture.pretraining(contents.config)
     model.load_state_dict(contents.state(required=""))
     return model
 
@@ -76,7 +69,7 @@ def portable(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def write_folder(
     folder: Path,
     tokenizer: Tokenizer,
-    config: BertConfig,
+    config: EncoderConfig,
     theirs: dict[str, Tensor],
     settings: Mapping[str, Any],
     files: Mapping[str, bytes] | None = None,
@@ -92,8 +85,7 @@ def write_folder(
         files: others that belong to it, or stand in the place of those that are made of the tokenizer.
     """
     whole: dict[str, Any] = {
-        **SUPPORTED,
-        **dataclasses.asdict(config),
+        **architecture_of(config).write_config(config),
         "pad_token_id": tokenizer.token_to_id("[PAD]"),
         "tie_word_embeddings": True,
         "dtype": "float32",
@@ -124,7 +116,7 @@ class Contents(NamedTuple):
     """
 
     settings: dict[str, Any]
-    config: BertConfig
+    config: EncoderConfig
     theirs: dict[str, Tensor]
     weights: Path
     folder: Path
@@ -133,9 +125,14 @@ class Contents(NamedTuple):
     is_google: bool = False
 
     @property
+    def architecture(self) -> Architecture[Any]:
+        """The record of the encoder."""
+        return architecture_of(self.config)
+
+    @property
     def unknown(self) -> list[str]:
-        """Tensors that are no part of any BERT that is read."""
-        return [name for name in self.theirs if not is_known(name)]
+        """Tensors that are no part of any model that is read."""
+        return [name for name in self.theirs if not self.architecture.names.is_known(name)]
 
     def state(self, *, required: str) -> dict[str, Tensor]:
         """The parameters of a ``BertForPreTraining`` that are there, in fp32 under our names.
@@ -150,8 +147,9 @@ class Contents(NamedTuple):
             InputError: one is missing, or has another shape than ``config.json`` says.
         """
         with torch.device("meta"):
-            expected = BertForPreTraining(self.config).state_dict()
-        untied = f"{DECODER}.weight" in self.theirs
+            expected = self.architecture.pretraining(self.config).state_dict()
+        names = self.architecture.names
+        untied = f"{names.decoder}.weight" in self.theirs
         state: dict[str, Tensor] = {}
         absent: dict[str, str] = {}
         for name, like in expected.items():
@@ -159,7 +157,7 @@ class Contents(NamedTuple):
             if untied and part == "masked_lm_head":
                 continue
             try:
-                tensor = from_hugging_face(self.theirs, [name])[name]
+                tensor = names.from_hugging_face(self.theirs, [name])[name]
             except KeyError as error:
                 absent.setdefault(part if not name.startswith(required) else required.rstrip("."), str(error))
                 continue
@@ -174,7 +172,7 @@ class Contents(NamedTuple):
             if part == required.rstrip(".") or part in there:
                 raise InputError(
                     f"{self.weights} lacks {name}: expected every tensor of "
-                    f"{f'the {part}' if part else 'BertForPreTraining'}"
+                    f"{f'the {part}' if part else self.architecture.class_of('BertForPreTraining')}"
                 )
         return state
 
@@ -191,7 +189,7 @@ def read_folder(folder: Path | str) -> Contents:
     folder = local_folder(folder)
     if is_google_folder(folder):
         google = read_google(folder)
-        config = _shape(google.settings, google.index.parent / GOOGLE_CONFIG)
+        _, config = _shape(google.settings, google.index.parent / GOOGLE_CONFIG)
         return Contents(
             google.settings, config, google.theirs, google.index, folder, google.vocab.parent, google.skipped, True
         )
@@ -199,40 +197,29 @@ def read_folder(folder: Path | str) -> Contents:
     if not file.is_file() and (folder / GOOGLE_CONFIG).is_file():  # as the first conversions to PyTorch had it
         file = folder / GOOGLE_CONFIG
     settings = read_json(file)
-    config = _shape(settings, file)
+    record, config = _shape(settings, file)
     tensors, weights = read_weights(folder)
     try:
-        theirs = present_spelling(tensors)
+        theirs = record.names.present_spelling(tensors)
     except ValueError as error:
         raise InputError(f"{weights} {error}") from error
     return Contents(settings, config, theirs, weights, folder, folder)
 
 
-def _shape(settings: Mapping[str, Any], file: Path) -> BertConfig:
-    """The shape that a configuration describes.
+def _shape(settings: Mapping[str, Any], file: Path) -> tuple[Architecture[Any], EncoderConfig]:
+    """The architecture and the shape that a configuration describes.
 
     Raises:
         InputError: it is that of another kind of model.
     """
-    named = settings.get("architectures") or ["Bert"]
+    named = settings.get("architectures") or [""]
     if not isinstance(named, list) or not all(isinstance(name, str) for name in named):
         raise InputError(f"{file}: architectures is {named!r}, but must be a list of names, as ['BertModel']")
-    if "model_type" not in settings and named[0].startswith("Bert"):  # older than that key
-        settings = {**settings, "model_type": "bert"}
-    for key, value in SUPPORTED.items():
-        given = settings.get(key, None if key == "model_type" else value)
-        if given != value:
-            raise InputError(f"{file}: {key} is {given!r}, but only {value!r} is read")
-    fields = {field.name for field in dataclasses.fields(BertConfig)}
-    if "vocab_size" not in settings:
-        raise InputError(f"{file} describes no encoder: it has no vocab_size; put the config.json of a BERT there")
-    shape = {name: value for name, value in settings.items() if name in fields}
-    for name, value in shape.items():
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise InputError(f"{file} describes no encoder: {name} is {value!r}, but must be a number")
-        if isinstance(value, float) and value.is_integer():  # to JSON, 32.0 is the same number as 32
-            shape[name] = int(value)
-    try:
-        return BertConfig(**shape)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{file} describes no encoder: {error}") from error
+    known = architectures()
+    # Older folders name the class alone, or not even that.
+    stated = [record.model_type for record in known.values() if named[0].startswith(record.classes)]
+    model_type = settings.get("model_type", stated[0] if stated else "bert" if not named[0] else None)
+    record = known.get(model_type) if isinstance(model_type, str) else None
+    if record is None:
+        raise InputError(f"{file}: model_type is {model_type!r}, but only {', '.join(map(repr, known))} is read")
+    return record, record.read_config(settings, file)

@@ -1,6 +1,6 @@
 """A pre-trained model with more word pieces or more positions than it was trained with.
 
-Old rows and old ids never change; parameters go by our names (see ``cloze.checkpoint.names``).
+Old rows and old ids never change; which parameters grow is for the record of the architecture to say.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,15 +12,14 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from cloze.checkpoint.pretrained import Pretrained
+from cloze.model.architecture import architecture_of
 from cloze.text.new_pieces import word_pieces
 from cloze.text.tokenizer import UNK, FolderTokenizer
 
-WORDS = "encoder.embeddings.word_embeddings.weight"
-POSITIONS = "encoder.embeddings.position_embeddings.weight"
-DECODER_BIAS = "masked_lm_head.decoder_bias"
 
-
-def grow_vocabulary(state: Mapping[str, Tensor], old: Sequence[str], new: Sequence[str]) -> dict[str, Tensor]:
+def grow_vocabulary(
+    state: Mapping[str, Tensor], parameters: Sequence[str], old: Sequence[str], new: Sequence[str]
+) -> dict[str, Tensor]:
     """The state with a row for every new piece: the mean of the rows of the old pieces that it was read as until now.
 
     The new pieces take the ids behind the old ones. Where the model has more rows than its tokenizer has pieces (some
@@ -29,24 +28,30 @@ def grow_vocabulary(state: Mapping[str, Tensor], old: Sequence[str], new: Sequen
 
     Args:
         state: with the word embeddings (V, D), and perhaps the decoder's bias (V,).
+        parameters: the names of those, where they are there.
         old: the pieces in the order of their ids.
         new: pieces that are none of them.
     """
     ids = {piece: number for number, piece in enumerate(old)}
-    return _grown(state, len(old), [[ids[part] for part in word_pieces(piece, ids) or [UNK]] for piece in new])
+    return _grown(
+        state, parameters, len(old), [[ids[part] for part in word_pieces(piece, ids) or [UNK]] for piece in new]
+    )
 
 
-def grow_tokens(state: Mapping[str, Tensor], tokenizer: Tokenizer, new: Sequence[str]) -> dict[str, Tensor]:
+def grow_tokens(
+    state: Mapping[str, Tensor], parameters: Sequence[str], tokenizer: Tokenizer, new: Sequence[str]
+) -> dict[str, Tensor]:
     """Likewise for new special tokens, which no pieces are made of: the rows of what they are to the tokenizer now.
 
     Args:
         state: as in ``grow_vocabulary``.
+        parameters: likewise.
         tokenizer: that does not know them yet.
         new: their texts.
     """
     read = [tokenizer.encode(token, add_special_tokens=False).ids for token in new]
     sources = [ids or tokenizer.encode(UNK, add_special_tokens=False).ids for ids in read]
-    return _grown(state, max(tokenizer.get_vocab(with_added_tokens=True).values()) + 1, sources)
+    return _grown(state, parameters, max(tokenizer.get_vocab(with_added_tokens=True).values()) + 1, sources)
 
 
 def told_tokens(new: Sequence[str]) -> str:
@@ -57,7 +62,7 @@ def told_tokens(new: Sequence[str]) -> str:
 
 def with_own_tokens(pretrained: Pretrained, tokens: Sequence[str]) -> Pretrained:
     """A model whose tokenizer has these special tokens, with embeddings for those that are new."""
-    old = pretrained.tokenizer
+    old, rows = pretrained.tokenizer, architecture_of(pretrained.config).vocabulary
     tokenizer, files = FolderTokenizer(old, dict(pretrained.tokenizer_files)).with_tokens(tokens)
     new = [token for token in tokens if old.token_to_id(token) is None]
     size = max(pretrained.config.vocab_size, max(tokenizer.get_vocab(with_added_tokens=True).values()) + 1)
@@ -66,14 +71,16 @@ def with_own_tokens(pretrained: Pretrained, tokens: Sequence[str]) -> Pretrained
         config=replace(pretrained.config, vocab_size=size),
         tokenizer=tokenizer,
         tokenizer_files=files,
-        state=grow_tokens(pretrained.state, old, new) if new else pretrained.state,
+        state=grow_tokens(pretrained.state, rows, old, new) if new else pretrained.state,
     )
 
 
-def _grown(state: Mapping[str, Tensor], first: int, sources: Sequence[Sequence[int]]) -> dict[str, Tensor]:
+def _grown(
+    state: Mapping[str, Tensor], parameters: Sequence[str], first: int, sources: Sequence[Sequence[int]]
+) -> dict[str, Tensor]:
     """The state whose rows from ``first`` on are the means of others."""
     grown = dict(state)
-    for name in (WORDS, DECODER_BIAS):
+    for name in parameters:
         if name in state:
             rows = state[name]
             missing = max(0, first + len(sources) - len(rows))
@@ -85,23 +92,31 @@ def _grown(state: Mapping[str, Tensor], first: int, sources: Sequence[Sequence[i
 
 
 def grow_positions(
-    state: Mapping[str, Tensor], positions: int, how: Literal["repeat", "random"], std: float
+    state: Mapping[str, Tensor],
+    parameters: Sequence[str],
+    positions: int,
+    how: Literal["repeat", "random"],
+    std: float,
 ) -> dict[str, Tensor]:
-    """The state with so many position vectors.
+    """The state with a number of position embeddings.
 
     Args:
         state: with the position embeddings (P, D).
+        parameters: their names; none where positions are not learned, and nothing has to grow.
         positions: at least P.
         how: ``repeat`` copies the learned block as often as it takes, so that neighbours know each other by position
             everywhere but at the seams (Longformer, Beltagy et al. 2020, section 5); ``random`` draws the new rows as
             those of a new model.
         std: of what is drawn.
     """
-    learned = state[POSITIONS]
-    if how == "repeat":
-        rows = learned[torch.arange(positions) % len(learned)]
-    else:
-        rows = learned.new_empty(positions, learned.shape[1])
-        torch.nn.init.trunc_normal_(rows, std=std, a=-2 * std, b=2 * std)
-        rows[: len(learned)] = learned
-    return {**state, POSITIONS: rows}
+    grown = dict(state)
+    for name in parameters:
+        learned = state[name]
+        if how == "repeat":
+            rows = learned[torch.arange(positions) % len(learned)]
+        else:
+            rows = learned.new_empty(positions, learned.shape[1])
+            torch.nn.init.trunc_normal_(rows, std=std, a=-2 * std, b=2 * std)
+            rows[: len(learned)] = learned
+        grown[name] = rows
+    return grown

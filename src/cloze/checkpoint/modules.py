@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from cloze.checkpoint.pretrained import Pretrained
 from cloze.checkpoint.task_models import task_model
 from cloze.errors import InputError
+from cloze.model.architecture import architecture_of
 from cloze.model.bert import BertForPreTraining
 from cloze.model.task_heads import ARCHITECTURES, TaskModel
 
@@ -32,7 +33,7 @@ def pretraining_model(pretrained: Pretrained) -> BertForPreTraining:
     The parts that are not there are ``Absent``: nothing is drawn.
     """
     with torch.device("meta"):  # nothing is initialised that is loaded anyway
-        model = BertForPreTraining(pretrained.config)
+        model: BertForPreTraining = architecture_of(pretrained.config).pretraining(pretrained.config)
     for part in pretrained.absent:
         setattr(model, part, Absent(part, pretrained))
     state = {name: tensor for name, tensor in pretrained.state.items() if not name.startswith("classifier.")}

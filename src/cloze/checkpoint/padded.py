@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from cloze.batch import Packed, TaskBatch
-from cloze.model.bert import BertForPreTraining, Pooler, first_vectors
+from cloze.model.bert import BertForPreTraining, first_vectors
 from cloze.model.encoder import Encoder
 from cloze.model.kernels.attention import Padded, Sequences
 from cloze.model.task_heads import MultipleChoiceModel, QuestionAnswerer, TaskModel
@@ -45,7 +45,7 @@ class PaddedModel(nn.Module, ABC):
 class PaddedFeatures(PaddedModel):
     """A bare encoder: the hidden states of its last layer, and its pooler's output where there is one."""
 
-    def __init__(self, encoder: Encoder, pooler: Pooler | None) -> None:
+    def __init__(self, encoder: Encoder, pooler: nn.Module | None) -> None:
         super().__init__()
         self.encoder = encoder
         self.pooler = pooler

@@ -13,7 +13,8 @@ from cloze.checkpoint.weights import CONFIG, read_json, read_tensors
 from cloze.errors import InputError
 from cloze.files.bounded import parse_yaml, read_text
 from cloze.model.adaptation import Adaptation
-from cloze.model.config import BertConfig
+from cloze.model.architecture import architecture_of
+from cloze.model.config import EncoderConfig
 from cloze.model.task_heads import ARCHITECTURES
 from cloze.runtime.wording import counted
 from cloze.text.tokenizer import UNK, read_tokenizer
@@ -60,7 +61,7 @@ class Pretrained:
         tokenizer: its own, which neither cuts nor pads.
         tokenizer_files: those of the folder, which are written back as they are with the model; by name.
         state: parameters under our names: of the encoder, and of what else the folder holds. None: a random encoder.
-        architecture: the class of Hugging Face's that the folder was saved for.
+        architecture: the class of Hugging Face's BERT with the head that the folder was saved for.
         labels: of the task that it was saved for; none for one score, for answers and for choices.
         problem_type: ``single_label_classification``, ``multi_label_classification`` or ``regression``, where told.
         classifier_dropout: the model's own.
@@ -72,7 +73,7 @@ class Pretrained:
         folder: where it was read.
     """
 
-    config: BertConfig
+    config: EncoderConfig
     tokenizer: Tokenizer
     tokenizer_files: Mapping[str, bytes] = field(default_factory=dict)
     state: dict[str, Tensor] = field(default_factory=dict)
@@ -100,7 +101,8 @@ class Pretrained:
     def told(self) -> str:
         """One line: 'BertForMaskedLM: encoder, masked_lm_head; no pooler, no next_sentence_head'."""
         absent = "".join(f"{', ' if number else '; '}no {part}" for number, part in enumerate(self.absent))
-        return f"{self.architecture or 'BERT'}: {', '.join(self.parts) or 'no weights'}{absent}"
+        name = architecture_of(self.config).class_of(self.architecture) if self.architecture else "BERT"
+        return f"{name}: {', '.join(self.parts) or 'no weights'}{absent}"
 
 
 def read_pretrained(folder: Path | str) -> Pretrained:
@@ -189,7 +191,7 @@ def _task_features(settings: Mapping[str, Any], folder: Path) -> dict[str, str |
     return found
 
 
-def _check_vocabulary(tokenizer: Tokenizer, config: BertConfig, folder: Path) -> None:
+def _check_vocabulary(tokenizer: Tokenizer, config: EncoderConfig, folder: Path) -> None:
     last = max(tokenizer.get_vocab(with_added_tokens=True).values())
     if last >= config.vocab_size:
         raise InputError(
@@ -211,13 +213,14 @@ def _check_vocabulary(tokenizer: Tokenizer, config: BertConfig, folder: Path) ->
 def _published_head(contents: Contents, folder: Path) -> dict[str, Any]:
     """What a folder of a class of Hugging Face's says beyond the encoder."""
     settings, state = contents.settings, contents.state(required="encoder.")
-    architecture = next(iter(settings.get("architectures") or []), None)
+    named = next(iter(settings.get("architectures") or []), None)
+    architecture = None if named is None else contents.architecture.head_of(named)
     told: dict[str, Any] = {"state": state, "architecture": architecture}
     if architecture in (None, *HEADLESS):
         return told
     if architecture not in ARCHITECTURES:
         raise InputError(
-            f"{folder / 'config.json'}: architectures is {architecture!r}, but only {', '.join(ARCHITECTURES)} and "
+            f"{folder / 'config.json'}: architectures is {named!r}, but only {', '.join(ARCHITECTURES)} and "
             "pre-trained models are read; for its encoder alone, write 'BertModel' there"
         )
     for name in ("classifier.weight", "classifier.bias"):

@@ -12,7 +12,6 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from cloze.checkpoint.folder import portable, write_folder
-from cloze.checkpoint.names import to_hugging_face
 from cloze.checkpoint.pretrained import (
     DESCRIPTION,
     FIXED_OUTPUTS,
@@ -24,7 +23,8 @@ from cloze.checkpoint.pretrained import (
 )
 from cloze.errors import InputError
 from cloze.model.adaptation import Adaptation
-from cloze.model.task_heads import ARCHITECTURES, TaskModel
+from cloze.model.architecture import architecture_of
+from cloze.model.task_heads import ARCHITECTURES, QuestionAnswerer, TaskModel
 
 
 def task_model(
@@ -134,6 +134,7 @@ def save_task_model(
         tokenizer_files: of the folder that the tokenizer was read from, which are written as they are.
     """
     state = portable(model.state_dict() if state is None else state)
+    record = architecture_of(model)
     settings: dict[str, Any] = {"classifier_dropout": model.adaptation.classifier_dropout}
     if task_classes is not None:
         settings[TASK_CLASSES] = dict(task_classes)
@@ -142,15 +143,16 @@ def save_task_model(
     if task_state:
         settings[TASK_STATE] = dict(task_state)
     if model.is_published:
-        settings["architectures"] = [architecture]
+        settings["architectures"] = [record.class_of(architecture)]
         settings["problem_type"] = problem_type
         if architecture not in FIXED_OUTPUTS:
             names = list(labels) or ["LABEL_0"]
             settings["id2label"] = dict(enumerate(names))
             settings["label2id"] = {name: number for number, name in enumerate(names)}
-        write_folder(folder, tokenizer, model.config, to_hugging_face(state, architecture), settings, tokenizer_files)
+        theirs = record.names.to_hugging_face(state, answers=isinstance(model, QuestionAnswerer))
+        write_folder(folder, tokenizer, model.config, theirs, settings, tokenizer_files)
         return
-    settings["architectures"] = ["BertModel"]
+    settings["architectures"] = [record.class_of("BertModel")]
     description = {
         "architecture": architecture,
         "labels": list(labels),
@@ -163,4 +165,4 @@ def save_task_model(
         HEAD: save({name: tensor for name, tensor in state.items() if name not in encoder}),
         DESCRIPTION: (json.dumps(description, indent=2, ensure_ascii=False) + "\n").encode(),
     }
-    write_folder(folder, tokenizer, model.config, to_hugging_face(encoder), settings, files)
+    write_folder(folder, tokenizer, model.config, record.names.to_hugging_face(encoder), settings, files)

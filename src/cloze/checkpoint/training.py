@@ -20,8 +20,9 @@ from cloze.checkpoint.task_models import save_task_model
 from cloze.checkpoint.weights import load_pickle, plain
 from cloze.errors import InputError
 from cloze.model.adaptation import Adaptation
+from cloze.model.architecture import architecture_of
 from cloze.model.bert import BertForPreTraining
-from cloze.model.config import BertConfig
+from cloze.model.config import EncoderConfig
 from cloze.model.task_heads import ARCHITECTURES, TaskModel
 from cloze.text.patterns import pattern_fault
 
@@ -29,6 +30,8 @@ KEY = "model_folder"
 """In a checkpoint, of the description."""
 FILES_KEY = "tokenizer_files"
 """In the description, of the files of the tokenizer; those of earlier versions lack it."""
+MODEL_TYPE = "model_type"
+"""In the description, of the architecture; checkpoints of earlier versions lack it and are BERTs."""
 PREFIX = "model."
 """Of the model's parameters, in the state of a LightningModule."""
 
@@ -55,6 +58,7 @@ def description(
     adaptation = dataclasses.asdict(model.adaptation) if isinstance(model, TaskModel) else None
     return {
         "architecture": architecture,
+        MODEL_TYPE: architecture_of(model).model_type,
         "config": dataclasses.asdict(model.config),
         "tokenizer": tokenizer.to_str(),
         FILES_KEY: {name: content.decode() for name, content in (tokenizer_files or {}).items()},
@@ -69,7 +73,7 @@ class Description:
     """What a checkpoint says of its model, as objects; see `description`."""
 
     architecture: str
-    config: BertConfig
+    config: EncoderConfig
     tokenizer: Tokenizer
     tokenizer_files: dict[str, bytes]
     labels: list[str]
@@ -93,7 +97,7 @@ class Description:
                 raise ValueError(fault)
             return cls(
                 architecture=architecture,
-                config=BertConfig(**described["config"]),
+                config=architecture_of(described.get(MODEL_TYPE, "bert")).config(**described["config"]),
                 tokenizer=tokenizer,
                 tokenizer_files={name: text.encode() for name, text in described.get(FILES_KEY, {}).items()},
                 labels=list(labels),
@@ -135,7 +139,7 @@ def _write(described: Description, state: Mapping[str, Any], folder: Path, recor
     own = {name.removeprefix(PREFIX): tensor for name, tensor in state.items() if name.startswith(PREFIX)}
     if described.adaptation is None:
         with torch.device("meta"):  # a shape is not believed before its tensors are there
-            model = BertForPreTraining(described.config)
+            model = architecture_of(described.config).pretraining(described.config)
         model.load_state_dict(own, assign=True)
         save_pretrained(model, described.tokenizer, folder, tokenizer_files=described.tokenizer_files)
         return

@@ -19,7 +19,7 @@ from cloze.data.extraction.options import Level, LongTexts, VectorType
 from cloze.data.tables.columns import Columns, TextColumns
 from cloze.errors import InputError
 from cloze.model.adaptation import Adaptation
-from cloze.model.config import BertConfig
+from cloze.model.config import EncoderConfig
 
 if TYPE_CHECKING:  # a node imports its class when it is built: help and refusals do not wait for torch
     from lightning.pytorch import Callback
@@ -56,7 +56,7 @@ class Pretraining(Root):
     trainer: Training
     checkpoint: Checkpointing
     hardware: Hardware
-    model: Node[BertConfig]
+    model: Node[EncoderConfig]
     corpus: Corpus
     sentences: "Node[SentenceSplitter]"
     tokenizer: "Node[WordPiece]"
@@ -96,7 +96,7 @@ class FineTuning(Root):
     hardware: Hardware
     task: Task
     adaptation: Adaptation
-    model: Node[BertConfig | ModelFolder]
+    model: Node[EncoderConfig | ModelFolder]
     tokenizer: "Node[WordPiece]"
     schedule: "Node[Schedule]"
     optimizer: "Node[OptimizerFactory]"

@@ -18,7 +18,7 @@ from cloze.data.tables.row_examples import ExampleMaker
 from cloze.data.tables.stream import StreamRow
 from cloze.errors import InputError
 from cloze.launch.predictors import FILL_MASK, FINE_TUNED, TASKS, Chosen, Options, make_predictor
-from cloze.model.bert import BertEncoder
+from cloze.model.architecture import architecture_of
 from cloze.model.encoder import Encoder
 from cloze.model.pooling import LayerChoice
 from cloze.report.examples import RunExamples, read_examples
@@ -204,7 +204,7 @@ def _encoder(pretrained: Pretrained) -> Encoder:
     """The encoder on the very tensors that were read."""
     own = {name.removeprefix("encoder."): x for name, x in pretrained.state.items() if name.startswith("encoder.")}
     with torch.device("meta"):  # nothing is drawn only to be replaced
-        encoder = BertEncoder(pretrained.config)
+        encoder = architecture_of(pretrained.config).encoder(pretrained.config)
     encoder.load_state_dict(own, assign=True)
     return encoder.eval().requires_grad_(False)
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from cloze.checkpoint.growth import grow_positions, grow_tokens, grow_vocabulary, told_tokens
 from cloze.checkpoint.pretrained import read_pretrained
+from cloze.checkpoint.training import MODEL_TYPE
 from cloze.config.nodes import Node
 from cloze.config.schema import Pretraining
 from cloze.config.sections import ContinuedShape, Growth, model_folder
@@ -22,8 +23,9 @@ from cloze.files.atomic import write_atomically
 from cloze.files.bounded import read_json
 from cloze.files.remote import Location
 from cloze.launch.own_tokenizer import check_apart, normalised, own_words
+from cloze.model.architecture import architecture_of
 from cloze.model.bert import BertForPreTraining
-from cloze.model.config import BertConfig
+from cloze.model.config import BertConfig, EncoderConfig
 from cloze.run.folder import note
 from cloze.runtime.wording import counted
 from cloze.text.bert_rules import own_tokens
@@ -66,7 +68,7 @@ class Beginning:
     """
 
     name: str
-    config: BertConfig
+    config: EncoderConfig
     words: WordPiece
     learned: Tokenizer
     own: FolderTokenizer
@@ -165,10 +167,12 @@ class Beginning:
         tokens, new = pieces[size : self.own_size], pieces[self.own_size :]
         # Some models have more rows than pieces, which stay.
         rows = max(self.config.vocab_size, len(pieces))
-        model = BertForPreTraining(replace(self.config, vocab_size=rows))
+        record = architecture_of(self.config)
+        model: BertForPreTraining = record.pretraining(replace(self.config, vocab_size=rows))
+        rows_of = record.vocabulary
         if self.state:
-            state = grow_tokens(self.state, self.learned, tokens) if tokens else self.state
-            state = grow_vocabulary(state, pieces[: self.own_size], new) if new else state
+            state = grow_tokens(self.state, rows_of, self.learned, tokens) if tokens else self.state
+            state = grow_vocabulary(state, rows_of, pieces[: self.own_size], new) if new else state
             expected = model.state_dict()
             kept = {name: tensor for name, tensor in state.items() if name in expected}
             model.load_state_dict(kept, strict=False)
@@ -180,10 +184,11 @@ class Beginning:
             note(f"goes on from {self.name}" + (f"; {', '.join(drawn)}: drawn at random" if drawn else ""))
         return model
 
-    def save(self, run: Path, data: PretrainingData, config: BertConfig) -> None:
+    def save(self, run: Path, data: PretrainingData, config: EncoderConfig) -> None:
         """Keep in the folder of a run what it needs to go on from its own checkpoint."""
         save_tokenizer(data.tokenizer, run / BEGINNING, data.tokenizer_files)
-        shape = json.dumps(dataclasses.asdict(config), indent=2) + "\n"
+        described = {MODEL_TYPE: architecture_of(config).model_type, **dataclasses.asdict(config)}
+        shape = json.dumps(described, indent=2) + "\n"
         write_atomically(run / BEGINNING / SHAPE, shape.encode())
 
 
@@ -215,7 +220,8 @@ def beginning(config: Pretraining, *, resumed: bool) -> Beginning | None:
 def _from_run(run: Path, words: WordPiece) -> Beginning:
     folder = run / BEGINNING
     try:
-        config = BertConfig(**read_json(folder / SHAPE))
+        shape = read_json(folder / SHAPE)
+        config = architecture_of(shape.pop(MODEL_TYPE, "bert")).config(**shape)
     except (OSError, ValueError, TypeError) as error:
         raise InputError(
             f"{folder / SHAPE} is needed to go on, but cannot be read ({error}): begin another run"
@@ -241,7 +247,8 @@ def _from_folder(config: Pretraining, name: str, words: WordPiece) -> Beginning:
         )
     added = [] if growth.vocab is None else read_new_pieces(growth.vocab, pieces, words)
     if shape.max_position_embeddings > learned.max_position_embeddings:
-        state = grow_positions(state, shape.max_position_embeddings, growth.positions, shape.initializer_range)
+        learns = architecture_of(shape).positions
+        state = grow_positions(state, learns, shape.max_position_embeddings, growth.positions, shape.initializer_range)
         how = {"repeat": "copies of those", "random": "drawn at random"}[growth.positions]
         new = shape.max_position_embeddings - learned.max_position_embeddings
         note(f"{new:,} new positions beyond {learned.max_position_embeddings}, {how}")
@@ -257,7 +264,7 @@ def _from_folder(config: Pretraining, name: str, words: WordPiece) -> Beginning:
     )
 
 
-def _shape(stated: Node[BertConfig], own: BertConfig, name: str) -> BertConfig:
+def _shape(stated: Node[EncoderConfig], own: EncoderConfig, name: str) -> EncoderConfig:
     """The folder's shape with what the configuration may change of it."""
     if stated.type not in (BertConfig, ContinuedShape):
         raise InputError(f"init={name} goes on with the shape of that model: leave model= out")

@@ -29,7 +29,7 @@ from cloze.data.tables.stream import stream_rows
 from cloze.data.tables.unfinished import Unfinished, unfinished
 from cloze.errors import InputError
 from cloze.files.atomic import write_atomically
-from cloze.model.bert import BertEncoder, Pooler
+from cloze.model.architecture import architecture_of
 from cloze.model.pooling import LayerChoice, LayerPlan
 from cloze.report.probe import probe_layers, probe_page, probe_picture
 from cloze.run.hardware import check_attention, check_hardware, set_up
@@ -222,8 +222,9 @@ def _extractor(
     precision = PRECISIONS[hardware.precision.partition("-")[0]]
     state = pretrained.state
     with torch.device("meta"):  # nothing is drawn only to be replaced
-        encoder = BertEncoder(pretrained.config)
-        pooler = Pooler(pretrained.config) if level == "pooler" else None
+        record = architecture_of(pretrained.config)
+        encoder = record.encoder(pretrained.config)
+        pooler = record.pooler(pretrained.config) if level == "pooler" and record.pooler is not None else None
     parts: list[tuple[torch.nn.Module, str]] = [(encoder, "encoder.")]
     if pooler is not None:
         parts.append((pooler, "pooler."))

@@ -8,6 +8,7 @@ import torch
 from cloze.checkpoint.pretrained import Pretrained
 from cloze.data.extraction.options import SHORTEST
 from cloze.errors import InputError
+from cloze.model.architecture import architecture_of
 from cloze.model.bert import BertForPreTraining
 from cloze.model.task_heads import ARCHITECTURES, TaskModel
 from cloze.tasks.fill_mask import FillMask
@@ -130,7 +131,7 @@ def _with_heads(pretrained: Pretrained, inference: Inference, task: str, *heads:
             f"pre-trained model{other}"
         )
     with torch.device("meta"):
-        model = BertForPreTraining(pretrained.config)
+        model: BertForPreTraining = architecture_of(pretrained.config).pretraining(pretrained.config)
     model.load_state_dict(pretrained.state, strict=False, assign=True)
     for part in ("encoder", *heads):
         getattr(model, part).to(inference.device)

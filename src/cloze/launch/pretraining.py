@@ -28,8 +28,9 @@ from cloze.launch.tracking import tracked
 from cloze.launch.trainer import accumulate, lasting, make_recipe, make_trainer
 from cloze.loggers import MetricsFile
 from cloze.loggers.metrics_file import METRICS, read_rows
+from cloze.model.architecture import architecture_of
 from cloze.model.bert import BertForPreTraining
-from cloze.model.config import BertConfig
+from cloze.model.config import EncoderConfig
 from cloze.model.kernels.fp8 import multiply_in_fp8
 from cloze.run.folder import checkpoint_to_resume, is_finished, write_config
 from cloze.run.hardware import check_attention, set_up
@@ -148,16 +149,16 @@ def training_length(training: Training, data: PretrainingData) -> Length:
 
 
 def make_model(
-    node: Node[BertConfig], hardware: Hardware, data: PretrainingData, start: Beginning | None
+    node: Node[EncoderConfig], hardware: Hardware, data: PretrainingData, start: Beginning | None
 ) -> BertForPreTraining:
     """With random weights, or those of the model to go on from."""
     shape = start.config if start is not None else node.build(vocab_size=data.manifest.vocab_size)
     check_shape(shape, data.max_length, hardware)
-    model = start.model(data) if start is not None else BertForPreTraining(shape)
+    model = start.model(data) if start is not None else architecture_of(shape).pretraining(shape)
     return fitted(model, hardware)
 
 
-def check_shape(shape: BertConfig, max_length: int, hardware: Hardware) -> None:
+def check_shape(shape: EncoderConfig, max_length: int, hardware: Hardware) -> None:
     """Compare a shape with the longest sequences and with the hardware.
 
     Raises:

@@ -14,7 +14,7 @@ from cloze.checkpoint.modules import refuse_drawn
 from cloze.checkpoint.pretrained import Pretrained, read_pretrained
 from cloze.checkpoint.task_models import task_model
 from cloze.config.schema import FineTuning as Config
-from cloze.config.sections import TaskTraining, model_folder
+from cloze.config.sections import ModelFolder, TaskTraining, model_folder
 from cloze.data.finetuning.batching import FrozenRows
 from cloze.data.finetuning.frozen import frozen_features
 from cloze.data.finetuning.module import TaskData
@@ -26,7 +26,6 @@ from cloze.launch.long_texts import encoding_notes, show_as_asked, show_as_train
 from cloze.launch.own_tokenizer import check_own
 from cloze.launch.strategy import compile_encoder
 from cloze.launch.trainer import make_recipe
-from cloze.model.config import BertConfig
 from cloze.model.kernels.fp8 import multiply_in_fp8
 from cloze.model.task_heads import TaskModel
 from cloze.run.folder import note
@@ -142,7 +141,7 @@ def _pretrained(config: Config, data: TaskData[Any]) -> Pretrained:
             own = FolderTokenizer(words.build(train_vocabulary(training, words)), {})
         _print(notes)
         shape = config.model.build(vocab_size=own.tokenizer.get_vocab_size())
-        assert isinstance(shape, BertConfig)
+        assert not isinstance(shape, ModelFolder)
         found = Pretrained(config=shape, tokenizer=own.tokenizer, tokenizer_files=own.files)
     else:
         found = read_pretrained(Path(folder.folder))

@@ -2,10 +2,11 @@
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
-from cloze.model.config import BertConfig
+from cloze.model.config import EncoderConfig
 
+C = TypeVar("C", bound=EncoderConfig)
 Layers = Literal[
     "last",
     "second_to_last",
@@ -87,7 +88,7 @@ class Adaptation:
         names = ("layers", "head", "lstm_hidden_size", "lstm_layers")
         return frozen | {name: getattr(self, name) for name in names}
 
-    def configured(self, config: BertConfig) -> BertConfig:
+    def configured(self, config: C) -> C:
         """The shape of the encoder with these rates of dropout.
 
         Raises:

@@ -5,7 +5,7 @@ no tensor here has padding. The config is in ``cloze.model.config``, which impor
 ``cloze.batch``.
 """
 
-from functools import partial
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -164,12 +164,14 @@ class MaskedLMHead(nn.Module):
         return self.norm(F.gelu(self.dense(hidden)))  # type: ignore[no-any-return]
 
 
-def initialise(module: nn.Module, std: float) -> None:
+def initialise(model: nn.Module, config: BertConfig) -> None:
     """Truncated normal for every matrix, zero for every bias (google-research/bert, ``create_initializer``)."""
-    if isinstance(module, (nn.Linear, nn.Embedding)):
-        nn.init.trunc_normal_(module.weight, std=std, a=-2 * std, b=2 * std)
-    if isinstance(module, nn.Linear):
-        nn.init.zeros_(module.bias)
+    std = config.initializer_range
+    for module in model.modules():
+        if isinstance(module, (nn.Linear, nn.Embedding)):
+            nn.init.trunc_normal_(module.weight, std=std, a=-2 * std, b=2 * std)
+        if isinstance(module, nn.Linear):
+            nn.init.zeros_(module.bias)
 
 
 class PretrainingLogits(NamedTuple):
@@ -187,21 +189,26 @@ class PretrainingLosses(NamedTuple):
 
 
 class BertForPreTraining(nn.Module):
-    """Encoder, pooler and both heads, initialised as published."""
+    """Encoder, pooler and both heads, initialised as published.
 
-    def __init__(self, config: BertConfig) -> None:
+    Args:
+        config: the shape.
+        encoder: makes the encoder of it; for an architecture that differs from BERT only there.
+    """
+
+    def __init__(self, config: BertConfig, *, encoder: Callable[[BertConfig], Encoder] = BertEncoder) -> None:
         super().__init__()
         self.config = config
-        self.encoder = BertEncoder(config)
+        self.encoder = encoder(config)
         self.pooler = Pooler(config)
         self.masked_lm_head = MaskedLMHead(config)
         self.next_sentence_head = nn.Linear(config.hidden_size, 2)
-        self.apply(partial(initialise, std=config.initializer_range))
+        initialise(self, config)
 
     @property
     def decoder_weight(self) -> Tensor:
         """(V, D), the word embeddings."""
-        return self.encoder.embeddings.word_embeddings.weight
+        return self.encoder.word_embeddings.weight
 
     def masked_lm_logits(self, hidden: Tensor) -> Tensor:
         """(..., D) -> (..., V)."""

@@ -66,6 +66,13 @@ class Encoder(nn.Module):
         self.gradient_checkpointing = False
 
     @property
+    def word_embeddings(self) -> nn.Embedding:
+        """(V, D), to which a decoder may be tied."""
+        found = self.embeddings.word_embeddings
+        assert isinstance(found, nn.Embedding)
+        return found
+
+    @property
     def stack(self) -> Iterator[Block]:
         """The blocks, lowest first."""
         for block in self.blocks:

@@ -3,15 +3,15 @@
 The same functions as Hugging Face's classes of these names. Legend for shapes: see ``cloze.batch``; L labels, I items.
 """
 
-from functools import partial
 from typing import ClassVar
 
 from torch import Tensor, nn
 
 from cloze.batch import TaskBatch
 from cloze.model.adaptation import Adaptation
-from cloze.model.bert import BertEncoder, Pooler, first_vectors, initialise
-from cloze.model.config import BertConfig
+from cloze.model.architecture import architecture_of
+from cloze.model.bert import first_vectors
+from cloze.model.config import EncoderConfig
 from cloze.model.kernels.dropout import Dropout
 from cloze.model.kernels.matmul import Linear
 from cloze.model.layers import LayerMix
@@ -33,25 +33,26 @@ class TaskModel(nn.Module):
     takes_whole_sequences: ClassVar[bool] = False
     classifier_drops: ClassVar[bool] = True
 
-    def __init__(self, config: BertConfig, num_outputs: int, adaptation: Adaptation) -> None:
+    def __init__(self, config: EncoderConfig, num_outputs: int, adaptation: Adaptation) -> None:
         super().__init__()
         self.config = config = adaptation.configured(config)
         self.adaptation = adaptation
         self.drawn: tuple[str, ...] = ()
-        self.encoder = BertEncoder(config)
+        record = architecture_of(config)
+        self.encoder = record.encoder(config)
         self.mix = LayerMix(config, adaptation)
         width = self.mix.width
         self.lstm: BiLSTM | None = None
         if adaptation.head == "bilstm":
             self.lstm = BiLSTM(width, adaptation.lstm_hidden_size, adaptation.lstm_layers)
             width = self.lstm.width
-        self.pooler: Pooler | None = None
-        if self.takes_whole_sequences and adaptation.reads_pooler:
-            self.pooler = Pooler(config)
+        self.pooler: nn.Module | None = None
+        if self.takes_whole_sequences and adaptation.reads_pooler and record.pooler is not None:
+            self.pooler = record.pooler(config)
         rate = adaptation.classifier_dropout
         self.dropout = Dropout((config.hidden_dropout_prob if rate is None else rate) * self.classifier_drops)
         self.classifier = Linear(width, num_outputs)
-        self.apply(partial(initialise, std=config.initializer_range))
+        record.initialise(self, config)
         # Blocks above those that are read get no gradient: an optimizer, and DDP, must not wait for one.
         for module in (*self._frozen, *self.encoder.blocks[self.mix.numbers[-1] :]):
             module.requires_grad_(False)

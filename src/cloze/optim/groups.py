@@ -1,19 +1,18 @@
-"""Which parameters decay, which are maps between hidden vectors, and which learn more slowly than others."""
+"""Which parameters decay, which are maps between hidden states, and which learn more slowly than others."""
 
-import re
 from typing import Any
 
 from torch import nn
 
-HIDDEN = "blocks"
-"""The part of a parameter's name that tells a matrix of a Transformer block from an embedding or a head."""
+from cloze.model.encoder import Encoder
 
 
 def parameter_groups(model: nn.Module, weight_decay: float, layer_decay: float = 1.0) -> list[dict[str, Any]]:
     """The trainable parameters, each in exactly one group: matrices decay, biases and norms do not.
 
     The rule "two or more dimensions" equals Google's list of exclusions (google-research/bert, ``optimization.py``:
-    LayerNorm and bias). Matrices of the blocks are a group of their own, marked ``hidden``: Muon takes those.
+    LayerNorm and bias). The matrices of an encoder's blocks are a group of their own, marked ``hidden``: Muon takes
+    those.
 
     With a ``layer_decay`` below 1, each layer has groups of its own, marked ``lr_scale``, by which the schedule is to
     multiply their learning rate: 1 for the pooler and the head, ``layer_decay`` for the last block, its square for the
@@ -25,27 +24,26 @@ def parameter_groups(model: nn.Module, weight_decay: float, layer_decay: float =
     """
     if not 0.0 < layer_decay <= 1.0:
         raise ValueError(f"layer_decay={layer_decay}: it must be above 0 and at most 1")
-    named = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
-    matrices = [(name, parameter) for name, parameter in named if parameter.ndim >= 2]
+    encoders = [module for module in model.modules() if isinstance(module, Encoder)]
+    hidden = {id(matrix) for encoder in encoders for block in encoder.stack for matrix in block.matrices()}
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    matrices = [parameter for parameter in trained if parameter.ndim >= 2]
     kinds = [
-        ([(n, p) for n, p in matrices if HIDDEN in n.split(".")], {"weight_decay": weight_decay, "hidden": True}),
-        ([(n, p) for n, p in matrices if HIDDEN not in n.split(".")], {"weight_decay": weight_decay, "hidden": False}),
-        ([(n, p) for n, p in named if p.ndim < 2], {"weight_decay": 0.0, "hidden": False}),
+        ([p for p in matrices if id(p) in hidden], {"weight_decay": weight_decay, "hidden": True}),
+        ([p for p in matrices if id(p) not in hidden], {"weight_decay": weight_decay, "hidden": False}),
+        ([p for p in trained if p.ndim < 2], {"weight_decay": 0.0, "hidden": False}),
     ]
     if layer_decay == 1.0:
-        return [{"params": [p for _, p in members], **marks} for members, marks in kinds if members]
-    depths = _depths(model)
+        return [{"params": members, **marks} for members, marks in kinds if members]
+    depths = {id(p): depth for encoder in encoders for depth, layer in _layers(encoder) for p in layer.parameters()}
     return [
         {"params": params, **marks, "lr_scale": layer_decay**depth}
         for members, marks in kinds
-        for depth in range(max(depths.values()) + 1)
-        if (params := [p for name, p in members if depths[name] == depth])
+        for depth in range(max(depths.values(), default=0) + 1)
+        if (params := [p for p in members if depths.get(id(p), 0) == depth])
     ]
 
 
-def _depths(model: nn.Module) -> dict[str, int]:
-    """How far below the head each parameter lies: 0 for the head, 1 for the last block, one more for the embeddings."""
-    names = [name for name, _ in model.named_parameters()]
-    blocks = {name: int(match[1]) for name in names if (match := re.search(rf"\b{HIDDEN}\.(\d+)\.", name))}
-    above = max(blocks.values(), default=-1) + 1
-    return {name: above + 1 if "embeddings" in name.split(".") else above - blocks.get(name, above) for name in names}
+def _layers(encoder: Encoder) -> list[tuple[int, nn.Module]]:
+    """Each layer with how far it lies below the head: 1 for the last block, one more for the block below."""
+    return list(enumerate([*reversed(list(encoder.stack)), encoder.embeddings], start=1))

@@ -16,9 +16,9 @@ from cloze.checkpoint.folder import read_folder
 from cloze.checkpoint.google import is_google_folder, read_google, write_google
 from cloze.checkpoint.google.bundle import read_index, write_bundle
 from cloze.checkpoint.google.names import from_google, is_of_training, to_google
-from cloze.checkpoint.names import is_known
 from cloze.checkpoint.pretrained import read_pretrained
 from cloze.errors import InputError
+from cloze.model.families.bert import NAMES
 from tests.checkpoint.folders import VOCABULARY, their_config, their_folder
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "tensorflow"
@@ -80,7 +80,7 @@ def test_the_names_and_shapes_of_a_release(released: Path) -> None:
     with torch.device("meta"):
         theirs = transformers.BertForPreTraining(config).state_dict()
     tied = {"cls.predictions.decoder.weight", "cls.predictions.decoder.bias"}
-    theirs = {name: tensor for name, tensor in theirs.items() if name not in tied and is_known(name)}
+    theirs = {name: tensor for name, tensor in theirs.items() if name not in tied and NAMES.is_known(name)}
     shapes = {name: tuple(tensor.shape) for name, tensor in theirs.items()}
     found = {from_google(name): entry.shape for name, entry in entries.items() if from_google(name)}
     turned = {from_google(name): entry.shape[::-1] for name, entry in entries.items() if name.endswith("/kernel")}

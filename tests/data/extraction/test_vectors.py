@@ -11,7 +11,7 @@ from cloze.data.extraction.options import Sizes
 from cloze.data.extraction.text_tokens import RowReader, TextEncoder
 from cloze.data.extraction.vectors import Extractor
 from cloze.data.tables.columns import TextColumns
-from cloze.model.bert import BertEncoder
+from cloze.model.architecture import architecture_of
 from cloze.model.pooling import LayerChoice
 
 
@@ -24,7 +24,7 @@ def test_minilm_as_transformers_has_it() -> None:
     transformers = pytest.importorskip("transformers")
     folder = minilm()
     pretrained = read_pretrained(folder)
-    encoder = BertEncoder(pretrained.config)
+    encoder = architecture_of(pretrained.config).encoder(pretrained.config)
     state = {k.removeprefix("encoder."): v for k, v in pretrained.state.items() if k.startswith("encoder.")}
     encoder.load_state_dict(state)
     texts = ["Short.", "Vectors of every layer, unbelievably long and mixed: naïve café 東京!", "word " * 100, "a b c"]

@@ -13,12 +13,12 @@ from torch import Tensor
 from cloze.checkpoint.google.bundle import Bundle, read_index, write_bundle
 from cloze.checkpoint.google.names import SEQUENCES, architecture, from_google, is_of_training, to_google
 from cloze.checkpoint.google.names import turned as as_the_other_side
-from cloze.checkpoint.names import is_known, to_hugging_face
 from cloze.checkpoint.weights import FORMATS, damaged, read_json
 from cloze.errors import InputError
 from cloze.files.atomic import whole_folder
 from cloze.model.bert import BertForPreTraining
 from cloze.model.config import BertConfig
+from cloze.model.families.bert import NAMES
 from cloze.text.tokenizer import load_tokenizer
 
 GOOGLE_CONFIG, PREFIX, VOCABULARY, STATE = "bert_config.json", "bert_model.ckpt", "vocab.txt", "checkpoint"
@@ -110,7 +110,7 @@ def write_google(
     Raises:
         InputError: a parameter has no place in this format.
     """
-    if foreign := [name for name in theirs if not is_known(name)]:
+    if foreign := [name for name in theirs if not NAMES.is_known(name)]:
         raise InputError(f"{folder}: {foreign[0]!r} has no variable in Google's BERT, so it cannot be written")
     kind = str(next(iter(settings.get("architectures") or []), ""))
     variables = {to_google(name, kind): tensor for name, tensor in theirs.items()}
@@ -176,7 +176,7 @@ def _check_kind(bundle: Bundle) -> None:
 def _check_shapes(bundle: Bundle, names: Mapping[str, str], settings: Mapping[str, Any], file: Path) -> None:
     """Whether the variables are those of the shape that the configuration says."""
     with torch.device("meta"):
-        theirs = to_hugging_face(BertForPreTraining(_config(settings, file)).state_dict())
+        theirs = NAMES.to_hugging_face(BertForPreTraining(_config(settings, file)).state_dict())
     for name, like in theirs.items():
         variable = to_google(name)
         entry = bundle.entries.get(variable)

@@ -10,7 +10,7 @@ from collections.abc import Collection
 
 from torch import Tensor
 
-from cloze.checkpoint.names import is_known
+from cloze.model.families.bert import NAMES
 
 HEADS = {
     "cls/predictions/output_bias": "cls.predictions.bias",
@@ -38,7 +38,7 @@ def from_google(variable: str) -> str | None:
     else:
         return None
     name = re.sub(r"/layer_(\d+)/", r"/layer/\1/", module).replace("/", ".") + f".{kind}"
-    return name if is_known(name) and to_google(name) == variable else None
+    return name if NAMES.is_known(name) and to_google(name) == variable else None
 
 
 def to_google(name: str, architecture: str = "") -> str:

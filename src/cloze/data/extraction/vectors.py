@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from cloze.batch import Packed
 from cloze.data.extraction.begun import Begun
@@ -17,7 +17,6 @@ from cloze.data.extraction.options import TOKEN_LEVELS, Level, Sizes
 from cloze.data.extraction.text_tokens import OUTSIDE, TextTokens
 from cloze.data.finetuning.batching import evaluation_batches
 from cloze.data.long_texts import TextWindow, text_windows
-from cloze.model.bert import Pooler
 from cloze.model.encoder import Encoder
 from cloze.model.pooling import LayerPlan, grouped
 
@@ -72,7 +71,7 @@ class Extractor:
     """
 
     encoder: Encoder
-    pooler: Pooler | None
+    pooler: nn.Module | None
     plan: LayerPlan
     level: Level
     sizes: Sizes

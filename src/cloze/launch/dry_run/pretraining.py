@@ -26,8 +26,9 @@ from cloze.launch.pretraining import check_shape, fitted, make_model, training_l
 from cloze.launch.ranks import Ranks
 from cloze.launch.strategy import check_optimizer
 from cloze.launch.trainer import make_recipe
+from cloze.model.architecture import architecture_of
 from cloze.model.bert import BertForPreTraining
-from cloze.model.config import BertConfig
+from cloze.model.config import EncoderConfig
 from cloze.model.memory import Kernels, activation_bytes, step_memory
 from cloze.run.folder import checkpoint_to_resume, is_finished
 from cloze.run.hardware import set_up
@@ -113,7 +114,7 @@ def _parts(config: Config, placement: Placement, start: Beginning | None) -> _Pa
         length = _stated_length(training, data)
         shape = _shape(config, start)
         check_shape(shape, data.max_length, asked)
-        model = fitted(BertForPreTraining(shape), here)
+        model = fitted(architecture_of(shape).pretraining(shape), here)
     return _Parts(data, False, _synthetic(data, accumulation * placement.ranks, model.config, here), model, length)
 
 
@@ -122,7 +123,7 @@ def _stated_length(training: Training, data: PretrainingData) -> Length | None:
     return None if training.max_epochs is not None else training_length(training, data)
 
 
-def _shape(config: Config, start: Beginning | None) -> BertConfig:
+def _shape(config: Config, start: Beginning | None) -> EncoderConfig:
     """With the vocabulary that the preparation would make."""
     if start is not None:
         pieces = start.vocab_size or len(start.known)
@@ -134,7 +135,7 @@ def _shape(config: Config, start: Beginning | None) -> BertConfig:
     return config.model.build(vocab_size=pieces)
 
 
-def _synthetic(data: PretrainingData, count: int, shape: BertConfig, hardware: Hardware) -> PretrainingBatch:
+def _synthetic(data: PretrainingData, count: int, shape: EncoderConfig, hardware: Hardware) -> PretrainingBatch:
     """Random tokens in the shape of the largest micro-batch of `count`."""
     longest = data.max_length
     tokens = max(longest, math.ceil(data.size.most_tokens(longest) / count))

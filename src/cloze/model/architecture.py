@@ -1,0 +1,158 @@
+"""The record of an architecture: everything that cloze knows of it, found by Hugging Face's ``model_type``.
+
+A new architecture is one file that makes a record and registers it, in ``cloze.model.families`` or in a package of the
+user's own that is imported before a model is made or read.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+
+from torch import nn
+
+from cloze.errors import InputError
+from cloze.model.config import EncoderConfig
+from cloze.model.encoder import Encoder
+from cloze.model.tensor_names import TensorNames
+
+if TYPE_CHECKING:
+    from cloze.model.bert import BertForPreTraining
+    from cloze.model.memory import Kernels
+
+C = TypeVar("C", bound=EncoderConfig)
+HEADS = "Bert"
+"""How the classes begin by which heads are called."""
+
+
+class Work(NamedTuple):
+    """The size of a packed batch, as far as its cost depends on it.
+
+    Attributes:
+        tokens: N, real tokens.
+        squared_lengths: the sum over sequences of length squared, which attention costs.
+        masked: M, rows of the masked-language-model head.
+        sequences: B, rows of the pooler.
+    """
+
+    tokens: int
+    squared_lengths: int
+    masked: int
+    sequences: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Architecture(Generic[C]):
+    """What cloze knows of an architecture.
+
+    Attributes:
+        model_type: Hugging Face's, in ``config.json``.
+        classes: how Hugging Face's classes begin: ``Bert`` of ``BertModel`` and ``BertForMaskedLM``.
+        config: the shape, a frozen dataclass.
+        encoder: makes one of a shape.
+        pretraining: makes the encoder with its pooler and the pre-training heads.
+        pooler: makes what turns hidden states into one vector a sequence for the head of a task; None takes [CLS].
+        initialise: gives a new model its random weights.
+        names: of the tensors.
+        stated: settings of ``config.json`` that the shape does not hold, with the one value that is supported; where
+            they are left out, it is taken for granted.
+        renamed: fields of the shape that ``config.json`` has under another name.
+        vocabulary: the parameters with a row for each token.
+        positions: the parameters with a row for each position; none where positions are not learned.
+        forward_flops: floating-point operations of the forward pass, matrix products only.
+        activation_bytes: bytes that the encoder keeps for the backward pass, for a token of a sequence of a length;
+            with gradient checkpointing where the last argument is true.
+        head_bytes: bytes that the pre-training heads keep of M masked tokens and B sequences.
+    """
+
+    model_type: str
+    classes: str
+    config: type[C]
+    encoder: Callable[[C], Encoder]
+    pretraining: "Callable[[C], BertForPreTraining]"
+    pooler: Callable[[C], nn.Module] | None
+    initialise: Callable[[nn.Module, C], None]
+    names: TensorNames
+    stated: Mapping[str, Any] = field(default_factory=dict)
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    vocabulary: tuple[str, ...]
+    positions: tuple[str, ...]
+    forward_flops: Callable[[C, Work], int]
+    activation_bytes: "Callable[[C, Kernels, float, bool], float]"
+    head_bytes: "Callable[[C, Kernels, int, int], int]"
+
+    def read_config(self, settings: Mapping[str, Any], file: Path) -> C:
+        """The shape that a ``config.json`` describes.
+
+        Raises:
+            InputError: it describes none, or one that is not supported.
+        """
+        for key, value in self.stated.items():
+            if (given := settings.get(key, value)) != value:
+                raise InputError(f"{file}: {key} is {given!r}, but only {value!r} is read")
+        if "vocab_size" not in settings:
+            raise InputError(
+                f"{file} describes no encoder: it has no vocab_size; put the config.json of a {self.title} there"
+            )
+        shape: dict[str, Any] = {}
+        for name in (each.name for each in fields(self.config)):
+            key = self.renamed.get(name, name)
+            if key not in settings:
+                continue
+            value = settings[key]
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise InputError(f"{file} describes no encoder: {key} is {value!r}, but must be a number")
+            # To JSON, 32.0 is the same number as 32.
+            shape[name] = int(value) if isinstance(value, float) and value.is_integer() else value
+        try:
+            return self.config(**shape)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"{file} describes no encoder: {error}") from error
+
+    def write_config(self, config: C) -> dict[str, Any]:
+        """The settings of ``config.json`` that say the shape."""
+        shape = {self.renamed.get(name, name): value for name, value in asdict(config).items()}
+        return {"model_type": self.model_type, **self.stated, **shape}
+
+    def class_of(self, head: str) -> str:
+        """Hugging Face's class of this architecture with the head of one of BERT's, as BertForMaskedLM."""
+        return self.classes + head.removeprefix(HEADS)
+
+    def head_of(self, name: str) -> str:
+        """BERT's class with the head of one of this architecture's, by which heads are called throughout."""
+        return HEADS + name.removeprefix(self.classes) if name.startswith(self.classes) else name
+
+    @property
+    def title(self) -> str:
+        """What messages call it."""
+        return self.classes.upper()
+
+
+_RECORDS: dict[str, Architecture[Any]] = {}
+
+
+def register(record: Architecture[C]) -> Architecture[C]:
+    """Make an architecture known, in the place of one of the same ``model_type``; returns the record."""
+    _RECORDS[record.model_type] = record
+    return record
+
+
+def architectures() -> Mapping[str, Architecture[Any]]:
+    """All that are known, by ``model_type``."""
+    import cloze.model.families  # noqa: F401 # which registers those of cloze; here since it imports this module
+
+    return _RECORDS
+
+
+def architecture_of(of: str | EncoderConfig | nn.Module) -> Architecture[Any]:
+    """The record of a ``model_type``, of a shape, or of a model by its ``config``.
+
+    Raises:
+        LookupError: none is registered.
+    """
+    known = architectures()
+    if isinstance(of, str):
+        return known[of]
+    config = getattr(of, "config", of)
+    by_class = {record.config: record for record in known.values()}
+    return next(by_class[kind] for kind in type(config).__mro__ if kind in by_class)

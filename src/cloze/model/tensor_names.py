@@ -1,0 +1,150 @@
+"""The names of an architecture's tensors, ours and Hugging Face's, from either side to the other."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+WRAPPERS = {"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module"}
+"""What DDP, torch.compile, FSDP, activation checkpointing and DeepSpeed put into names, at any place."""
+BUFFERS = (".position_ids", ".token_type_ids")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TensorNames:
+    """A table of names.
+
+    Attributes:
+        base: what Hugging Face's classes with a head call the encoder, as ``bert``.
+        modules: ours -> theirs; ``{}`` is the number of the block.
+        fused: our modules whose rows are those of several of theirs, one after the other.
+        parameters: ours -> theirs, where a parameter does not follow its module.
+        decoder: their decoder of the masked language model, which may be written out next to the word embeddings.
+        words: their word embeddings within the encoder: where these are, there is one.
+        bare: how the names of an encoder begin that stands in no class with a head.
+        heads: how the names of heads begin.
+        answers: their name of the classifier of question answering; ours is ``classifier``.
+    """
+
+    base: str
+    modules: Mapping[str, str]
+    fused: Mapping[str, Sequence[str]]
+    parameters: Mapping[str, str]
+    decoder: str
+    words: str
+    bare: tuple[str, ...]
+    heads: tuple[str, ...]
+    answers: str = "classifier"
+
+    def to_hugging_face(self, state: Mapping[str, Tensor], *, answers: bool = False) -> dict[str, Tensor]:
+        """Our parameters under Hugging Face's names; the tied decoder weight is left out, as theirs is.
+
+        Args:
+            state: by our names.
+            answers: whether the classifier is that of question answering.
+        """
+        theirs = {}
+        for name, tensor in state.items():
+            names = self._theirs(name)
+            for their_name, part in zip(names, tensor.chunk(len(names)), strict=True):
+                theirs[their_name] = part.contiguous()
+        return self.with_answers(theirs) if answers else theirs
+
+    def with_answers(self, theirs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The tensors with the classifier under the name that it has in question answering."""
+        return {re.sub(r"^classifier\.", f"{self.answers}.", name): tensor for name, tensor in theirs.items()}
+
+    def from_hugging_face(self, theirs: Mapping[str, Tensor], names: Sequence[str]) -> dict[str, Tensor]:
+        """Hugging Face's tensors under our ``names``.
+
+        Raises:
+            KeyError: the first tensor of theirs that is missing.
+        """
+        state = {}
+        for name in names:
+            parts = [theirs[their_name] for their_name in self._theirs(name)]
+            state[name] = torch.cat(parts) if len(parts) > 1 else parts[0]
+        return state
+
+    def present_spelling(self, theirs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The tensors of any folder under the names of the table, without those that only repeat or count.
+
+        Early versions called the parameters of a LayerNorm gamma and beta, as TensorFlow does, and saved the numbers of
+        the positions; a bare encoder lacks the prefix, one that stood in other modules has theirs; the decoder of the
+        masked language model may be written out next to the word embeddings that it is tied to; the classifier of
+        question answering has a name of its own. A decoder that is not tied stays as it is.
+
+        Raises:
+            ValueError: there are several encoders.
+        """
+        spelt = {}
+        for name, tensor in self._unwrapped(theirs).items():
+            name = re.sub(r"\.gamma$", ".weight", name)
+            name = re.sub(r"\.beta$", ".bias", name)
+            name = re.sub(rf"^{self.answers}\.", "classifier.", name)
+            if not name.endswith(BUFFERS):
+                spelt[name] = tensor
+        bias = self.parameters.get("masked_lm_head.decoder_bias")
+        if bias is not None and f"{self.decoder}.bias" in spelt and bias != f"{self.decoder}.bias":
+            spelt.setdefault(bias, spelt.pop(f"{self.decoder}.bias"))
+        decoder, words = spelt.get(f"{self.decoder}.weight"), spelt.get(f"{self.base}.{self.words}")
+        if decoder is not None and words is not None and torch.equal(decoder, words):
+            del spelt[f"{self.decoder}.weight"]
+        return spelt
+
+    def is_known(self, name: str) -> bool:
+        """Whether a tensor under Hugging Face's name is a parameter of one of its models."""
+        module, _, kind = name.rpartition(".")
+        pattern, _ = _numbered(module)
+        fused = {pattern for patterns in self.fused.values() for pattern in patterns}
+        named = kind in ("weight", "bias") and pattern in {*self.modules.values(), *fused}
+        return named or name in self.parameters.values()
+
+    def _unwrapped(self, theirs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The tensors under the names of a model that stands in no other: ``bert.…`` and those of heads.
+
+        Raises:
+            ValueError: there are several encoders.
+        """
+        found: dict[str, Tensor] = {}
+        for name, tensor in theirs.items():
+            found.setdefault(".".join(word for word in name.split(".") if word not in WRAPPERS), tensor)
+        roots = sorted({name.removesuffix(self.words) for name in found if f".{name}".endswith(f".{self.words}")})
+        if len(roots) > 1 or len(found) < len(theirs):
+            several = roots if len(roots) > 1 else [name for name in theirs if name.endswith(self.words)]
+            raise ValueError(
+                f"holds several encoders ({', '.join(root or 'one without a prefix' for root in several)}): save the "
+                "one that you mean alone"
+            )
+        if not roots:
+            return found
+        words = roots[0].split(".")[:-1]
+        around = ["".join(f"{word}." for word in words[:count]) for count in reversed(range(max(1, len(words))))]
+        named: dict[str, Tensor] = {}
+        for name, tensor in found.items():
+            inner = name.removeprefix(roots[0])
+            if name.startswith(roots[0]) and inner.startswith(self.bare):
+                named[f"{self.base}.{inner}"] = tensor
+            else:  # a head stands beside its encoder, or beside what holds that
+                outer = (h for p in around if (h := name.removeprefix(p)).startswith(self.heads))
+                named[next(outer, name)] = tensor
+        if len(named) < len(found):
+            raise ValueError("holds a head twice, beside its encoder and elsewhere: save the one that you mean alone")
+        return named
+
+    def _theirs(self, name: str) -> Sequence[str]:
+        """Hugging Face's names of our parameter; several for one that is fused."""
+        if name in self.parameters:
+            return (self.parameters[name],)
+        module, _, kind = name.rpartition(".")
+        pattern, number = _numbered(module)
+        patterns = self.fused.get(pattern) or (self.modules[pattern],)
+        return tuple(f"{their_pattern.format(number)}.{kind}" for their_pattern in patterns)
+
+
+def _numbered(module: str) -> tuple[str, str]:
+    """'encoder.blocks.3.attention' -> ('encoder.blocks.{}.attention', '3')."""
+    match = re.search(r"\.(\d+)\.", module)
+    return (module.replace(match[0], ".{}.", 1), match[1]) if match else (module, "")
