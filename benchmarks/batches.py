@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from cloze.batch import PretrainingBatch
-from cloze.data.synthetic import random_batch
+from cloze.data.pretraining.synthetic import random_batch
 
 __all__ = ["padded", "random_batch"]
 

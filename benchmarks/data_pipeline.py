@@ -25,11 +25,11 @@ from transformers import BertTokenizerFast, DataCollatorForLanguageModeling
 
 from benchmarks.google_rule import mask, pairs_of_document
 from benchmarks.machine import print_rows, write_rows
-from cloze.data.dataset import cut_batch
-from cloze.data.masked_lm import MaskedLM
-from cloze.data.masking import Vocabulary
-from cloze.data.packing import StaticShape
-from cloze.data.plan import BatchSize, Sequences, make_plan
+from cloze.data.pretraining.dataset import cut_batch
+from cloze.data.pretraining.masked_lm import MaskedLM
+from cloze.data.pretraining.masking import Vocabulary
+from cloze.data.pretraining.packing import StaticShape
+from cloze.data.pretraining.plan import BatchSize, Sequences, make_plan
 from cloze.runtime.allocator import keep_large_buffers
 from cloze.text.shards import Shard
 

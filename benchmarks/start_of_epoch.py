@@ -22,8 +22,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.machine import print_rows, write_rows
-from cloze.data.masked_lm import MaskedLM
-from cloze.data.pretraining import PretrainingData
+from cloze.data.pretraining.masked_lm import MaskedLM
+from cloze.data.pretraining.module import PretrainingData
 from cloze.text.manifest import Manifest, ShardInfo
 from cloze.text.shards import write_shard
 from cloze.text.tokenizer import SPECIAL_TOKENS, build_tokenizer, save_tokenizer, tokenizer_sha256

@@ -20,7 +20,7 @@ import cloze.launch.prediction
 import cloze.launch.pretraining  # noqa: F401 - so that a fork begins at once
 from cloze.cli import convert, features, finetune, glue, predict, prepare, report, train
 from cloze.config.arguments import conf_folder
-from cloze.data.random import key_of
+from cloze.data.splitmix import key_of
 from tests.forks import Answer, Request
 from tests.launch import disturbed, forked, forked_ranks
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from benchmarks.batches import padded, random_batch
 from benchmarks.shapes import VOCAB_SIZE
 from cloze.batch import IGNORED_LABEL, PretrainingBatch
-from cloze.data.packing import StaticShape
+from cloze.data.pretraining.packing import StaticShape
 
 DIFFERENT = 4
 """Batches that take turns."""
@@ -37,7 +37,7 @@ def batches_of(kind: str, length: int, tokens: int) -> list[PretrainingBatch]:
 
 
 def filled(batch: PretrainingBatch, length: int, tokens: int) -> PretrainingBatch:
-    """Filled up to constants, as ``cloze.data.packing`` does it, and to the same ones."""
+    """Filled up to constants, as ``cloze.data.pretraining.packing`` does it, and to the same ones."""
     shape = StaticShape.of(tokens, length, 1)
     sequences, predictions = shape.sequences, shape.predictions(0.15)
     packed, missing = batch.packed, tokens - batch.num_tokens
@@ -84,11 +84,11 @@ def loader_batches(
     """Those of the training loader over a synthetic corpus: planned, masked, packed and copied as ``train.py`` does."""
     import numpy as np
 
-    from cloze.data.dataset import MicroBatches, Order
-    from cloze.data.loader import TrainingLoader
-    from cloze.data.masked_lm import MaskedLM
-    from cloze.data.masking import Vocabulary
-    from cloze.data.plan import BatchSize
+    from cloze.data.pretraining.dataset import MicroBatches, Order
+    from cloze.data.pretraining.loader import TrainingLoader
+    from cloze.data.pretraining.masked_lm import MaskedLM
+    from cloze.data.pretraining.masking import Vocabulary
+    from cloze.data.pretraining.plan import BatchSize
     from cloze.text.shards import write_shard
 
     draw = np.random.default_rng(0)

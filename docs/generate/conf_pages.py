@@ -23,7 +23,7 @@ SECTIONS = {
 }
 NODES = {  # sections of conf/train.yaml and conf/finetune.yaml that are one constructor, whatever the options
     "preparation": "cloze.text.prepare.Preparation",
-    "data (of pre-training)": "cloze.data.pretraining.PretrainingData",
+    "data (of pre-training)": "cloze.data.pretraining.module.PretrainingData",
     "data (of fine-tuning)": "cloze.data.finetuning.module.TaskData",
     "adaptation": "cloze.model.adaptation.Adaptation",
 }

@@ -7,7 +7,7 @@ PAGES = {
     "ready": ("Using a model", ["cloze", "cloze.api", "cloze.batch", "cloze.errors"]),
     "configuration": ("Configuration", ["cloze.config"]),
     "text": ("Text", ["cloze.text"]),
-    "data": ("Pre-training data", ["cloze.data"]),
+    "data": ("Pre-training data", ["cloze.data", "cloze.data.pretraining"]),
     "finetuning": ("Data of tasks", ["cloze.data.tables", "cloze.data.finetuning", "cloze.data.extraction"]),
     "model": ("Model", ["cloze.model"]),
     "optim": ("Optimisation", ["cloze.optim"]),

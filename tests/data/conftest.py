@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cloze.data.masking import Vocabulary
+from cloze.data.pretraining.masking import Vocabulary
 from cloze.text.shards import Shard
 from cloze.text.tokenizer import build_tokenizer, continuation_pieces, read_vocabulary
 from tests.data.corpora import WikiText

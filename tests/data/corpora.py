@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cloze.data.masking import Vocabulary
+from cloze.data.pretraining.masking import Vocabulary
 from cloze.text.shards import Shard, write_shard
 
 Documents = list[list[int]]

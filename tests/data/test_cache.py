@@ -14,8 +14,8 @@ import pytest
 import torch
 
 from cloze.data.cache import ShardCache
-from cloze.data.masked_lm import MaskedLM
-from cloze.data.pretraining import PretrainingData
+from cloze.data.pretraining.masked_lm import MaskedLM
+from cloze.data.pretraining.module import PretrainingData
 from cloze.errors import InputError
 from cloze.files.remote import location
 from cloze.text.manifest import Manifest

@@ -10,9 +10,9 @@ import torch
 from torch._dynamo.utils import counters
 
 from cloze.batch import PretrainingBatch
-from cloze.data.dataset import Index, MicroBatches, Order
-from cloze.data.masked_lm import MaskedLM
-from cloze.data.plan import BatchSize
+from cloze.data.pretraining.dataset import Index, MicroBatches, Order
+from cloze.data.pretraining.masked_lm import MaskedLM
+from cloze.data.pretraining.plan import BatchSize
 from cloze.model.bert import BertForPreTraining
 from cloze.model.config import BertConfig
 from tests.data.corpora import VOCAB_SIZE, prose, vocabulary, write_shards

@@ -5,7 +5,7 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 
-from cloze.data.random import key_of
+from cloze.data.splitmix import key_of
 
 STREAM = 0x0D20  # of this use of the seed, apart from those of the data
 

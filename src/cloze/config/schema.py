@@ -26,8 +26,8 @@ if TYPE_CHECKING:  # a node imports its class when it is built: help and refusal
     from lightning.pytorch.loggers import Logger
 
     from cloze.data.finetuning.module import TaskData
-    from cloze.data.objective import Objective
-    from cloze.data.pretraining import PretrainingData
+    from cloze.data.pretraining.module import PretrainingData
+    from cloze.data.pretraining.objective import Objective
     from cloze.optim.schedules import Schedule
     from cloze.optim.trial import OptimizerFactory
     from cloze.text.documents import SentenceSplitter

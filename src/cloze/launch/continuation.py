@@ -17,7 +17,7 @@ from cloze.checkpoint.training import MODEL_TYPE
 from cloze.config.nodes import Node
 from cloze.config.schema import Pretraining
 from cloze.config.sections import ContinuedShape, Growth, model_folder
-from cloze.data.pretraining import PretrainingData
+from cloze.data.pretraining.module import PretrainingData
 from cloze.errors import InputError
 from cloze.files.atomic import write_atomically
 from cloze.files.bounded import read_json

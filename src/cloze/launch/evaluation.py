@@ -9,8 +9,8 @@ from cloze.callbacks.length import Length
 from cloze.callbacks.progress import Progress
 from cloze.config.schema import Pretraining as Config
 from cloze.config.sections import Growth
-from cloze.data.loader import telling_of_dead_workers
-from cloze.data.pretraining import PretrainingData
+from cloze.data.pretraining.loader import telling_of_dead_workers
+from cloze.data.pretraining.module import PretrainingData
 from cloze.errors import InputError
 from cloze.launch.continuation import Beginning, beginning
 from cloze.launch.placement import at_place, with_corpus, with_known_corpus

@@ -15,8 +15,8 @@ from cloze.config.hardware import Hardware
 from cloze.config.nodes import Node
 from cloze.config.schema import Pretraining as Config
 from cloze.config.sections import Training
-from cloze.data.loader import telling_of_dead_workers
-from cloze.data.pretraining import PretrainingData
+from cloze.data.pretraining.loader import telling_of_dead_workers
+from cloze.data.pretraining.module import PretrainingData
 from cloze.errors import InputError
 from cloze.launch.continuation import Beginning, beginning
 from cloze.launch.placement import with_corpus, with_known_corpus

@@ -19,7 +19,7 @@ from cloze.data.finetuning.batching import FrozenRows
 from cloze.data.finetuning.frozen import frozen_features
 from cloze.data.finetuning.module import TaskData
 from cloze.data.finetuning.overview import overview
-from cloze.data.loader import ENDLESS
+from cloze.data.pretraining.loader import ENDLESS
 from cloze.data.tables.examples import texts
 from cloze.errors import InputError
 from cloze.launch.long_texts import encoding_notes, show_as_asked, show_as_trained

@@ -8,8 +8,8 @@ import torch
 
 from cloze.batch import IGNORED_LABEL, Packed, TaskBatch
 from cloze.data.finetuning.items import Item
-from cloze.data.packing import cut
-from cloze.data.random import key_of, permutation, stream
+from cloze.data.micro_batches import cut
+from cloze.data.splitmix import key_of, permutation, stream
 from cloze.errors import InputError
 
 FrozenRows = Callable[[Sequence[int]], np.ndarray]

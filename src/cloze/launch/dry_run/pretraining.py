@@ -12,9 +12,9 @@ from cloze.callbacks.length import Length
 from cloze.config.hardware import Hardware
 from cloze.config.schema import Pretraining as Config
 from cloze.config.sections import Training
-from cloze.data.packing import StaticShape
-from cloze.data.pretraining import PretrainingData
-from cloze.data.synthetic import random_sequences
+from cloze.data.pretraining.module import PretrainingData
+from cloze.data.pretraining.packing import StaticShape
+from cloze.data.pretraining.synthetic import random_sequences
 from cloze.errors import InputError
 from cloze.launch.continuation import Beginning, beginning
 from cloze.launch.dry_run import estimate

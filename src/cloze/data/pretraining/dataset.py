@@ -7,11 +7,12 @@ import numpy as np
 from torch.utils.data import Dataset
 
 from cloze.data.cache import Lease, ShardCache
-from cloze.data.masking import Vocabulary
-from cloze.data.objective import B, Objective
-from cloze.data.packing import StaticShape, cut
-from cloze.data.plan import BatchSize, Plan, Sequences, make_plan
-from cloze.data.random import key_of, permutation, stream
+from cloze.data.micro_batches import cut
+from cloze.data.pretraining.masking import Vocabulary
+from cloze.data.pretraining.objective import B, Objective
+from cloze.data.pretraining.packing import StaticShape
+from cloze.data.pretraining.plan import BatchSize, Plan, Sequences, make_plan
+from cloze.data.splitmix import key_of, permutation, stream
 from cloze.errors import InputError
 from cloze.files.remote import Location
 from cloze.text.manifest import ShardInfo

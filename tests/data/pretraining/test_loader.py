@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cloze.batch import IGNORED_LABEL, PretrainingBatch
-from cloze.data.dataset import MicroBatches, Order
-from cloze.data.loader import ENDLESS, HeldoutLoader, Position, TrainingLoader
-from cloze.data.masked_lm import MaskedLM
-from cloze.data.plan import BatchSize, make_plan
+from cloze.data.pretraining.dataset import MicroBatches, Order
+from cloze.data.pretraining.loader import ENDLESS, HeldoutLoader, Position, TrainingLoader
+from cloze.data.pretraining.masked_lm import MaskedLM
+from cloze.data.pretraining.plan import BatchSize, make_plan
 from cloze.errors import InputError
 from cloze.files.remote import Location
 from cloze.text.shards import read_shard

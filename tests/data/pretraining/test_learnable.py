@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from cloze.data.masked_lm import MaskedLM
-from cloze.data.plan import BatchSize, make_plan
+from cloze.data.pretraining.masked_lm import MaskedLM
+from cloze.data.pretraining.plan import BatchSize, make_plan
 from cloze.text.shards import Shard
 from tests.data.corpora import WikiText, prose, shard_of, vocabulary
 

@@ -9,10 +9,10 @@ import numpy.typing as npt
 import pytest
 
 from benchmarks.google_rule import Pair, mask, pairs_of_document
-from cloze.data.masked_lm import MaskedLM
-from cloze.data.pairs import A_LENGTH, A_START, B_LENGTH, B_START, LABEL, IntArray, next_sentence_rows
-from cloze.data.plan import BatchSize, Sequences, make_plan
-from cloze.data.random import key_of
+from cloze.data.pretraining.masked_lm import MaskedLM
+from cloze.data.pretraining.pairs import A_LENGTH, A_START, B_LENGTH, B_START, LABEL, next_sentence_rows
+from cloze.data.pretraining.plan import BatchSize, Sequences, make_plan
+from cloze.data.splitmix import IntArray, key_of
 from cloze.text.shards import Shard
 from tests.data.corpora import WikiText, shard_of
 

@@ -5,18 +5,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cloze.batch import IGNORED_LABEL
-from cloze.data.pairs import (
+from cloze.data.pretraining.pairs import (
     A_LENGTH,
     A_START,
     B_LENGTH,
     B_START,
     LABEL,
-    IntArray,
     full_sentence_rows,
     next_sentence_rows,
     sentence_order_rows,
 )
-from cloze.data.random import key_of
+from cloze.data.splitmix import IntArray, key_of
 from cloze.text.shards import Shard
 from tests.data.corpora import Documents, prose, shard_of
 

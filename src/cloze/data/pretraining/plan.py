@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cloze.data.masking import Vocabulary
-from cloze.data.pairs import A_LENGTH, B_LENGTH, LABEL, IntArray, Segments
-from cloze.data.random import compiled, key_of, permutation, split, stream
+from cloze.data.pretraining.masking import Vocabulary
+from cloze.data.pretraining.pairs import A_LENGTH, B_LENGTH, LABEL, Segments
+from cloze.data.splitmix import IntArray, compiled, key_of, permutation, split, stream
 from cloze.errors import InputError
 from cloze.text.shards import Shard
 
@@ -59,7 +59,7 @@ class Plan(NamedTuple):
     """The sequences of one shard in one epoch.
 
     Attributes:
-        rows: (sequences, 5) int64, see ``cloze.data.pairs``, in training order.
+        rows: (sequences, 5) int64, see ``cloze.data.pretraining.pairs``, in training order.
         lengths: (sequences,) int64, tokens with [CLS] and [SEP].
         batches: (batches+1,) int64, offsets of the global batches into the sequences.
         mask_key: the key whose child ``i`` draws the masks of sequence ``i``.
@@ -99,7 +99,7 @@ class Sequences(NamedTuple):
 
     @property
     def pair_labels(self) -> IntArray:
-        """(B,) int64, see ``cloze.data.pairs``."""
+        """(B,) int64, see ``cloze.data.pretraining.pairs``."""
         labels: IntArray = self.plan.rows[self.chosen, LABEL]
         return labels
 

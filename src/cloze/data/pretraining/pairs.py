@@ -10,14 +10,11 @@ segment B (length 0 for none), and what is asked about them. Spans, not copies: 
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from cloze.batch import IGNORED_LABEL
-from cloze.data.random import State, below, compiled, stream, uniform
+from cloze.data.splitmix import IntArray, State, below, compiled, stream, uniform
 from cloze.errors import InputError
 from cloze.text.shards import Shard
-
-IntArray = npt.NDArray[np.int64]
 
 A_START, A_LENGTH, B_START, B_LENGTH, LABEL = range(5)
 COLUMNS = 5

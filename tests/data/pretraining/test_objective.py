@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from cloze.data.masked_lm import MaskedLM
+from cloze.data.pretraining.masked_lm import MaskedLM
 from cloze.errors import InputError
 
 

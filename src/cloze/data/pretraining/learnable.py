@@ -3,9 +3,9 @@
 import numpy as np
 
 from cloze.batch import IGNORED_LABEL
-from cloze.data.masking import Vocabulary
-from cloze.data.pairs import B_LENGTH, LABEL, Segments
-from cloze.data.plan import Plan
+from cloze.data.pretraining.masking import Vocabulary
+from cloze.data.pretraining.pairs import B_LENGTH, LABEL, Segments
+from cloze.data.pretraining.plan import Plan
 from cloze.text.shards import Shard
 
 MOST_RANDOM = 0.8

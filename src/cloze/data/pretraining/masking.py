@@ -8,8 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from cloze.data.pairs import IntArray
-from cloze.data.random import compiled, next_below, next_uniform
+from cloze.data.splitmix import IntArray, compiled, next_below, next_uniform
 
 MASKINGS = ("token", "whole_word", "span")
 TOKEN, WHOLE_WORD, SPAN = range(len(MASKINGS))

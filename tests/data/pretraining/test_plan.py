@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cloze.data.masked_lm import MaskedLM
-from cloze.data.pairs import PAIRS
-from cloze.data.plan import BatchSize, Plan, make_plan
+from cloze.data.pretraining.masked_lm import MaskedLM
+from cloze.data.pretraining.pairs import PAIRS
+from cloze.data.pretraining.plan import BatchSize, Plan, make_plan
 from cloze.errors import InputError
 from tests.data.corpora import Documents, prose, shard_of
 

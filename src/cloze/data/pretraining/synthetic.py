@@ -6,9 +6,9 @@ import numpy as np
 import torch
 
 from cloze.batch import IGNORED_LABEL, Packed, PretrainingBatch
-from cloze.data.masking import Vocabulary
-from cloze.data.pairs import Segments
-from cloze.data.plan import Plan, Sequences
+from cloze.data.pretraining.masking import Vocabulary
+from cloze.data.pretraining.pairs import Segments
+from cloze.data.pretraining.plan import Plan, Sequences
 from cloze.text.shards import Shard
 
 SPECIAL = 5

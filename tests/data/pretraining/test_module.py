@@ -11,15 +11,15 @@ from lightning import LightningModule, Trainer
 from torch import Tensor
 
 from cloze.batch import PretrainingBatch
-from cloze.data.masked_lm import MaskedLM
-from cloze.data.plan import Plan, make_plan
-from cloze.data.pretraining import PLANNED_SHARDS, PretrainingData
+from cloze.data.pretraining.masked_lm import MaskedLM
+from cloze.data.pretraining.module import PLANNED_SHARDS, PretrainingData
+from cloze.data.pretraining.plan import Plan, make_plan
 from cloze.errors import InputError
 from cloze.text.prepare import Preparation
 from cloze.text.sentences import English
 from cloze.text.sources.files import TextFiles
 from cloze.text.tokenizer import WordPiece
-from tests.data.test_loader import GlobalBatch, sequences_of
+from tests.data.pretraining.test_loader import GlobalBatch, sequences_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec.* is deprecated")  # lightning 2.6 with torch 2.13
 
@@ -173,7 +173,7 @@ def test_the_length_of_many_epochs_or_shards_is_told_from_few_plans(
     every = data.train_dataloader().data
     epochs, shards = 40, len(data.manifest.train)
     expected = sum(every.num_batches(0, epoch, w) for epoch in range(epochs) for w in every.order.windows(epoch))
-    monkeypatch.setattr("cloze.data.dataset.make_plan", counting)
+    monkeypatch.setattr("cloze.data.pretraining.dataset.make_plan", counting)
     assert data.batches_in_epochs(epochs) == pytest.approx(expected, rel=0.05)
     plans = PLANNED_SHARDS * len(every.order.windows(0)) // shards
     assert len(planned) == plans < epochs * shards

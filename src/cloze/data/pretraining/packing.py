@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 
 from cloze.batch import IGNORED_LABEL, Packed, PretrainingBatch
-from cloze.data.masking import (
+from cloze.data.pretraining.masking import (
     MASKED,
     RANDOM,
     UNTOUCHED,
@@ -22,9 +22,9 @@ from cloze.data.masking import (
     make_scratch,
     num_to_predict,
 )
-from cloze.data.pairs import A_LENGTH, A_START, B_LENGTH, B_START, LABEL, IntArray
-from cloze.data.plan import Sequences
-from cloze.data.random import compiled, next_below, split
+from cloze.data.pretraining.pairs import A_LENGTH, A_START, B_LENGTH, B_START, LABEL
+from cloze.data.pretraining.plan import Sequences
+from cloze.data.splitmix import IntArray, compiled, next_below, split
 
 
 class StaticShape(NamedTuple):
@@ -55,36 +55,6 @@ class StaticShape(NamedTuple):
 
 def _round_up(count: int, multiple: int) -> int:
     return -(-count // multiple) * multiple
-
-
-def cut(lengths: IntArray, micro_batches: int) -> list[IntArray]:
-    """Cut sequences into micro-batches of nearly equal tokens: each the longest left, to the one with the fewest.
-
-    Args:
-        lengths: (n,) tokens of each sequence.
-        micro_batches: ranks times accumulation steps.
-
-    Returns:
-        ``micro_batches`` arrays of indices into ``lengths``, the longest sequence first; their tokens differ by at most
-        one sequence. Some are empty where there are fewer sequences than micro-batches.
-    """
-    order = np.argsort(-lengths, kind="stable")
-    owner = _deal(lengths[order], micro_batches)
-    return [order[owner == i] for i in range(micro_batches)]
-
-
-@compiled
-def _deal(lengths: IntArray, micro_batches: int) -> IntArray:
-    owner = np.empty(len(lengths), np.int64)
-    loads = np.zeros(micro_batches, np.int64)
-    for i in range(len(lengths)):
-        lightest = 0
-        for j in range(1, micro_batches):
-            if loads[j] < loads[lightest]:
-                lightest = j
-        owner[i] = lightest
-        loads[lightest] += lengths[i]
-    return owner
 
 
 def count_masked(sequences: Sequences, masking: Masking) -> int:

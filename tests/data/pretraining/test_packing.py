@@ -7,11 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cloze.batch import IGNORED_LABEL, PretrainingBatch
-from cloze.data.dataset import cut_batch
-from cloze.data.masked_lm import MaskedLM
-from cloze.data.packing import StaticShape, cut
-from cloze.data.pairs import PAIRS
-from cloze.data.plan import BatchSize, Sequences, make_plan
+from cloze.data.micro_batches import cut
+from cloze.data.pretraining.dataset import cut_batch
+from cloze.data.pretraining.masked_lm import MaskedLM
+from cloze.data.pretraining.packing import StaticShape
+from cloze.data.pretraining.pairs import PAIRS
+from cloze.data.pretraining.plan import BatchSize, Sequences, make_plan
 from tests.data.corpora import PAD, prose, shard_of, vocabulary
 
 VOCABULARY = vocabulary()

@@ -14,6 +14,7 @@ import numpy.typing as npt
 compiled = numba.njit(cache=True, nogil=True)
 """How every function of the data path is compiled: once a machine, and without holding Python's lock."""
 
+IntArray = npt.NDArray[np.int64]
 State = npt.NDArray[np.uint64]
 """(1,) uint64, changed by each draw."""
 

@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cloze.batch import PretrainingBatch
-from cloze.data.masked_lm import MaskedLM
-from cloze.data.masking import MASKINGS, Vocabulary, num_to_predict
-from cloze.data.pairs import IntArray
-from cloze.data.plan import BatchSize, Plan, Sequences, make_plan
+from cloze.data.pretraining.masked_lm import MaskedLM
+from cloze.data.pretraining.masking import MASKINGS, Vocabulary, num_to_predict
+from cloze.data.pretraining.plan import BatchSize, Plan, Sequences, make_plan
+from cloze.data.splitmix import IntArray
 from cloze.text.shards import Shard
 from tests.data.corpora import CLS, MASK, SEP, WikiText, prose, shard_of, vocabulary
 

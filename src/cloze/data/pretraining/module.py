@@ -10,11 +10,11 @@ from lightning import LightningDataModule
 from tokenizers import Tokenizer
 
 from cloze.data.cache import ShardCache
-from cloze.data.dataset import Index, MicroBatches, Order
-from cloze.data.loader import HeldoutLoader, TrainingLoader
-from cloze.data.masking import Vocabulary
-from cloze.data.objective import B, Objective
-from cloze.data.plan import BatchSize
+from cloze.data.pretraining.dataset import Index, MicroBatches, Order
+from cloze.data.pretraining.loader import HeldoutLoader, TrainingLoader
+from cloze.data.pretraining.masking import Vocabulary
+from cloze.data.pretraining.objective import B, Objective
+from cloze.data.pretraining.plan import BatchSize
 from cloze.data.resume import recount_micro_batches
 from cloze.errors import InputError
 from cloze.files.remote import Location, RemotePath, location

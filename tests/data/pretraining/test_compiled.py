@@ -5,20 +5,20 @@ import sys
 
 import pytest
 
-from cloze.data.masking import MASKINGS
-from cloze.data.pairs import PAIRS
+from cloze.data.pretraining.masking import MASKINGS
+from cloze.data.pretraining.pairs import PAIRS
 from tests import processes
 
 PROGRAM = """
 import hashlib, sys
 import numpy as np
 np.seterr(over="ignore")  # 64-bit arithmetic wraps around silently when compiled
-from cloze.data.dataset import cut_batch
-from cloze.data.masked_lm import MaskedLM
-from cloze.data.masking import MASKINGS
-from cloze.data.plan import Sequences
-from cloze.data.pairs import PAIRS
-from cloze.data.plan import BatchSize, make_plan
+from cloze.data.pretraining.dataset import cut_batch
+from cloze.data.pretraining.masked_lm import MaskedLM
+from cloze.data.pretraining.masking import MASKINGS
+from cloze.data.pretraining.plan import Sequences
+from cloze.data.pretraining.pairs import PAIRS
+from cloze.data.pretraining.plan import BatchSize, make_plan
 from tests.data.corpora import prose, shard_of, vocabulary
 
 shard = shard_of(prose(8))

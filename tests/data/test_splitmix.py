@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloze.data.random import below, draw, key_of, permutation, stream, uniform
+from cloze.data.splitmix import below, draw, key_of, permutation, stream, uniform
 
 SPLITMIX64 = [6457827717110365317, 3203168211198807973, 9817491932198370423, 4593380528125082431, 16408922859458223821]
 """The first draws of Vigna's reference implementation from the state 1234567."""

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Generic, Self, TypeVar
 
 from cloze.batch import Packed, TokenBatch
-from cloze.data.learnable import unlearnable_pairs
-from cloze.data.masking import NO_MASKS, Vocabulary
-from cloze.data.packing import StaticShape, pack
-from cloze.data.pairs import Segments
-from cloze.data.plan import Plan, Sequences
+from cloze.data.pretraining.learnable import unlearnable_pairs
+from cloze.data.pretraining.masking import NO_MASKS, Vocabulary
+from cloze.data.pretraining.packing import StaticShape, pack
+from cloze.data.pretraining.pairs import Segments
+from cloze.data.pretraining.plan import Plan, Sequences
 from cloze.text.shards import Shard
 
 B = TypeVar("B", bound=TokenBatch)

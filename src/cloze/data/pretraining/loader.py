@@ -17,8 +17,8 @@ from typing import Any, Generic, NamedTuple
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from cloze.data.dataset import Index, MicroBatches, Window
-from cloze.data.objective import B
+from cloze.data.pretraining.dataset import Index, MicroBatches, Window
+from cloze.data.pretraining.objective import B
 from cloze.data.transfer import on_device
 from cloze.errors import InputError
 from cloze.runtime.stopping import SIGNALLED, told

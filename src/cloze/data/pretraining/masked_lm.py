@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from cloze.batch import IGNORED_LABEL, PretrainingBatch
-from cloze.data.learnable import unlearnable_masks
-from cloze.data.masking import MASKINGS, Masking, Vocabulary, num_to_predict
-from cloze.data.objective import Objective
-from cloze.data.packing import StaticShape, count_masked, pack
-from cloze.data.pairs import check_choice, check_share
-from cloze.data.plan import Plan, Sequences
+from cloze.data.pretraining.learnable import unlearnable_masks
+from cloze.data.pretraining.masking import MASKINGS, Masking, Vocabulary, num_to_predict
+from cloze.data.pretraining.objective import Objective
+from cloze.data.pretraining.packing import StaticShape, count_masked, pack
+from cloze.data.pretraining.pairs import check_choice, check_share
+from cloze.data.pretraining.plan import Plan, Sequences
 from cloze.errors import InputError
 from cloze.text.shards import Shard
 

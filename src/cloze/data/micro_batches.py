@@ -1,0 +1,35 @@
+"""How a global batch is shared out over ranks and accumulation steps."""
+
+import numpy as np
+
+from cloze.data.splitmix import IntArray, compiled
+
+
+def cut(lengths: IntArray, micro_batches: int) -> list[IntArray]:
+    """Cut sequences into micro-batches of nearly equal tokens: each the longest left, to the one with the fewest.
+
+    Args:
+        lengths: (n,) tokens of each sequence.
+        micro_batches: ranks times accumulation steps.
+
+    Returns:
+        ``micro_batches`` arrays of indices into ``lengths``, the longest sequence first; their tokens differ by at most
+        one sequence. Some are empty where there are fewer sequences than micro-batches.
+    """
+    order = np.argsort(-lengths, kind="stable")
+    owner = _deal(lengths[order], micro_batches)
+    return [order[owner == i] for i in range(micro_batches)]
+
+
+@compiled
+def _deal(lengths: IntArray, micro_batches: int) -> IntArray:
+    owner = np.empty(len(lengths), np.int64)
+    loads = np.zeros(micro_batches, np.int64)
+    for i in range(len(lengths)):
+        lightest = 0
+        for j in range(1, micro_batches):
+            if loads[j] < loads[lightest]:
+                lightest = j
+        owner[i] = lightest
+        loads[lightest] += lengths[i]
+    return owner

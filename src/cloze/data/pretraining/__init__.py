@@ -1,0 +1,1 @@
+"""Pre-training: shards → pairs and windows → masks → packed batches, each a pure function of (seed, epoch, place)."""
