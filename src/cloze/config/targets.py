@@ -12,6 +12,7 @@ from typing import Any
 
 from cloze.config.annotations import Foreign
 from cloze.config.docstrings import meanings, opening
+from cloze.config.nodes import Node
 from cloze.config.signatures import (
     Argument,
     Signature,
@@ -84,7 +85,8 @@ def section_of(hint: Any) -> Signature | None:
     if isinstance(hint, type) and issubclass(hint, Foreign):
         found = hint.found
         return read_signature(found) if found is not None and is_dataclass(found.node) else None
-    return inspected(hint) if isinstance(hint, type) and hasattr(hint, "__dataclass_fields__") else None
+    is_section = isinstance(hint, type) and hasattr(hint, "__dataclass_fields__") and hint is not Node
+    return inspected(hint) if is_section else None
 
 
 def _hints(target: Callable[..., Any]) -> dict[str, Any]:
