@@ -2,13 +2,9 @@
 
 import dataclasses
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any
 
-from tokenizers import Tokenizer
 from torch import Tensor
 
 from cloze.checkpoint.growth import grow_positions, grow_tokens, grow_vocabulary, told_tokens
@@ -21,29 +17,22 @@ from cloze.data.pretraining.module import PretrainingData
 from cloze.errors import InputError
 from cloze.files.atomic import write_atomically
 from cloze.files.bounded import read_json
-from cloze.files.remote import Location
-from cloze.launch.own_tokenizer import check_apart, normalised, own_words
 from cloze.model.architecture import architecture_of
 from cloze.model.bert import BertForPreTraining
 from cloze.model.config import BertConfig, EncoderConfig
 from cloze.run.folder import note
 from cloze.runtime.wording import counted
 from cloze.text.bert_rules import own_tokens
-from cloze.text.documents import Source
-from cloze.text.journal import describe, sha256
-from cloze.text.manifest import MANIFEST
-from cloze.text.new_pieces import read_new_pieces, sample_lines, useful_pieces
-from cloze.text.prepare import Preparation
-from cloze.text.progress import ReportsProgress
+from cloze.text.continued_tokenizer import ContinuedTokenizer
+from cloze.text.new_pieces import read_new_pieces
 from cloze.text.tokenizer import (
     FolderTokenizer,
     WordPiece,
-    load_tokenizer,
     read_tokenizer,
     save_tokenizer,
-    tokenizer_sha256,
     vocabulary,
 )
+from cloze.text.tokenizer_adaptation import check_apart, normalised, own_words
 
 BEGINNING, SHAPE = "init", "shape.json"
 """The folder of a run that keeps the shape and the tokenizer with which it began: a resumed run reads nothing else."""
@@ -57,104 +46,14 @@ class Beginning:
     """What continued pre-training begins with.
 
     Attributes:
-        name: of the model, for messages.
         config: the shape, before the vocabulary grows.
-        words: the normalisation of the tokenizer, and how new pieces are chosen.
-        learned: the model's tokenizer, as it was trained with.
-        own: it with the special tokens of `tokenizer.special_tokens`.
-        added: pieces from a file.
-        vocab_size: to which the pieces grow by those that the corpus needs; None where they do not.
+        tokenizer: that of the model, with what is added to it.
         state: parameters under our names; none for a run that goes on from its own checkpoint.
     """
 
-    name: str
     config: EncoderConfig
-    words: WordPiece
-    learned: Tokenizer
-    own: FolderTokenizer
-    added: list[str] = field(default_factory=list)
-    vocab_size: int | None = None
+    tokenizer: ContinuedTokenizer
     state: dict[str, Tensor] = field(default_factory=dict)
-
-    @property
-    def own_size(self) -> int:
-        """How many ids the tokenizer has before it grows by pieces."""
-        return int(self.own.tokenizer.get_vocab_size())
-
-    @property
-    def known(self) -> list[str]:
-        """The pieces of the tokenizer and those that are added to it, in the order of their ids."""
-        return [*vocabulary(self.own.tokenizer), *self.added]
-
-    def grown(self, new: Sequence[str]) -> FolderTokenizer:
-        """The tokenizer with more pieces behind its own."""
-        if not new:
-            return self.own
-        tokenizer = self.words.build([*vocabulary(self.own.tokenizer), *new])
-        tokenizer.add_tokens(own_tokens(self.own.tokenizer))
-        return self.own.replaced(tokenizer)
-
-    def prepare(self, data: PretrainingData, progress: ReportsProgress) -> None:
-        """Prepare the corpus with this tokenizer, if that has not been done.
-
-        Raises:
-            InputError: it has been prepared with another one, or cannot be prepared.
-        """
-        preparation = data.preparation
-        if preparation is None:
-            return
-        if (data.folder / MANIFEST).is_file():
-            self.check(load_tokenizer(data.folder / "tokenizer"), data.folder)
-            preparation.check(data.folder, vocabulary=False)  # where it came from does not matter
-            return
-        tokenizer, files = self.grown(self._planned(preparation.training_source or preparation.source, progress))
-        with TemporaryDirectory() as folder:  # a preparation takes its tokenizer from files, and keeps its own
-            save_tokenizer(tokenizer, folder, files)
-            words = replace(self.words, vocab=folder)
-            replace(preparation, tokenizer=words).run(data.folder, progress)
-
-    def _planned(self, source: Source, progress: ReportsProgress) -> list[str]:
-        """The new pieces with which the corpus shall be prepared."""
-        if self.vocab_size is None:
-            return self.added
-        progress("choosing new pieces", 0, 1)
-        lines = list(sample_lines(source, self.words.sample_megabytes))
-        words = replace(self.words, special_tokens=[token.content for token in own_tokens(self.own.tokenizer)])
-        new = useful_pieces(lines, self.known, words, self.vocab_size - len(self.known))
-        progress("choosing new pieces", 1, 1)
-        return [*self.added, *new]
-
-    def place(self, preparation: Preparation, name: str) -> Path:
-        """The folder of the corpus that is prepared with this tokenizer, as `Preparation.place` finds it."""
-        content: dict[str, Any] = {"pieces": self.known}
-        if own := own_tokens(self.own.tokenizer):
-            content["tokens"] = list(map(repr, own))
-        words = {**describe(self.words), "vocab": sha256(content), "vocab_size": self.vocab_size}
-        del words["special_tokens"]  # as in earlier versions
-        return preparation.place(
-            name,
-            vocabulary=words,
-            check_tokenizer=lambda folder: self.check(load_tokenizer(folder / "tokenizer"), folder),
-        )
-
-    def check(self, tokenizer: Tokenizer, folder: Location) -> None:
-        """Refuse a corpus that another tokenizer has prepared.
-
-        Raises:
-            InputError: with what to do.
-        """
-        found, expected = vocabulary(tokenizer), self.known
-        count = self.vocab_size or len(expected)
-        if found[: len(expected)] != expected or len(found) != count:
-            why = f"{counted(len(found), 'pieces')} there, {count:,} here" if len(found) != count else "other pieces"
-        elif tokenizer_sha256(tokenizer) != tokenizer_sha256(self.grown(found[self.own_size :]).tokenizer):
-            why = "another treatment of capitals, accents or Chinese characters, or of tokens of its own"
-        else:
-            return
-        raise InputError(
-            f"{folder} was prepared with another tokenizer than that of {self.name} ({why}): give another folder as "
-            "corpus.prepared=, and the corpus is prepared there with this one"
-        )
 
     def model(self, data: PretrainingData) -> BertForPreTraining:
         """The model with these weights, grown to the vocabulary of the corpus; what it lacks is drawn and told.
@@ -162,17 +61,18 @@ class Beginning:
         Raises:
             InputError: the corpus was prepared with another tokenizer.
         """
-        self.check(data.tokenizer, data.folder)
-        pieces, size = vocabulary(data.tokenizer), self.learned.get_vocab_size()
-        tokens, new = pieces[size : self.own_size], pieces[self.own_size :]
+        own = self.tokenizer
+        own.check(data.tokenizer, data.folder)
+        pieces, size = vocabulary(data.tokenizer), own.learned.get_vocab_size()
+        tokens, new = pieces[size : own.own_size], pieces[own.own_size :]
         # Some models have more rows than pieces, which stay.
         rows = max(self.config.vocab_size, len(pieces))
         record = architecture_of(self.config)
         model: BertForPreTraining = record.pretraining(replace(self.config, vocab_size=rows))
         rows_of = record.vocabulary
         if self.state:
-            state = grow_tokens(self.state, rows_of, self.learned, tokens) if tokens else self.state
-            state = grow_vocabulary(state, rows_of, pieces[: self.own_size], new) if new else state
+            state = grow_tokens(self.state, rows_of, own.learned, tokens) if tokens else self.state
+            state = grow_vocabulary(state, rows_of, pieces[: own.own_size], new) if new else state
             expected = model.state_dict()
             kept = {name: tensor for name, tensor in state.items() if name in expected}
             model.load_state_dict(kept, strict=False)
@@ -181,7 +81,7 @@ class Beginning:
                 note(told_tokens(tokens))
             if new:
                 note(f"{counted(len(new), 'new pieces')}, each as the mean of those it was read as: {_few(new)}")
-            note(f"goes on from {self.name}" + (f"; {', '.join(drawn)}: drawn at random" if drawn else ""))
+            note(f"goes on from {own.name}" + (f"; {', '.join(drawn)}: drawn at random" if drawn else ""))
         return model
 
     def save(self, run: Path, data: PretrainingData, config: EncoderConfig) -> None:
@@ -228,7 +128,8 @@ def _from_run(run: Path, words: WordPiece) -> Beginning:
         ) from error
     own = read_tokenizer(folder)
     words = normalised(words, own.tokenizer)
-    return Beginning(name=str(folder), config=config, words=words, learned=own.tokenizer, own=own)
+    tokenizer = ContinuedTokenizer(name=str(folder), words=words, learned=own.tokenizer, own=own)
+    return Beginning(config=config, tokenizer=tokenizer)
 
 
 def _from_folder(config: Pretraining, name: str, words: WordPiece) -> Beginning:
@@ -238,7 +139,7 @@ def _from_folder(config: Pretraining, name: str, words: WordPiece) -> Beginning:
     own = FolderTokenizer(found.tokenizer, dict(found.tokenizer_files))
     if words.special_tokens:
         own = own.with_tokens(words.special_tokens)
-    words, pieces = own_words(config.tokenizer, words, found.tokenizer, name), vocabulary(own.tokenizer)
+    words, pieces = own_words(config.tokenizer.arguments, words, found.tokenizer, name), vocabulary(own.tokenizer)
     if growth != Growth():
         check_apart(own_tokens(found.tokenizer), words, name)
     if growth.vocab_size is not None and growth.vocab_size <= len(pieces):
@@ -252,16 +153,10 @@ def _from_folder(config: Pretraining, name: str, words: WordPiece) -> Beginning:
         how = {"repeat": "copies of those", "random": "drawn at random"}[growth.positions]
         new = shape.max_position_embeddings - learned.max_position_embeddings
         note(f"{new:,} new positions beyond {learned.max_position_embeddings}, {how}")
-    return Beginning(
-        name=name,
-        config=shape,
-        words=words,
-        learned=found.tokenizer,
-        own=own,
-        added=added,
-        vocab_size=growth.vocab_size,
-        state=state,
+    tokenizer = ContinuedTokenizer(
+        name=name, words=words, learned=found.tokenizer, own=own, added=added, vocab_size=growth.vocab_size
     )
+    return Beginning(config=shape, tokenizer=tokenizer, state=state)
 
 
 def _shape(stated: Node[EncoderConfig], own: EncoderConfig, name: str) -> EncoderConfig:

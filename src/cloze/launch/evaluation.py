@@ -94,7 +94,9 @@ def _check_heads(start: Beginning, pairs: str) -> None:
     for part in needed:
         if part not in there:
             advice = "give a pre-trained model" if part == "masked_lm_head" else "evaluate it with objective=mlm"
-            raise InputError(f"{start.name} has no {part}, so that the objective cannot be evaluated: {advice}")
+            raise InputError(
+                f"{start.tokenizer.name} has no {part}, so that the objective cannot be evaluated: {advice}"
+            )
 
 
 def _heldout(given: Config, config: Config, start: Beginning, ranks: Ranks) -> tuple[PretrainingData, Config]:
@@ -124,7 +126,7 @@ def _checked(data: PretrainingData) -> PretrainingData:
 def _prepared(config: Config, start: Beginning) -> Path | None:
     """The folder of the whole corpus, if it has been prepared."""
     try:
-        folder = start.place(config.preparation.build(), config.corpus.name)
+        folder = start.tokenizer.place(config.preparation.build(), config.corpus.name)
     except InputError:  # its text is not at hand
         return None
     return folder if (folder / MANIFEST).exists() else None

@@ -61,7 +61,7 @@ def _place(config: Config, start: Beginning | None, known: str | None) -> Path:
     """
     preparation, name = config.preparation.build(), config.corpus.name
     try:
-        folder = preparation.place(name) if start is None else start.place(preparation, name)
+        folder = preparation.place(name) if start is None else start.tokenizer.place(preparation, name)
     except InputError as error:
         if known is None:
             raise

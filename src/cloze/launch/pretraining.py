@@ -118,7 +118,7 @@ def prepared_data(
         if data.preparation is not None:
             with ConsoleProgress() as progress:
                 if start is not None:
-                    start.prepare(data, progress)
+                    start.tokenizer.prepare(data.preparation, data.folder, progress)
                 else:
                     data.preparation.ensure(data.folder, progress)
     else:

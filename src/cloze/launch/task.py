@@ -23,7 +23,6 @@ from cloze.data.pretraining.loader import ENDLESS
 from cloze.data.tables.examples import texts
 from cloze.errors import InputError
 from cloze.launch.long_texts import encoding_notes, show_as_asked, show_as_trained
-from cloze.launch.own_tokenizer import check_own
 from cloze.launch.strategy import compile_encoder
 from cloze.launch.trainer import make_recipe
 from cloze.model.kernels.fp8 import multiply_in_fp8
@@ -35,6 +34,7 @@ from cloze.tasks.finetuning import FineTuning, import_path
 from cloze.text.progress import ConsoleProgress
 from cloze.text.scripts import suited, unreachable
 from cloze.text.tokenizer import FolderTokenizer, vocabulary
+from cloze.text.tokenizer_adaptation import check_own
 from cloze.text.wordpiece import train_vocabulary
 
 

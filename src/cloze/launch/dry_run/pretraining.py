@@ -95,8 +95,8 @@ def _parts(config: Config, placement: Placement, start: Beginning | None) -> _Pa
     accumulation = data.accumulation(asked.micro_batch_tokens, placement.ranks)
     longest = max(range(len(data.phases)), key=lambda phase: data.phases[phase][1])
     if (data.folder / MANIFEST).exists():
-        if start is not None:
-            start.prepare(data, silent)  # which then only compares
+        if data.preparation is not None and start is not None:
+            start.tokenizer.prepare(data.preparation, data.folder, silent)  # which then only compares
         elif data.preparation is not None:
             data.preparation.ensure(data.folder)
         data.setup()
@@ -126,7 +126,7 @@ def _stated_length(training: Training, data: PretrainingData) -> Length | None:
 def _shape(config: Config, start: Beginning | None) -> EncoderConfig:
     """With the vocabulary that the preparation would make."""
     if start is not None:
-        pieces = start.vocab_size or len(start.known)
+        pieces = start.tokenizer.vocab_size or len(start.tokenizer.known)
         return replace(start.config, vocab_size=max(start.config.vocab_size, pieces))
     words = config.tokenizer.build()
     pieces = words.vocab_size

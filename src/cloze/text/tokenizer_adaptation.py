@@ -1,25 +1,25 @@
 """The tokenizer of a model as the tokenizer of a corpus."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from tokenizers import AddedToken, Tokenizer
 
-from cloze.config.nodes import Node
 from cloze.errors import InputError
 from cloze.text.bert_rules import bert_rules, is_dense, own_tokens, steps
 from cloze.text.new_pieces import possible
 from cloze.text.tokenizer import LONGEST_WORD, WordPiece, read_vocabulary, vocabulary
 
 
-def own_words(stated: Node[WordPiece], words: WordPiece, tokenizer: Tokenizer, name: str) -> WordPiece:
+def own_words(stated: Mapping[str, Any], words: WordPiece, tokenizer: Tokenizer, name: str) -> WordPiece:
     """The normalisation of a model's tokenizer, which the configuration may not contradict.
 
     Args:
-        stated: the node `tokenizer`.
+        stated: the arguments of the node `tokenizer`.
         words: built from it; also says how new pieces are chosen.
         tokenizer: the model's.
         name: of the model.
@@ -27,15 +27,15 @@ def own_words(stated: Node[WordPiece], words: WordPiece, tokenizer: Tokenizer, n
     Raises:
         InputError: they differ, or no corpus can be prepared with this tokenizer.
     """
-    own, asked = normalised(words, tokenizer), stated.arguments
+    own = normalised(words, tokenizer)
     normalisation = {key: getattr(own, key) for key in ("lowercase", "chinese_characters", "strip_accents")}
     for key, value in {**normalisation, "max_input_chars_per_word": own.longest_word}.items():
-        if key in asked and asked[key] != value:
+        if key in stated and stated[key] != value:
             raise InputError(
-                f"tokenizer.{key} is {asked[key]}, but that of {name} is {value}: leave tokenizer= and it out"
+                f"tokenizer.{key} is {stated[key]}, but that of {name} is {value}: leave tokenizer= and it out"
             )
     for key in ("vocab", "vocab_size"):
-        if asked.get(key) is not None:
+        if stated.get(key) is not None:
             raise InputError(
                 f"tokenizer.{key} is set, but the vocabulary is that of {name}: leave it out, or see grow.vocab"
             )

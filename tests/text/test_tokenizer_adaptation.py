@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from cloze.errors import InputError
-from cloze.launch.own_tokenizer import check_own
 from cloze.text.tokenizer import SPECIAL_TOKENS, WordPiece
+from cloze.text.tokenizer_adaptation import check_own
 
 CASED = WordPiece(lowercase=False).build([*SPECIAL_TOKENS, "a", "A"])
 UNCASED = WordPiece().build([*SPECIAL_TOKENS, "a"])

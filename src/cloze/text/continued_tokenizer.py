@@ -1,0 +1,126 @@
+"""The tokenizer of a model that goes on with its pre-training: the model's own, with what is added to it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from tokenizers import Tokenizer
+
+from cloze.errors import InputError
+from cloze.files.remote import Location
+from cloze.runtime.wording import counted
+from cloze.text.bert_rules import own_tokens
+from cloze.text.documents import Source
+from cloze.text.journal import describe, sha256
+from cloze.text.manifest import MANIFEST
+from cloze.text.new_pieces import sample_lines, useful_pieces
+from cloze.text.prepare import Preparation
+from cloze.text.progress import ReportsProgress
+from cloze.text.tokenizer import (
+    FolderTokenizer,
+    WordPiece,
+    load_tokenizer,
+    save_tokenizer,
+    tokenizer_sha256,
+    vocabulary,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContinuedTokenizer:
+    """A model's tokenizer, and how it grows.
+
+    Attributes:
+        name: of the model, for messages.
+        words: the normalisation of the tokenizer, and how new pieces are chosen.
+        learned: the model's tokenizer, as it was trained with.
+        own: it with the special tokens of `tokenizer.special_tokens`.
+        added: pieces from a file.
+        vocab_size: to which the pieces grow by those that the corpus needs; None where they do not.
+    """
+
+    name: str
+    words: WordPiece
+    learned: Tokenizer
+    own: FolderTokenizer
+    added: list[str] = field(default_factory=list)
+    vocab_size: int | None = None
+
+    @property
+    def own_size(self) -> int:
+        """How many ids the tokenizer has before it grows by pieces."""
+        return int(self.own.tokenizer.get_vocab_size())
+
+    @property
+    def known(self) -> list[str]:
+        """The pieces of the tokenizer and those that are added to it, in the order of their ids."""
+        return [*vocabulary(self.own.tokenizer), *self.added]
+
+    def grown(self, new: Sequence[str]) -> FolderTokenizer:
+        """The tokenizer with more pieces behind its own."""
+        if not new:
+            return self.own
+        tokenizer = self.words.build([*vocabulary(self.own.tokenizer), *new])
+        tokenizer.add_tokens(own_tokens(self.own.tokenizer))
+        return self.own.replaced(tokenizer)
+
+    def prepare(self, preparation: Preparation, folder: Location, progress: ReportsProgress) -> None:
+        """Prepare the corpus with this tokenizer, if that has not been done.
+
+        Raises:
+            InputError: it has been prepared with another one, or cannot be prepared.
+        """
+        if (folder / MANIFEST).is_file():
+            self.check(load_tokenizer(folder / "tokenizer"), folder)
+            preparation.check(folder, vocabulary=False)  # where it came from does not matter
+            return
+        tokenizer, files = self.grown(self._planned(preparation.training_source or preparation.source, progress))
+        with TemporaryDirectory() as given:  # a preparation takes its tokenizer from files, and keeps its own
+            save_tokenizer(tokenizer, given, files)
+            words = replace(self.words, vocab=given)
+            replace(preparation, tokenizer=words).run(folder, progress)
+
+    def _planned(self, source: Source, progress: ReportsProgress) -> list[str]:
+        """The new pieces with which the corpus shall be prepared."""
+        if self.vocab_size is None:
+            return self.added
+        progress("choosing new pieces", 0, 1)
+        lines = list(sample_lines(source, self.words.sample_megabytes))
+        words = replace(self.words, special_tokens=[token.content for token in own_tokens(self.own.tokenizer)])
+        new = useful_pieces(lines, self.known, words, self.vocab_size - len(self.known))
+        progress("choosing new pieces", 1, 1)
+        return [*self.added, *new]
+
+    def place(self, preparation: Preparation, name: str) -> Path:
+        """The folder of the corpus that is prepared with this tokenizer, as `Preparation.place` finds it."""
+        content: dict[str, Any] = {"pieces": self.known}
+        if own := own_tokens(self.own.tokenizer):
+            content["tokens"] = list(map(repr, own))
+        words = {**describe(self.words), "vocab": sha256(content), "vocab_size": self.vocab_size}
+        del words["special_tokens"]  # as in earlier versions
+        return preparation.place(
+            name,
+            vocabulary=words,
+            check_tokenizer=lambda folder: self.check(load_tokenizer(folder / "tokenizer"), folder),
+        )
+
+    def check(self, tokenizer: Tokenizer, folder: Location) -> None:
+        """Refuse a corpus that another tokenizer has prepared.
+
+        Raises:
+            InputError: with what to do.
+        """
+        found, expected = vocabulary(tokenizer), self.known
+        count = self.vocab_size or len(expected)
+        if found[: len(expected)] != expected or len(found) != count:
+            why = f"{counted(len(found), 'pieces')} there, {count:,} here" if len(found) != count else "other pieces"
+        elif tokenizer_sha256(tokenizer) != tokenizer_sha256(self.grown(found[self.own_size :]).tokenizer):
+            why = "another treatment of capitals, accents or Chinese characters, or of tokens of its own"
+        else:
+            return
+        raise InputError(
+            f"{folder} was prepared with another tokenizer than that of {self.name} ({why}): give another folder as "
+            "corpus.prepared=, and the corpus is prepared there with this one"
+        )
