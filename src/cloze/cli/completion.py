@@ -14,9 +14,10 @@ from typing import Literal, NamedTuple, get_args, get_origin
 from cloze.cli.words import SHOWN, VALUES
 from cloze.config.arguments import FLAGS, conf_folder
 from cloze.config.fitting import fitting, misfit
+from cloze.config.keys import nearest
 from cloze.config.outline import Entry, Outline, outline
 from cloze.config.spelling import is_path
-from cloze.config.validation import alternatives, nearest
+from cloze.config.validation import alternatives
 from cloze.errors import InputError
 
 SHELLS = ("bash", "zsh", "fish")

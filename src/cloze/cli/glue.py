@@ -78,7 +78,7 @@ def _check(config: Glue) -> None:
     Raises:
         InputError: a task that is none of GLUE's, or one that has to come after another.
     """
-    from cloze.config.validation import nearest
+    from cloze.config.keys import nearest
     from cloze.report.glue import BY_NAME
 
     for task in config.tasks:

@@ -11,8 +11,9 @@ from pathlib import Path
 from cloze.cli.words import unknown_option
 from cloze.config.arguments import parted
 from cloze.config.fitting import fitting, misfit
+from cloze.config.keys import nearest
 from cloze.config.outline import Entry, Outline, outline
-from cloze.config.validation import described, nearest
+from cloze.config.validation import described
 from cloze.errors import InputError
 
 WORKED_EXAMPLES = 3

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from cloze.config.arguments import CONTINUED, FLAGS, looks_like_folder
 from cloze.config.fitting import fitting, misfit, unknown_part
+from cloze.config.keys import nearest, suggestion
 from cloze.config.outline import Outline
 from cloze.config.spelling import is_one_text, quoted, takes_text
-from cloze.config.validation import nearest, suggestion
 from cloze.errors import InputError
 
 SHOWN = ("--help", "--multirun", "--cfg", "--resolve", "--config-dir", "--completion", "--dry-run", "--version")

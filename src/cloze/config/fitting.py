@@ -4,10 +4,10 @@ import re
 from collections.abc import Iterator
 
 from cloze.config.arguments import CONTINUED
+from cloze.config.keys import join
 from cloze.config.nodes import HYDRA_KEYS
 from cloze.config.outline import Outline
 from cloze.config.stated import defaults, read, values
-from cloze.config.validation import join
 from cloze.errors import InputError
 
 GLOBAL = "# @package _global_"

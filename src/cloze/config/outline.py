@@ -12,11 +12,12 @@ from typing import Any
 
 from cloze.config.arguments import groups, own_folders
 from cloze.config.docstrings import first_sentence
+from cloze.config.keys import join
 from cloze.config.nodes import HYDRA_KEYS
 from cloze.config.signatures import Signature
 from cloze.config.stated import Stated, defaults, first_comment, read, values
 from cloze.config.targets import inspected, section_of, signature_of
-from cloze.config.validation import alternatives, join
+from cloze.config.validation import alternatives
 from cloze.errors import InputError
 
 CHOICE = re.compile(r"\+{0,2}(?P<group>\w+)=(?P<option>[^\s]*)")

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from cloze.config.validation import join
+from cloze.config.keys import join
 from cloze.errors import InputError
 
 COMMENT = re.compile(r"\s#\s?(?P<text>.*)$")

@@ -4,7 +4,6 @@ Hydra itself would pass a misspelt `+optimizer.weigth_decay=0.1` on, and a wrong
 signatures that `_target_` names are the schema: what is in none of them, or has another type, is one clear sentence.
 """
 
-import difflib
 import inspect
 import keyword
 import math
@@ -12,10 +11,11 @@ import pathlib
 import types
 import typing
 from collections import abc
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 from cloze.config.annotations import Foreign
+from cloze.config.keys import join, nearest, suggestion
 from cloze.config.nodes import HYDRA_KEYS, Node, Root
 from cloze.config.signatures import Signature
 from cloze.config.source import is_light
@@ -63,14 +63,6 @@ def check(config: Mapping[str, Any], schema: type[R]) -> R:
     signature = inspected(root)
     plain = _check_arguments(config, signature, "", lambda: list(keys_of(config, signature)))
     return _try(root, {**_objects(plain, signature, ""), "_plain": plain}, "")
-
-
-def nearest(name: str, valid: Iterable[str]) -> str:
-    """`; did you mean 'x'?` when something in `valid` is like `name`, else the list of what is valid."""
-    names = sorted(valid)
-    if close := difflib.get_close_matches(name, names, n=1):
-        return f"; did you mean '{close[0]}'?"
-    return f"; valid here: {', '.join(names)}" if names else ""
 
 
 def _check_arguments(
@@ -275,20 +267,6 @@ def described(hint: Any) -> str:
     return NAMES.get(hint, f"a node with the _target_ of a {getattr(hint, '__name__', hint)}")
 
 
-def suggestion(name: str, key: str, named: set[str], known: list[str]) -> str:
-    """The nearest sibling, else a much nearer name in another section, else what is valid here."""
-    elsewhere = {path.rpartition(".")[2]: path for path in reversed(known) if path != join(key, name)}
-    sibling, (other, likeness) = _likest(name, named)[1], _likest(name, elsewhere)
-    if likeness > 0.8 and likeness > sibling + 0.1:
-        return f"; did you mean '{elsewhere[other]}'?"
-    return nearest(join(key, name), (join(key, valid) for valid in named))
-
-
-def _likest(name: str, valid: Iterable[str]) -> tuple[str, float]:
-    likeness = {other: difflib.SequenceMatcher(None, other, name).ratio() for other in sorted(valid)}
-    return max(likeness.items(), key=lambda item: item[1], default=("", 0.0))
-
-
 def _parameter(key: str) -> str:
     """The argument of a key: `from_` for the word `from`, which Python keeps for itself."""
     return f"{key}_" if keyword.iskeyword(key) else key
@@ -298,11 +276,6 @@ def _is_object(hint: Any) -> bool:
     """Whether a hint wants an object which no plain value can be, as a tensor."""
     plain = ("builtins", "collections.abc", "pathlib", Node.__module__)
     return inspect.isclass(hint) and hint.__module__ not in plain and section_of(hint) is None
-
-
-def join(key: str, name: str) -> str:
-    """The dotted key of a name in a section; of the root the key is empty."""
-    return f"{key}.{name}" if key else name
 
 
 def keys_of(config: Mapping[str, Any], signature: Signature | None, key: str = "") -> Iterator[str]:

@@ -8,9 +8,9 @@ from typing import Any
 
 from cloze.checkpoint.pretrained import Pretrained, read_pretrained
 from cloze.config.hardware import Hardware
+from cloze.config.keys import nearest
 from cloze.config.schema import Predicting
 from cloze.config.sections import model_folder
-from cloze.config.validation import nearest
 from cloze.data.tables.formats import STANDARD_INPUT, TableFormat
 from cloze.data.tables.output import check_output, is_delimited, open_output
 from cloze.data.tables.row_examples import ExampleMaker
