@@ -41,9 +41,7 @@ def masked_batches(ids: torch.Tensor, tokens: int) -> Iterator[PretrainingBatch]
         places = torch.randperm(len(stream), generator=generator)[: int(0.15 * len(stream))].sort().values
         labels = stream[places].clone()
         stream[places] = SPECIAL.index("[MASK]")
-        zeros = torch.zeros_like(stream)
-        bounds = torch.arange(0, len(stream) + 1, LENGTH, dtype=torch.int32)
-        packed = Packed(stream, zeros, torch.arange(LENGTH).repeat(rows), bounds, LENGTH)
+        packed = Packed.of(stream.split(LENGTH))
         batch = PretrainingBatch(packed, places, labels, torch.full((rows,), -100), len(stream), len(labels), 1)
         yield filled(batch, LENGTH, len(stream))
 

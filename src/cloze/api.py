@@ -232,9 +232,7 @@ class Ready:
             raise InputError(f"the text has {packed.max_seqlen:,} tokens, but a figure shows {MOST_DRAWN} at most")
         words = [self.tokenizer.id_to_token(number) or "" for number in packed.input_ids.tolist()]
         with torch.inference_mode():
-            moved = [part.to(self._device) for part in packed[:4]]
-            on_device = Packed(moved[0], moved[1], moved[2], moved[3], packed.max_seqlen)
-            maps = [heads.cpu().numpy() for heads in self.encoder.attention_weights(on_device)]
+            maps = [heads.cpu().numpy() for heads in self.encoder.attention_weights(packed.to(self._device))]
         titled = [(f"layer {layer}, head {head}", maps[layer][head]) for layer, head in chosen]
         return attention_figure(titled, words)
 
@@ -257,18 +255,7 @@ class Ready:
                 "their ends are cut off",
                 stacklevel=2,
             )
-        lengths = np.array([len(encoding) for encoding in encodings], dtype=np.int64)
-        bounds = np.concatenate([[0], lengths.cumsum()])
-        ids = [number for encoding in encodings for number in encoding.ids]
-        segments = [number for encoding in encodings for number in encoding.type_ids]
-        positions = np.arange(bounds[-1]) - np.repeat(bounds[:-1], lengths)
-        return Packed(
-            input_ids=torch.tensor(ids, dtype=torch.long),
-            token_type_ids=torch.tensor(segments, dtype=torch.long),
-            position_ids=torch.from_numpy(positions),
-            cu_seqlens=torch.from_numpy(bounds.astype(np.int32)),
-            max_seqlen=int(lengths.max(initial=0)),
-        )
+        return Packed.of([encoding.ids for encoding in encodings], [encoding.type_ids for encoding in encodings])
 
     @property
     def _device(self) -> torch.device:

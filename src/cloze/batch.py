@@ -6,9 +6,16 @@ K head size, M masked tokens, V vocabulary.
 They are ``NamedTuple``s because both the DataLoader's pinning and Lightning's device transfer recurse into those.
 """
 
-from typing import NamedTuple, Protocol
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol, TypeVar
 
+import numpy as np
+import torch
 from torch import Tensor
+from torch.utils._pytree import tree_map_only
+
+Batch = TypeVar("Batch")
+Row = Sequence[int] | np.ndarray | Tensor
 
 IGNORED_LABEL = -100
 """The label that no loss and no metric counts, as ``torch.nn.functional.cross_entropy`` has it."""
@@ -31,6 +38,28 @@ class Packed(NamedTuple):
     position_ids: Tensor
     cu_seqlens: Tensor
     max_seqlen: int
+
+    @classmethod
+    def of(cls, input_ids: Sequence[Row], token_type_ids: Sequence[Row] | None = None) -> "Packed":
+        """Sequences one after the other.
+
+        Args:
+            input_ids: of each sequence, with the special tokens.
+            token_type_ids: of each sequence; None: 0 everywhere.
+        """
+        lengths = [len(sequence) for sequence in input_ids]
+        bounds = np.cumsum([0, *lengths])
+        ids = _concatenated(input_ids)
+        return cls(
+            input_ids=ids,
+            token_type_ids=torch.zeros_like(ids) if token_type_ids is None else _concatenated(token_type_ids),
+            position_ids=torch.from_numpy(np.arange(bounds[-1]) - np.repeat(bounds[:-1], lengths)),
+            cu_seqlens=torch.from_numpy(bounds.astype(np.int32)),
+            max_seqlen=max(lengths, default=0),
+        )
+
+    def to(self, device: torch.device | str) -> "Packed":
+        return moved(self, device)
 
 
 class TokenBatch(Protocol):
@@ -92,3 +121,17 @@ class TaskBatch(NamedTuple):
     global_labels: int
     features: Tensor | None = None
     sequences: Tensor | None = None
+
+    def to(self, device: torch.device | str) -> "TaskBatch":
+        return moved(self, device)
+
+
+def moved(batch: Batch, device: torch.device | str) -> Batch:
+    """A nesting of tuples with its tensors on a device; copies from page-locked memory to a GPU do not wait."""
+    is_gpu = torch.device(device).type == "cuda"
+    return tree_map_only(Tensor, lambda tensor: tensor.to(device, non_blocking=is_gpu), batch)  # type: ignore[no-any-return]
+
+
+def _concatenated(sequences: Sequence[Row]) -> Tensor:
+    nothing = np.empty(0, np.int64)  # also where there is no sequence
+    return torch.from_numpy(np.concatenate([nothing, *sequences], dtype=np.int64, casting="unsafe"))

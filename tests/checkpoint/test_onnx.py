@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 import transformers
@@ -113,13 +112,7 @@ def test_heads_that_read_other_layers(tmp_path: Path, layers: str) -> None:
     real = rows((7, 7), len(VOCABULARY))
     with torch.no_grad():
         (padded,) = model.eval()(**real)
-    flat = Packed(
-        real["input_ids"].flatten(),
-        real["token_type_ids"].flatten(),
-        torch.arange(7).repeat(2),
-        torch.from_numpy(np.array([0, 7, 14], dtype=np.int32)),
-        7,
-    )
+    flat = Packed.of([*real["input_ids"]], [*real["token_type_ids"]])
     torch.testing.assert_close(padded.flatten(0, 1), packed(flat)[0], atol=1e-5, rtol=0)
 
 

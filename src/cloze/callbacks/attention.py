@@ -11,7 +11,8 @@ import torch
 from tokenizers import Tokenizer
 from torch.distributed.fsdp import FSDPModule
 
-from cloze.callbacks.samples import heldout_gaps, heldout_texts, pack
+from cloze.batch import Packed
+from cloze.callbacks.samples import heldout_gaps, heldout_texts
 from cloze.errors import InputError
 from cloze.loggers.protocol import dashboards
 
@@ -56,7 +57,7 @@ class AttentionPictures(pl.Callback):
         if trainer.sanity_checking or not self._ids or not trainer.is_global_zero or isinstance(model, FSDPModule):
             return
         with trainer.precision_plugin.forward_context(), torch.no_grad():
-            maps = model.encoder.attention_weights(pack([self._ids], pl_module.device))
+            maps = model.encoder.attention_weights(Packed.of([self._ids]).to(pl_module.device))
         chosen = self.heads or [[layer, 0] for layer in range(len(maps))]
         words = [self._tokenizer.id_to_token(token) or "" for token in self._ids]
         pictures = [(f"layer {layer}, head {head}", maps[layer][head].cpu().numpy()) for layer, head in chosen]

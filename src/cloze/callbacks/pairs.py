@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 
-from cloze.callbacks.samples import SHORTEST, heldout_texts, pack
+from cloze.batch import Packed
+from cloze.callbacks.samples import SHORTEST, heldout_texts
 from cloze.loggers.protocol import Cell, Table, dashboards
 from cloze.text.tokenizer import CLS, SEP
 
@@ -83,7 +84,7 @@ class PairExamples(pl.Callback):
         rows = [[cls, *a, sep, *b, sep] for a, b in pairs]
         types = [[0] * (len(a) + 2) + [1] * (len(b) + 1) for a, b in pairs]
         nowhere = torch.zeros(0, dtype=torch.int64, device=pl_module.device)
-        logits = pl_module.model(pack(rows, pl_module.device, types), nowhere).next_sentence  # type: ignore[operator]
+        logits = pl_module.model(Packed.of(rows, types).to(pl_module.device), nowhere).next_sentence  # type: ignore[operator]
         found: list[list[float]] = logits.float().softmax(-1).tolist()
         return found
 

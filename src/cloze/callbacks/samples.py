@@ -81,9 +81,9 @@ class SampleFillings(pl.Callback):
         rows = [ids for _, ids in self._samples]
         ids = torch.tensor([token for row in rows for token in row])
         gaps = torch.nonzero(ids == tokenizer.get_vocab()[MASK]).squeeze(1)
-        packed = pack(rows, pl_module.device)
-        ends = packed.cu_seqlens.cpu().numpy()
-        logits = pl_module.model(packed, gaps.to(pl_module.device)).masked_lm  # type: ignore[operator]
+        packed = Packed.of(rows)
+        ends = packed.cu_seqlens.numpy()
+        logits = pl_module.model(packed.to(pl_module.device), gaps.to(pl_module.device)).masked_lm  # type: ignore[operator]
         probabilities, pieces = logits.float().softmax(-1).topk(self.top)
         owners = np.searchsorted(ends, gaps.numpy(), side="right") - 1
         return [
@@ -91,28 +91,6 @@ class SampleFillings(pl.Callback):
             + ", ".join(f"{tokenizer.id_to_token(i)} {p:.2f}" for i, p in zip(best, shares, strict=True))
             for owner, best, shares in zip(owners, pieces.tolist(), probabilities.tolist(), strict=True)
         ]
-
-
-def pack(rows: Sequence[Sequence[int]], device: torch.device, types: Sequence[Sequence[int]] | None = None) -> Packed:
-    """Sequences of ids one after the other.
-
-    Args:
-        rows: ids with the special tokens.
-        device: where to.
-        types: of each token its segment; None: all are in the first.
-    """
-    ends = np.cumsum([0, *map(len, rows)])
-    ids = torch.tensor([token for row in rows for token in row], device=device)
-    kinds = (
-        torch.zeros_like(ids) if types is None else torch.tensor([kind for row in types for kind in row], device=device)
-    )
-    return Packed(
-        input_ids=ids,
-        token_type_ids=kinds,
-        position_ids=torch.cat([torch.arange(len(row), device=device) for row in rows]),
-        cu_seqlens=torch.tensor(ends, dtype=torch.int32, device=device),
-        max_seqlen=max(map(len, rows)),
-    )
 
 
 def _thinned(rows: list[list[str | int]]) -> list[list[str | int]]:

@@ -110,14 +110,8 @@ def _at(real: Tensor, theirs: Tensor, ours: Tensor) -> Tensor:
 
 def _random(lengths: tuple[int, ...], vocab_size: int) -> Packed:
     generator = torch.Generator().manual_seed(0)
-    positions = torch.cat([torch.arange(length) for length in lengths])
-    return Packed(
-        input_ids=torch.randint(0, vocab_size, positions.shape, generator=generator),
-        token_type_ids=torch.cat([(torch.arange(length) > length // 2).long() for length in lengths]),
-        position_ids=positions,
-        cu_seqlens=torch.from_numpy(np.cumsum([0, *lengths], dtype=np.int32)),
-        max_seqlen=max(lengths),
-    )
+    ids = torch.randint(0, vocab_size, (sum(lengths),), generator=generator)
+    return Packed.of(ids.split(lengths), [np.arange(length) > length // 2 for length in lengths])
 
 
 def check_packages(*names: str) -> None:

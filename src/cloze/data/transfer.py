@@ -1,13 +1,12 @@
 """Copies of batches to the device beside its work."""
 
 from collections.abc import Iterable, Iterator
-from typing import TypeVar
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_leaves, tree_map_only
+from torch.utils._pytree import tree_leaves
 
-Batch = TypeVar("Batch")
+from cloze.batch import Batch, moved
 
 
 def on_device(batches: Iterable[Batch], device: torch.device | None) -> Iterator[Batch]:
@@ -29,7 +28,7 @@ def on_device(batches: Iterable[Batch], device: torch.device | None) -> Iterator
     iterator = iter(batches)
     while (batch := next(iterator, None)) is not None:
         with torch.cuda.stream(copies):
-            there = tree_map_only(Tensor, lambda tensor: tensor.to(device, non_blocking=True), batch)
+            there = moved(batch, device)
         compute = torch.cuda.current_stream(device)
         compute.wait_stream(copies)
         for tensor in tree_leaves(there):

@@ -129,16 +129,13 @@ class Reader:
         with self._lock:
             packed, whole = self._pack(text, text_pair, longest)
             pieces = [self._tokenizer.id_to_token(number) or "" for number in packed.input_ids[:MOST_DRAWN].tolist()]
-            moved = [part.to(self._device) for part in packed[:4]]
-            on_device = Packed(moved[0], moved[1], moved[2], moved[3], packed.max_seqlen)
             with torch.inference_mode():
-                maps = [
-                    m[:, :MOST_DRAWN, :MOST_DRAWN].cpu().numpy() for m in self._encoder.attention_weights(on_device)
-                ]
+                maps = self._encoder.attention_weights(packed.to(self._device))
+                drawn = [heads[:, :MOST_DRAWN, :MOST_DRAWN].cpu().numpy() for heads in maps]
         notes = [f"The text has {whole:,} pieces; the model reads the first {longest:,}."] if whole > longest else []
         if packed.max_seqlen > MOST_DRAWN:
             notes.append(f"The picture shows the first {MOST_DRAWN} of {packed.max_seqlen:,} pieces.")
-        return Attention(pieces, packed.token_type_ids[:MOST_DRAWN].tolist(), maps, tuple(notes))
+        return Attention(pieces, packed.token_type_ids[:MOST_DRAWN].tolist(), drawn, tuple(notes))
 
     def vectors(self, texts: Sequence[str], tell: Callable[[int, int], None] | None = None) -> np.ndarray:
         """One vector of length 1 for each text, (texts, D): the mean of those of its pieces in the last layer.
@@ -195,9 +192,7 @@ class Reader:
         for segment, (numbers, length) in enumerate(zip(ids, lengths, strict=True)):
             sequence += [*numbers[:length], sep]
             segments += [segment] * (length + 1)
-        size = len(sequence)
-        bounds = torch.tensor([0, size], dtype=torch.int32)
-        return Packed(torch.tensor(sequence), torch.tensor(segments), torch.arange(size), bounds, size), whole
+        return Packed.of([sequence], [segments]), whole
 
 
 def _encoder(pretrained: Pretrained) -> Encoder:

@@ -51,7 +51,7 @@ class Inference:
         with torch.inference_mode(), self._multiplication():
             for numbers in evaluation_batches(np.array([item.num_tokens for item in items]), self.max_tokens):
                 batch = collate(items, numbers, global_labels=1)
-                found |= step(_moved(batch, self.device))
+                found |= step(batch.to(self.device))
                 self.told(len(found) / len(items))
         return [found[number] for number in range(len(items))]
 
@@ -60,18 +60,6 @@ class Inference:
             return nullcontext()
         kind = torch.bfloat16 if self.precision.startswith("bf16") else torch.float16
         return torch.autocast(self.device, kind)
-
-
-def _moved(batch: TaskBatch, device: str) -> TaskBatch:
-    packed: dict[str, Any] = {
-        name: x.to(device) for name, x in batch.packed._asdict().items() if isinstance(x, torch.Tensor)
-    }
-    return batch._replace(
-        packed=batch.packed._replace(**packed),
-        labels=batch.labels.to(device),
-        items=batch.items.to(device),
-        sequences=None if batch.sequences is None else batch.sequences.to(device),
-    )
 
 
 class Predictor(ABC, Generic[E]):

@@ -146,8 +146,7 @@ class Extractor:
 
     def _results(self, packed: Packed) -> list[Tensor]:
         """On the device, (N, width) each; for the pooler (B, D)."""
-        moved = [part.to(self.device) for part in packed[:4]]
-        packed = Packed(moved[0], moved[1], moved[2], moved[3], packed.max_seqlen)
+        packed = packed.to(self.device)
         states = self.encoder.hidden_states(packed, self.plan.numbers)
         if self.pooler is not None:
             return [self.pooler(states[-1], packed)]
@@ -187,15 +186,9 @@ def _put(result: np.ndarray, rows: np.ndarray, vectors: np.ndarray, level: Level
 
 def _packed(texts: list[TextTokens], windows: list[TextWindow]) -> Packed:
     """The windows side by side."""
-    lengths = [len(window.places) for window in windows]
-    ids = np.concatenate([text.ids[window.places] for text, window in zip(texts, windows, strict=True)])
-    segments = np.concatenate([text.segments[window.places] for text, window in zip(texts, windows, strict=True)])
-    return Packed(
-        input_ids=torch.from_numpy(ids.astype(np.int64)),
-        token_type_ids=torch.from_numpy(segments.astype(np.int64)),
-        position_ids=torch.from_numpy(np.concatenate([np.arange(length) for length in lengths])),
-        cu_seqlens=torch.from_numpy(np.cumsum([0, *lengths], dtype=np.int32)),
-        max_seqlen=max(lengths),
+    pairs = list(zip(texts, windows, strict=True))
+    return Packed.of(
+        [text.ids[window.places] for text, window in pairs], [text.segments[window.places] for text, window in pairs]
     )
 
 

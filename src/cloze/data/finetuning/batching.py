@@ -110,24 +110,17 @@ def collate(
     filler = len(numbers) == 0
     chosen = [0] if filler else sorted(map(int, numbers), key=lambda number: items[number].num_tokens)
     sequences = [sequence for number in chosen for sequence in items[number].sequences]
-    lengths = [len(sequence.input_ids) for sequence in sequences]
     labels = np.concatenate([items[number].labels for number in chosen])
     if filler:
         labels = np.full_like(labels, np.nan if labels.dtype.kind == "f" else IGNORED_LABEL)
-    packed = Packed(
-        input_ids=torch.from_numpy(np.concatenate([sequence.input_ids for sequence in sequences]).astype(np.int64)),
-        token_type_ids=torch.from_numpy(
-            np.concatenate([sequence.token_type_ids for sequence in sequences]).astype(np.int64)
-        ),
-        position_ids=torch.from_numpy(np.concatenate([np.arange(length) for length in lengths])),
-        cu_seqlens=torch.from_numpy(np.cumsum([0, *lengths], dtype=np.int32)),
-        max_seqlen=max(lengths),
+    packed = Packed.of(
+        [sequence.input_ids for sequence in sequences], [sequence.token_type_ids for sequence in sequences]
     )
     return TaskBatch(
         packed=packed,
         labels=torch.from_numpy(labels),
         items=torch.tensor([-1] if filler else chosen),
-        num_tokens=0 if filler else sum(lengths),
+        num_tokens=0 if filler else len(packed.input_ids),
         global_labels=global_labels,
         features=None if frozen is None else torch.from_numpy(frozen(chosen)),
         sequences=_sequences([len(items[number].sequences) for number in chosen]),

@@ -18,7 +18,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from cloze.batch import Packed
 from cloze.data.finetuning.batching import collate, evaluation_batches
 from cloze.data.finetuning.items import Item
 from cloze.errors import InputError
@@ -101,7 +100,7 @@ def _compute(
         progress("frozen vectors", 0, total)
         for numbers in evaluation_batches(np.diff(starts), TOKENS_AT_ONCE):
             batch = collate(items, numbers, global_labels=1)
-            states = encoder.hidden_states(_moved(batch.packed, device), sorted(files))
+            states = encoder.hidden_states(batch.packed.to(device), sorted(files))
             chosen = batch.items.numpy()
             rows = np.concatenate([np.arange(starts[item], starts[item + 1]) for item in chosen])
             for layer, state in zip(sorted(files), states, strict=True):
@@ -111,16 +110,6 @@ def _compute(
         for layer, vectors in written.items():
             vectors.flush()
             (Path(unfinished) / files[layer].name).replace(files[layer])
-
-
-def _moved(packed: Packed, device: torch.device) -> Packed:
-    return Packed(
-        packed.input_ids.to(device),
-        packed.token_type_ids.to(device),
-        packed.position_ids.to(device),
-        packed.cu_seqlens.to(device),
-        packed.max_seqlen,
-    )
 
 
 def _key(encoder: Encoder, items: Sequence[Item]) -> str:
