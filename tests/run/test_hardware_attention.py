@@ -14,12 +14,10 @@ KEY = "model.attention_probs_dropout_prob"
     ("asked", "dropout", "sentence"),
     [
         ({"attention": "varlen"}, 0.0, "trains on CUDA alone: take hardware=gpu"),
-        ({"attention": "flex"}, 0.0, "trains on CUDA alone: take hardware=gpu"),
         ({"attention": "triton"}, 0.0, "trains on CUDA alone: take hardware=gpu"),
         ({**GPU, "attention": "triton", "precision": "32-true"}, 0.0, "has no 32-true"),
         ({**GPU, "attention": "varlen", "precision": "32-true"}, 0.0, "has no 32-true"),
         ({**GPU, "attention": "varlen"}, 0.1, f"has no dropout, and {KEY} is 0.1"),
-        ({**GPU, "attention": "flex"}, 0.1, f"has no dropout, and {KEY} is 0.1"),
         ({**GPU, "attention": "reference"}, 0.0, "makes a GPU wait at every layer"),
     ],
 )
@@ -54,8 +52,7 @@ def test_every_kernel_that_dropout_allows_is_allowed() -> None:
     for kernel in ("auto", "sdpa"):
         check_attention(0.1, Hardware(**GPU, attention=kernel), key=KEY)  # type: ignore[arg-type]
     check_attention(0.1, Hardware(attention="sdpa"), key=KEY)
-    for kernel in ("varlen", "flex"):
-        check_attention(0.0, Hardware(**GPU, attention=kernel), key=KEY)  # type: ignore[arg-type]
+    check_attention(0.0, Hardware(**GPU, attention="varlen"), key=KEY)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

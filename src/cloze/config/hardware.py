@@ -24,8 +24,8 @@ class Hardware:
         precision: Lightning's name; parameters stay in fp32 for all but the `-true` ones. Besides, an experiment:
             `fp8-mixed`, which is `bf16-mixed` with the products of the blocks in fp8 (needs torchao).
         micro_batch_tokens: at most so many tokens at once in one process. How often gradients are accumulated follows.
-        attention: the kernel: `triton` (CUDA, 16 bits), `varlen` (the same, no dropout), `sdpa` (anywhere), `flex`
-            (CUDA, no dropout), `reference` (for a CPU), or `auto` for the fastest that can do what is asked for.
+        attention: the kernel: `triton` (CUDA, 16 bits), `varlen` (the same, no dropout), `sdpa` (anywhere),
+            `reference` (for a CPU), or `auto` for the fastest that can do what is asked for.
         compile: compile with `torch.compile`: the whole step where shapes are static and attention waits for nothing,
             else the encoder.
         cuda_graphs: with `compile`, record the step's kernels once and start them all at once.
@@ -44,7 +44,7 @@ class Hardware:
     strategy: str = "auto"
     precision: Precision = "32-true"
     micro_batch_tokens: int = 4096
-    attention: Literal["auto", "triton", "varlen", "sdpa", "flex", "reference"] = "auto"
+    attention: Literal["auto", "triton", "varlen", "sdpa", "reference"] = "auto"
     compile: bool = False
     cuda_graphs: bool = False
     static_shapes: bool = False

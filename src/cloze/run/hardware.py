@@ -144,7 +144,7 @@ def check_attention(dropout: float, hardware: Hardware, *, key: str) -> None:
     from cloze.model.kernels.fused import HAS_TRITON  # with numba, which those who do not train need not wait for
 
     kernel, asked = hardware.attention, f"hardware.attention is {hardware.attention}, but"
-    if kernel in ("triton", "varlen", "flex") and not hardware.on_gpu:
+    if kernel in ("triton", "varlen") and not hardware.on_gpu:
         raise InputError(f"{asked} that kernel trains on CUDA alone: take hardware=gpu, or hardware.attention=auto")
     if kernel in ("triton", "varlen") and not hardware.in_half:
         raise InputError(
@@ -157,7 +157,7 @@ def check_attention(dropout: float, hardware: Hardware, *, key: str) -> None:
         raise InputError(f"{asked} it makes a GPU wait at every layer: take hardware.attention=auto")
     if not dropout:
         return
-    if kernel in ("varlen", "flex"):
+    if kernel == "varlen":
         raise InputError(
             f"{asked} that kernel has no dropout, and {key} is {dropout}: set it to 0 (as MosaicBERT and ModernBERT "
             "do), or take hardware.attention=auto"

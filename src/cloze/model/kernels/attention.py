@@ -37,7 +37,7 @@ def attend(qkv: Tensor, sequences: Sequences, dropout: float, kernel: str = "aut
         qkv: (N, 3, H, K), queries, keys and values; in padded rows (B, T, 3, H, K).
         sequences: where they lie.
         dropout: the share of the probabilities that are dropped.
-        kernel: ``triton``, ``varlen``, ``sdpa``, ``flex``, ``reference``, or ``auto`` for the fastest that can do it.
+        kernel: ``triton``, ``varlen``, ``sdpa``, ``reference``, or ``auto`` for the fastest that can do it.
 
     Returns:
         (N, H, K); zeros for tokens after the last sequence. In padded rows (B, T, H, K).

@@ -3,15 +3,12 @@
 ``triton``: our own, over blocks of the stream, on CUDA in half precision, with dropout.
 ``varlen``: torch's flash attention over sequences of different lengths, on CUDA in half precision, without dropout.
 ``sdpa``: torch's fused attention on blocks of the stream, on any device, in any precision, with dropout.
-``flex``: torch's generated kernel with a mask of blocks, compiled on CUDA, without dropout.
 
 A kernel that cannot honour what it is asked for raises; none ignores it. Legend for shapes: see ``cloze.batch``.
 """
 
-import functools
 import importlib.util
 from collections.abc import Callable
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -23,8 +20,6 @@ from cloze.model.kernels.dropout import draw_key
 
 HALF = (torch.bfloat16, torch.float16)
 HAS_TRITON = importlib.util.find_spec("triton") is not None
-FLEX_BLOCK = 128
-"""Rows and columns of the blocks that ``flex`` leaves out or computes: its kernels' own size."""
 
 
 def triton(qkv: Tensor, packed: Packed, dropout: float) -> Tensor:
@@ -108,69 +103,6 @@ def _with_neighbours(blocks: Tensor, dim: int, fill: int = 0) -> Tensor:
     return torch.cat([padded[:-2], blocks, padded[2:]], dim)
 
 
-def flex(qkv: Tensor, packed: Packed, dropout: float) -> Tensor:
-    """(N, 3, H, K) -> (N, H, K); zeros for tokens after the last sequence.
-
-    Raises:
-        ValueError: with dropout, or where a gradient is wanted and the device is not CUDA.
-    """
-    if dropout:
-        raise ValueError(f"attention=flex: the kernel has no dropout, but it is {dropout}; take sdpa")
-    if qkv.device.type != "cuda" and torch.is_grad_enabled() and qkv.requires_grad:
-        raise ValueError(f"attention=flex: trains on CUDA only, not on {qkv.device.type}; take attention=auto")
-    tokens = len(qkv)
-    sequence = sequence_of_token(packed, tokens)
-
-    def same_sequence(_batch: Tensor, _head: Tensor, query: Tensor, key: Tensor) -> Tensor:
-        return sequence[query] == sequence[key]
-
-    query, key, value = qkv.permute(1, 2, 0, 3).unsqueeze(1).unbind(0)  # (1, H, N, K)
-    mixed = _flex_attention()(query, key, value, block_mask=_block_mask(packed, tokens, same_sequence))
-    mixed = mixed.squeeze(0).transpose(0, 1)  # (N, H, K)
-    return torch.where(in_a_sequence(packed, tokens)[:, None, None], mixed, 0)
-
-
-def _block_mask(packed: Packed, tokens: int, mask: Callable[..., Tensor]) -> Any:
-    """The blocks of keys that each block of queries meets, from the boundaries alone.
-
-    Asking the mask at every pair of tokens, as ``create_block_mask`` does, costs N squared. Sequences lie side by side,
-    so the blocks that one meets do, too: from the one where its first sequence begins to the one where its last ends.
-    """
-    from torch.nn.attention.flex_attention import BlockMask
-
-    bounds = F.pad(packed.cu_seqlens, (0, 1), value=tokens)  # the tail after the last sequence is one more
-    blocks = -(-tokens // FLEX_BLOCK)
-    first = torch.arange(blocks, device=bounds.device, dtype=bounds.dtype) * FLEX_BLOCK  # token of each block
-    last = (first + FLEX_BLOCK - 1).clamp(max=tokens - 1)
-    begin = bounds[(torch.searchsorted(bounds, first, right=True) - 1).clamp(max=len(bounds) - 1)] // FLEX_BLOCK
-    end = (bounds[torch.searchsorted(bounds, last, right=True).clamp(max=len(bounds) - 1)] - 1) // FLEX_BLOCK
-    number = (end - begin + 1).int()  # (blocks,) of keys, for each block of queries
-    order = torch.arange(blocks, device=bounds.device)
-    met = ((begin.unsqueeze(1) + order) % blocks).int()  # those that count come first
-    return BlockMask.from_kv_blocks(
-        number[None, None], met[None, None], BLOCK_SIZE=FLEX_BLOCK, mask_mod=mask, seq_lengths=(tokens, tokens)
-    )
-
-
-@functools.cache
-def _flex_attention() -> Any:
-    """Compiled, but where the caller is being compiled itself; on a CPU as it is, for comparison."""
-    from torch.nn.attention.flex_attention import flex_attention
-
-    def fused(query: Tensor, *arguments: Any, **options: Any) -> Any:
-        alone = query.is_cuda and not torch.compiler.is_compiling()
-        return (_compiled_flex() if alone else flex_attention)(query, *arguments, **options)
-
-    return fused
-
-
-@functools.cache
-def _compiled_flex() -> Any:
-    from torch.nn.attention.flex_attention import flex_attention
-
-    return torch.compile(flex_attention, dynamic=False)
-
-
 def sequence_of_token(packed: Packed, tokens: int) -> Tensor:
     """(tokens,) the number of each token's sequence; all tokens after the last sequence have one number, too."""
     places = torch.arange(tokens, device=packed.cu_seqlens.device, dtype=packed.cu_seqlens.dtype)
@@ -182,6 +114,4 @@ def in_a_sequence(packed: Packed, tokens: int) -> Tensor:
     return torch.arange(tokens, device=packed.cu_seqlens.device) < packed.cu_seqlens[-1]
 
 
-KERNELS: dict[str, Callable[[Tensor, Packed, float], Tensor]] = {
-    "triton": triton, "varlen": varlen, "sdpa": sdpa, "flex": flex
-}  # fmt: skip
+KERNELS: dict[str, Callable[[Tensor, Packed, float], Tensor]] = {"triton": triton, "varlen": varlen, "sdpa": sdpa}
