@@ -10,7 +10,7 @@ import pytest
 
 from cloze.cli import finetune as finetune_command
 from cloze.cli import train as train_command
-from cloze.launch.dry_run.estimate import clock, size
+from cloze.launch.dry_run.estimate import size
 from tests.command import Command
 
 SHORT = ["trainer.max_steps=20", "data.batch_tokens=1024", "optimizer.lr=1e-3"]
@@ -152,7 +152,6 @@ def test_fine_tuning(dry: Callable[..., Told], tmp_path: Path) -> None:
 
 def test_figures_for_readers() -> None:
     assert [size(count) for count in (12, 29_184, 87_000_000, 1.5e9)] == ["12 bytes", "29.2 kB", "87 MB", "1.50 GB"]
-    assert [clock(seconds) for seconds in (0.25, 45, 480, 200_000)] == ["0.25 s", "45 s", "8 min 0 s", "2 d 7 h"]
 
 
 def test_a_corpus_that_teaches_nothing_of_pairs_is_told(train: Command, tmp_path: Path) -> None:

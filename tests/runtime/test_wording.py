@@ -1,6 +1,6 @@
 import pytest
 
-from cloze.runtime.wording import counted
+from cloze.runtime.wording import counted, duration
 
 
 @pytest.mark.parametrize(
@@ -17,3 +17,8 @@ from cloze.runtime.wording import counted
 )
 def test_one_is_singular(number: int, things: str, expected: str) -> None:
     assert counted(number, things) == expected
+
+
+def test_durations_have_their_two_largest_units() -> None:
+    assert [duration(seconds) for seconds in (0.25, 45, 480, 11_220)] == ["0.25 s", "45 s", "8 min 0 s", "3 h 7 min"]
+    assert duration(200_000) == "2 d 7 h"

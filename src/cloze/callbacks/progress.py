@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import lightning.pytorch as pl
 
 from cloze.callbacks.length import Length
+from cloze.runtime.wording import duration
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
@@ -125,7 +126,7 @@ class Progress(pl.Callback):
         share = self._share(trainer)
         if share > self._first:
             left = (time.monotonic() - self._began) * (1.0 - share) / (share - self._first)
-            facts.append(f"{_clock(left)} left")
+            facts.append(f"{duration(left)} left")
         return "  ".join(facts)
 
 
@@ -136,9 +137,3 @@ def _terminal_bar() -> "Bar":
     columns = BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TextColumn("{task.fields[facts]}")
     stdout = sys.stdout.isatty()  # else what is for a file would go to the terminal
     return Progress(*columns, console=Console(stderr=True), refresh_per_second=4, redirect_stdout=stdout)
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}h{minutes:02}m" if hours else f"{minutes}m{rest:02}s"

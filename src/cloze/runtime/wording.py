@@ -1,5 +1,6 @@
-"""Words of messages that depend on numbers."""
+"""Numbers in messages: with their nouns, as durations."""
 
+import itertools
 import re
 
 PLURAL = re.compile(r"\b\w+s\b")
@@ -18,3 +19,17 @@ def counted(number: int, things: str) -> str:
     """
     one = PLURAL.sub(lambda word: SINGULAR.get(word[0], word[0][:-1]), things, count=1)
     return f"{number:,} {one if number == 1 else things}"
+
+
+def duration(seconds: float) -> str:
+    """A time for a reader: the two largest units.
+
+    >>> duration(45), duration(480), duration(200_000)
+    ('45 s', '8 min 0 s', '2 d 7 h')
+    """
+    units = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
+    whole = round(seconds)
+    for (unit, scale), (finer, below) in itertools.pairwise(units):
+        if whole >= scale:
+            return f"{whole // scale} {unit} {whole % scale // below} {finer}"
+    return f"{seconds:.3g} s"

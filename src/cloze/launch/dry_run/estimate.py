@@ -1,6 +1,5 @@
 """What a whole run would take, as lines for a reader."""
 
-import itertools
 import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -11,7 +10,7 @@ from cloze.launch.dry_run.placement import Placement
 from cloze.launch.dry_run.step import Tried
 from cloze.model.memory import FP32, StepMemory
 from cloze.runtime.shell import fitted
-from cloze.runtime.wording import counted
+from cloze.runtime.wording import counted, duration
 
 NAME = 12  # characters
 
@@ -106,9 +105,9 @@ def time_lines(extent: Extent, cut: Cut, tried: Tried, placement: Placement) -> 
     if placement.same_device:
         told = f"{seconds:.3g} s a step after the first ({tried.first:.3g} s)"
         if extent.seconds is not None:
-            told += f": about {steps:,} steps in {clock(extent.seconds)}, as trainer.max_time says"
+            told += f": about {steps:,} steps in {duration(extent.seconds)}, as trainer.max_time says"
         elif steps is not None:
-            told += f": {counted(steps, 'steps')} in about {clock(steps * seconds)}"
+            told += f": {counted(steps, 'steps')} in about {duration(steps * seconds)}"
         lines.append(line("time", told))
         rest = "evaluations, checkpoints" + (", and what the processes tell each other" if placement.ranks > 1 else "")
         lines.append(line("", f"besides: preparation of the data, {rest}"))
@@ -167,17 +166,3 @@ def size(count: float) -> str:
         if count >= scale:
             return f"{count / scale:.3g} {unit}" if count / scale >= 10 else f"{count / scale:.2f} {unit}"
     return f"{count:.0f} bytes"
-
-
-def clock(seconds: float) -> str:
-    """A time for a reader: the two largest units.
-
-    >>> clock(45), clock(480), clock(200_000)
-    ('45 s', '8 min 0 s', '2 d 7 h')
-    """
-    units = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
-    whole = round(seconds)
-    for (unit, scale), (finer, below) in itertools.pairwise(units):
-        if whole >= scale:
-            return f"{whole // scale} {unit} {whole % scale // below} {finer}"
-    return f"{seconds:.3g} s"

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from cloze.report.page.run import MODEL, TASK, Run, count_parameters
+from cloze.runtime.wording import duration
 
 OF_ONE_TYPE = "f1_"
 STEPS, TOKENS, PARAMETERS, STATE = "steps", "tokens seen", "parameters", "state"
@@ -41,7 +42,7 @@ def key_figures(run: Run) -> list[Figure]:
     if run.metrics.tokens is not None:
         found.append(Figure(TOKENS, short(run.metrics.tokens.values[-1])))
     if run.metrics.seconds is not None:
-        found.append(Figure("time of training", clock(run.metrics.seconds.values[-1])))
+        found.append(Figure("time of training", duration(run.metrics.seconds.values[-1])))
     if (parameters := count_parameters(run.folder / MODEL)) is not None:
         found.append(Figure(PARAMETERS, short(parameters)))
     if (speed := _median(run, "speed/tokens_per_second")) is not None:
@@ -148,13 +149,6 @@ def short(number: float) -> str:
             scale = 1e3 if unit == "k" else size
             return f"{number / scale:.3g} {unit}"
     return f"{number:,.0f}"
-
-
-def clock(seconds: float) -> str:
-    """`3 h 07 min`, `12 min 30 s`, `45 s`."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, left = divmod(minutes, 60)
-    return f"{hours} h {left:02} min" if hours else f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
 
 
 def _median(run: Run, name: str) -> float | None:
