@@ -5,6 +5,8 @@ from torch import Tensor
 from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
 
+from cloze.model.sharding import local
+
 
 def clip_gradients(optimizer: Optimizer, max_norm: float | None) -> dict[str, Tensor | float]:
     """Scale all gradients so that their norm is at most `max_norm` (Pascanu et al. 2013, algorithm 1).
@@ -25,20 +27,16 @@ def clip_gradients(optimizer: Optimizer, max_norm: float | None) -> dict[str, Te
     norm = _global_norm(gradients)
     if max_norm is not None:
         scale = (max_norm / (norm + 1e-6)).clamp(max=1.0)  # as torch.nn.utils.clip_grad_norm_ has it
-        torch._foreach_mul_([_local(gradient) for gradient in gradients], scale)
+        torch._foreach_mul_([local(gradient) for gradient in gradients], scale)
     return {"optim/gradient_norm": norm, "optim/lr": max(group["lr"] for group in optimizer.param_groups)}
 
 
 def _global_norm(gradients: list[Tensor]) -> Tensor:
     """(), over all ranks where gradients are cut: one number is sent, where ``clip_grad_norm_`` sends one a tensor."""
-    norm = torch.nn.utils.get_total_norm([_local(gradient) for gradient in gradients])
+    norm = torch.nn.utils.get_total_norm([local(gradient) for gradient in gradients])
     meshes = {gradient.device_mesh for gradient in gradients if isinstance(gradient, DTensor)}
     for mesh in meshes:  # one, since all gradients are cut alike or none is
         square = norm.square()
         torch.distributed.all_reduce(square, group=mesh.get_group())
         norm = square.sqrt()
     return norm
-
-
-def _local(gradient: Tensor) -> Tensor:
-    return gradient.to_local() if isinstance(gradient, DTensor) else gradient

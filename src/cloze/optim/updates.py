@@ -5,6 +5,8 @@ from torch import Tensor
 from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
 
+from cloze.model.sharding import local
+
 Groups = dict[str, list[Tensor]]
 
 
@@ -14,7 +16,7 @@ def copied_parameters(optimizer: Optimizer) -> Groups:
     One copy of the weights in memory, for as long as it is kept.
     """
     with torch.no_grad():
-        return {name: [_local(p).clone() for p in members] for name, members in _groups(optimizer).items()}
+        return {name: [local(p).clone() for p in members] for name, members in _groups(optimizer).items()}
 
 
 def update_ratios(optimizer: Optimizer, before: Groups) -> dict[str, Tensor | float]:
@@ -29,7 +31,7 @@ def update_ratios(optimizer: Optimizer, before: Groups) -> dict[str, Tensor | fl
     ratios: dict[str, Tensor | float] = {}
     with torch.no_grad():
         for name, members in _groups(optimizer).items():
-            change = torch._foreach_sub([_local(p) for p in members], before[name])
+            change = torch._foreach_sub([local(p) for p in members], before[name])
             squares = torch.stack([_square(list(change)), _square(before[name])])
             for mesh in {p.device_mesh for p in members if isinstance(p, DTensor)}:  # each rank holds a part
                 torch.distributed.all_reduce(squares, group=mesh.get_group())
@@ -51,7 +53,3 @@ def _groups(optimizer: Optimizer) -> dict[str, list[Tensor]]:
 
 def _square(tensors: list[Tensor]) -> Tensor:
     return torch.stack([norm.double() for norm in torch._foreach_norm(tensors)]).square().sum()
-
-
-def _local(tensor: Tensor) -> Tensor:
-    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
