@@ -117,9 +117,8 @@ class Node(Generic[T]):
             cause = error.__cause__ or error
             if isinstance(cause, InputError):
                 raise cause from None
-            handed_on = "unexpected keyword argument" in str(
-                cause
-            )  # by a constructor with **kwargs; others were checked
+            # By a constructor with **kwargs; the keys of others were checked.
+            handed_on = "unexpected keyword argument" in str(cause)
             if isinstance(cause, ValueError) or (handed_on and not self.target.startswith("cloze.")):
                 raise InputError(f"{self.key}: {cause}") from error
             raise
