@@ -1,8 +1,10 @@
 """What users of Hydra know works here, too, and its wrong use is one sentence with exit status 2."""
 
+import csv
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 from tests.command import Command
@@ -18,8 +20,9 @@ BARE = ["~optimizer.betas", "~optimizer.fused", "~optimizer.eps", "~optimizer.we
 def refusal(train: Command, *words: str) -> str:
     done = train(*words)
     assert done.returncode == 2, done.stderr
-    (line,) = done.stderr.strip().splitlines()
+    *progress, line = done.stderr.strip().splitlines()  # of a corpus that is prepared first
     assert line.startswith("error: ")
+    assert "Traceback" not in progress
     return line
 
 
@@ -35,6 +38,10 @@ def mine(tmp_path: Path) -> list[str]:
     for name, text in {
         "rate/gentle": "# a gentle rate\nlr: 1e-5\n",
         "rate/wild": "# a wild rate\nlr: 0.1\n",
+        "schedule/cycle": (
+            "# up and down again\n_target_: torch.optim.lr_scheduler.OneCycleLR\n_partial_: true\n"
+            "max_lr: ${optimizer.lr}\ntotal_steps: ${trainer.max_steps}\ncycle_momentum: false\n"
+        ),
         "length/brief": "# @package trainer\n# a few steps\nmax_steps: 3\n",
         "optimizer/rated": "# AdamW at a rate\n_target_: torch.optim.AdamW\n_partial_: true\nlr: ${rate.lr}\n",
     }.items():
@@ -127,3 +134,60 @@ def test_the_configuration_that_is_printed_has_been_checked(train: Command, word
 
 def test_a_configuration_that_lacks_a_value_is_printed(train: Command) -> None:
     assert shown(train, "corpus=text")["corpus"]["files"] == "???"
+
+
+def one_cycle(*, max_lr: float, total_steps: int) -> list[float]:
+    """The rates of torch's own loop."""
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=max_lr)
+    scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr, total_steps, cycle_momentum=False)
+    rates = []
+    for _ in range(total_steps):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    return rates
+
+
+def test_a_scheduler_of_torch_resumes_to_the_bit(
+    train: Command, mine: list[str], small_corpus: list[str], tmp_path: Path
+) -> None:
+    words = [*mine, "schedule=cycle", *small_corpus, *BRIEF[1:], "trainer.max_steps=4", "trainer.validate_every=4"]
+    kept = ["checkpoint.every_steps=2", "checkpoint.keep_last=9", "checkpoint.asynchronous=false"]
+    done = train(*words, *kept, "run=whole")
+    assert done.returncode == 0, done.stderr
+    (middle,) = (tmp_path / "runs/whole/checkpoints").glob("*2.ckpt")
+    done = train(*words, f"resume={middle}", "run=resumed")
+    assert done.returncode == 0, done.stderr
+    weights = [(tmp_path / f"runs/{run}/model/model.safetensors").read_bytes() for run in ("whole", "resumed")]
+    assert weights[0] == weights[1]
+    with (tmp_path / "runs/whole/metrics.csv").open(encoding="utf-8") as file:
+        rates = [float(row["optim/lr"]) for row in csv.DictReader(file) if row["optim/lr"]]
+    assert rates == pytest.approx(one_cycle(max_lr=1e-4, total_steps=4), rel=1e-5)
+    timed = train(*words[:3], *small_corpus, *BRIEF[1:], "trainer.max_steps=null", "trainer.max_time=1s",
+                  "schedule.total_steps=100", "run=timed")  # fmt: skip
+    assert timed.returncode == 0, timed.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["schedule.total_steps=2"], "schedule: Tried to step 3 times. The specified number of total steps is 2"),
+        (["schedule.cycle_momentum=true"], "only the learning rate follows a schedule here: set cycle_momentum=false"),
+        (["schedule.total_stps=2"], "unknown key 'schedule.total_stps'; did you mean 'schedule.total_steps'?"),
+        (
+            ["schedule._partial_=false"],
+            "schedule._partial_ must be true: 'optimizer' of torch.optim.lr_scheduler.OneCycleLR",
+        ),
+        (["schedule._target_=torch.optim.lr_scheduler.LambdaLR", "schedule.lr_lambda=x"], "must be"),
+        (["schedule._target_=torch.optim.lr_scheduler.ReduceLROnPlateau"], "needs more than the number of the step"),
+    ],
+)
+def test_schedulers_that_cannot_serve(
+    train: Command, mine: list[str], small_corpus: list[str], tmp_path: Path, words: list[str], message: str
+) -> None:
+    bare = ["~schedule.max_lr", "~schedule.total_steps", "~schedule.cycle_momentum"] if "_target_" in words[0] else []
+    told = refusal(
+        train, *mine, "schedule=cycle", *bare, *words, *small_corpus, *BRIEF, "trainer.max_steps=4", "run=no"
+    )
+    assert message in told
+    assert not (tmp_path / "runs/no/metrics.csv").exists()

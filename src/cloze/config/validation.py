@@ -90,6 +90,10 @@ def _check_arguments(
         if name in config:
             checked[name] = _check_value(config[name], argument.hint, join(key, name), known)
         elif argument.default is None and name not in placed and not config.get("_partial_", False):
+            if "_target_" in config and _is_object(argument.hint):
+                raise InputError(
+                    f"{key}._partial_ must be true: '{name}' of {config['_target_']} is known only in a run"
+                )
             raise MissingError(f"the key '{join(key, name)}' is missing: add {join(key, name)}=...")
     return checked
 

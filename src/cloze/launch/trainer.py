@@ -3,15 +3,18 @@
 import inspect
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeGuard
 
 import lightning.pytorch as pl
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.loggers import Logger
 from torch.nn import Parameter
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 from cloze.callbacks.checkpoints import Checkpoints
 from cloze.callbacks.length import Length
@@ -27,6 +30,7 @@ from cloze.launch.ranks import cluster
 from cloze.launch.slurm import requeue
 from cloze.launch.strategy import make_strategy
 from cloze.optim.schedules import Schedule
+from cloze.optim.torch_scheduler import TorchScheduler
 from cloze.optim.trial import OptimizerFactory, tried
 from cloze.run.folder import CHECKPOINTS
 from cloze.tasks.training import Recipe
@@ -122,11 +126,23 @@ def accumulate(trainer: pl.Trainer, data: Cuttable, micro_batch_tokens: int, val
 def make_recipe(optimizer: Node[OptimizerFactory], schedule: Schedule, length: Length, training: Training) -> Recipe:
     """How a module updates its model.
 
+    Args:
+        optimizer: its node.
+        schedule: of the learning rate; or of torch's schedulers, what makes one for an optimizer.
+        length: of training.
+        training: the rest.
+
     Raises:
-        InputError: the optimizer refuses a value.
+        InputError: the optimizer or the scheduler refuses a value.
     """
+    factory = make_optimizer(optimizer)
+    if _makes_scheduler(schedule):
+        try:
+            schedule = TorchScheduler(schedule, factory(_some_groups()).param_groups[0]["lr"], length.total)
+        except ValueError as error:
+            raise InputError(f"schedule: {error}") from error
     return Recipe(
-        optimizer=make_optimizer(optimizer),
+        optimizer=factory,
         schedule=schedule,
         length=length.total,
         position=length.position,
@@ -134,6 +150,11 @@ def make_recipe(optimizer: Node[OptimizerFactory], schedule: Schedule, length: L
         layer_decay=training.layer_decay if isinstance(training, TaskTraining) else 1.0,
         log_every=training.log_every,
     )
+
+
+def _makes_scheduler(schedule: object) -> TypeGuard[Callable[[Optimizer], LRScheduler]]:
+    made = schedule.func if isinstance(schedule, partial) else None
+    return inspect.isclass(made) and issubclass(made, LRScheduler)
 
 
 def make_optimizer(node: Node[OptimizerFactory]) -> OptimizerFactory:
