@@ -1,14 +1,31 @@
 """Random packed batches, and the padded form of the same for the oracle."""
 
 import itertools
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from cloze.batch import PretrainingBatch
-from cloze.data.pretraining.synthetic import random_batch
+from cloze.batch import Packed, PretrainingBatch
 
-__all__ = ["padded", "random_batch"]
+
+def random_batch(lengths: Sequence[int], vocab_size: int, mask_rate: float = 0.15, seed: int = 0) -> PretrainingBatch:
+    """A batch of sequences of these lengths with random tokens, segments, masks and labels."""
+    generator = torch.Generator().manual_seed(seed)
+    bounds = torch.tensor([0, *torch.tensor(lengths).cumsum(0).tolist()])
+    tokens = int(bounds[-1])
+    masked = torch.cat(
+        [
+            start + torch.randperm(length, generator=generator)[: max(1, round(mask_rate * length))].sort().values
+            for start, length in zip(bounds[:-1].tolist(), lengths, strict=True)
+        ]
+    )
+    ids = torch.randint(5, vocab_size, (tokens,), generator=generator)
+    segments = torch.randint(0, 2, (tokens,), generator=generator)
+    packed = Packed.of(ids.split(list(lengths)), segments.split(list(lengths)))
+    labels = torch.randint(5, vocab_size, (len(masked),), generator=generator)
+    pairs = torch.randint(0, 2, (len(lengths),), generator=generator)
+    return PretrainingBatch(packed, masked, labels, pairs, tokens, len(masked), len(lengths))
 
 
 def padded(batch: PretrainingBatch) -> dict[str, Tensor]:

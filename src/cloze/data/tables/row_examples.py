@@ -1,16 +1,14 @@
 """Rows of a stream as examples of a task, without labels."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from cloze.data.tables.cells import choices_of, is_absent, items_of, text_of
 from cloze.data.tables.columns import Columns, cell_of
-from cloze.data.tables.examples import ChoiceExample, Example, QuestionExample, TaggedExample, TextExample
+from cloze.data.tables.examples import ChoiceExample, QuestionExample, TaggedExample, TextExample
 from cloze.data.tables.spans import words_of
 from cloze.data.tables.stream import StreamRow
 from cloze.errors import BadRowError
-
-Maker = Callable[[StreamRow], Example]
 
 
 class ExampleMaker:
