@@ -24,6 +24,7 @@ from cloze.data.tables.columns import Columns
 from cloze.data.tables.given import Text, list_of, pairs_of, rows_of
 from cloze.data.tables.row_examples import ExampleMaker
 from cloze.errors import InputError
+from cloze.files.layout import MODEL
 from cloze.launch.predictors import TASKS, Options, make_predictor, task_of
 from cloze.model.bert import BertForPreTraining, Pooler
 from cloze.model.config import EncoderConfig
@@ -39,7 +40,6 @@ MOST_DRAWN = 64
 AT_ONCE = 4096
 """Texts whose tokens are held together."""
 
-MODEL = "model"
 """The folder of the model, in that of its run."""
 
 POOLED = ("mean", "max", "cls", "pooler")

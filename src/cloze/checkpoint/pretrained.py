@@ -11,6 +11,7 @@ from torch import Tensor
 from cloze.checkpoint.folder import Contents, read_folder
 from cloze.checkpoint.weights import CONFIG, read_json, read_tensors
 from cloze.errors import InputError
+from cloze.files import layout
 from cloze.files.bounded import parse_yaml, read_text
 from cloze.model.adaptation import Adaptation
 from cloze.model.architecture import architecture_of
@@ -115,7 +116,7 @@ def read_pretrained(folder: Path | str) -> Pretrained:
     Raises:
         InputError: a file is missing or damaged, the encoder is of another kind, the tokenizer is that of another one.
     """
-    inside = Path(folder) / "model"
+    inside = Path(folder) / layout.MODEL
     in_run = not (Path(folder) / CONFIG).is_file() and (inside / CONFIG).is_file()
     return pretrained_of(read_folder(inside if in_run else folder))
 
@@ -174,7 +175,7 @@ def _task_classes(settings: Mapping[str, Any], folder: Path) -> dict[str, str] |
     if "transformers_version" in settings or "dtype" not in settings:  # no library but ours writes the one alone
         return {}
     try:
-        task = parse_yaml(read_text(folder.parent / "config.yaml"))["task"]
+        task = parse_yaml(read_text(folder.parent / layout.CONFIG))["task"]
         return {name: str(task[name]["_target_"]) for name in ("module", "features")}
     except (OSError, ValueError, TypeError, LookupError):
         return None

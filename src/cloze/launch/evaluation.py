@@ -12,13 +12,14 @@ from cloze.config.sections import Growth
 from cloze.data.pretraining.loader import telling_of_dead_workers
 from cloze.data.pretraining.module import PretrainingData
 from cloze.errors import InputError
+from cloze.files.layout import RESULTS
 from cloze.launch.continuation import Beginning, beginning
 from cloze.launch.placement import at_place, with_corpus, with_known_corpus
 from cloze.launch.pretraining import make_model, prepared_data
 from cloze.launch.ranks import Ranks, begin_ranks
 from cloze.launch.reporting import leave_report
 from cloze.launch.trainer import accumulate, make_recipe, make_trainer
-from cloze.report.results import RESULTS, Results, read_results, write_results
+from cloze.report.results import Results, read_results, write_results
 from cloze.run.folder import checkpoint_to_resume, is_finished, write_config
 from cloze.run.hardware import set_up
 from cloze.run.summary import task_summary

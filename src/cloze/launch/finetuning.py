@@ -18,6 +18,7 @@ from cloze.checkpoint.task_models import save_task_model
 from cloze.config.schema import FineTuning as Config
 from cloze.config.sections import TaskTraining, model_folder
 from cloze.errors import InputError
+from cloze.files.layout import BASELINE, METRICS, MODEL, RESULTS
 from cloze.launch.ranks import Ranks, begin_ranks
 from cloze.launch.reporting import leave_report
 from cloze.launch.resuming import resumed
@@ -26,18 +27,16 @@ from cloze.launch.task import TaskSetup, set_up_task
 from cloze.launch.tracking import log_evaluation, tracked
 from cloze.launch.trainer import accumulate, lasting, make_trainer
 from cloze.loggers import MetricsFile
-from cloze.loggers.metrics_file import METRICS
 from cloze.model.sharding import load_whole, whole
 from cloze.report.examples import write_examples
-from cloze.report.results import RESULTS, Results, read_results, write_results
+from cloze.report.results import Results, read_results, write_results
 from cloze.report.split import write_report
-from cloze.run.folder import CHECKPOINTS, MODEL, checkpoint_to_resume, is_finished, warn, write_config
+from cloze.run.folder import CHECKPOINTS, checkpoint_to_resume, is_finished, warn, write_config
 from cloze.run.hardware import set_up
 from cloze.run.summary import task_summary
 from cloze.tasks.finetuning import FineTuning, prefix
 from cloze.tasks.thresholds import by_label
 
-BASELINE = "random_initialisation"
 """The folder, in that of the run, of the same encoder trained from random weights."""
 
 

@@ -7,10 +7,11 @@ from pathlib import Path
 from cloze.config.schema import Pretraining as Config
 from cloze.errors import InputError
 from cloze.files.bounded import parse_yaml, read_text
+from cloze.files.layout import CONFIG
 from cloze.files.remote import location
 from cloze.launch.continuation import Beginning
 from cloze.launch.ranks import Ranks
-from cloze.run.folder import CONFIG, holds_run, note
+from cloze.run.folder import holds_run, note
 from cloze.text.manifest import MANIFEST, Manifest, Prepared
 from cloze.text.placement import HASH_DIGITS, folder_name
 

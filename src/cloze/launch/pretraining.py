@@ -18,6 +18,7 @@ from cloze.config.sections import Training
 from cloze.data.pretraining.loader import telling_of_dead_workers
 from cloze.data.pretraining.module import PretrainingData
 from cloze.errors import InputError
+from cloze.files.layout import METRICS
 from cloze.launch.continuation import Beginning, beginning
 from cloze.launch.placement import with_corpus, with_known_corpus
 from cloze.launch.ranks import begin_ranks
@@ -27,7 +28,7 @@ from cloze.launch.strategy import check_optimizer, compile_pretraining
 from cloze.launch.tracking import tracked
 from cloze.launch.trainer import accumulate, lasting, make_recipe, make_trainer
 from cloze.loggers import MetricsFile
-from cloze.loggers.metrics_file import METRICS, read_rows
+from cloze.loggers.metrics_file import read_rows
 from cloze.model.architecture import architecture_of
 from cloze.model.bert import BertForPreTraining
 from cloze.model.config import EncoderConfig

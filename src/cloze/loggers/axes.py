@@ -10,6 +10,7 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
 from cloze.files.atomic import write_atomically
+from cloze.files.layout import METRICS
 from cloze.loggers.metrics_file import read_rows
 from cloze.loggers.protocol import TOKENS
 
@@ -31,7 +32,7 @@ class AxesLogger(Logger):
     def go_on_from(self, resume_step: int) -> None:
         """What was logged of the step of a checkpoint will not be logged twice: it is in `metrics.csv` by then."""
         self._resume_step = resume_step
-        rows = read_rows(self.folder / "metrics.csv") if resume_step else []
+        rows = read_rows(self.folder / METRICS) if resume_step else []
         last = next((row for row in rows if row["step"] == str(resume_step)), {})
         self._known = {name for name, value in last.items() if value}
 

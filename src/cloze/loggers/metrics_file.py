@@ -8,9 +8,6 @@ from typing import Any
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
-METRICS = "metrics.csv"
-"""In the folder of a run."""
-
 
 class MetricsFile(Logger):
     """One CSV file, a row for each logged step; readable at any moment, and continued by a resumed run.

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cloze.errors import InputError
+from cloze.files.layout import METRICS
 from cloze.loggers.axes import AxesLogger, kept_id, run_names
 from cloze.loggers.metrics_file import read_rows
 from cloze.loggers.protocol import STEP, TOKENS, Story, Table
@@ -84,7 +85,7 @@ class WandbLogger(AxesLogger):
 
         `wandb sync` puts a file in the place of what an earlier one of the same run has brought.
         """
-        for row in read_rows(self.folder / "metrics.csv"):
+        for row in read_rows(self.folder / METRICS):
             values = {name: float(value) for name, value in row.items() if value}
             self.run.log(values, step=int(row[STEP]))
 

@@ -7,10 +7,11 @@ from typing import Any, NamedTuple
 import yaml
 
 from cloze.files.atomic import write_atomically
+from cloze.files.layout import MODEL
 from cloze.report.markdown import plain, table
 from cloze.report.page.corpus import Corpus, read_corpus
 from cloze.report.page.figures import OF_ONE_TYPE, key_figures, title
-from cloze.report.page.run import MODEL, TASK, Run, read_run, section
+from cloze.report.page.run import TASK, Run, read_run, section
 from cloze.runtime.wording import counted
 
 CARD = "README.md"

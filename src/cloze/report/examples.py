@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 from cloze.data.tables.examples import Example
 from cloze.files.atomic import write_atomically
 from cloze.files.bounded import parse_yaml, read_json, read_text
+from cloze.files.layout import CONFIG, MODEL
 from cloze.report.page.corpus import REPORT
 from cloze.report.page.fillings import read_fillings
-from cloze.report.page.folders import CONFIG
-from cloze.report.page.run import MODEL, beside, section
+from cloze.report.page.run import beside, section
 
 EXAMPLES = "predictions/examples.json"
 MOST = 8

@@ -6,8 +6,9 @@ from pathlib import Path
 from statistics import fmean
 from typing import NamedTuple
 
+from cloze.files.layout import RESULTS
 from cloze.report.markdown import plain, table
-from cloze.report.results import RESULTS, read_results
+from cloze.report.results import read_results
 from cloze.report.seeds import Spread, spread
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from cloze.errors import InputError
 from cloze.files.atomic import write_atomically
 from cloze.files.bounded import read_json
+from cloze.files.layout import RESULTS
 
-RESULTS = "results.json"
 DIGITS = 6
 
 Results = dict[str, dict[str, float]]

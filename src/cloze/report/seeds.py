@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 from cloze.errors import InputError
 from cloze.files.atomic import write_atomically
 from cloze.files.bounded import parse_yaml, read_text
+from cloze.files.layout import CONFIG, RESULTS
 from cloze.report.markdown import plain, table
-from cloze.report.results import RESULTS, Results, read_results
+from cloze.report.results import Results, read_results
 
-CONFIG = "config.yaml"
 OF_ONE_TYPE = "f1_"
 """Begins the metrics of single types of entities, which are in `summary.json` but not in the table."""
 

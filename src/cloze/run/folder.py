@@ -23,14 +23,13 @@ from cloze.config.schema import Run
 from cloze.errors import InputError
 from cloze.files.atomic import write_atomically
 from cloze.files.bounded import parse_yaml, read_text
+from cloze.files.layout import CONFIG, METRICS, MODEL, PREDICTIONS, RESULTS
 from cloze.files.lock import lock_file
 from cloze.runtime.distribution import VERSION
 from cloze.runtime.redaction import masked_text
 from cloze.text.manifest import differences
 
-CONFIG = "config.yaml"
 CHECKPOINTS = "checkpoints"
-MODEL = "model"
 LOCK = ".lock"
 _CLAIMED: dict[Path, int] = {}
 """Descriptors of locks, which stay open: the system gives them back when the process ends."""
@@ -128,7 +127,7 @@ def free_folder(folder: Path) -> Path:
 
 def holds_run(folder: Path) -> bool:
     """Whether there is a run that would be lost; one that was refused or killed before its first row is none."""
-    results = (f"{CHECKPOINTS}/{INDEX}", "metrics.csv", "results.json", "predictions", MODEL)
+    results = (f"{CHECKPOINTS}/{INDEX}", METRICS, RESULTS, PREDICTIONS, MODEL)
     return (folder / CONFIG).exists() and any((folder / name).exists() for name in results)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import lightning.pytorch as pl
 
+from cloze.files.layout import METRICS, MODEL, PREDICTIONS, RESULTS
 from cloze.report.results import Results
 from cloze.runtime.shell import fitted
 from cloze.runtime.wording import counted
@@ -33,7 +34,7 @@ def summary(trainer: pl.Trainer, manifest: Manifest, folder: Path) -> str:
     if (speed := metrics.get("speed/tokens_per_second")) is not None:
         mfu = f", {metrics['speed/mfu']:.0%} of the peak" if "speed/mfu" in metrics else ""
         lines.append(f"  speed           {speed:,.0f} tokens/s{mfu}")
-    model = folder / "model"
+    model = folder / MODEL
     lines += [
         f"  {folder}/  metrics.csv, config.yaml, checkpoints/, model/",
         "Next:",
@@ -68,5 +69,5 @@ def task_summary(folder: Path, results: Results, baseline: Results | None) -> st
         for name, value in metrics.items():
             line = f"{split:<14} {name:<18} {value:8.4f}"
             lines.append(line + (f" {baseline.get(split, {}).get(name, math.nan):16.4f}" if baseline else ""))
-    written = [name for name in ("results.json", "predictions", "model", "metrics.csv") if (folder / name).exists()]
+    written = [name for name in (RESULTS, PREDICTIONS, MODEL, METRICS) if (folder / name).exists()]
     return "\n".join([*lines, f"{folder}/  {', '.join(written)}"])

@@ -15,6 +15,7 @@ from cloze.config.nodes import Node
 from cloze.config.schema import FineTuning as Config
 from cloze.data.finetuning.loader import TaskLoader
 from cloze.errors import InputError
+from cloze.files.layout import RESULTS
 from cloze.launch.dry_run import estimate
 from cloze.launch.dry_run.estimate import Cut, Extent, Output
 from cloze.launch.dry_run.placement import Placement, alone
@@ -23,7 +24,6 @@ from cloze.launch.finetuning import has_weights
 from cloze.launch.strategy import check_optimizer
 from cloze.launch.task import TaskSetup, set_up_task
 from cloze.model.memory import FP32, Kernels, StepMemory, activation_bytes
-from cloze.report.results import RESULTS
 from cloze.run.folder import checkpoint_to_resume, is_finished
 from cloze.run.hardware import set_up
 from cloze.runtime.shell import rank

@@ -9,11 +9,11 @@ import numpy as np
 
 from cloze.errors import InputError
 from cloze.files.bounded import parse_json, read_json
+from cloze.files.layout import MODEL, PREDICTIONS
 from cloze.report.classes import ClassScore, class_scores, labelled
-from cloze.report.page.run import MODEL, Run
+from cloze.report.page.run import Run
 from cloze.report.predictions import Prediction, legible, worst
 
-PREDICTIONS = "predictions"
 LARGEST_MATRIX = 20  # classes
 CONFUSIONS = 20
 LONGEST = 400  # characters of a text

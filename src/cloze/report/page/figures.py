@@ -5,7 +5,8 @@ import statistics
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from cloze.report.page.run import MODEL, TASK, Run, count_parameters
+from cloze.files.layout import MODEL
+from cloze.report.page.run import TASK, Run, count_parameters
 from cloze.runtime.wording import duration
 
 OF_ONE_TYPE = "f1_"

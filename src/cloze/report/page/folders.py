@@ -5,9 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from cloze.errors import InputError
-
-CONFIG = "config.yaml"
-METRICS = "metrics.csv"
+from cloze.files.layout import CONFIG, METRICS
 
 
 def is_run(folder: Path) -> bool:

@@ -14,6 +14,7 @@ import yaml
 
 from cloze.errors import InputError
 from cloze.files.atomic import write_atomically
+from cloze.files.layout import BASELINE
 from cloze.report.page.charts import chart_data
 from cloze.report.page.corpus import Corpus, read_corpus
 from cloze.report.page.differences import differences
@@ -23,7 +24,7 @@ from cloze.report.page.fillings import Filling, Sentence, read_fillings
 from cloze.report.page.folders import is_run
 from cloze.report.page.names import named, title_of
 from cloze.report.page.phases import phases_in_words
-from cloze.report.page.run import BASELINE, Run, read_run
+from cloze.report.page.run import Run, read_run
 from cloze.runtime.distribution import VERSION
 
 REPORT = "report.html"

@@ -8,15 +8,12 @@ from typing import Any, NamedTuple
 
 from cloze.errors import InputError
 from cloze.files.bounded import parse_json, parse_yaml, read_text
-from cloze.report.page.folders import CONFIG, METRICS
+from cloze.files.layout import CONFIG, METRICS, MODEL, RESULTS
 from cloze.report.page.metrics import Metrics, read_metrics
-from cloze.report.results import RESULTS, Results, read_results
+from cloze.report.results import Results, read_results
 from cloze.runtime.redaction import masked
 
 PRETRAINING, TASK = "pre-training", "fine-tuning"
-MODEL = "model"
-BASELINE = "random_initialisation"
-"""The folder, in that of a fine-tuned model, of the same encoder trained from random weights."""
 
 
 class Run(NamedTuple):
