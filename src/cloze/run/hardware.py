@@ -15,6 +15,9 @@ from cloze.runtime.allocator import keep_large_buffers
 MOST_A_PROCESSOR = 64
 """Threads, or worker processes: with more a machine comes to a stand."""
 
+TORCHRUN = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+"""The variables of the environment that torchrun sets for each process."""
+
 
 def check_hardware(hardware: Hardware) -> None:
     """Compare what was asked with what is there.
@@ -80,8 +83,7 @@ def placed(hardware: Hardware, environment: Mapping[str, str] = os.environ) -> H
 
 
 def _of_torchrun(environment: Mapping[str, str]) -> tuple[int, int]:
-    names = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-    if any(name not in environment for name in names):
+    if any(name not in environment for name in TORCHRUN):
         raise InputError(
             "hardware=torchrun, but torchrun has not started this process: torchrun --nproc-per-node=(GPUs of this "
             f"machine) {Path(sys.argv[0]).name} hardware=torchrun ..."

@@ -8,9 +8,7 @@ import torch
 
 from cloze.config.hardware import Hardware
 from cloze.errors import InputError
-from cloze.run.hardware import check_hardware, placed
-
-OF_LAUNCHERS = ("LOCAL_RANK", "RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_RANK", "MASTER_ADDR", "MASTER_PORT")
+from cloze.run.hardware import TORCHRUN, check_hardware, placed
 
 
 class Placement(NamedTuple):
@@ -62,7 +60,7 @@ def alone(asked: Hardware) -> Placement:
     elif asked.on_gpu and (there := torch.cuda.device_count()) < asked.devices:
         notes.append(f"hardware.devices is {asked.devices}, but torch sees {there} here")
     check_hardware(here)
-    for name in OF_LAUNCHERS:  # Lightning would wait for the others
+    for name in (*TORCHRUN, "GROUP_RANK"):  # Lightning would wait for the others
         os.environ.pop(name, None)
     for name in [name for name in os.environ if name.startswith("TORCHELASTIC_")]:
         del os.environ[name]
