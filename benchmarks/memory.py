@@ -24,6 +24,7 @@ from cloze.model.bert import BertForPreTraining
 from cloze.model.config import BertConfig
 from cloze.model.families.bert import block_bytes, head_bytes
 from cloze.model.memory import Kernels, activation_bytes, step_memory
+from cloze.tasks.pretraining import pretraining_losses
 
 CARDS = {"141 GB": 141e9, "80 GB": 80e9, "24 GB": 24e9}
 RESERVED = 2e9
@@ -51,7 +52,7 @@ def kept_bytes(model: BertForPreTraining, batch: PretrainingBatch, *, half: bool
 
     kept = torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor)
     with torch.autocast("cpu", torch.bfloat16, enabled=half), kept:
-        losses = model.losses(batch)
+        losses = pretraining_losses(model, batch)
     (losses.masked_lm.loss + losses.next_sentence.loss).backward()
     return sum(sizes.values())
 
@@ -182,7 +183,7 @@ def gpu_peak(config: BertConfig, tokens: int, *, checkpointing: bool) -> int:
     )
     for _ in range(2):
         with torch.autocast("cuda", torch.bfloat16):
-            losses = model.losses(batch)
+            losses = pretraining_losses(model, batch)
         (losses.masked_lm.loss + losses.next_sentence.loss).backward()
         optimizer.step()
         optimizer.zero_grad()

@@ -24,6 +24,7 @@ from cloze.callbacks.checkpoints import BackgroundIO
 from cloze.checkpoint.saves import Saves
 from cloze.model.bert import BertForPreTraining
 from cloze.runtime.allocator import keep_large_buffers
+from cloze.tasks.pretraining import pretraining_losses
 
 STEPS = 8
 MILLISECONDS = 1000
@@ -43,7 +44,7 @@ class Training:
         self.steps = 0
 
     def step(self) -> None:
-        losses = self.model.losses(self.work)
+        losses = pretraining_losses(self.model, self.work)
         (losses.masked_lm.loss / self.work.global_masked).backward()
         self.optimizer.step()
         self.optimizer.zero_grad()

@@ -35,6 +35,7 @@ from cloze.model.flops import training_flops
 from cloze.run.hardware import multiplies_bf16
 from cloze.runtime.allocator import keep_large_buffers
 from cloze.runtime.peak import products
+from cloze.tasks.pretraining import pretraining_losses
 
 
 def batch(lengths: str, sequences: int = 32) -> PretrainingBatch:
@@ -54,7 +55,7 @@ def our_step(size: str, work: PretrainingBatch, *, bf16: bool = False, compiled:
 
     def step() -> None:
         with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-            losses = model.losses(work)
+            losses = pretraining_losses(model, work)
         loss = losses.masked_lm.loss / work.global_masked + losses.next_sentence.loss / work.global_pairs
         loss.backward()
         optimizer.step()

@@ -13,6 +13,7 @@ from cloze.model.bert import BertForPreTraining
 from cloze.model.kernels.fp8 import multiply_in_fp8
 from cloze.optim.clipping import clip_gradients
 from cloze.optim.groups import parameter_groups
+from cloze.tasks.pretraining import Losses, compiled_losses, pretraining_losses
 
 VARIANTS = ("ours", "ours without compile", "Hugging Face", "Hugging Face compiled")
 
@@ -47,13 +48,15 @@ def our_side(
     model.encoder.use_kernel("sdpa" if device.type == "cpu" and kernel == "auto" else kernel)  # no graph has the other
     if fp8:
         multiply_in_fp8(model.encoder, emulate=device.type != "cuda")
+    compute: Losses = pretraining_losses
     if compiled:
-        model.compile_losses(cuda_graphs=graphs, backend="inductor" if device.type == "cuda" else "aot_eager")
+        backend = "inductor" if device.type == "cuda" else "aot_eager"
+        compute = compiled_losses(cuda_graphs=graphs, backend=backend)
     optimizer = torch.optim.AdamW(parameter_groups(model, 0.01), lr=1e-4, fused=True)
 
     def loss(batch: PretrainingBatch) -> Tensor:
         with autocast(device):
-            losses = model.losses(batch)
+            losses = compute(model, batch)
         return losses.masked_lm.loss / batch.global_masked + losses.next_sentence.loss / batch.global_pairs
 
     return Side(model, optimizer, loss)

@@ -8,6 +8,7 @@ from cloze.batch import PretrainingBatch
 from cloze.model.bert import BertForPreTraining
 from cloze.model.config import BertConfig
 from cloze.model.kernels.dropout import Dropout
+from cloze.tasks.pretraining import pretraining_losses
 
 STEPS = 25
 
@@ -27,7 +28,7 @@ def loss(bert: BertForPreTraining, step: int, *, bf16: bool) -> Tensor:
     torch.manual_seed(step)  # of the dropout
     work = batch(step)
     with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-        losses = bert.losses(work)
+        losses = pretraining_losses(bert, work)
     return losses.masked_lm.loss / work.global_masked + losses.next_sentence.loss / work.global_pairs
 
 

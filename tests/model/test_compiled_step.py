@@ -15,6 +15,7 @@ from cloze.data.pretraining.masked_lm import MaskedLM
 from cloze.data.pretraining.plan import BatchSize
 from cloze.model.bert import BertForPreTraining
 from cloze.model.config import BertConfig
+from cloze.tasks.pretraining import Losses, compiled_losses, pretraining_losses
 from tests.data.corpora import VOCAB_SIZE, prose, vocabulary, write_shards
 
 # Dynamo makes one itself to see what is kept for the backward pass.
@@ -57,8 +58,8 @@ def model(kernel: str, *, checkpointing: bool = False) -> BertForPreTraining:
     return made
 
 
-def step(bert: BertForPreTraining, batch: PretrainingBatch) -> float:
-    losses = bert.losses(batch)
+def step(bert: BertForPreTraining, batch: PretrainingBatch, losses_of: Losses = pretraining_losses) -> float:
+    losses = losses_of(bert, batch)
     loss = losses.masked_lm.loss / batch.global_masked + losses.next_sentence.loss / batch.global_pairs
     loss.backward()
     return loss.item()
@@ -67,12 +68,12 @@ def step(bert: BertForPreTraining, batch: PretrainingBatch) -> float:
 @pytest.mark.parametrize("checkpointing", [False, True])
 def test_the_step_is_one_graph_that_is_made_once(batches: list[PretrainingBatch], checkpointing: bool) -> None:
     bert = model("sdpa", checkpointing=checkpointing)
-    bert.compile_losses(backend="aot_eager")
-    step(bert, batches[0])
+    compiled = compiled_losses(backend="aot_eager")
+    step(bert, batches[0], compiled)
     assert counters["stats"]["unique_graphs"] == 1
     with torch.compiler.set_stance("fail_on_recompile"):
         for batch in batches[1:]:
-            step(bert, batch)
+            step(bert, batch, compiled)
     assert counters["stats"]["unique_graphs"] == 1
     assert not counters["graph_break"]
     assert counters["aot_autograd"]["total"] == 1
@@ -81,11 +82,12 @@ def test_the_step_is_one_graph_that_is_made_once(batches: list[PretrainingBatch]
 
 def test_it_computes_what_the_step_computes(batches: list[PretrainingBatch]) -> None:
     plain, compiled = model("auto"), model("sdpa")
-    compiled.compile_losses(backend="aot_eager")
     for bert in (plain, compiled):
         bert.eval()  # no dropout
         bert.requires_grad_(True)
-    assert step(plain, batches[0]) == pytest.approx(step(compiled, batches[0]), rel=1e-5)
+    assert step(plain, batches[0]) == pytest.approx(
+        step(compiled, batches[0], compiled_losses(backend="aot_eager")), rel=1e-5
+    )
     assert plain.state_dict().keys() == compiled.state_dict().keys()
     for (name, ours), theirs in zip(plain.named_parameters(), compiled.parameters(), strict=True):
         assert ours.grad is not None
@@ -95,6 +97,5 @@ def test_it_computes_what_the_step_computes(batches: list[PretrainingBatch]) -> 
 
 def test_attention_that_asks_the_host_for_lengths_is_refused(batches: list[PretrainingBatch]) -> None:
     bert = model("reference")
-    bert.compile_losses(backend="eager")
     with pytest.raises(torch._dynamo.exc.TorchDynamoException):
-        step(bert, batches[0])
+        step(bert, batches[0], compiled_losses(backend="eager"))

@@ -14,6 +14,7 @@ from cloze.batch import PretrainingBatch
 from cloze.model.bert import BertForPreTraining
 from cloze.model.config import BertConfig
 from cloze.model.families.bert import NAMES
+from cloze.tasks.pretraining import pretraining_losses
 
 LENGTHS = [3, 17, 17, 40, 64, 64, 64, 5]
 
@@ -45,7 +46,7 @@ def both(layers: int = 3, vocab_size: int = 211, segments: int = 2) -> tuple[Ber
 
 
 def our_loss(model: BertForPreTraining, batch: PretrainingBatch) -> Tensor:
-    losses = model.losses(batch)
+    losses = pretraining_losses(model, batch)
     return losses.masked_lm.loss / batch.global_masked + losses.next_sentence.loss / batch.global_pairs
 
 

@@ -14,7 +14,7 @@ from cloze.batch import IGNORED_LABEL, PretrainingBatch
 from cloze.model.bert import BertForPreTraining
 from cloze.model.config import BertConfig
 from cloze.optim.schedules import Linear
-from cloze.tasks.pretraining import Pretraining
+from cloze.tasks.pretraining import Pretraining, pretraining_losses
 from cloze.tasks.training import Recipe
 
 VOCAB_SIZE = 60
@@ -128,6 +128,6 @@ def test_metrics_are_means_over_the_tokens_since_the_last_row(tmp_path: Path) ->
 def test_without_pairs_the_next_sentence_loss_is_zero_and_not_reported() -> None:
     batch = random_batch([5, 9], VOCAB_SIZE)
     batch = batch._replace(next_sentence_labels=torch.full((2,), IGNORED_LABEL), global_pairs=0)
-    losses = model().losses(batch)
+    losses = pretraining_losses(model(), batch)
     assert losses.next_sentence.loss == 0
     assert losses.next_sentence.correct == 0

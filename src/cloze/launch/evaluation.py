@@ -18,6 +18,7 @@ from cloze.launch.placement import at_place, with_corpus, with_known_corpus
 from cloze.launch.pretraining import make_model, prepared_data
 from cloze.launch.ranks import Ranks, begin_ranks
 from cloze.launch.reporting import leave_report
+from cloze.launch.strategy import losses_for
 from cloze.launch.trainer import accumulate, make_recipe, make_trainer
 from cloze.report.results import Results, read_results, write_results
 from cloze.run.folder import checkpoint_to_resume, is_finished, write_config
@@ -59,7 +60,7 @@ def evaluate(config: Config) -> float:
     data, config = _heldout(given, config, start, ranks)
     model = make_model(config.model, hardware, data, start)
     recipe = make_recipe(config.optimizer, config.schedule.build(), Length(steps=1), training)
-    module = Pretraining(model=model, recipe=recipe)
+    module = Pretraining(model=model, recipe=recipe, losses=losses_for(hardware))
     trainer = make_trainer(training, hardware, callbacks=[Progress()], loggers=[])
     accumulate(trainer, data, hardware.micro_batch_tokens, training.validate_every)
     if trainer.is_global_zero:

@@ -24,7 +24,7 @@ from cloze.launch.placement import with_corpus, with_known_corpus
 from cloze.launch.ranks import begin_ranks
 from cloze.launch.reporting import leave_report
 from cloze.launch.resuming import resumed
-from cloze.launch.strategy import check_optimizer, compile_pretraining
+from cloze.launch.strategy import check_optimizer, compile_encoder, is_one_graph, losses_for
 from cloze.launch.tracking import tracked
 from cloze.launch.trainer import accumulate, lasting, make_recipe, make_trainer
 from cloze.loggers import MetricsFile
@@ -77,7 +77,8 @@ def pretrain(config: Config) -> float | None:
     training = replace(training, log_every=length.log_every(training.log_every))
     with waiting("making the model"):
         model = make_model(config.model, hardware, data, start)
-    module = Pretraining(model=model, recipe=make_recipe(config.optimizer, schedule, length, training))
+    recipe = make_recipe(config.optimizer, schedule, length, training)
+    module = Pretraining(model=model, recipe=recipe, losses=losses_for(hardware))
     trainer = make_trainer(
         training,
         hardware,
@@ -179,6 +180,6 @@ def fitted(model: BertForPreTraining, hardware: Hardware) -> BertForPreTraining:
     model.encoder.use_kernel(hardware.attention)
     if hardware.precision == "fp8-mixed":
         multiply_in_fp8(model.encoder)
-    if hardware.compile:
-        compile_pretraining(model, hardware)
+    if hardware.compile and not is_one_graph(hardware):
+        compile_encoder(model.encoder, hardware, dynamic=not hardware.static_shapes)
     return model

@@ -11,10 +11,10 @@ from torch.optim import Optimizer
 from cloze.config.hardware import Hardware
 from cloze.config.nodes import Node
 from cloze.errors import InputError
-from cloze.model.bert import BertForPreTraining
 from cloze.model.encoder import Encoder
 from cloze.model.sharding import cut_like, load_whole, whole
 from cloze.optim.trial import OptimizerFactory
+from cloze.tasks.pretraining import Losses, compiled_losses, pretraining_losses
 
 
 def make_strategy(hardware: Hardware) -> str | Strategy:
@@ -60,17 +60,19 @@ def compile_encoder(encoder: Encoder, hardware: Hardware, *, dynamic: bool) -> N
         block.forward = torch.compile(block.forward, dynamic=dynamic)
 
 
-def compile_pretraining(model: BertForPreTraining, hardware: Hardware) -> None:
-    """Compile what a training step computes, in place: as one graph where nothing stands against it.
+def is_one_graph(hardware: Hardware) -> bool:
+    """Whether the whole step of pre-training is compiled as one graph, where nothing stands against it.
 
     Against it: shapes that change, attention that asks the host for lengths, and several processes, which send
-    gradients, or fetch parameters, between the layers.
+    gradients, or fetch parameters, between the layers. Then the encoder alone is compiled.
     """
     alone = hardware.strategy not in ("ddp", "fsdp") and hardware.devices * hardware.num_nodes == 1
-    if hardware.static_shapes and hardware.kernel != "reference" and alone:
-        model.compile_losses(cuda_graphs=hardware.cuda_graphs)
-    else:
-        compile_encoder(model.encoder, hardware, dynamic=not hardware.static_shapes)
+    return hardware.compile and hardware.static_shapes and hardware.kernel != "reference" and alone
+
+
+def losses_for(hardware: Hardware) -> Losses:
+    """What computes the losses of a step."""
+    return compiled_losses(cuda_graphs=hardware.cuda_graphs) if is_one_graph(hardware) else pretraining_losses
 
 
 class FullySharded(ModelParallelStrategy):

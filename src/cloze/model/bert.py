@@ -12,11 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cloze.batch import IGNORED_LABEL, Packed, PretrainingBatch
+from cloze.batch import Packed
 from cloze.model.config import BertConfig
 from cloze.model.encoder import Block, Encoder
 from cloze.model.kernels.attention import Padded, Sequences, attend, attention_weights
-from cloze.model.kernels.cross_entropy import CrossEntropy, linear_cross_entropy
 from cloze.model.kernels.dropout import Dropout
 from cloze.model.kernels.matmul import Linear
 from cloze.model.kernels.norm import LayerNorm
@@ -181,13 +180,6 @@ class PretrainingLogits(NamedTuple):
     next_sentence: Tensor
 
 
-class PretrainingLosses(NamedTuple):
-    """Sums, not means, with the number of right answers: to be divided by the counts of the global batch."""
-
-    masked_lm: CrossEntropy
-    next_sentence: CrossEntropy
-
-
 class BertForPreTraining(nn.Module):
     """Encoder, pooler and both heads, initialised as published.
 
@@ -218,38 +210,16 @@ class BertForPreTraining(nn.Module):
         """(N, D) or (B, T, D) -> (B, 2)."""
         return self.next_sentence_head(self.pooler(hidden, sequences))  # type: ignore[no-any-return]
 
+    def heads(self, packed: Packed, masked_positions: Tensor) -> tuple[Tensor, Tensor]:
+        """What the masked-language-model head makes of ``masked_positions``, (M, D), and the logits (B, 2) of pairs.
+
+        The first is ready for the decoder, whose (M, V) logits training never holds.
+        """
+        hidden = self.encoder(packed)
+        return self.masked_lm_head(hidden[masked_positions]), self.next_sentence_logits(hidden, packed)
+
     def forward(self, packed: Packed, masked_positions: Tensor) -> PretrainingLogits:
         """The logits of both heads; the masked-language-model head runs on ``masked_positions`` (M,) only."""
-        hidden = self.encoder(packed)
-        return PretrainingLogits(
-            self.masked_lm_logits(hidden[masked_positions]), self.next_sentence_logits(hidden, packed)
-        )
-
-    def losses(self, batch: PretrainingBatch) -> PretrainingLosses:
-        """Both losses without ever holding the (M, V) logits."""
-        # The counts of the batch, which are others every time, stay out of what may be compiled for constants.
-        return self._losses(batch.packed, batch.masked_positions, batch.masked_labels, batch.next_sentence_labels)
-
-    def compile_losses(self, *, cuda_graphs: bool = False, backend: str = "inductor") -> None:
-        """Compile ``losses``, forward and backward, as one graph for each shape of batches; names of state stay.
-
-        A part that would break the graph is an error. Needs batches of constant shapes and a kernel of attention other
-        than ``reference``.
-
-        Args:
-            cuda_graphs: record the kernels once and start them together from then on.
-            backend: torch's compiler.
-        """
-        mode = "reduce-overhead" if cuda_graphs else None
-        compiled = torch.compile(self._losses, fullgraph=True, dynamic=False, mode=mode, backend=backend)
-        self._losses = compiled  # type: ignore[method-assign]
-
-    def _losses(
-        self, packed: Packed, masked_positions: Tensor, masked_labels: Tensor, next_sentence_labels: Tensor
-    ) -> PretrainingLosses:
-        hidden = self.encoder(packed)
-        masked = self.masked_lm_head(hidden[masked_positions])
-        masked_lm = linear_cross_entropy(masked, self.decoder_weight, self.masked_lm_head.decoder_bias, masked_labels)
-        logits = self.next_sentence_head(self.pooler(hidden, packed)).float()
-        loss = F.cross_entropy(logits, next_sentence_labels, reduction="sum", ignore_index=IGNORED_LABEL)
-        return PretrainingLosses(masked_lm, CrossEntropy(loss, (logits.argmax(-1) == next_sentence_labels).sum()))
+        masked, next_sentence = self.heads(packed, masked_positions)
+        decoded = F.linear(masked, self.decoder_weight, self.masked_lm_head.decoder_bias)
+        return PretrainingLogits(decoded, next_sentence)

@@ -32,8 +32,8 @@ def shard(model: nn.Module, mesh: DeviceMesh, *, bf16: bool) -> None:
     for block in model.encoder.blocks:  # type: ignore[union-attr]
         fully_shard(block, mesh=mesh, mp_policy=half if bf16 else MixedPrecisionPolicy())
     fully_shard(model, mesh=mesh)
-    if hasattr(model, "losses"):  # called in the place of forward
-        register_fsdp_forward_method(model, "losses")
+    if hasattr(model, "heads"):  # called in the place of forward
+        register_fsdp_forward_method(model, "heads")
 
 
 def local(tensor: Tensor) -> Tensor:

@@ -1,13 +1,68 @@
 """Pre-training on masked tokens and sentence pairs, as a LightningModule."""
 
-from typing import ClassVar
+from collections.abc import Callable
+from typing import ClassVar, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from cloze.batch import IGNORED_LABEL, PretrainingBatch
+from cloze.batch import IGNORED_LABEL, Packed, PretrainingBatch
 from cloze.model.bert import BertForPreTraining
+from cloze.model.kernels.cross_entropy import CrossEntropy, linear_cross_entropy
 from cloze.tasks.training import Recipe, TrainingModule
+
+
+class PretrainingLosses(NamedTuple):
+    """Sums, not means, with the number of right answers: to be divided by the counts of the global batch."""
+
+    masked_lm: CrossEntropy
+    next_sentence: CrossEntropy
+
+
+Losses = Callable[[BertForPreTraining, PretrainingBatch], PretrainingLosses]
+
+
+def pretraining_losses(model: BertForPreTraining, batch: PretrainingBatch) -> PretrainingLosses:
+    """Both losses of a batch, without ever holding the (M, V) logits."""
+    return _losses(model, batch.packed, batch.masked_positions, batch.masked_labels, batch.next_sentence_labels)
+
+
+def _losses(
+    model: BertForPreTraining,
+    packed: Packed,
+    masked_positions: Tensor,
+    masked_labels: Tensor,
+    next_sentence_labels: Tensor,
+) -> PretrainingLosses:
+    masked, logits = model.heads(packed, masked_positions)
+    masked_lm = linear_cross_entropy(masked, model.decoder_weight, model.masked_lm_head.decoder_bias, masked_labels)
+    logits = logits.float()
+    loss = F.cross_entropy(logits, next_sentence_labels, reduction="sum", ignore_index=IGNORED_LABEL)
+    return PretrainingLosses(masked_lm, CrossEntropy(loss, (logits.argmax(-1) == next_sentence_labels).sum()))
+
+
+def compiled_losses(*, cuda_graphs: bool = False, backend: str = "inductor") -> Losses:
+    """``pretraining_losses`` compiled, forward and backward, as one graph for each shape of batches.
+
+    A part that would break the graph is an error. Needs batches of constant shapes and a kernel of attention other than
+    ``reference``.
+
+    Args:
+        cuda_graphs: record the kernels once and start them together from then on.
+        backend: torch's compiler.
+    """
+    mode = "reduce-overhead" if cuda_graphs else None
+    compiled = torch.compile(_losses, fullgraph=True, dynamic=False, mode=mode, backend=backend)
+
+    def of(model: BertForPreTraining, batch: PretrainingBatch) -> PretrainingLosses:
+        # The counts of the batch, which are others every time, stay out of what is compiled for constants.
+        found: PretrainingLosses = compiled(
+            model, batch.packed, batch.masked_positions, batch.masked_labels, batch.next_sentence_labels
+        )
+        return found
+
+    return of
 
 
 class Pretraining(TrainingModule):
@@ -19,14 +74,16 @@ class Pretraining(TrainingModule):
     Args:
         model: the encoder with both heads.
         recipe: how it is trained.
+        losses: computes both losses, compiled or not.
     """
 
     architecture: ClassVar[str] = "BertForPreTraining"
     sums: ClassVar[int] = 7
     model: BertForPreTraining
 
-    def __init__(self, *, model: BertForPreTraining, recipe: Recipe) -> None:
+    def __init__(self, *, model: BertForPreTraining, recipe: Recipe, losses: Losses = pretraining_losses) -> None:
         super().__init__(model, recipe)
+        self.losses = losses
         self._heldout: Tensor | None = None  # sums over the held-out split
 
     def training_step(self, batch: PretrainingBatch, _: int) -> Tensor:
@@ -45,7 +102,7 @@ class Pretraining(TrainingModule):
 
     def _step(self, batch: PretrainingBatch) -> tuple[Tensor, Tensor, Tensor]:
         """Both summed losses, and (7,) float64 that the metrics need, on the device."""
-        losses = self.model.losses(batch)
+        losses = self.losses(self.model, batch)
         sums = torch.stack(
             [
                 losses.masked_lm.loss.detach(),

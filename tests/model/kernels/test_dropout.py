@@ -7,6 +7,7 @@ from cloze.model.bert import BertForPreTraining
 from cloze.model.config import BertConfig
 from cloze.model.kernels.attention import attend
 from cloze.model.kernels.dropout import Dropout, Mask, draw_key, drop_fused
+from cloze.tasks.pretraining import pretraining_losses
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.5])
@@ -139,7 +140,7 @@ def test_checkpointed_blocks_meet_the_same_masks() -> None:
         model.encoder.gradient_checkpointing = checkpointing
         model.zero_grad()
         torch.manual_seed(3)
-        losses = model.losses(batch)
+        losses = pretraining_losses(model, batch)
         (losses.masked_lm.loss + losses.next_sentence.loss).backward()
         gradients.append([p.grad.clone() for p in model.parameters() if p.grad is not None])
     assert len(gradients[0]) == len(list(model.parameters()))

@@ -24,7 +24,7 @@ from cloze.launch.dry_run.step import Tried, try_step
 from cloze.launch.placement import with_corpus, with_known_corpus
 from cloze.launch.pretraining import check_shape, fitted, make_model, training_length, warn_of
 from cloze.launch.ranks import Ranks
-from cloze.launch.strategy import check_optimizer
+from cloze.launch.strategy import check_optimizer, losses_for
 from cloze.launch.trainer import make_recipe
 from cloze.model.architecture import architecture_of
 from cloze.model.bert import BertForPreTraining
@@ -78,7 +78,8 @@ def dry_run(config: Config) -> None:
     pl.seed_everything(config.seed, workers=True, verbose=False)
     parts = _parts(config, placement, start)
     length = parts.length or Length(steps=1)
-    module = Pretraining(model=parts.model, recipe=make_recipe(config.optimizer, schedule, length, training))
+    recipe = make_recipe(config.optimizer, schedule, length, training)
+    module = Pretraining(model=parts.model, recipe=recipe, losses=losses_for(placement.here))
     accumulation = parts.data.accumulation(placement.asked.micro_batch_tokens, placement.ranks)
     cut = Cut(parts.data.size.most_tokens(parts.data.max_length), parts.batch.num_tokens, accumulation)
     tried = try_step(module, parts.batch, training, placement.here, seed=config.seed)
