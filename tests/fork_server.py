@@ -14,9 +14,9 @@ from pathlib import Path
 from hydra import compose, initialize_config_dir
 
 import cloze.data.extraction.features
-import cloze.launch.features
+import cloze.inference.features
+import cloze.inference.predict
 import cloze.launch.finetuning
-import cloze.launch.prediction
 import cloze.launch.pretraining  # noqa: F401 - so that a fork begins at once
 from cloze.cli import convert, features, finetune, glue, predict, prepare, report, train
 from cloze.config.arguments import conf_folder

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from cloze.runtime.distribution import VERSION
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
     from typing import Any
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 __version__ = VERSION
 
 
-def load(folder: Path | str) -> Ready:
+def load(folder: Path | str, *, trust: str | Sequence[str] = ()) -> Ready:
     """A BERT with its tokenizer, ready for use.
 
     >>> bert = cloze.load("runs/wiki")                                     # doctest: +SKIP
@@ -30,6 +31,7 @@ def load(folder: Path | str) -> Ready:
     Args:
         folder: of a run, of ``transformers``, of this package, or a checkpoint of Google's; or a name of the Hugging
             Face hub.
+        trust: a package of your own, or several, whose classes may predict where the folder asks for them.
 
     Returns:
         What has ``predict``, ``fill_mask``, ``embed``, ``attention`` and ``pack``, and the parts ``encoder``,
@@ -40,7 +42,7 @@ def load(folder: Path | str) -> Ready:
     """
     from cloze.api import load as load_now
 
-    return load_now(folder)
+    return load_now(folder, trust=trust)
 
 
 def curves(*runs: Path | str, section: str = "learning") -> Any:

@@ -17,6 +17,7 @@ from cloze.batch import Packed
 from cloze.checkpoint.modules import fine_tuned_model, pretraining_model
 from cloze.checkpoint.pretrained import Pretrained, read_pretrained
 from cloze.checkpoint.weights import CONFIG
+from cloze.config.trust import import_packages
 from cloze.data.extraction.options import Sizes
 from cloze.data.extraction.text_tokens import RowText, TextEncoder
 from cloze.data.extraction.vectors import Extractor
@@ -25,14 +26,14 @@ from cloze.data.tables.given import Text, list_of, pairs_of, rows_of
 from cloze.data.tables.row_examples import ExampleMaker
 from cloze.errors import InputError
 from cloze.files.layout import MODEL
-from cloze.launch.predictors import TASKS, Options, make_predictor, task_of
+from cloze.inference.choose import TASKS, make_predictor, task_of
+from cloze.inference.predictor import Inference, Options
+from cloze.inference.rows import RowPredictor, chunks
 from cloze.model.bert import BertForPreTraining, Pooler
 from cloze.model.config import EncoderConfig
 from cloze.model.encoder import Encoder
 from cloze.model.pooling import LayerChoice
 from cloze.model.task_heads import TaskModel
-from cloze.tasks.inference import Inference
-from cloze.tasks.rows import RowPredictor, chunks
 
 MOST_DRAWN = 64
 """Tokens in a figure."""
@@ -63,6 +64,7 @@ class Ready:
         name: the folder as it was given.
         told: one line on what the folder holds and what it does not.
         pretrained: the folder as it was read.
+        trust: packages whose classes may predict.
     """
 
     encoder: Encoder
@@ -74,6 +76,7 @@ class Ready:
     name: str
     told: str
     pretrained: Pretrained
+    trust: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         """One line: '<BertForMaskedLM of models/bert-base: 12 layers, 768 wide, 30,522 tokens>'."""
@@ -91,8 +94,8 @@ class Ready:
         targets: Sequence[str] = (),
         max_length: int | None = None,
         threshold: float | list[float] | None = None,
-        n_best: int = 20,
-        max_answer_length: int = 30,
+        n_best: int | None = None,
+        max_answer_length: int | None = None,
         no_answer: bool | None = None,
     ) -> list[dict[str, Any]]:
         """What ``cloze-predict`` says of each text.
@@ -104,12 +107,12 @@ class Ready:
             task: None for the one that the model was fine-tuned on, and of any other ``fill-mask``.
             top_k: tokens told for each mask; None for 5, or for all of the targets.
             targets: words whose probabilities are told for each mask.
-            max_length: tokens of a sequence; None for all that the model can take, for passages at most 384.
+            max_length: tokens of a sequence; None as in training, and of other models all that they can take.
             threshold: probability from which one label of several applies, or one for each; None for those that
                 fine-tuning has chosen, else 0.5.
-            n_best: answers told of each question.
-            max_answer_length: tokens of the longest answer.
-            no_answer: whether questions may have none; None: where the model has learned that.
+            n_best: answers told of each question; None as in training, 20 where that set nothing else.
+            max_answer_length: tokens of the longest answer; None as in training, 30 where that set nothing else.
+            no_answer: whether questions may have none; None as in training.
 
         Returns:
             A record for each text, in their order; what was cut is told in warnings.
@@ -131,7 +134,8 @@ class Ready:
         model = self.model if isinstance(self.model, TaskModel) else None
         pretrained = dataclasses.replace(self.pretrained, tokenizer=_copy(self.tokenizer))
         task_name = task or task_of(self.pretrained)
-        predictor, shape = make_predictor(task_name, pretrained, Inference(device=self._device.type), options, model)
+        inference = Inference(device=self._device.type)
+        predictor, shape = make_predictor(task_name, pretrained, inference, options, model, self.trust)
         rows = RowPredictor(
             maker=getattr(ExampleMaker(Columns()), shape), predictor=predictor, keep=False, on_bad_row=None
         )
@@ -269,8 +273,9 @@ class Ready:
         return cutter
 
 
-def load(folder: Path | str) -> Ready:
+def load(folder: Path | str, *, trust: str | Sequence[str] = ()) -> Ready:
     """What ``cloze.load`` gives."""
+    trusted = import_packages(trust)
     name, inside = str(folder), Path(folder) / MODEL
     if not (Path(folder) / CONFIG).is_file() and (inside / CONFIG).is_file():  # a run
         folder = inside
@@ -288,6 +293,7 @@ def load(folder: Path | str) -> Ready:
         labels=pretrained.labels,
         name=name,
         told=pretrained.told(),
+        trust=trusted,
         # Its own parameters, where the task's model has copied them: they are held once.
         pretrained=pretrained if task is None else dataclasses.replace(pretrained, state=dict(task.state_dict())),
     )

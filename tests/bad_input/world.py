@@ -23,6 +23,7 @@ from tokenizers.pre_tokenizers import Split
 
 from cloze.checkpoint.folder import load_pretrained
 from cloze.checkpoint.google import write_google
+from cloze.checkpoint.record import Made, Record
 from cloze.checkpoint.task_models import save_task_model
 from cloze.checkpoint.weights import read_json
 from cloze.cli import train
@@ -166,17 +167,21 @@ def _models() -> None:
     shutil.copytree("runs/done/model", "model")
     tokenizer = load_tokenizer(Path("model"))
     shape = load_pretrained(Path("model")).config
-    own = {"module": "ratings.Rating", "features": "ratings.RatingFeatures"}
-    for name, architecture, labels, classes in (
-        ("stars", "BertForSequenceClassification", ["0", "1"], {}),
+    own = Record(
+        module=Made(target="ratings.Rating", arguments={}),
+        features=Made(target="ratings.RatingFeatures", arguments={"max_length": 16}),
+    )
+    for name, architecture, labels, record in (
+        ("stars", "BertForSequenceClassification", ["0", "1"], Record()),
         ("ratings", "BertForSequenceClassification", ["above 1", "above 2"], own),
-        ("tagger", "BertForTokenClassification", ["O", "B-PER", "I-PER"], {}),
+        ("tagger", "BertForTokenClassification", ["O", "B-PER", "I-PER"], Record()),
     ):
         task = ARCHITECTURES[architecture](shape, len(labels), Adaptation())
-        save_task_model(task, tokenizer, Path(name), architecture=architecture, labels=labels, task_classes=classes)
+        save_task_model(task, tokenizer, Path(name), architecture=architecture, labels=labels, record=record)
     shutil.copytree("stars", "odd-features")
+    Path("odd-features/cloze.json").unlink()  # as earlier versions wrote it
     settings = read_json(Path("odd-features/config.json"))
-    settings["task_features"] = {"long": "middle", "max_length": 16}
+    settings |= {"task_classes": {}, "task_features": {"long": "middle", "max_length": 16}}
     Path("odd-features/config.json").write_text(json.dumps(settings), encoding="utf-8")
     for name in (
         "cut",

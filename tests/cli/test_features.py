@@ -167,7 +167,7 @@ def test_memory_does_not_grow_with_the_output(here: Path, model: Path) -> None:
     code = (
         "import sys, resource, torch\n"
         "from cloze.cli.features import main\n"
-        "from cloze.launch import features\n"
+        "from cloze.inference import features\n"
         "features.PART_BYTES = 4 << 20\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         f"sys.argv = ['x', 'model={model}', 'output=a.npy', 'layers=all', 'hardware.micro_batch_tokens=1024']\n"

@@ -10,7 +10,7 @@ from cloze.checkpoint.pretrained import read_pretrained
 from cloze.demo.page import build
 from cloze.demo.reader import Reader
 from cloze.demo.server import application
-from cloze.tasks.inference import Inference
+from cloze.inference.predictor import Inference
 
 
 def page(folder: Path) -> Callable[[], None]:

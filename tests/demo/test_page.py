@@ -16,8 +16,8 @@ from cloze.api import load
 from cloze.checkpoint.pretrained import read_pretrained
 from cloze.data.tables.examples import ChoiceExample, Example, QuestionExample, TextExample
 from cloze.demo.reader import Reader
+from cloze.inference.predictor import Inference
 from cloze.report.examples import write_examples
-from cloze.tasks.inference import Inference
 from tests import processes
 from tests.browser import Visitor, browser
 from tests.demo.world import HEADS, pretrained_folder, task_folder

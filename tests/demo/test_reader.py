@@ -11,7 +11,7 @@ import torch
 from cloze.api import load
 from cloze.checkpoint.pretrained import read_pretrained
 from cloze.demo.reader import MOST_DRAWN, Reader
-from cloze.tasks.inference import Inference
+from cloze.inference.predictor import Inference
 from tests.demo.world import SHAPE, pretrained_folder, task_folder
 
 

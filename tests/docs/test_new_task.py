@@ -5,9 +5,12 @@ import json
 import os
 import random
 import re
+import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from tests import processes
@@ -18,6 +21,34 @@ WORDS = {1: "awful", 2: "poor", 3: "fair", 4: "good"}
 SMALL = [
     "model=tiny", "model.hidden_size=32", "model.intermediate_size=64", "tokenizer.vocab_size=120", "optimizer.lr=5e-3"
 ]  # fmt: skip
+
+LOADED = """
+import csv, json
+import cloze
+from cloze.checkpoint.pretrained import read_pretrained
+from cloze.demo.reader import Reader
+from cloze.inference.predictor import Inference
+
+texts = [row["review"] for row in csv.DictReader(open("new.csv"))]
+reader = Reader(read_pretrained("hf"), Inference(), top_k=1, trust=["ratings"])
+shown = [reader.predict("task", {"text": text}).prediction["prediction"] for text in texts]
+print(json.dumps([[said["prediction"] for said in cloze.load("hf", trust="ratings").predict(texts)], shown]))
+"""
+EXPORTED = """
+import csv, json
+import numpy as np
+import onnxruntime
+from tokenizers import Tokenizer
+
+session = onnxruntime.InferenceSession("onnx/model.onnx", providers=["CPUExecutionProvider"])
+tokenizer = Tokenizer.from_file("onnx/tokenizer.json")
+rated = []
+for row in csv.DictReader(open("new.csv")):
+    ids = np.array([tokenizer.encode(row["review"]).ids])
+    given = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
+    rated.append(1 + int((session.run(None, given)[0] > 0).sum()))
+print(json.dumps(rated))
+"""
 
 
 def write_reviews(file: Path, count: int, *, labelled: bool) -> None:
@@ -51,10 +82,38 @@ def test_the_worked_example_trains_and_predicts(tmp_path: Path) -> None:
     run(tmp_path, "task=ratings", "stage=predict", "model=runs/ratings/model", "task.data.test=new.csv", "run=new")
     lines = (tmp_path / "runs" / "new" / "predictions" / "test.jsonl").read_text(encoding="utf-8").splitlines()
     assert len(lines) == 8
-    assert {json.loads(line)["prediction"] for line in lines} <= set(WORDS)
+    rated = [json.loads(line)["prediction"] for line in lines]
+    assert {*rated} <= set(WORDS)
+    predicts_wherever_it_is(tmp_path, rated)
+
+
+def predicts_wherever_it_is(folder: Path, rated: list[int]) -> None:
+    """The folder is taken elsewhere, without its task: the command, Python, the demo and ONNX say the same."""
+    for target in ("hf", "onnx") if find_spec("onnxruntime") else ("hf",):
+        python(folder, "-m", "cloze.cli.convert", "from=runs/ratings/model", f"to={target}", f"format={target}")
+        record = json.loads((folder / target / "cloze.json").read_text(encoding="utf-8"))
+        assert record["module"] == {"class": "ratings.Rating", "arguments": {}}
+        assert record["features"]["arguments"] == {"max_length": 128, "problem": "regression"}
+    words = ["-m", "cloze.cli.predict", "model=hf", "input=new.csv", "columns.text=review"]
+    refused = python(folder, *words, check=False)
+    assert refused.returncode == 2
+    assert "asks for the class ratings.Rating of the package ratings" in refused.stderr
+    assert "add trust=ratings" in refused.stderr
+    said = python(folder, *words, "trust=ratings").stdout.splitlines()
+    assert [json.loads(line)["prediction"] for line in said] == rated
+    for output in ("new.parquet", "new_said.csv"):
+        python(folder, *words, "trust=ratings", f"output={output}")
+    assert pq.read_table(folder / "new.parquet")["prediction"].to_pylist() == rated
+    assert json.loads(python(folder, "-c", LOADED).stdout) == [rated, rated]
+    if find_spec("onnxruntime"):
+        assert json.loads(python(folder, "-c", EXPORTED).stdout) == rated
 
 
 def run(folder: Path, *words: str) -> None:
-    command = [sys.executable, str(REPOSITORY / "finetune.py"), "--config-dir", "my_conf", *words]
-    environment = {**os.environ, "PYTHONPATH": ".", "OMP_NUM_THREADS": "1"}
-    processes.run(command, cwd=folder, env=environment, check=True)
+    python(folder, str(REPOSITORY / "finetune.py"), "--config-dir", "my_conf", *words)
+
+
+def python(folder: Path, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": f".{os.pathsep}{REPOSITORY / 'src'}", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, *words]
+    return processes.run(command, cwd=folder, env=environment, check=check, capture_output=True, text=True)

@@ -15,8 +15,8 @@ class Reversed(Classification):
     """Learns the other class."""
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Of two classes the other one."""
-        return super().loss(logits, 1 - labels)
+        """Of two classes the other one; a row without a label stays without."""
+        return super().loss(logits, torch.where(labels < 0, labels, 1 - labels))
 
 
 class OwnFeatures(TextFeatures):

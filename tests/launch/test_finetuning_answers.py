@@ -34,10 +34,10 @@ def test_the_threshold_of_training_is_that_of_evaluation(tmp_path: Path, monkeyp
     tiny = ["model=tiny", "model.num_hidden_layers=1", "tokenizer.vocab_size=120", "trainer.max_steps=6", "seed=3"]
     assert run(monkeypatch, *data, *tiny, "run=trained") == 0
     trained = json.loads(Path("runs/trained/results.json").read_text(encoding="utf-8"))
-    config = json.loads(Path("runs/trained/model/config.json").read_text(encoding="utf-8"))
+    record = json.loads(Path("runs/trained/model/cloze.json").read_text(encoding="utf-8"))
     threshold = trained["dev"]["no_answer_threshold"]
     assert threshold != 0
-    assert config["task_state"] == {"no_answer_threshold": pytest.approx(threshold, abs=1e-6)}
+    assert record["state"] == {"no_answer_threshold": pytest.approx(threshold, abs=1e-6)}
 
     test = ["task.data.test=rows.jsonl", "task.data.no_answer=true", "stage=evaluate", "model=runs/trained/model"]
     assert run(monkeypatch, *test, "run=applied") == 0

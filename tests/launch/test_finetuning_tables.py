@@ -136,7 +136,7 @@ def test_thresholds_are_chosen_on_dev_kept_in_the_folder_and_used(
     folder, model = tmp_path / "runs/topics", f"model={tmp_path}/runs/topics/model"
     scores = json.loads((folder / "results.json").read_text())["dev"]
     assert list(scores) == ["micro_f1", "macro_f1", "accuracy", "auroc", "average_precision"]
-    thresholds = json.loads((folder / "model/config.json").read_text())["task_state"]
+    thresholds = json.loads((folder / "model/cloze.json").read_text())["state"]
     assert list(thresholds) == ["threshold:a", "threshold:b", "threshold:c"]
     said = records(folder / "predictions/dev.jsonl")
     right = np.array([[label in record["label"] for label in "abc"] for record in said])

@@ -54,8 +54,8 @@ def test_every_word_counts_and_the_folder_knows_it(
     assert f"{long} in dev)" in ran.stderr
     score = json.loads((tmp_path / "runs/all/results.json").read_text())["dev"]["accuracy"]
     assert score > 0.9
-    config = json.loads((tmp_path / "runs/all/model/config.json").read_text())
-    assert config["task_features"] == {"long": "windows", "max_length": 16}
+    record = json.loads((tmp_path / "runs/all/model/cloze.json").read_text())
+    assert record["features"]["arguments"] == {"long": "windows", "max_length": 16}
 
     expected = [row["probabilities"] for row in records(tmp_path / "runs/all/predictions/dev.jsonl")]
     monkeypatch.chdir(tmp_path)
@@ -75,12 +75,11 @@ def test_every_word_counts_and_the_folder_knows_it(
     assert cut.returncode == 0, cut.stderr
     assert "the model was trained with task.max_length=16, but here it is 32" in cut.stderr
 
-    config["task_features"]["long"] = "middle"
-    (tmp_path / "runs/all/model/config.json").write_text(json.dumps(config))
+    record["features"]["arguments"]["long"] = "middle"
+    (tmp_path / "runs/all/model/cloze.json").write_text(json.dumps(record))
     assert predict() == 2
-    assert (
-        "long of task_features is 'middle', but must be one of truncate, head_tail, windows" in capfd.readouterr().err
-    )
+    refusal = capfd.readouterr().err
+    assert "cloze.json: features.long is 'middle', but must be one of truncate, head_tail, windows" in refusal
 
 
 @pytest.mark.parametrize("long", ["truncate", "head_tail"])

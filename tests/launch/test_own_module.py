@@ -8,7 +8,7 @@ import pytest
 
 from cloze.checkpoint.pretrained import read_pretrained
 from cloze.demo.reader import Reader
-from cloze.tasks.inference import Inference
+from cloze.inference.predictor import Inference
 from tests import forks
 from tests.command import Command
 
@@ -16,6 +16,11 @@ OWN = "tests.launch.own_tasks."
 REFUSED = {
     "module": f"was fine-tuned with {OWN}Reversed, which only its task can predict with",
     "features": f"was fine-tuned with {OWN}OwnFeatures, which only its task can predict with",
+}
+UNTRUSTED = {
+    part: f"{part} asks for the class {OWN}{name} of the package tests, but only classes of cloze are built from a "
+    "model folder: where you trust that package, add trust=tests"
+    for part, name in (("module", "Reversed"), ("features", "OwnFeatures"))
 }
 CLASSES = {"module": "Reversed", "features": "OwnFeatures"}
 
@@ -35,9 +40,20 @@ def test_only_its_own_task_predicts(finetune: Command, small_table: list[str], t
     copy = tmp_path / "copy"
     assert forks.run("cloze-convert", f"from={model}", f"to={copy}", cwd=tmp_path).returncode == 0
     for folder in (model, copy):
-        assert REFUSED[part] in refusal(folder)
-    assert REFUSED[part] in Reader(read_pretrained(model), Inference(), top_k=1).off["task"]
-    # As it was saved before the record: its run still tells; elsewhere nothing does.
+        assert UNTRUSTED[part] in refusal(folder)
+        trusted = predict(folder, "trust=tests.launch")
+        assert trusted.returncode == 0, trusted.stderr
+        assert json.loads(trusted.stdout)["prediction"] in ("good", "bad")
+    pretrained = read_pretrained(model)
+    assert UNTRUSTED[part] in Reader(pretrained, Inference(), top_k=1).off["task"]
+    assert "task" in Reader(pretrained, Inference(), top_k=1, trust=["tests"]).chosen
+    # As it was saved before the arguments were recorded.
+    for folder in (model, copy):
+        classes = {name: json.loads((folder / "cloze.json").read_text())[name]["class"] for name in CLASSES}
+        (folder / "cloze.json").unlink()
+        change(folder, lambda settings, own=classes: settings.update(task_classes=own))
+        assert REFUSED[part] in refusal(folder, "trust=tests")
+    # And before the record: its run still tells; elsewhere nothing does.
     for folder in (model, copy):
         change(folder, lambda settings: settings.pop("task_classes"))
     assert REFUSED[part] in refusal(model)
@@ -54,7 +70,7 @@ def test_a_stock_module_predicts_wherever_its_folder_came_from(
     model = tmp_path / "runs/stock/model"
     said = predict(model).stdout
     assert json.loads(said)["prediction"] in ("good", "bad")
-    change(model, lambda settings: settings.pop("task_classes"))
+    (model / "cloze.json").unlink()
     assert predict(model).stdout == said
     change(model, lambda settings: settings.update(transformers_version="5.0.0"))
     model.rename(tmp_path / "theirs")
@@ -64,6 +80,7 @@ def test_a_stock_module_predicts_wherever_its_folder_came_from(
 def test_another_kind_of_label_is_refused(finetune: Command, small_table: list[str], tmp_path: Path) -> None:
     assert finetune(*small_table, "run=stock", "trainer.max_steps=1").returncode == 0
     model = tmp_path / "runs/stock/model"
+    (model / "cloze.json").unlink()
     change(model, lambda settings: settings.update(task_classes={}))
     words = [
         "task=multilabel",
@@ -87,12 +104,12 @@ def test_parameters_that_the_folder_cannot_hold_are_refused_before_training(
     assert not (tmp_path / "runs/own/metrics.csv").exists()
 
 
-def predict(folder: Path) -> Any:
-    return forks.run("cloze-predict", f"model={folder}", "text=the film was fine", cwd=folder.parent)
+def predict(folder: Path, *words: str) -> Any:
+    return forks.run("cloze-predict", f"model={folder}", "text=the film was fine", *words, cwd=folder.parent)
 
 
-def refusal(folder: Path) -> str:
-    done = predict(folder)
+def refusal(folder: Path, *words: str) -> str:
+    done = predict(folder, *words)
     assert done.returncode == 2, done.stderr
     assert not done.stdout
     return str(done.stderr)

@@ -23,12 +23,12 @@ from cloze.checkpoint.pretrained import Pretrained
 from cloze.checkpoint.task_models import save_task_model, task_model
 from cloze.cli import finetune
 from cloze.cli.predict import Words, main, own_words
-from cloze.launch import prediction
+from cloze.inference import predict as prediction
+from cloze.inference import rows
+from cloze.inference.fill_mask import fill
 from cloze.model.adaptation import Adaptation
 from cloze.model.bert import BertForPreTraining
 from cloze.model.config import BertConfig
-from cloze.tasks import rows
-from cloze.tasks.fill_mask import fill
 from cloze.text.tokenizer import SPECIAL_TOKENS, build_tokenizer
 from tests import processes
 
@@ -383,7 +383,7 @@ def test_a_killed_run_goes_on_and_a_reader_may_leave(run: Run, pretrained: Path,
     """The real command: SIGKILL in the middle of its work, and a pipe that is closed."""
     (tmp_path / "a.txt").write_text("\n".join(sentences(2000)), encoding="utf-8")
     words = [f"model={pretrained}", "input=a.txt", "top_k=1", "keep=false", "hardware.threads=1"]
-    small_chunks = "from cloze.launch import prediction; prediction.ROWS_AT_ONCE = 50"
+    small_chunks = "from cloze.inference import predict as prediction; prediction.ROWS_AT_ONCE = 50"
     named = "import sys; sys.argv[0] = 'cloze-predict'"
     start = f"{named}; {small_chunks}; from cloze.cli.predict import main; sys.exit(main())"
     command = [sys.executable, "-c", start, *words]

@@ -13,7 +13,8 @@ from torch import Tensor
 from cloze.checkpoint.folder import Contents, read_folder, write_folder
 from cloze.checkpoint.google import write_google
 from cloze.checkpoint.onnx import TOLERANCE, check_packages, difference, padded_model, write_onnx
-from cloze.checkpoint.pretrained import DESCRIPTION, HEAD, TASK_CLASSES, Pretrained, pretrained_of
+from cloze.checkpoint.pretrained import HEAD, Pretrained, pretrained_of
+from cloze.checkpoint.record import EARLIER, RECORD
 from cloze.checkpoint.training import write_model_folder
 from cloze.errors import InputError
 from cloze.files.atomic import whole_folder
@@ -84,21 +85,23 @@ def convert(source: Path | str, to: Path, target: Format = "hf") -> Conversion:
 
 def _settings(contents: Contents, pretrained: Pretrained) -> dict[str, Any]:
     """What the configuration says beyond the shape, with the class that the heads are those of."""
-    settings = {name: value for name, value in contents.settings.items() if name not in PASSING}
-    if pretrained.task_classes is not None:
-        settings[TASK_CLASSES] = pretrained.task_classes
+    settings = {name: value for name, value in contents.settings.items() if name not in (*PASSING, *EARLIER)}
     if pretrained.architecture is None:
         heads = frozenset({"masked_lm_head", "next_sentence_head"} & {*pretrained.parts})
         settings["architectures"] = [contents.architecture.class_of(CLASSES.get(heads, "BertModel"))]
     return settings
 
 
+def _record(pretrained: Pretrained) -> dict[str, bytes]:
+    """The file that says what made a fine-tuned model."""
+    return {} if pretrained.labels is None else {RECORD: pretrained.record.as_bytes()}
+
+
 def _write_hugging_face(
     contents: Contents, pretrained: Pretrained, kept: dict[str, Tensor], settings: Mapping[str, Any], to: Path
 ) -> None:
-    files = {name: (contents.folder / name) for name in (HEAD, DESCRIPTION)}
-    own = {name: file.read_bytes() for name, file in files.items() if file.is_file()}
-    own |= pretrained.tokenizer_files
+    own = {HEAD: (contents.folder / HEAD).read_bytes()} if pretrained.record.head is not None else {}
+    own |= {**pretrained.tokenizer_files, **_record(pretrained)}
     if pretrained.architecture == "BertForQuestionAnswering":
         kept = contents.architecture.names.with_answers(kept)
     write_folder(to, pretrained.tokenizer, contents.config, kept, settings, own)
@@ -107,10 +110,9 @@ def _write_hugging_face(
 def _write_google(
     contents: Contents, pretrained: Pretrained, kept: dict[str, Tensor], settings: Mapping[str, Any], to: Path
 ) -> None:
-    if (contents.folder / DESCRIPTION).is_file():
+    if pretrained.record.head is not None:
         raise InputError(
-            f"{contents.folder} has a head of its own ({DESCRIPTION}), which has no place in Google's format: "
-            "give format=hf"
+            f"{contents.folder} has a head of its own ({RECORD}), which has no place in Google's format: give format=hf"
         )
     tokenizer = pretrained.tokenizer
     if why := _beyond_google(tokenizer):
@@ -122,7 +124,7 @@ def _write_google(
     pieces = [f"[unused_id_{number}]" for number in range(max(ids.values()) + 1)]
     for piece, number in ids.items():
         pieces[number] = piece
-    write_google(to, settings, kept, pieces, lowercase=tokenizer.normalizer.lowercase)
+    write_google(to, settings, kept, pieces, lowercase=tokenizer.normalizer.lowercase, files=_record(pretrained))
 
 
 def _beyond_google(tokenizer: Tokenizer) -> str | None:
@@ -145,7 +147,8 @@ def _write_onnx(pretrained: Pretrained, settings: Mapping[str, Any], to: Path) -
     """Write the graph, the configuration and the tokenizer; say how far onnxruntime is from our model."""
     model = padded_model(pretrained)
     with whole_folder(to) as beside:
-        write_folder(beside, pretrained.tokenizer, pretrained.config, {}, settings, pretrained.tokenizer_files)
+        own = {**pretrained.tokenizer_files, **_record(pretrained)}
+        write_folder(beside, pretrained.tokenizer, pretrained.config, {}, settings, own)
         write_onnx(model, beside)
         apart = difference(model, beside)
         if not apart <= TOLERANCE:

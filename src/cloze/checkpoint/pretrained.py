@@ -9,10 +9,10 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from cloze.checkpoint.folder import Contents, read_folder
-from cloze.checkpoint.weights import CONFIG, read_json, read_tensors
+from cloze.checkpoint.record import Head, Record, is_number, read_record
+from cloze.checkpoint.weights import CONFIG, read_tensors
 from cloze.errors import InputError
 from cloze.files import layout
-from cloze.files.bounded import parse_yaml, read_text
 from cloze.model.adaptation import Adaptation
 from cloze.model.architecture import architecture_of
 from cloze.model.config import EncoderConfig
@@ -35,22 +35,14 @@ FIXED_OUTPUTS = {"BertForQuestionAnswering": 2, "BertForMultipleChoice": 1}
 PROBLEMS = ("single_label_classification", "multi_label_classification", "regression")
 """Hugging Face's kinds of classification."""
 
-TASK_STATE = "task_state"
-"""A key of ours in ``config.json``, which others keep and do not read."""
-
-TASK_CLASSES = "task_classes"
-"""Another: the module and the features that a folder was fine-tuned with; empty for what no module of ours made."""
-TASK_FEATURES = "task_features"
-"""The key of how it was shown longer texts, and how long a sequence was, where these were not just cut."""
-
 PARTS = ("encoder", "pooler", "masked_lm_head", "next_sentence_head")
 """Of a ``BertForPreTraining``."""
 
 ROUNDING = 128
 """Embeddings without a piece that a model may have fewer than: their number is often rounded up to a multiple of 64."""
 
-HEAD, DESCRIPTION = "head.safetensors", "cloze.json"
-"""Files beside a bare encoder, for heads that no class of Hugging Face's has."""
+HEAD = "head.safetensors"
+"""Beside a bare encoder, for heads that no class of Hugging Face's has; see `cloze.checkpoint.record.Head`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,10 +59,7 @@ class Pretrained:
         problem_type: ``single_label_classification``, ``multi_label_classification`` or ``regression``, where told.
         classifier_dropout: the model's own.
         adaptation: how outputs come from the encoder, where the folder was saved for a task.
-        task_state: what else its task has found, as a threshold.
-        task_classes: the ``module`` and the ``features`` that it was fine-tuned with, by their import paths; empty for
-            a folder of ``transformers``. None: they are not known, since it was saved before they were recorded.
-        task_features: how the model was shown texts, where they were not just cut: ``long`` and ``max_length``.
+        record: the classes that made it, with their arguments, and what else its training has found.
         folder: where it was read.
     """
 
@@ -83,9 +72,7 @@ class Pretrained:
     problem_type: str | None = None
     classifier_dropout: float | None = None
     adaptation: Adaptation = field(default_factory=Adaptation)
-    task_state: dict[str, float] = field(default_factory=dict)
-    task_classes: dict[str, str] | None = field(default_factory=dict)
-    task_features: dict[str, str | int] = field(default_factory=dict)
+    record: Record = field(default_factory=Record)
     folder: Path | None = None
 
     @property
@@ -129,6 +116,7 @@ def pretrained_of(contents: Contents) -> Pretrained:
     """
     folder = contents.folder
     _check_settings(contents.settings, folder)
+    record = read_record(folder, contents.settings)
     tokenizer, files = read_tokenizer(contents.tokenizer)
     _check_vocabulary(tokenizer, contents.config, folder)
     return Pretrained(
@@ -136,11 +124,9 @@ def pretrained_of(contents: Contents) -> Pretrained:
         tokenizer=tokenizer,
         tokenizer_files=files,
         classifier_dropout=contents.settings.get("classifier_dropout"),
-        task_state=contents.settings.get(TASK_STATE) or {},
-        task_classes=_task_classes(contents.settings, folder),
-        task_features=_task_features(contents.settings, folder),
+        record=record,
         folder=folder,
-        **(_own_head if (folder / DESCRIPTION).is_file() else _published_head)(contents, folder),
+        **(_published_head(contents, folder) if record.head is None else _own_head(contents, folder, record.head)),
     )
 
 
@@ -150,46 +136,13 @@ def _check_settings(settings: Mapping[str, Any], folder: Path) -> None:
     Raises:
         InputError: a value is none that its key may have.
     """
-    dropout, kind, state = (settings.get(key) for key in ("classifier_dropout", "problem_type", TASK_STATE))
-    if dropout is not None and not (_is_number(dropout) and 0 <= dropout < 1):
+    dropout, kind = settings.get("classifier_dropout"), settings.get("problem_type")
+    if dropout is not None and not (is_number(dropout) and 0 <= dropout < 1):
         raise InputError(f"{folder / CONFIG}: classifier_dropout is {dropout!r}, but must be null or from 0 to below 1")
     if kind not in (None, *PROBLEMS):
         raise InputError(
             f"{folder / CONFIG}: problem_type is {kind!r}, but must be null or one of {', '.join(PROBLEMS)}"
         )
-    if state and not (isinstance(state, dict) and all(map(_is_number, state.values()))):
-        raise InputError(f"{folder / CONFIG}: {TASK_STATE} is {state!r:.60}, but must be numbers by their names")
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and -1e38 < value < 1e38
-
-
-def _task_classes(settings: Mapping[str, Any], folder: Path) -> dict[str, str] | None:
-    """What made the head: recorded, or told by the configuration of the run that the folder lies in."""
-    if TASK_CLASSES in settings:
-        found = settings[TASK_CLASSES]
-        if not isinstance(found, dict) or not all(isinstance(path, str) for path in found.values()):
-            raise InputError(f"{folder / CONFIG}: {TASK_CLASSES} is {found!r}, but must be import paths by their names")
-        return found
-    if "transformers_version" in settings or "dtype" not in settings:  # no library but ours writes the one alone
-        return {}
-    try:
-        task = parse_yaml(read_text(folder.parent / layout.CONFIG))["task"]
-        return {name: str(task[name]["_target_"]) for name in ("module", "features")}
-    except (OSError, ValueError, TypeError, LookupError):
-        return None
-
-
-def _task_features(settings: Mapping[str, Any], folder: Path) -> dict[str, str | int]:
-    found = settings.get(TASK_FEATURES) or {}
-    kinds = {"long": str, "max_length": int}
-    if not isinstance(found, dict) or any(type(value) is not kinds.get(key) for key, value in found.items()):
-        raise InputError(
-            f"{folder / CONFIG}: {TASK_FEATURES} is {found!r}, but must be like"
-            ' {"long": "windows", "max_length": 128}'
-        )
-    return found
 
 
 def _check_vocabulary(tokenizer: Tokenizer, config: EncoderConfig, folder: Path) -> None:
@@ -273,13 +226,13 @@ def _labels(settings: Mapping[str, Any], outputs: int, folder: Path) -> list[str
     return [names[number] for number in range(outputs)]
 
 
-def _own_head(contents: Contents, folder: Path) -> dict[str, Any]:
+def _own_head(contents: Contents, folder: Path, head: Head) -> dict[str, Any]:
     """What a folder says whose head has no class of Hugging Face's."""
-    description = read_json(folder / DESCRIPTION)
-    try:
-        adaptation = Adaptation(**description["adaptation"])
-        told = {name: description[name] for name in ("architecture", "labels", "problem_type")}
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{folder / DESCRIPTION} is damaged ({error}); copy the model folder again") from error
     state = contents.state(required="encoder.") | read_tensors(folder / HEAD)
-    return {**told, "adaptation": adaptation, "state": state}
+    return {
+        "architecture": head.architecture,
+        "labels": head.labels,
+        "problem_type": head.problem_type,
+        "adaptation": head.adaptation,
+        "state": state,
+    }

@@ -1,8 +1,6 @@
 """The model of a task on the encoder of any BERT, and its folder."""
 
 import dataclasses
-import json
-import types
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,19 +10,15 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from cloze.checkpoint.folder import portable, write_folder
-from cloze.checkpoint.pretrained import (
-    DESCRIPTION,
-    FIXED_OUTPUTS,
-    HEAD,
-    TASK_CLASSES,
-    TASK_FEATURES,
-    TASK_STATE,
-    Pretrained,
-)
+from cloze.checkpoint.pretrained import FIXED_OUTPUTS, HEAD, Pretrained
+from cloze.checkpoint.record import RECORD, Head, Record
 from cloze.errors import InputError
 from cloze.model.adaptation import Adaptation
 from cloze.model.architecture import architecture_of
 from cloze.model.task_heads import ARCHITECTURES, QuestionAnswerer, TaskModel
+
+UNMADE = Record()
+"""Of a model that no module has trained: cloze's own ones predict with it."""
 
 
 def task_model(
@@ -108,16 +102,14 @@ def save_task_model(
     architecture: str,
     labels: Sequence[str],
     problem_type: str | None = None,
-    task_state: Mapping[str, float] | None = None,
-    task_classes: Mapping[str, str] | None = types.MappingProxyType({}),
-    task_features: Mapping[str, str | int] | None = None,
+    record: Record = UNMADE,
     state: Mapping[str, Tensor] | None = None,
     tokenizer_files: Mapping[str, bytes] | None = None,
 ) -> None:
     """Write the folder of a fine-tuned model, for ``AutoModelFor...``, ``pipeline`` and ``read_pretrained``.
 
     A model for which Hugging Face has no class becomes the folder of its encoder, a ``BertModel``, with the head in
-    ``head.safetensors`` (our names) and what it means in ``cloze.json``.
+    ``head.safetensors`` (our names); ``cloze.json`` says what it means, and of every model what made it.
 
     Args:
         model: saved in fp32.
@@ -126,43 +118,30 @@ def save_task_model(
         architecture: one of ``ARCHITECTURES``.
         labels: the classes in the order of the outputs; none for a score, for answers and for choices.
         problem_type: Hugging Face's name of the kind of classification.
-        task_state: what else the task has found.
-        task_classes: the ``module`` and the ``features`` that it was fine-tuned with, by their import paths; None where
-            they are not known.
-        task_features: how it was shown texts, where they were not just cut: ``long`` and ``max_length``.
+        record: the classes that made it, and what else its training has found.
         state: the parameters, where the model itself holds only a rank's part of them.
         tokenizer_files: of the folder that the tokenizer was read from, which are written as they are.
     """
     state = portable(model.state_dict() if state is None else state)
-    record = architecture_of(model)
+    family = architecture_of(model)
     settings: dict[str, Any] = {"classifier_dropout": model.adaptation.classifier_dropout}
-    if task_classes is not None:
-        settings[TASK_CLASSES] = dict(task_classes)
-    if task_features:
-        settings[TASK_FEATURES] = dict(task_features)
-    if task_state:
-        settings[TASK_STATE] = dict(task_state)
     if model.is_published:
-        settings["architectures"] = [record.class_of(architecture)]
+        settings["architectures"] = [family.class_of(architecture)]
         settings["problem_type"] = problem_type
         if architecture not in FIXED_OUTPUTS:
             names = list(labels) or ["LABEL_0"]
             settings["id2label"] = dict(enumerate(names))
             settings["label2id"] = {name: number for number, name in enumerate(names)}
-        theirs = record.names.to_hugging_face(state, answers=isinstance(model, QuestionAnswerer))
-        write_folder(folder, tokenizer, model.config, theirs, settings, tokenizer_files)
+        theirs = family.names.to_hugging_face(state, answers=isinstance(model, QuestionAnswerer))
+        files = {**(tokenizer_files or {}), RECORD: record.as_bytes()}
+        write_folder(folder, tokenizer, model.config, theirs, settings, files)
         return
-    settings["architectures"] = [record.class_of("BertModel")]
-    description = {
-        "architecture": architecture,
-        "labels": list(labels),
-        "problem_type": problem_type,
-        "adaptation": model.adaptation.reading(),
-    }
+    settings["architectures"] = [family.class_of("BertModel")]
+    head = Head(architecture=architecture, labels=list(labels), problem_type=problem_type, adaptation=model.adaptation)
     encoder = {name: tensor for name, tensor in state.items() if name.startswith("encoder.")}
     files = {
         **(tokenizer_files or {}),
         HEAD: save({name: tensor for name, tensor in state.items() if name not in encoder}),
-        DESCRIPTION: (json.dumps(description, indent=2, ensure_ascii=False) + "\n").encode(),
+        RECORD: dataclasses.replace(record, head=head).as_bytes(),
     }
-    write_folder(folder, tokenizer, model.config, record.names.to_hugging_face(encoder), settings, files)
+    write_folder(folder, tokenizer, model.config, family.names.to_hugging_face(encoder), settings, files)

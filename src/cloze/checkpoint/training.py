@@ -15,7 +15,8 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from cloze.checkpoint.folder import save_pretrained
-from cloze.checkpoint.pretrained import FIXED_OUTPUTS, TASK_CLASSES, TASK_FEATURES
+from cloze.checkpoint.pretrained import FIXED_OUTPUTS
+from cloze.checkpoint.record import Record, earlier_record, record_of
 from cloze.checkpoint.task_models import save_task_model
 from cloze.checkpoint.weights import load_pickle, plain
 from cloze.errors import InputError
@@ -28,6 +29,8 @@ from cloze.text.patterns import pattern_fault
 
 KEY = "model_folder"
 """In a checkpoint, of the description."""
+RECORD_KEY = "task_record"
+"""In the checkpoint of a fine-tuning, of what made the model; earlier versions have the keys of `earlier_record`."""
 FILES_KEY = "tokenizer_files"
 """In the description, of the files of the tokenizer; those of earlier versions lack it."""
 MODEL_TYPE = "model_type"
@@ -129,13 +132,16 @@ def write_model_folder(checkpoint: Path, folder: Path) -> None:
     try:
         state = {str(name): value for name, value in content["state_dict"].items()}
         plain({name: value for name, value in state.items() if isinstance(value, Tensor)}, checkpoint)
-        recorded = {name: content.get(name) for name in (TASK_CLASSES, TASK_FEATURES)}
-        _write(Description.read(content[KEY]), state, folder, recorded)
+        if RECORD_KEY in content:
+            record = record_of(content[RECORD_KEY], checkpoint)
+        else:
+            record = earlier_record(content, checkpoint, is_known=False)
+        _write(Description.read(content[KEY]), state, folder, record)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"{checkpoint}: its model is not the one that it describes ({_first(error)})") from error
 
 
-def _write(described: Description, state: Mapping[str, Any], folder: Path, recorded: Mapping[str, Any]) -> None:
+def _write(described: Description, state: Mapping[str, Any], folder: Path, record: Record) -> None:
     own = {name.removeprefix(PREFIX): tensor for name, tensor in state.items() if name.startswith(PREFIX)}
     if described.adaptation is None:
         with torch.device("meta"):  # a shape is not believed before its tensors are there
@@ -154,9 +160,7 @@ def _write(described: Description, state: Mapping[str, Any], folder: Path, recor
         architecture=described.architecture,
         labels=described.labels,
         problem_type=described.problem_type,
-        task_state=state.get("_extra_state"),
-        task_classes=recorded[TASK_CLASSES],
-        task_features=recorded[TASK_FEATURES],
+        record=dataclasses.replace(record, state=state.get("_extra_state") or {}),
         tokenizer_files=described.tokenizer_files,
     )
 

@@ -7,6 +7,7 @@ from typing import Literal
 
 from cloze.cli import command
 from cloze.config.nodes import Root
+from cloze.config.trust import import_packages
 from cloze.runtime.spinner import waiting
 
 
@@ -18,11 +19,13 @@ class Converting(Root):
         from_: any BERT: a folder or a name of the hub.
         to: a folder that does not exist yet.
         format: of `transformers`, of Google's TensorFlow, or ONNX.
+        trust: packages whose classes may be built.
     """
 
     from_: str
     to: str
     format: Literal["hf", "google", "onnx"]
+    trust: str | list[str] | None
 
 
 def main() -> int:
@@ -34,6 +37,7 @@ def _convert(config: Converting) -> None:
     with waiting("loading libraries"):
         from cloze.checkpoint.conversion import convert
 
+        import_packages(config.trust)
     with waiting("reading and writing the model"):
         done = convert(config.from_, Path(config.to), config.format)
     print(f"read     {done.read}\nwritten  {done.written}")

@@ -14,7 +14,7 @@ def main() -> int:
 
 def _extract(config: Features) -> None:
     with waiting("loading libraries"):
-        from cloze.launch.features import extract  # late: this imports torch
+        from cloze.inference.features import extract  # late: this imports torch
 
     extract(config)
 

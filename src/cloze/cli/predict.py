@@ -36,7 +36,7 @@ def main() -> int:
 
     def predict(config: Predicting) -> None:
         with waiting("loading libraries"):
-            from cloze.launch import prediction
+            from cloze.inference import predict as prediction
 
         targets = config.targets if words.targets is None else words.targets
         config = replace(config, task=words.task or config.task, targets=targets)

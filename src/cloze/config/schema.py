@@ -83,6 +83,7 @@ class FineTuning(Root):
         stage: `train`, with evaluation and prediction at the end; `evaluate` or `predict` with a fine-tuned model.
         datasets: the folder of the benchmarks' files, as `datasets/glue/SST-2/train.tsv`.
         resume: as in pre-training.
+        trust: packages of the user's own that are imported before a model folder is read.
     """
 
     run: str
@@ -91,6 +92,7 @@ class FineTuning(Root):
     resume: str
     stage: Literal["train", "evaluate", "predict"]
     datasets: str
+    trust: str | list[str] | None = None
     trainer: TaskTraining
     checkpoint: Checkpointing
     hardware: Hardware
@@ -118,6 +120,7 @@ class Demo(Root):
     open: bool
     sentences: str | None
     top_k: int
+    trust: str | list[str] | None
     hardware: Hardware
     model: Node[ModelFolder]
 
@@ -143,6 +146,7 @@ class Features(Root):
     stride: int | None
     special_tokens: bool
     probe: str | None
+    trust: str | list[str] | None
     hardware: Hardware
     model: Node[ModelFolder]
 
@@ -167,8 +171,9 @@ class Predicting(Root):
     targets: list[str] | None
     max_length: int | None
     threshold: float | list[float] | None
-    n_best: int
-    max_answer_length: int
+    n_best: int | None
+    max_answer_length: int | None
     no_answer: bool | None
+    trust: str | list[str] | None
     hardware: Hardware
     model: Node[ModelFolder]

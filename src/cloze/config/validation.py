@@ -12,6 +12,7 @@ import types
 import typing
 from collections import abc
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 from cloze.config.annotations import Foreign
@@ -63,6 +64,26 @@ def check(config: Mapping[str, Any], schema: type[R]) -> R:
     signature = inspected(root)
     plain = _check_arguments(config, signature, "", lambda: list(keys_of(config, signature)))
     return _try(root, {**_objects(plain, signature, ""), "_plain": plain}, "")
+
+
+def checked_arguments(
+    arguments: Mapping[str, Any], target: type, key: str, *, given: Collection[str] = ()
+) -> dict[str, Any]:
+    """Plain arguments of a class, every value checked.
+
+    Args:
+        arguments: by name, without a node in them.
+        target: the class.
+        key: before their names in messages.
+        given: arguments that only the program knows.
+
+    Raises:
+        InputError: as `check`.
+    """
+    signature = inspected(target)
+    own = replace(signature, arguments={name: a for name, a in signature.arguments.items() if name not in given})
+    checked = _check_arguments({**arguments, "_partial_": True}, own, key, list)
+    return {_parameter(name): value for name, value in checked.items() if name not in HYDRA_KEYS}
 
 
 def _check_arguments(

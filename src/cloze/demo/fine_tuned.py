@@ -8,7 +8,7 @@ from nicegui import ui
 
 from cloze.demo.parts import Cells, IncompleteError, Live, bars, examples, field, heading, hint, notes
 from cloze.demo.reader import Answer, Reader
-from cloze.launch.predictors import FINE_TUNED
+from cloze.inference.choose import FINE_TUNED
 from cloze.metrics.entities import OUTSIDE
 
 TITLES = {"text": "Classify", "words": "Tags", "question": "Questions", "choice": "Choices"}

@@ -11,7 +11,7 @@ from cloze.demo.neighbours import neighbours_tab
 from cloze.demo.parts import Live, hint
 from cloze.demo.pretrained import fill_tab, pair_tab
 from cloze.demo.reader import Reader
-from cloze.launch.predictors import FILL_MASK, FINE_TUNED, NEXT_SENTENCE
+from cloze.inference.choose import FILL_MASK, FINE_TUNED, NEXT_SENTENCE
 
 STYLE = Path(__file__).with_name("page.css")
 DARK = {None: "brightness_auto", False: "light_mode", True: "dark_mode"}

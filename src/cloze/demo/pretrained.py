@@ -4,8 +4,8 @@ from nicegui import ui
 
 from cloze.demo.parts import Cells, IncompleteError, Live, bars, examples, field, heading, hint, notes
 from cloze.demo.reader import Answer, Reader
-from cloze.launch.predictors import FILL_MASK, NEXT_SENTENCE
-from cloze.tasks.inference import Prediction
+from cloze.inference.choose import FILL_MASK, NEXT_SENTENCE
+from cloze.inference.predictor import Prediction
 from cloze.text.tokenizer import MASK, PREFIX
 
 GAPS_SHOWN = 12

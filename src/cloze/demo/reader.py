@@ -17,12 +17,12 @@ from cloze.data.tables.columns import Columns
 from cloze.data.tables.row_examples import ExampleMaker
 from cloze.data.tables.stream import StreamRow
 from cloze.errors import InputError
-from cloze.launch.predictors import FILL_MASK, FINE_TUNED, TASKS, Chosen, Options, make_predictor
+from cloze.inference.choose import FILL_MASK, FINE_TUNED, TASKS, make_predictor
+from cloze.inference.predictor import Chosen, Inference, Options, Prediction
 from cloze.model.architecture import architecture_of
 from cloze.model.encoder import Encoder
 from cloze.model.pooling import LayerChoice
 from cloze.report.examples import RunExamples, read_examples
-from cloze.tasks.inference import Inference, Prediction
 from cloze.text.tokenizer import CLS, SEP, SPECIAL_TOKENS, UNK
 
 MOST_DRAWN = 96
@@ -58,6 +58,7 @@ class Reader:
         pretrained: the folder that was read.
         inference: how it is applied.
         top_k: pieces told for each gap.
+        trust: packages whose classes may be built.
 
     Attributes:
         chosen: by the name of a task what predicts it, for the tasks that this folder can do.
@@ -65,7 +66,7 @@ class Reader:
         examples: of the run that has left the folder.
     """
 
-    def __init__(self, pretrained: Pretrained, inference: Inference, *, top_k: int) -> None:
+    def __init__(self, pretrained: Pretrained, inference: Inference, *, top_k: int, trust: Sequence[str] = ()) -> None:
         self.pretrained = pretrained
         self.config = pretrained.config
         self.examples = read_examples(pretrained.folder) if pretrained.folder is not None else RunExamples("model")
@@ -74,7 +75,7 @@ class Reader:
         for task in TASKS:
             options = Options(top_k=top_k) if task == FILL_MASK else Options()
             try:
-                self.chosen[task] = make_predictor(task, pretrained, inference, options)
+                self.chosen[task] = make_predictor(task, pretrained, inference, options, trust=trust)
             except InputError as error:
                 self.off[task] = str(error).partition(", or choose task=")[0]  # which is of the prompt
         self._maker = ExampleMaker(Columns())

@@ -13,12 +13,13 @@ from typing import Any
 from cloze.checkpoint.pretrained import read_pretrained
 from cloze.config.schema import Demo
 from cloze.config.sections import model_folder
+from cloze.config.trust import import_packages
 from cloze.errors import InputError
 from cloze.files.bounded import read_text
+from cloze.inference.predictor import Inference
 from cloze.run.hardware import check_hardware, set_up
 from cloze.runtime.distribution import installation
 from cloze.runtime.spinner import waiting
-from cloze.tasks.inference import Inference
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 MOST_SENTENCES = 20_000
@@ -43,6 +44,7 @@ def serve(config: Demo) -> None:
     hardware = config.hardware
     folder = _checked_folder(config)
     sentences = read_sentences(config.sentences)
+    trust = import_packages(config.trust)
     with _listening(config.host, config.port) as listener:
         set_up(hardware)
         with waiting("reading the model"):
@@ -51,7 +53,7 @@ def serve(config: Demo) -> None:
         inference = Inference(device=device, precision=hardware.precision, max_tokens=hardware.micro_batch_tokens)
         from cloze.demo.reader import Reader  # late: a folder that cannot be read is told sooner
 
-        reader = Reader(pretrained, inference, top_k=config.top_k)
+        reader = Reader(pretrained, inference, top_k=config.top_k, trust=trust)
         for task, reason in reader.off.items():
             print(f"note: the tab for {task} is off: {reason}", file=sys.stderr)
         if sentences:

@@ -17,6 +17,7 @@ from cloze.checkpoint.saves import Saves, model_fault, read_checkpoint
 from cloze.checkpoint.task_models import save_task_model
 from cloze.config.schema import FineTuning as Config
 from cloze.config.sections import TaskTraining, model_folder
+from cloze.config.trust import import_packages
 from cloze.errors import InputError
 from cloze.files.layout import BASELINE, METRICS, MODEL, RESULTS
 from cloze.launch.ranks import Ranks, begin_ranks
@@ -52,6 +53,7 @@ def finetune(config: Config) -> float | None:
     Raises:
         InputError: for what only the data, the model, the machine or the run's folder can show to be wrong.
     """
+    import_packages(config.trust)
     check_optimizer(config.optimizer, config.hardware)
     ranks = begin_ranks(config.hardware)
     set_up(config.hardware)
@@ -119,9 +121,7 @@ def _trained(config: Config, setup: TaskSetup, trainer: pl.Trainer, checkpoint: 
             architecture=setup.module.architecture,
             labels=setup.labels,
             problem_type=setup.module.problem_type,
-            task_state=setup.module.get_extra_state(),
-            task_classes=setup.module.task_classes,
-            task_features=setup.module.task_features,
+            record=setup.module.recorded(),
             state=state,
             tokenizer_files=setup.data.tokenizer_files,
         )

@@ -2,17 +2,20 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import Any, get_args
+from typing import Any, TypeVar
 
-from cloze.checkpoint.pretrained import TASK_FEATURES, Pretrained
+from cloze.checkpoint.record import Made
+from cloze.config.nodes import Node
 from cloze.config.sections import Task
-from cloze.data.finetuning.classification import LONG_TEXTS, MIN_LENGTH
+from cloze.data.finetuning.classification import LONG_TEXTS
 from cloze.data.finetuning.items import Features
 from cloze.data.finetuning.questions import QuestionFeatures
 from cloze.data.finetuning.sequences import Long
 from cloze.data.finetuning.tagging import TaggingFeatures
 from cloze.errors import InputError
+from cloze.tasks.finetuning import import_path
 
+T = TypeVar("T")
 TRUNCATE: Long = "truncate"
 
 
@@ -41,48 +44,22 @@ def show_as_asked(features: Features[Any], task: Task) -> None:
         features.long = task.long
 
 
-def show_as_trained(features: Features[Any], task: Task, pretrained: Pretrained) -> Iterator[str]:
-    """Where nothing is asked, show texts as in the training of a model; yields what the reader should know of it."""
-    trained = trained_long(pretrained)
-    if task.long is None and getattr(features, "long", None) == TRUNCATE != trained:
-        features.long = trained  # type: ignore[attr-defined]
-        yield f"task.long={trained}, as the model was trained; task.long={TRUNCATE} cuts long texts"
-    length = trained_length(pretrained, features.max_length)
-    if length != features.max_length:
-        yield f"the model was trained with task.max_length={length}, but here it is {features.max_length}"
+def with_recorded(node: Node[T], made: Made, kind: type) -> Node[T]:
+    """A node with the arguments that a model folder records, where the node states none and is of the same class."""
+    recorded = made.arguments or {} if made.target in (None, import_path(kind)) else {}
+    return node.with_(**{name: value for name, value in recorded.items() if node.plain.get(name) is None})
 
 
-def trained_long(pretrained: Pretrained) -> Long:
-    """What was shown of long texts when the model was trained.
-
-    Raises:
-        InputError: the folder tells something else.
-    """
-    found = pretrained.task_features.get("long", TRUNCATE)
-    if found not in get_args(Long):
-        raise InputError(
-            f"{pretrained.folder}/config.json: long of {TASK_FEATURES} is {found!r}, but must be one of"
-            f" {', '.join(get_args(Long))}"
-        )
-    return found  # type: ignore[return-value]
-
-
-def trained_length(pretrained: Pretrained, default: int) -> int:
-    """Tokens of the longest sequence in training, where the folder tells it.
-
-    Raises:
-        InputError: the model cannot have been trained with so many.
-    """
-    found, positions = (
-        int(pretrained.task_features.get("max_length", default)),
-        pretrained.config.max_position_embeddings,
-    )
-    if "max_length" in pretrained.task_features and not MIN_LENGTH <= found <= positions:
-        raise InputError(
-            f"{pretrained.folder}/config.json: max_length of {TASK_FEATURES} is {found}, but must be from {MIN_LENGTH}"
-            f" to {positions}, the positions of the model"
-        )
-    return found
+def differences(node: Mapping[str, Any], made: Made, *, asked: str | None) -> Iterator[str]:
+    """What the reader should know of features that are not those of the training."""
+    recorded = made.arguments or {}
+    long = recorded.get("long", TRUNCATE)
+    if asked is None and node.get("long") == long != TRUNCATE:
+        yield f"task.long={long}, as the model was trained; task.long={TRUNCATE} cuts long texts"
+    for name in sorted(recorded.keys() & node.keys() - {"long"}):
+        if node[name] != recorded[name]:
+            key = "task.max_length" if name == "max_length" else f"task.features.{name}"
+            yield f"the model was trained with {key}={recorded[name]}, but here it is {node[name]}"
 
 
 def encoding_notes(features: Features[Any], counts: Mapping[str, Counter[str]]) -> Iterator[str]:

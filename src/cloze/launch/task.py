@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,17 +13,21 @@ from cloze.callbacks.length import Length
 from cloze.checkpoint.growth import told_tokens, with_own_tokens
 from cloze.checkpoint.modules import refuse_drawn
 from cloze.checkpoint.pretrained import Pretrained, read_pretrained
+from cloze.checkpoint.record import Made, Record
 from cloze.checkpoint.task_models import task_model
+from cloze.config.nodes import Node
 from cloze.config.schema import FineTuning as Config
 from cloze.config.sections import ModelFolder, TaskTraining, model_folder
 from cloze.data.finetuning.batching import FrozenRows
 from cloze.data.finetuning.frozen import frozen_features
+from cloze.data.finetuning.items import Features
 from cloze.data.finetuning.module import TaskData
 from cloze.data.finetuning.overview import overview
 from cloze.data.pretraining.loader import ENDLESS
 from cloze.data.tables.examples import texts
 from cloze.errors import InputError
-from cloze.launch.long_texts import encoding_notes, show_as_asked, show_as_trained
+from cloze.inference.rebuild import OWN, fits_problem
+from cloze.launch.long_texts import differences, encoding_notes, show_as_asked, with_recorded
 from cloze.launch.strategy import compile_encoder
 from cloze.launch.trainer import make_recipe
 from cloze.model.kernels.fp8 import multiply_in_fp8
@@ -64,8 +69,7 @@ def set_up_task(config: Config, *, freeze: bool = True) -> TaskSetup:
         pretrained = _pretrained(config, data)
     labels = _labels(config, data, pretrained)
     if config.stage != "train":
-        for told in show_as_trained(data.features, config.task, pretrained):
-            note(told)
+        config = _as_trained(config, pretrained.record, data)
     for told in getattr(data.source, "notes", ()):  # a source of the user's own may have none
         note(told)
     if data.features.max_length > pretrained.config.max_position_embeddings:
@@ -84,6 +88,7 @@ def set_up_task(config: Config, *, freeze: bool = True) -> TaskSetup:
     length = _length(config.trainer, data)
     data.training_batches = length.steps or ENDLESS
     module = _module(config, pretrained, labels, length)
+    module.record = _recorded(config, module, data.features)
     if module.model.drawn and pretrained.state:
         note(f"{', '.join(module.model.drawn)}: drawn at random")
     for name, split in data.splits.items():
@@ -183,19 +188,46 @@ def _labels(config: Config, data: TaskData[Any], pretrained: Pretrained) -> list
             f"{pretrained.folder} holds a {pretrained.architecture or 'BERT without a head'}, but the task "
             f"{config.task.name} needs a {module.architecture}: fine-tune it, or choose the task that it was made for"
         )
+    record = pretrained.record
     wanted = {"module": import_path(module), "features": import_path(type(data.features))}
-    for part, trained in (pretrained.task_classes or {}).items():
-        if trained != wanted[part] and (not trained.startswith("cloze.") or wanted[part].startswith("cloze.")):
+    for part, trained in (("module", record.module.target), ("features", record.features.target)):
+        if trained not in (None, wanted[part]) and (trained not in OWN or wanted[part] in OWN):
             raise InputError(
                 f"{pretrained.folder} was fine-tuned with {trained}, but task.{part} is {wanted[part]}: choose the "
                 "task that it was made for"
             )
-    if module.problem_type and pretrained.problem_type not in (None, module.problem_type):
+    if not fits_problem(module, pretrained.problem_type):
         raise InputError(
             f"{pretrained.folder} was fine-tuned for {pretrained.problem_type}, but the task {config.task.name} is "
             f"{module.problem_type}: choose the task that it was made for"
         )
     return pretrained.labels or []
+
+
+def _as_trained(config: Config, record: Record, data: TaskData[Any]) -> Config:
+    """The module and the features that made a model, with what this configuration states in place of the same."""
+    task, long = config.task, config.task.long
+    shown: Node[Features[Any]] = Node("task.features", config.data.plain["features"])
+    module = with_recorded(task.module, record.module, task.module.class_)
+    features = with_recorded(shown, record.features, type(data.features))
+    if long is not None and "long" not in shown.plain:
+        features = Node(features.key, {name: value for name, value in features.plain.items() if name != "long"})
+    for told in differences(features.plain, record.features, asked=long):
+        note(told)
+    data.features = features.build()
+    show_as_asked(data.features, task)
+    return replace(config, task=replace(task, module=module))
+
+
+def _recorded(config: Config, module: FineTuning[Any], features: Features[Any]) -> Record:
+    """What the model folder says of the module and the features: their classes, and what they were made with."""
+    task = config.task
+
+    def made(node: Node[Any], kind: type, **more: Any) -> Made:
+        return Made.by(import_path(kind), {**node.arguments, **more} if node.type is kind else None)
+
+    long = {"long": features.long} if task.long is not None and hasattr(features, "long") else {}
+    return Record(module=made(task.module, type(module)), features=made(task.features, type(features), **long))
 
 
 def _length(training: TaskTraining, data: TaskData[Any]) -> Length:
@@ -236,6 +268,6 @@ def _module(config: Config, pretrained: Pretrained, labels: Sequence[str], lengt
             f"task.module: {import_path(target)} has parameters of its own ({', '.join(more)}), for which the model "
             "folder has no place: keep to those of its model"
         )
-    if config.stage != "train" and pretrained.task_state:
-        module.set_extra_state(pretrained.task_state)
+    if config.stage != "train" and pretrained.record.state:
+        module.set_extra_state(dict(pretrained.record.state))
     return module

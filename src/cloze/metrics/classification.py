@@ -4,11 +4,14 @@ What is undefined (the correlation of a constant, the F1 of a class that is nowh
 but AUROC and average precision of a class that no row has, or every row, are NaN, which a mean leaves out.
 """
 
-from collections.abc import Callable, Mapping
+import difflib
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
 from torchmetrics.functional.classification import binary_auroc, binary_average_precision
+
+from cloze.errors import InputError
 
 Metric = Callable[[np.ndarray, np.ndarray], float]
 """From predictions and labels, of the same shape, to a number; higher is better."""
@@ -122,3 +125,21 @@ RANKINGS: Mapping[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     "average_precision": average_precision,
 }
 """Metrics of probabilities and of labels as 0 and 1, (n, L); of classes and labels, one by one."""
+
+
+def check_metrics(names: Sequence[str], problem: str, labels: Sequence[str]) -> None:
+    """See that metrics fit the kind of label.
+
+    Raises:
+        InputError: one does not, or is none.
+    """
+    known = [*METRICS[problem], *(RANKINGS if problem != "regression" else ())]
+    for name in names:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            guess = f"did you mean {close[0]}? " if close else ""
+            raise InputError(
+                f"task.module.metrics: {name!r} is no metric of {problem}; {guess}known: {', '.join(known)}"
+            )
+    if problem == "single_label" and "f1" in names and len(labels) != 2:
+        raise InputError(f"task.module.metrics: f1 is for two classes, here are {len(labels)}; choose macro_f1")

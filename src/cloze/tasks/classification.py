@@ -1,10 +1,10 @@
 """Classes, several labels or scores of a text or a pair of texts."""
 
-import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import numpy as np
+import pyarrow as pa
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -14,7 +14,7 @@ from cloze.data.finetuning.items import Item
 from cloze.data.finetuning.module import Split
 from cloze.data.tables.examples import TextExample
 from cloze.errors import InputError
-from cloze.metrics.classification import METRICS, RANKINGS, best_thresholds
+from cloze.metrics.classification import METRICS, RANKINGS, best_thresholds, check_metrics
 from cloze.model.task_heads import TaskModel
 from cloze.tasks.class_weights import ClassWeights, check_class_weights, positive_weights, scaled_class_weights
 from cloze.tasks.finetuning import FineTuning, Prediction
@@ -59,7 +59,7 @@ class Classification(FineTuning[TextExample]):
         self.weights = class_weights
         self.class_weights: Tensor | None
         self.register_buffer("class_weights", None, persistent=False)
-        _check_metrics(self.metric_names, self.problem, self.labels)
+        check_metrics(self.metric_names, self.problem, self.labels)
         if class_weights is not None and self.problem == "regression":
             raise InputError("task.module.class_weights: is for classes and labels, not for regression")
         check_class_weights(class_weights, self.labels)
@@ -67,6 +67,15 @@ class Classification(FineTuning[TextExample]):
             raise InputError(f"task.module.threshold: is for several labels, not for {self.problem}; leave it out")
         self.threshold: Threshold = threshold
         self.thresholds = thresholds_of(threshold, self.labels)  # (L,), in force
+
+    @property
+    def fields(self) -> Mapping[str, pa.DataType]:
+        """The class with its probability, and that of each."""
+        return {"prediction": pa.string(), "probability": pa.float64(), "probabilities": self._numbers}
+
+    @property
+    def _numbers(self) -> pa.DataType:
+        return pa.struct({label: pa.float64() for label in self.labels})
 
     def setup(self, stage: str) -> None:
         """Weights of classes are scaled by how often each occurs in training."""
@@ -182,6 +191,11 @@ class MultiLabel(Classification):
     problem = "multi_label"
     problem_type = "multi_label_classification"
 
+    @property
+    def fields(self) -> Mapping[str, pa.DataType]:
+        """The labels that apply, and the probability of each."""
+        return {"prediction": pa.list_(pa.string()), "probabilities": self._numbers}
+
     def get_extra_state(self) -> dict[str, float]:
         """The thresholds in force."""
         return as_state(self.thresholds, self.labels)
@@ -243,6 +257,11 @@ class Regression(Classification):
     problem = "regression"
     problem_type = "regression"
 
+    @property
+    def fields(self) -> Mapping[str, pa.DataType]:
+        """The score, or each by its name."""
+        return {"prediction": self._numbers if self.labels else pa.float64()}
+
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """The sum of the losses of the labelled items, ()."""
         labels = labels.view_as(logits)  # (I, L)
@@ -303,16 +322,3 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     powers = np.exp(logits - logits.max())
     probabilities: np.ndarray = powers / powers.sum()
     return probabilities
-
-
-def _check_metrics(names: Sequence[str], problem: Problem, labels: Sequence[str]) -> None:
-    known = [*METRICS[problem], *(RANKINGS if problem != "regression" else ())]
-    for name in names:
-        if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            guess = f"did you mean {close[0]}? " if close else ""
-            raise InputError(
-                f"task.module.metrics: {name!r} is no metric of {problem}; {guess}known: {', '.join(known)}"
-            )
-    if problem == "single_label" and "f1" in names and len(labels) != 2:
-        raise InputError(f"task.module.metrics: f1 is for two classes, here are {len(labels)}; choose macro_f1")

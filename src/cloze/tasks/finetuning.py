@@ -1,15 +1,18 @@
 """What the LightningModules of all downstream tasks share: the loss, the evaluation of whole splits."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
+import pyarrow as pa
 import torch
 from torch import Tensor
 
 from cloze.batch import TaskBatch
-from cloze.checkpoint.pretrained import TASK_CLASSES, TASK_FEATURES
+from cloze.checkpoint.record import Made, Record
+from cloze.checkpoint.training import RECORD_KEY
 from cloze.data.finetuning.items import Item
 from cloze.data.finetuning.module import Split, TaskData
 from cloze.data.tables.examples import Example
@@ -31,6 +34,7 @@ class FineTuning(TrainingModule, Generic[E]):
     Attributes:
         per_token: whether outputs have one row a token, (N, ...), or one an item, (I, ...).
         main_metric: the one that picks the best checkpoint; higher is better.
+        record: what this module and its features were made with; None where no configuration made them.
     """
 
     sums: ClassVar[int] = 2
@@ -48,6 +52,7 @@ class FineTuning(TrainingModule, Generic[E]):
         """
         super().__init__(model, recipe)
         self.labels = list(labels)
+        self.record: Record | None = None
         self._outputs: dict[int, dict[int, np.ndarray]] = {}  # of each dev split, by the number of the item
 
     @abstractmethod
@@ -85,21 +90,22 @@ class FineTuning(TrainingModule, Generic[E]):
         """Take over what `get_extra_state` has told."""
 
     @property
-    def task_classes(self) -> dict[str, str]:
-        """The import paths of the module and of its features: only they know what the outputs mean."""
-        data: TaskData[E] = self.trainer.datamodule  # type: ignore[attr-defined]
-        return {"module": import_path(type(self)), "features": import_path(type(data.features))}
+    def fields(self) -> Mapping[str, pa.DataType]:
+        """Columns of `predictions` with their types, in Parquet; those of others follow from the first rows."""
+        return {}
 
-    @property
-    def task_features(self) -> dict[str, str | int]:
-        """What whoever predicts must know of the features; features of the user's own may have nothing to tell."""
-        return dict(getattr(self.trainer.datamodule.features, "recorded", {}))  # type: ignore[attr-defined]
+    def recorded(self) -> Record:
+        """What the model folder says of the task: the classes, their arguments, and what training has found."""
+        data: TaskData[E] = self.trainer.datamodule  # type: ignore[attr-defined]
+        made = self.record or Record(
+            module=Made(target=import_path(type(self))), features=Made(target=import_path(type(data.features)))
+        )
+        return replace(made, state=self.get_extra_state())
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """As of every training; and what the model folder records of the task."""
         super().on_save_checkpoint(checkpoint)
-        checkpoint[TASK_CLASSES] = self.task_classes
-        checkpoint[TASK_FEATURES] = self.task_features
+        checkpoint[RECORD_KEY] = self.recorded().as_json()
 
     def training_step(self, batch: TaskBatch, _: int) -> Tensor:
         """This micro-batch's part of the global loss."""
@@ -152,7 +158,7 @@ class FineTuning(TrainingModule, Generic[E]):
         return self.metrics(split.examples, self.predictions(split.examples, split.items, outputs))
 
 
-def import_path(kind: type) -> str:
+def import_path(kind: Any) -> str:
     """``cloze.tasks.classification.Classification``."""
     return f"{kind.__module__}.{kind.__qualname__}"
 

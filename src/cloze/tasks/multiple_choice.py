@@ -1,8 +1,9 @@
 """The right one of several choices."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+import pyarrow as pa
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -19,6 +20,12 @@ class MultipleChoice(FineTuning[ChoiceExample]):
 
     architecture = "BertForMultipleChoice"
     main_metric = "accuracy"
+
+    @property
+    def fields(self) -> Mapping[str, pa.DataType]:
+        """The number of the best choice, and the probability of each."""
+        each = pa.map_(pa.string(), pa.float64())
+        return {"prediction": pa.int64(), "probability": pa.float64(), "probabilities": each}
 
     def step(self, batch: TaskBatch) -> tuple[Tensor, Tensor]:
         """The sum of the cross entropies, and the scores of the choices (I, n)."""

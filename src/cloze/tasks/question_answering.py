@@ -1,9 +1,10 @@
 """Extractive question answering: where in a passage the answer begins and ends."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -18,6 +19,8 @@ from cloze.model.task_heads import TaskModel
 from cloze.tasks.answer_spans import best_answers
 from cloze.tasks.finetuning import FineTuning, Prediction
 from cloze.tasks.training import Recipe
+
+ANSWER = pa.struct({"text": pa.string(), "probability": pa.float64(), "start": pa.int64(), "end": pa.int64()})
 
 
 class QuestionAnswering(FineTuning[QuestionExample]):
@@ -67,6 +70,13 @@ class QuestionAnswering(FineTuning[QuestionExample]):
         self.language: Language = language
         self.n_best = n_best
         self.max_answer_length = max_answer_length
+
+    @property
+    def fields(self) -> Mapping[str, pa.DataType]:
+        """Those of the best answer, and of `n_best`."""
+        best = {"prediction": pa.string(), "probability": pa.float64(), "start": pa.int64(), "end": pa.int64()}
+        nothing = {"no_answer_probability": pa.float64(), "no_answer_score": pa.float64()}
+        return {**best, "n_best": pa.list_(ANSWER), **nothing}
 
     def get_extra_state(self) -> dict[str, float]:
         """The threshold in force."""

@@ -1,9 +1,10 @@
 """A tag for every word: entities, or classes of words such as parts of speech."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -16,6 +17,10 @@ from cloze.model.task_heads import TaskModel
 from cloze.tasks.class_weights import ClassWeights, check_class_weights, scaled_class_weights
 from cloze.tasks.finetuning import FineTuning, Prediction
 from cloze.tasks.training import Recipe
+
+ENTITY = pa.struct(
+    {"label": pa.string(), "start": pa.int64(), "end": pa.int64(), "text": pa.string(), "score": pa.float64()}
+)
 
 
 class TokenClassification(FineTuning[TaggedExample]):
@@ -50,6 +55,13 @@ class TokenClassification(FineTuning[TaggedExample]):
         self.class_weights: Tensor | None
         self.register_buffer("class_weights", None, persistent=False)
         check_class_weights(class_weights, self.labels)
+
+    @property
+    def fields(self) -> Mapping[str, pa.DataType]:
+        """Those of words and their tags; of tags that make entities, these as well."""
+        words = {"offsets": pa.list_(pa.list_(pa.int64())), "words": pa.list_(pa.string())}
+        tags = {"prediction": pa.list_(pa.string()), "probability": pa.float64()}
+        return {**words, **tags, **({"entities": pa.list_(ENTITY)} if self.of_entities else {})}
 
     def setup(self, stage: str) -> None:
         """Weights of tags are scaled by how often each occurs in training."""

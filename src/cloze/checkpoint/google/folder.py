@@ -93,6 +93,7 @@ def write_google(
     vocabulary: Sequence[str],
     *,
     lowercase: bool | None,
+    files: Mapping[str, bytes] | None = None,
 ) -> None:
     """Write a folder that google-research/bert reads, beside its place, and rename it.
 
@@ -106,6 +107,7 @@ def write_google(
         theirs: the parameters under Hugging Face's names, with ``classifier.*`` for the heads of tasks.
         vocabulary: the pieces in the order of their ids.
         lowercase: whether the tokenizer does so; None if that is not known.
+        files: others that belong to it.
 
     Raises:
         InputError: a parameter has no place in this format.
@@ -123,6 +125,8 @@ def write_google(
         (beside / VOCABULARY).write_text("".join(f"{piece}\n" for piece in vocabulary), encoding="utf-8")
         if lowercase is not None and load_tokenizer(beside).normalizer.lowercase != lowercase:
             (beside / "tokenizer_config.json").write_text(json.dumps({"do_lower_case": lowercase}), encoding="utf-8")
+        for name, content in (files or {}).items():
+            (beside / name).write_bytes(content)
         write_bundle(beside, PREFIX, turned)
 
 

@@ -51,11 +51,6 @@ class TextFeatures:
         check_length(self.max_length)
         check_long(self.long)
 
-    @property
-    def recorded(self) -> dict[str, str | int]:
-        """What whoever predicts must know, where it is not the usual: see `cloze.checkpoint.task_models`."""
-        return {} if self.long == "truncate" else {"long": self.long, "max_length": self.max_length}
-
     def labels(self, examples: Sequence[TextExample]) -> list[str]:
         """The names of all classes, labels or scores, those of columns in their order; none for one score.
 

@@ -13,6 +13,7 @@ import lightning.pytorch as pl
 from cloze.batch import TaskBatch
 from cloze.config.nodes import Node
 from cloze.config.schema import FineTuning as Config
+from cloze.config.trust import import_packages
 from cloze.data.finetuning.loader import TaskLoader
 from cloze.errors import InputError
 from cloze.files.layout import RESULTS
@@ -43,6 +44,7 @@ def dry_run(config: Config) -> None:
         return
     if config.stage != "train":
         raise InputError(f"--dry-run tries a step of training, but stage is {config.stage}: leave one of them out")
+    import_packages(config.trust)
     placement = alone(config.hardware)
     check_optimizer(config.optimizer, placement.asked)
     if is_finished(config, finished=RESULTS):

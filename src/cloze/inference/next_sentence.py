@@ -10,8 +10,8 @@ from cloze.batch import TaskBatch
 from cloze.data.finetuning.classification import TextFeatures
 from cloze.data.tables.examples import TextExample
 from cloze.errors import BadRowError
+from cloze.inference.predictor import PROBABILITY, Inference, Prediction, Predictor
 from cloze.model.bert import BertForPreTraining
-from cloze.tasks.inference import PROBABILITY, Inference, Prediction, Predictor
 
 
 class NextSentence(Predictor[TextExample]):

@@ -1,34 +1,21 @@
 """From the folder of a model to what predicts with it: the heads it has, the task it was fine-tuned on."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
 
 import torch
 
 from cloze.checkpoint.pretrained import Pretrained
 from cloze.data.extraction.options import SHORTEST
 from cloze.errors import InputError
+from cloze.inference.fill_mask import FillMask
+from cloze.inference.next_sentence import NextSentence
+from cloze.inference.predictor import Chosen, Inference, Options
 from cloze.model.architecture import architecture_of
 from cloze.model.bert import BertForPreTraining
 from cloze.model.task_heads import ARCHITECTURES, TaskModel
-from cloze.tasks.fill_mask import FillMask
-from cloze.tasks.inference import Inference, Predictor
-from cloze.tasks.next_sentence import NextSentence
 
 FILL_MASK, NEXT_SENTENCE, FINE_TUNED = TASKS = ("fill-mask", "next-sentence", "task")
 SHORTEST_QUESTION = 8  # tokens, with a window
-
-
-class Options(NamedTuple):
-    """What can be set of the predictions, see `conf/predict.yaml`."""
-
-    top_k: int | None = None
-    targets: Sequence[str] = ()
-    max_length: int | None = None
-    threshold: float | list[float] | None = None
-    n_best: int = 20
-    max_answer_length: int = 30
-    no_answer: bool | None = None
 
 
 MASKS, QUESTIONS, LABELS = "masked tokens", "questions", "several labels"
@@ -40,20 +27,18 @@ BELONGING = {
 """What an option is of, where it is not of all predictions."""
 
 
-class Chosen(NamedTuple):
-    """A predictor, and the method of `cloze.data.tables.row_examples.ExampleMaker` that makes its examples."""
-
-    predictor: Predictor[Any]
-    shape: str
-
-
 def task_of(pretrained: Pretrained) -> str:
     """What a folder was saved for."""
     return FINE_TUNED if pretrained.architecture in ARCHITECTURES else FILL_MASK
 
 
 def make_predictor(
-    task: str, pretrained: Pretrained, inference: Inference, options: Options, model: TaskModel | None = None
+    task: str,
+    pretrained: Pretrained,
+    inference: Inference,
+    options: Options,
+    model: TaskModel | None = None,
+    trust: Sequence[str] = (),
 ) -> Chosen:
     """What does a task.
 
@@ -63,6 +48,7 @@ def make_predictor(
         inference: how the model is applied.
         options: of the predictions.
         model: of the task, where there is one of the folder already.
+        trust: packages whose classes may be built.
 
     Raises:
         InputError: the folder has not that head, or an option does not fit.
@@ -79,9 +65,9 @@ def make_predictor(
         raise InputError(f"max_length={length}: must be from {shortest} to {positions}, the positions of the model")
     tokenizer = pretrained.tokenizer
     if task == FINE_TUNED:
-        from cloze.launch.fine_tuned import fine_tuned  # Lightning takes longer to import than most texts to predict
+        from cloze.inference.task import fine_tuned  # Lightning takes longer to import than most texts to predict
 
-        return fine_tuned(pretrained, inference, options, length, model)
+        return fine_tuned(pretrained, inference, options, model, trust)
     if task == NEXT_SENTENCE:
         heads = _with_heads(pretrained, inference, task, "pooler", "next_sentence_head")
         return Chosen(NextSentence(model=heads, tokenizer=tokenizer, inference=inference, max_length=length), "pair")

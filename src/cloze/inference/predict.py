@@ -11,17 +11,18 @@ from cloze.config.hardware import Hardware
 from cloze.config.keys import nearest
 from cloze.config.schema import Predicting
 from cloze.config.sections import model_folder
+from cloze.config.trust import import_packages
 from cloze.data.tables.formats import STANDARD_INPUT, TableFormat
 from cloze.data.tables.output import check_output, is_delimited, open_output
 from cloze.data.tables.row_examples import ExampleMaker
 from cloze.data.tables.stream import StreamRow, stream_rows
 from cloze.errors import InputError
-from cloze.launch.predictors import TASKS, Options, make_predictor, task_of
+from cloze.inference.choose import TASKS, make_predictor, task_of
+from cloze.inference.predictor import Inference, Options
+from cloze.inference.rows import ROWS_AT_ONCE, RowPredictor, chunks
 from cloze.run.hardware import check_hardware, set_up
 from cloze.runtime.spinner import waiting
 from cloze.runtime.wording import counted
-from cloze.tasks.inference import Inference
-from cloze.tasks.rows import ROWS_AT_ONCE, RowPredictor, chunks
 from cloze.text.progress import LiveCount
 
 NOT_IN_RESULTS = ("hardware", "output")
@@ -42,6 +43,7 @@ def predict(config: Predicting, texts: Sequence[str] = (), pairs: Sequence[str] 
     path, direct = config.input or STANDARD_INPUT, bool(texts)
     layout = TableFormat(format=config.format, delimiter=config.delimiter, quoting=config.quoting, header=config.header)
     folder = _checked_folder(config, path, layout, direct=direct)
+    trust = import_packages(config.trust)
     with waiting("reading the model"):
         pretrained = read_pretrained(Path(folder))
     task = config.task or task_of(pretrained)
@@ -56,7 +58,7 @@ def predict(config: Predicting, texts: Sequence[str] = (), pairs: Sequence[str] 
         max_answer_length=config.max_answer_length,
         no_answer=config.no_answer,
     )
-    predictor, shape = make_predictor(task, pretrained, inference, options)
+    predictor, shape = make_predictor(task, pretrained, inference, options, trust=trust)
     rows = RowPredictor(
         maker=getattr(ExampleMaker(config.columns), shape),
         predictor=predictor,

@@ -16,6 +16,7 @@ from cloze.checkpoint.pretrained import Pretrained, read_pretrained
 from cloze.config.hardware import Hardware
 from cloze.config.schema import Features
 from cloze.config.sections import model_folder
+from cloze.config.trust import import_packages
 from cloze.data.extraction.chunks import Chunks
 from cloze.data.extraction.feature_files import feature_files
 from cloze.data.extraction.feature_reading import WrittenFeatures
@@ -55,6 +56,7 @@ def extract(config: Features) -> None:
         InputError: for what only the input, the model, the machine or the output's place can show to be wrong.
     """
     config = _settled(config)
+    import_packages(config.trust)
     hardware = config.hardware
     _check_hardware(hardware)
     output = Path(config.output)

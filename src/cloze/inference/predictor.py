@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -78,3 +78,27 @@ class Predictor(ABC, Generic[E]):
     @abstractmethod
     def predict(self, examples: Sequence[E]) -> list[Prediction | BadRowError]:
         """One prediction for each example, in their order; or why there is none."""
+
+
+class Chosen(NamedTuple):
+    """A predictor, and the method of `cloze.data.tables.row_examples.ExampleMaker` that makes its examples."""
+
+    predictor: Predictor[Any]
+    shape: str
+
+
+class Options(NamedTuple):
+    """What can be set of the predictions, see `conf/predict.yaml`."""
+
+    top_k: int | None = None
+    targets: Sequence[str] = ()
+    max_length: int | None = None
+    threshold: float | list[float] | None = None
+    n_best: int | None = None
+    max_answer_length: int | None = None
+    no_answer: bool | None = None
+
+    def of_module(self) -> dict[str, Any]:
+        """Those that are arguments of a task's module, where they are set."""
+        names = ("threshold", "n_best", "max_answer_length", "no_answer")
+        return {name: value for name in names if (value := getattr(self, name)) is not None}

@@ -14,9 +14,9 @@ from cloze.data.finetuning.items import Item
 from cloze.data.finetuning.sequences import Sequences
 from cloze.data.tables.examples import TextExample
 from cloze.errors import BadRowError, InputError
+from cloze.inference.predictor import Inference, Prediction, Predictor
 from cloze.model.bert import BertForPreTraining
 from cloze.runtime.wording import counted
-from cloze.tasks.inference import Inference, Prediction, Predictor
 from cloze.text.tokenizer import MASK, PREFIX, UNK
 
 TOP_K = 5

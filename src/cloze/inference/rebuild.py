@@ -1,0 +1,214 @@
+"""From the folder of a fine-tuned model to the module and the features that made it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+import torch
+
+from cloze.checkpoint.pretrained import Pretrained
+from cloze.checkpoint.record import RECORD, Made, Record
+from cloze.config.trust import trusted_class
+from cloze.config.validation import checked_arguments
+from cloze.data.finetuning.choice import ChoiceFeatures
+from cloze.data.finetuning.classification import TextFeatures
+from cloze.data.finetuning.items import Features
+from cloze.data.finetuning.questions import QuestionFeatures
+from cloze.data.finetuning.tagging import TaggingFeatures
+from cloze.errors import InputError
+from cloze.model.task_heads import TaskModel
+from cloze.optim.schedules import Linear
+from cloze.tasks.classification import Classification, MultiLabel, Regression
+from cloze.tasks.finetuning import FineTuning, import_path
+from cloze.tasks.multiple_choice import MultipleChoice
+from cloze.tasks.question_answering import QuestionAnswering
+from cloze.tasks.token_classification import TokenClassification
+from cloze.tasks.training import Recipe
+
+Shape = Literal["text", "words", "question", "choice"]
+"""The method of `cloze.data.tables.row_examples.ExampleMaker` that makes the examples of a task."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stock:
+    """A task of cloze's own.
+
+    Attributes:
+        module: says which architecture and which problem_type it serves.
+        features: from its examples to what the model sees.
+        shape: of its examples.
+        arguments: of the features, beside their lengths.
+        max_length: tokens of a sequence, where neither the folder nor the command says it; None for all positions.
+        max_question_length: the same of a question; None for features without questions.
+    """
+
+    module: type[FineTuning[Any]]
+    features: type[Features[Any]]
+    shape: Shape
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    max_length: int | None = None
+    max_question_length: int | None = None
+
+    def serves(self, architecture: str | None, problem_type: str | None) -> bool:
+        """Whether it is for a model of this class and this kind of label."""
+        return self.module.architecture == architecture and fits_problem(self.module, problem_type)
+
+    def learned(self, state: Mapping[str, float]) -> dict[str, Any]:
+        """Arguments of the module, where they are not recorded: only questions without an answer move the threshold."""
+        return {"no_answer": True} if state.get("no_answer_threshold", 0.0) != 0.0 else {}
+
+    def lengths(self, max_length: int) -> dict[str, int]:
+        """Arguments of the features."""
+        if self.max_question_length is None:
+            return {"max_length": max_length}
+        # Room for the passage in small models.
+        return {"max_length": max_length, "max_question_length": min(self.max_question_length, max_length // 2 - 3)}
+
+
+STOCK = (
+    Stock(module=Classification, features=TextFeatures, shape="text", arguments={"problem": "single_label"}),
+    Stock(module=MultiLabel, features=TextFeatures, shape="text", arguments={"problem": "multi_label"}),
+    Stock(module=Regression, features=TextFeatures, shape="text", arguments={"problem": "regression"}),
+    Stock(module=TokenClassification, features=TaggingFeatures, shape="words"),
+    Stock(
+        module=QuestionAnswering,
+        features=QuestionFeatures,
+        shape="question",
+        max_length=384,  # google-research/bert, run_squad.py
+        max_question_length=64,
+    ),
+    Stock(module=MultipleChoice, features=ChoiceFeatures, shape="choice"),
+)
+"""The first one that serves a folder is taken where that does not say what made it."""
+
+OWN: dict[str, type] = {import_path(kind): kind for stock in STOCK for kind in (stock.module, stock.features)}
+"""Every class of cloze that a folder may name, by its import path."""
+
+
+class Rebuilt(NamedTuple):
+    """What predicts the task of a folder."""
+
+    module: FineTuning[Any]
+    features: Features[Any]
+    shape: Shape
+
+
+def fits_problem(module: type[FineTuning[Any]], problem_type: str | None) -> bool:
+    """Whether a module is for a kind of label, by Hugging Face's word; None where it is not known."""
+    return module.problem_type is None or problem_type in (None, module.problem_type)
+
+
+def rebuild(
+    pretrained: Pretrained,
+    model: TaskModel,
+    *,
+    max_length: int | None = None,
+    options: Mapping[str, Any] | None = None,
+    trust: Sequence[str] = (),
+) -> Rebuilt:
+    """The module and the features that made a folder, as they were.
+
+    Args:
+        pretrained: the folder.
+        model: of its task.
+        max_length: tokens of a sequence, in place of those in training.
+        options: arguments of the module in place of those in training.
+        trust: packages beside cloze whose classes may be built.
+
+    Raises:
+        InputError: the folder asks for a class that is not trusted or is none of a task, or for arguments that it does
+            not take.
+    """
+    record = pretrained.record
+    stock = next(stock for stock in STOCK if stock.serves(pretrained.architecture, pretrained.problem_type))
+    kind, features_kind = _classes(pretrained, record, stock, trust)
+    positions = pretrained.config.max_position_embeddings
+    is_complete = record.module.arguments is not None and record.features.arguments is not None
+    shown = dict(record.features.arguments or {})
+    if not is_complete:
+        longest = min(positions, stock.max_length or positions)
+        shown = {**stock.arguments, **stock.lengths(longest), **shown}
+    if max_length is not None:
+        shown |= stock.lengths(max_length) if features_kind is stock.features else {"max_length": max_length}
+    features = _made(features_kind, shown, "features", pretrained, {})
+    if features.max_length > positions:
+        raise InputError(
+            f"{_file(pretrained)}: max_length of features is {features.max_length}, but the model has only {positions} "
+            "positions: the files do not belong together"
+        )
+    learned = stock.learned(record.state) if record.module.arguments is None else {}
+    arguments = {**learned, **(record.module.arguments or {}), **(options or {})}
+    recipe = Recipe(optimizer=torch.optim.SGD, schedule=Linear(), length=1)  # of a training that never comes
+    given = {"model": model, "labels": pretrained.labels or [], "recipe": recipe}
+    module = _made(kind, arguments, "module", pretrained, given)
+    if record.state:
+        module.set_extra_state(dict(record.state))
+    module.record = record
+    return Rebuilt(module, features, stock.shape)
+
+
+def _classes(
+    pretrained: Pretrained, record: Record, stock: Stock, trust: Sequence[str]
+) -> tuple[type[FineTuning[Any]], type[Features[Any]]]:
+    """Another module may mean something else by the same outputs, and other features see something else in a text."""
+    if not record.is_known:
+        raise InputError(
+            f"{pretrained.folder} was saved before the module that it was fine-tuned with was recorded: predict with "
+            f"cloze-finetune stage=predict and its task, or, where that is one of cloze's own, write "
+            f'"task_classes": {{}} into its config.json'
+        )
+    foreign = {made.target: made for made in (record.module, record.features) if made.target not in (None, *OWN)}
+    if bare := [str(path) for path, made in foreign.items() if made.arguments is None]:
+        raise InputError(
+            f"{pretrained.folder} was fine-tuned with {' and '.join(bare)}, which only its task can predict with: "
+            f"give cloze-finetune task=... stage=predict model={pretrained.folder} task.data.test=FILE"
+        )
+    file = _file(pretrained)
+    module = _class(record.module, stock.module, _is_module, f"{file}: module", "modules", trust)
+    features = _class(record.features, stock.features, _is_features, f"{file}: features", "features", trust)
+    if module.architecture != pretrained.architecture or not fits_problem(module, pretrained.problem_type):
+        raise InputError(
+            f"{file}: module is {import_path(module)}, which is for {_described(module)}, but the folder holds "
+            f"{_described(pretrained)}: the files do not belong together"
+        )
+    return module, features
+
+
+def _class(made: Made, stock: type, fits: Any, source: str, kind: str, trust: Sequence[str]) -> Any:
+    if made.target is None:
+        return stock
+    own = OWN.get(made.target)
+    if own is not None and fits(own):
+        return own
+    return trusted_class(made.target, trust, fits, source=source, kind=kind)
+
+
+def _is_module(kind: type) -> bool:
+    return issubclass(kind, FineTuning)
+
+
+def _is_features(kind: type) -> bool:
+    return all(callable(getattr(kind, name, None)) for name in ("labels", "items"))
+
+
+def _made(kind: type, arguments: Mapping[str, Any], part: str, pretrained: Pretrained, given: Mapping[str, Any]) -> Any:
+    """An object of a class, whose arguments are looked at first.
+
+    Raises:
+        InputError: it takes no such arguments.
+    """
+    key = f"{_file(pretrained)}: {part}"
+    checked = checked_arguments(arguments, kind, key, given=given)
+    try:
+        return kind(**checked, **given)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{key}: {error}") from error
+
+
+def _described(model: type[FineTuning[Any]] | Pretrained) -> str:
+    kind = f" for {model.problem_type}" if model.problem_type else ""
+    return f"a {model.architecture}{kind}"
+
+
+def _file(pretrained: Pretrained) -> str:
+    return f"{pretrained.folder}/{RECORD}"
