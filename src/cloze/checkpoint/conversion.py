@@ -14,7 +14,7 @@ from cloze.checkpoint.folder import Contents, read_folder, write_folder
 from cloze.checkpoint.google import write_google
 from cloze.checkpoint.onnx import TOLERANCE, check_packages, difference, padded_model, write_onnx
 from cloze.checkpoint.pretrained import HEAD, Pretrained, pretrained_of
-from cloze.checkpoint.record import EARLIER, RECORD
+from cloze.checkpoint.record import EARLIER, RECORD, Record
 from cloze.checkpoint.training import write_model_folder
 from cloze.errors import InputError
 from cloze.files.atomic import whole_folder
@@ -124,7 +124,8 @@ def _write_google(
     pieces = [f"[unused_id_{number}]" for number in range(max(ids.values()) + 1)]
     for piece, number in ids.items():
         pieces[number] = piece
-    write_google(to, settings, kept, pieces, lowercase=tokenizer.normalizer.lowercase, files=_record(pretrained))
+    files = {} if pretrained.record == Record() else _record(pretrained)  # Google's format has no file for it
+    write_google(to, settings, kept, pieces, lowercase=tokenizer.normalizer.lowercase, files=files)
 
 
 def _beyond_google(tokenizer: Tokenizer) -> str | None:
