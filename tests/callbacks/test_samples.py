@@ -10,14 +10,13 @@ import torch
 
 from cloze.callbacks.pairs import heldout_pairs
 from cloze.callbacks.samples import LONGEST, SHORTEST, SampleFillings, heldout_gaps, heldout_texts
-from cloze.model.bert import BertForPreTraining
-from cloze.model.config import BertConfig
 from cloze.text.prepare import Preparation
 from cloze.text.report import REPORT, load_report
 from cloze.text.sentences import Lines
 from cloze.text.shards import write_shard
 from cloze.text.sources.files import TextFiles
 from cloze.text.tokenizer import SPECIAL_TOKENS, WordPiece, build_tokenizer, load_tokenizer
+from tests.tiny import tiny_model
 
 WORDS = ["once", "upon", "a", "midnight", "dreary", "while", "i", "pondered", "weak", "and", "wear", "##y", "."]
 TOKENIZER = build_tokenizer([*SPECIAL_TOKENS, *WORDS], lowercase=True)
@@ -97,10 +96,7 @@ def heldout_texts_of_all_workers(preparation: Preparation, folder: Path) -> list
 
 
 def test_the_fillings_are_the_likeliest_pieces() -> None:
-    torch.manual_seed(0)
-    model = BertForPreTraining(
-        BertConfig(vocab_size=18, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32)
-    )
+    model = tiny_model(18)
     with torch.no_grad():
         model.masked_lm_head.decoder_bias[TOKENIZER.token_to_id("dreary")] = 9.0
     module = pl.LightningModule()

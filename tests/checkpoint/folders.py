@@ -7,25 +7,10 @@ import torch
 import transformers
 from tokenizers import Tokenizer
 
-from cloze.model.config import BertConfig
-from cloze.text.tokenizer import SPECIAL_TOKENS, build_tokenizer, save_tokenizer
+from cloze.text.tokenizer import save_tokenizer
+from tests.tiny import shaken, tiny_config, tiny_tokenizer
 
-VOCABULARY = [*SPECIAL_TOKENS, *"abcdefghijklmnopqrstuvwxyz", *(f"##{c}" for c in "abcdefghijklmnopqrstuvwxyz"), "the"]
-CONFIG = BertConfig(
-    vocab_size=len(VOCABULARY),
-    hidden_size=32,
-    num_hidden_layers=4,
-    num_attention_heads=4,
-    intermediate_size=64,
-    max_position_embeddings=48,
-)
-
-
-def shaken(model: torch.nn.Module) -> None:
-    """Every parameter its own value, norms and biases too."""
-    generator = torch.Generator().manual_seed(3)
-    for parameter in model.parameters():
-        parameter.data += 0.1 * torch.randn(parameter.shape, generator=generator)
+CONFIG = tiny_config(num_hidden_layers=4, num_attention_heads=4, max_position_embeddings=48)
 
 
 def their_config(**changes: object) -> transformers.BertConfig:
@@ -38,5 +23,5 @@ def their_folder(name: str, folder: Path, tokenizer: Tokenizer | None = None, **
     theirs: torch.nn.Module = getattr(transformers, name)(their_config(**changes))
     shaken(theirs)
     theirs.save_pretrained(folder)  # type: ignore[operator]
-    save_tokenizer(tokenizer or build_tokenizer(VOCABULARY), folder)
+    save_tokenizer(tokenizer or tiny_tokenizer(), folder)
     return theirs.eval()

@@ -18,9 +18,9 @@ from cloze.checkpoint.training import KEY, description
 from cloze.errors import InputError
 from cloze.model.adaptation import Adaptation
 from cloze.model.bert import BertForPreTraining
-from cloze.model.config import BertConfig
 from cloze.text.tokenizer import SPECIAL_TOKENS, build_tokenizer, vocabulary
-from tests.checkpoint.folders import CONFIG, VOCABULARY, shaken, their_folder
+from tests.checkpoint.folders import CONFIG, their_folder
+from tests.tiny import VOCABULARY, shaken, tiny_config
 
 CLASSES = [
     "BertModel",
@@ -160,9 +160,7 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path, target: str) -> None:
 
 def test_a_checkpoint_becomes_no_larger_than_its_tensors(tmp_path: Path) -> None:
     vocabulary = [*SPECIAL_TOKENS, "a"]
-    shape = BertConfig(
-        vocab_size=len(vocabulary), hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8
-    )
+    shape = tiny_config(len(vocabulary))
     model = BertForPreTraining(shape)
     told = description(model, build_tokenizer(vocabulary), architecture="BertForPreTraining")
     state = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}

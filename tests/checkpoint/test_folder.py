@@ -12,34 +12,17 @@ from benchmarks.batches import padded, random_batch
 from cloze.checkpoint.folder import load_pretrained, save_pretrained
 from cloze.errors import InputError
 from cloze.model.bert import BertForPreTraining
-from cloze.model.config import BertConfig
-from cloze.text.tokenizer import SPECIAL_TOKENS, build_tokenizer
-
-VOCABULARY = [*SPECIAL_TOKENS, *"abcdefghijklmnopqrstuvwxyz", *(f"##{c}" for c in "abcdefghijklmnopqrstuvwxyz"), "the"]
+from tests.tiny import VOCABULARY, shaken, tiny_model, tiny_tokenizer
 
 
 @pytest.fixture
 def model() -> BertForPreTraining:
-    torch.manual_seed(0)
-    model = BertForPreTraining(
-        BertConfig(
-            vocab_size=len(VOCABULARY),
-            hidden_size=32,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            intermediate_size=64,
-            max_position_embeddings=48,
-            attention_probs_dropout_prob=0.0,
-        )
-    )
-    for parameter in model.parameters():
-        parameter.data += 0.05 * torch.randn_like(parameter)
-    return model.eval()
+    return shaken(tiny_model(attention_probs_dropout_prob=0.0))
 
 
 @pytest.fixture
 def tokenizer() -> Tokenizer:
-    return build_tokenizer(VOCABULARY, lowercase=True)
+    return tiny_tokenizer()
 
 
 @pytest.fixture

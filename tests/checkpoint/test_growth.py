@@ -14,19 +14,13 @@ from cloze.model.bert import BertForPreTraining
 from cloze.model.config import BertConfig
 from cloze.model.families.bert import BERT
 from cloze.text.tokenizer import SPECIAL_TOKENS, build_tokenizer, vocabulary
+from tests.tiny import tiny_config
 
 LETTERS = "abcd"
 SYLLABLES = st.text(LETTERS, min_size=1, max_size=4)
 (WORDS, DECODER_BIAS), (POSITIONS,) = BERT.vocabulary, BERT.positions
 OLD = [*SPECIAL_TOKENS, "z", *"abc", *(f"##{c}" for c in "abc"), "ab", "##ab", "##bca"]
-CONFIG = BertConfig(
-    vocab_size=len(OLD),
-    hidden_size=16,
-    num_hidden_layers=2,
-    num_attention_heads=2,
-    intermediate_size=32,
-    max_position_embeddings=24,
-)
+CONFIG = tiny_config(len(OLD), max_position_embeddings=24)
 
 
 def model_of(config: BertConfig, state: dict[str, Tensor] | None = None) -> BertForPreTraining:

@@ -16,7 +16,8 @@ from cloze.checkpoint.task_models import save_task_model, task_model
 from cloze.errors import InputError
 from cloze.model.adaptation import Adaptation
 from cloze.text.tokenizer import build_tokenizer
-from tests.checkpoint.folders import CONFIG, VOCABULARY, shaken, their_folder
+from tests.checkpoint.folders import CONFIG, their_folder
+from tests.tiny import VOCABULARY, shaken
 
 onnxruntime = pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")

@@ -21,7 +21,8 @@ from cloze.model.adaptation import Adaptation
 from cloze.model.bert import BertForPreTraining
 from cloze.model.task_heads import ARCHITECTURES, TaskModel
 from cloze.text.tokenizer import build_tokenizer, save_tokenizer
-from tests.checkpoint.folders import CONFIG, VOCABULARY, shaken, their_folder
+from tests.checkpoint.folders import CONFIG, their_folder
+from tests.tiny import VOCABULARY, shaken
 
 LABELS = {
     "BertForSequenceClassification": ["negativ", "neutral", "positiv"],

@@ -9,9 +9,9 @@ from tokenizers import Tokenizer
 from cloze.checkpoint.task_models import save_task_model
 from cloze.cli.finetune import main
 from cloze.model.adaptation import Adaptation
-from cloze.model.config import BertConfig
 from cloze.model.task_heads import ARCHITECTURES
 from cloze.text.tokenizer import SPECIAL_TOKENS, build_tokenizer, save_tokenizer
+from tests.tiny import tiny_config
 
 GOOD = "text,label\nfine film,1\npoor film,0\n"
 OWN = ["task=classification", "task.data.train=train.csv", "task.data.dev=dev.csv", "run=x"]
@@ -22,9 +22,9 @@ def tokenizer(*words: str) -> Tokenizer:
 
 
 def save_model(folder: Path, architecture: str, labels: list[str]) -> None:
-    sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
-    shape = BertConfig(vocab_size=8, max_position_embeddings=16, **sizes)
-    model = ARCHITECTURES[architecture](shape, max(1, len(labels)), Adaptation())
+    model = ARCHITECTURES[architecture](
+        tiny_config(8, num_hidden_layers=1, max_position_embeddings=16), max(1, len(labels)), Adaptation()
+    )
     save_task_model(model, tokenizer(), folder, architecture=architecture, labels=labels)
 
 

@@ -10,8 +10,9 @@ import torch
 import transformers
 
 from tests import forks
-from tests.checkpoint.folders import CONFIG, VOCABULARY, their_folder
+from tests.checkpoint.folders import CONFIG, their_folder
 from tests.command import Command
+from tests.tiny import VOCABULARY
 
 PAIRS = [("the cab", "a bad dad"), ("a", "the bed"), ("fee fi", "the a b c d e")]
 SHORT = ["task.max_length=32", "trainer.max_steps=2", "trainer.log_every=1"]

@@ -6,13 +6,11 @@ import torch
 
 from benchmarks.batches import random_batch
 from cloze.model.bert import BertEncoder
-from cloze.model.config import BertConfig
 from cloze.model.kernels.packed import PackedLinear
 from cloze.model.pooling import LayerChoice, LayerPlan, grouped
+from tests.tiny import tiny_config
 
-CONFIG = BertConfig(
-    vocab_size=100, hidden_size=32, num_hidden_layers=5, num_attention_heads=4, intermediate_size=64
-)  # fmt: skip
+CONFIG = tiny_config(100, num_hidden_layers=5, max_position_embeddings=512)
 
 
 @pytest.mark.parametrize("lengths", [[5], [3, 3, 9], [128, 1, 60]])

@@ -16,6 +16,7 @@ from cloze.model.adaptation import Adaptation
 from cloze.model.config import BertConfig
 from cloze.model.families.bert import NAMES
 from cloze.model.task_heads import ARCHITECTURES, TaskModel
+from tests.tiny import NO_DROPOUT, shaken, tiny_config
 
 LENGTHS = [3, 17, 17, 40, 64, 64, 30, 5]
 CHOICES = 2  # so that the eight sequences are four items
@@ -25,16 +26,7 @@ OUTPUTS = {
     "BertForQuestionAnswering": 2,
     "BertForMultipleChoice": 1,
 }
-CONFIG = BertConfig(
-    vocab_size=97,
-    hidden_size=32,
-    num_hidden_layers=3,
-    num_attention_heads=4,
-    intermediate_size=64,
-    max_position_embeddings=64,
-    hidden_dropout_prob=0.0,
-    attention_probs_dropout_prob=0.0,
-)
+CONFIG = tiny_config(97, num_hidden_layers=3, **NO_DROPOUT)
 
 
 def task_batch(lengths: list[int] = LENGTHS) -> TaskBatch:
@@ -42,19 +34,11 @@ def task_batch(lengths: list[int] = LENGTHS) -> TaskBatch:
     return TaskBatch(packed, torch.empty(0), torch.arange(len(lengths) // CHOICES), sum(lengths), 1)
 
 
-def shaken(model: nn.Module) -> None:
-    """Move every parameter, so that no bias is zero and no norm is one."""
-    generator = torch.Generator().manual_seed(3)
-    for parameter in model.parameters():
-        parameter.data += 0.05 * torch.randn(parameter.shape, generator=generator)
-
-
 def built(architecture: str, config: BertConfig = CONFIG, **options: object) -> TaskModel:
     torch.manual_seed(0)
     adaptation = Adaptation(**options)  # type: ignore[arg-type]
     model = ARCHITECTURES[architecture](config, OUTPUTS[architecture], adaptation)
-    shaken(model)
-    return model
+    return shaken(model, 0.05)
 
 
 def their_model(architecture: str, model: TaskModel) -> nn.Module:

@@ -8,14 +8,14 @@ from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
 
 from cloze.model.adaptation import Adaptation
-from cloze.model.config import BertConfig
 from cloze.model.task_heads import SequenceClassifier
 from cloze.optim.groups import parameter_groups
 from cloze.optim.muon import MuonAdamW
+from tests.tiny import tiny_config
 
 
 def model(**options: object) -> SequenceClassifier:
-    config = BertConfig(vocab_size=40, hidden_size=8, num_hidden_layers=3, num_attention_heads=2, intermediate_size=16)
+    config = tiny_config(40, num_hidden_layers=3)
     return SequenceClassifier(config, 2, Adaptation(**options))  # type: ignore[arg-type]
 
 

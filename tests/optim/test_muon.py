@@ -6,21 +6,13 @@ from torch import nn
 from torch.optim import Muon
 from torch.optim.lr_scheduler import LambdaLR
 
-from cloze.model.bert import BertForPreTraining
-from cloze.model.config import BertConfig
 from cloze.optim.groups import parameter_groups
 from cloze.optim.muon import MatrixMuon, MuonAdamW, orthogonalise
-
-
-def tiny() -> BertForPreTraining:
-    torch.manual_seed(0)
-    return BertForPreTraining(
-        BertConfig(vocab_size=600, hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=128)
-    )
+from tests.tiny import tiny_model
 
 
 def test_each_parameter_is_in_exactly_one_group_and_only_matrices_decay() -> None:
-    model = tiny()
+    model = tiny_model(600, intermediate_size=128)
     groups = parameter_groups(model, 0.01)
     members = [id(p) for group in groups for p in group["params"]]
     assert sorted(members) == sorted(id(p) for p in model.parameters())
@@ -31,7 +23,7 @@ def test_each_parameter_is_in_exactly_one_group_and_only_matrices_decay() -> Non
 
 
 def test_muon_takes_the_matrices_of_the_blocks() -> None:
-    model = tiny()
+    model = tiny_model(600, intermediate_size=128)
     muon, adamw = MuonAdamW(parameter_groups(model, 0.01)).parts
     names = {id(p): name for name, p in model.named_parameters()}
     taken = {names[id(p)] for group in muon.param_groups for p in group["params"]}
@@ -50,7 +42,7 @@ def descend(model: nn.Module, optimizer: MuonAdamW, steps: int) -> None:
 
 
 def test_state_round_trip_continues_bit_for_bit() -> None:
-    model = tiny()
+    model = tiny_model(600, intermediate_size=128)
     optimizer = MuonAdamW(parameter_groups(model, 0.01), lr=1e-2)
     descend(model, optimizer, 3)
     twin = copy.deepcopy(model)
@@ -63,7 +55,7 @@ def test_state_round_trip_continues_bit_for_bit() -> None:
 
 
 def test_a_scheduler_reaches_both_parts() -> None:
-    optimizer = MuonAdamW(parameter_groups(tiny(), 0.01), lr=1.0)
+    optimizer = MuonAdamW(parameter_groups(tiny_model(600, intermediate_size=128), 0.01), lr=1.0)
     LambdaLR(optimizer, lambda _: 0.25)
     assert {group["lr"] for part in optimizer.parts for group in part.param_groups} == {0.25}
 

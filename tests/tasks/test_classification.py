@@ -20,24 +20,21 @@ from cloze.data.finetuning.items import Item
 from cloze.data.tables.examples import TextExample
 from cloze.errors import InputError
 from cloze.model.adaptation import Adaptation
-from cloze.model.config import BertConfig
 from cloze.model.families.bert import NAMES
 from cloze.optim.schedules import Linear
 from cloze.tasks.class_weights import scaled_class_weights
 from cloze.tasks.classification import Classification, MultiLabel, Regression
 from cloze.tasks.training import Recipe
 from cloze.text.tokenizer import SPECIAL_TOKENS, build_tokenizer
+from tests.tiny import NO_DROPOUT, SHAPE, tiny_config
 
 TOKENIZER = build_tokenizer([*SPECIAL_TOKENS, *"abcdefgh"])
-SHAPE = BertConfig(
-    vocab_size=13, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32,
-    hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0,
-)  # fmt: skip
+CONFIG = tiny_config(13, **NO_DROPOUT)
 
 
 def module(kind: type[Classification], labels: list[str], **settings: Any) -> Classification:
     torch.manual_seed(0)
-    pretrained = Pretrained(config=SHAPE, tokenizer=TOKENIZER)
+    pretrained = Pretrained(config=CONFIG, tokenizer=TOKENIZER)
     return kind(
         model=task_model(kind.architecture, pretrained, labels=labels, adaptation=Adaptation()),
         labels=labels,
@@ -92,10 +89,7 @@ def batch_of(kind: type[Classification], found: list[TextExample], labels: list[
 
 def their_loss(ours: Classification, batch: TaskBatch) -> tuple[torch.Tensor, torch.Tensor]:
     """Hugging Face's model with our weights on the same sequences, padded."""
-    config = TheirConfig(
-        vocab_size=13, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32,
-        num_labels=max(1, len(ours.labels)), problem_type=ours.problem_type,
-    )  # fmt: skip
+    config = TheirConfig(vocab_size=13, num_labels=max(1, len(ours.labels)), problem_type=ours.problem_type, **SHAPE)
     theirs = BertForSequenceClassification(config).eval()
     theirs.load_state_dict(NAMES.to_hugging_face(ours.model.state_dict()), strict=True)
     pieces = batch.packed.cu_seqlens.tolist()

@@ -12,28 +12,20 @@ from cloze.data.finetuning.batching import collate
 from cloze.data.finetuning.choice import ChoiceFeatures
 from cloze.data.tables.examples import ChoiceExample
 from cloze.model.adaptation import Adaptation
-from cloze.model.config import BertConfig
 from cloze.model.families.bert import NAMES
 from cloze.optim.schedules import Linear
 from cloze.tasks.multiple_choice import MultipleChoice
 from cloze.tasks.training import Recipe
 from cloze.text.tokenizer import SPECIAL_TOKENS, build_tokenizer
+from tests.tiny import NO_DROPOUT, SHAPE, tiny_config
 
 TOKENIZER = build_tokenizer([*SPECIAL_TOKENS, *"abcdefgh"])
-SIZES = {
-    "vocab_size": 13,
-    "hidden_size": 16,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "intermediate_size": 32,
-}
 
 
 @pytest.fixture
 def module() -> MultipleChoice:
     torch.manual_seed(0)
-    shape = BertConfig(**SIZES, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
-    pretrained = Pretrained(config=shape, tokenizer=TOKENIZER)
+    pretrained = Pretrained(config=tiny_config(13, **NO_DROPOUT), tokenizer=TOKENIZER)
     return MultipleChoice(
         model=task_model("BertForMultipleChoice", pretrained, labels=[], adaptation=Adaptation()),
         labels=[],
@@ -50,7 +42,7 @@ def test_the_loss_is_hugging_faces(module: MultipleChoice) -> None:
     items = ChoiceFeatures().items(found, TOKENIZER, [])
     batch = collate(items, [0, 1], global_labels=2)
     loss, scores = module.eval().step(batch)
-    theirs = BertForMultipleChoice(TheirConfig(**SIZES)).eval()
+    theirs = BertForMultipleChoice(TheirConfig(vocab_size=13, **SHAPE)).eval()
     theirs.load_state_dict(NAMES.to_hugging_face(module.model.state_dict()), strict=True)
     sequences = [sequence for number in batch.items.tolist() for sequence in items[number].sequences]
     pad = torch.nn.utils.rnn.pad_sequence

@@ -23,10 +23,10 @@ from cloze.callbacks.step_seed import StepSeed
 from cloze.callbacks.throughput import Throughput
 from cloze.data.transfer import on_device
 from cloze.model.bert import BertForPreTraining
-from cloze.model.config import BertConfig
 from cloze.optim.schedules import Linear
 from cloze.tasks.pretraining import Pretraining
 from cloze.tasks.training import Recipe
+from tests.tiny import tiny_config
 
 STEPS = 3
 pytestmark = pytest.mark.filterwarnings(
@@ -62,10 +62,7 @@ class Watched(pl.Callback):
 
 
 def module(*, log_every: int, dropout: float, fused: bool) -> Pretraining:
-    shape = BertConfig(
-        vocab_size=60, hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64,
-        max_position_embeddings=32, hidden_dropout_prob=dropout, attention_probs_dropout_prob=0.0,
-    )  # fmt: skip
+    shape = tiny_config(60, hidden_dropout_prob=dropout, attention_probs_dropout_prob=0.0)
     recipe = Recipe(
         optimizer=partial(torch.optim.AdamW, lr=1e-3, fused=fused), schedule=Linear(), length=100, log_every=log_every
     )

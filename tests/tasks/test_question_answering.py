@@ -24,30 +24,22 @@ from cloze.data.finetuning.questions import QuestionFeatures
 from cloze.data.tables.examples import Answer, QuestionExample
 from cloze.errors import InputError
 from cloze.model.adaptation import Adaptation
-from cloze.model.config import BertConfig
 from cloze.model.families.bert import NAMES
 from cloze.optim.schedules import Linear
 from cloze.tasks.question_answering import QuestionAnswering, padded
 from cloze.tasks.training import Recipe
 from cloze.text.tokenizer import SPECIAL_TOKENS, build_tokenizer
+from tests.tiny import NO_DROPOUT, SHAPE, tiny_config
 
 WORDS = ("who", "what", "is", "ada", "bo", "cy", "di", "ed", "red", "blue", "green", "gold")
 TOKENIZER = build_tokenizer([*SPECIAL_TOKENS, *WORDS, "?", "."])
-SHAPE = BertConfig(
-    vocab_size=len(WORDS) + 7,
-    hidden_size=32,
-    num_hidden_layers=2,
-    num_attention_heads=2,
-    intermediate_size=64,
-    hidden_dropout_prob=0.0,
-    attention_probs_dropout_prob=0.0,
-)
+CONFIG = tiny_config(len(WORDS) + 7, **NO_DROPOUT)
 FEATURES = QuestionFeatures(max_length=16, stride=3, max_question_length=6)
 
 
 def module(**settings: Any) -> QuestionAnswering:
     torch.manual_seed(0)
-    pretrained = Pretrained(config=SHAPE, tokenizer=TOKENIZER)
+    pretrained = Pretrained(config=CONFIG, tokenizer=TOKENIZER)
     return QuestionAnswering(
         **settings,
         model=task_model("BertForQuestionAnswering", pretrained, labels=[], adaptation=Adaptation()),
@@ -109,8 +101,7 @@ def test_the_loss_is_hugging_faces() -> None:
 def hugging_face(ours: QuestionAnswering, folder: Path | None = None) -> Any:
     if folder is not None:
         return BertForQuestionAnswering.from_pretrained(folder).eval()
-    names = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
-    theirs = BertForQuestionAnswering(TheirConfig(**{name: getattr(SHAPE, name) for name in names})).eval()
+    theirs = BertForQuestionAnswering(TheirConfig(vocab_size=CONFIG.vocab_size, **SHAPE)).eval()
     theirs.load_state_dict(NAMES.to_hugging_face(ours.model.state_dict(), answers=True), strict=True)
     return theirs
 

@@ -28,12 +28,12 @@ from cloze.data.tables.examples import TaggedExample
 from cloze.errors import InputError
 from cloze.metrics.entities import bio2
 from cloze.model.adaptation import Adaptation
-from cloze.model.config import BertConfig
 from cloze.optim.schedules import Linear
 from cloze.tasks.finetuning import Prediction
 from cloze.tasks.token_classification import TokenClassification
 from cloze.tasks.training import Recipe
 from cloze.text.tokenizer import SPECIAL_TOKENS, build_tokenizer, read_vocabulary
+from tests.tiny import tiny_config
 
 LABELS = ["O", "B-LOC", "I-LOC", "B-PER", "I-PER"]
 WORDS = [f"w{number}" for number in range(30)]
@@ -45,14 +45,7 @@ def small_tokenizer() -> Tokenizer:
 
 def tagger(tokenizer: Tokenizer, labels: Sequence[str], spread: float = 1.0, **arguments: Any) -> TokenClassification:
     """A small random model; `spread` makes its predictions differ from word to word."""
-    config = BertConfig(
-        vocab_size=tokenizer.get_vocab_size(),
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=64,
-        max_position_embeddings=128,
-    )
+    config = tiny_config(tokenizer.get_vocab_size(), max_position_embeddings=128)
     torch.manual_seed(0)
     model = task_model(
         "BertForTokenClassification",

@@ -19,7 +19,8 @@ from cloze.checkpoint.google.names import from_google, is_of_training, to_google
 from cloze.checkpoint.pretrained import read_pretrained
 from cloze.errors import InputError
 from cloze.model.families.bert import NAMES
-from tests.checkpoint.folders import VOCABULARY, their_config, their_folder
+from tests.checkpoint.folders import their_config, their_folder
+from tests.tiny import VOCABULARY
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "tensorflow"
 NUMBER = rb"([\x80-\xff]*[\x00-\x7f])"

@@ -27,10 +27,10 @@ from cloze.data.tables.stream import StreamRow
 from cloze.data.tables.unfinished import Unfinished, unfinished
 from cloze.errors import InputError
 from cloze.model.bert import BertEncoder, Pooler
-from cloze.model.config import BertConfig
 from cloze.model.encoder import Encoder
 from cloze.model.pooling import LayerChoice
 from cloze.text.tokenizer import build_tokenizer
+from tests.tiny import tiny_config
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 VOCAB = [
@@ -45,10 +45,7 @@ VOCAB = [
     ".",
     ",",
 ]
-CONFIG = BertConfig(
-    vocab_size=len(VOCAB), hidden_size=16, num_hidden_layers=4, num_attention_heads=2, intermediate_size=32,
-    max_position_embeddings=24,
-)  # fmt: skip
+CONFIG = tiny_config(len(VOCAB), hidden_size=16, num_hidden_layers=4, max_position_embeddings=24)
 TEXTS = ["the cat, sat.", "a", "", "the " * 30, "abc def the. " * 9, "x y z", "hello world."]
 PAIRS = ["the dog.", "the " * 40, "b", "ab", "the end. " * 12, "", "y"]
 

@@ -14,18 +14,11 @@ from cloze.data.finetuning.frozen import frozen_features
 from cloze.data.finetuning.items import Item, TokenSequence
 from cloze.errors import InputError
 from cloze.model.adaptation import Adaptation, Layers
-from cloze.model.config import BertConfig
 from cloze.model.encoder import Encoder
 from cloze.model.task_heads import MultipleChoiceModel, TaskModel, TokenClassifier
+from tests.tiny import tiny_config
 
-CONFIG = BertConfig(
-    vocab_size=60,
-    hidden_size=16,
-    num_hidden_layers=5,
-    num_attention_heads=2,
-    intermediate_size=32,
-    max_position_embeddings=64,
-)
+CONFIG = tiny_config(60, hidden_size=16, num_hidden_layers=5)
 
 
 def items(count: int = 40, choices: int = 1, seed: int = 0) -> list[Item]:

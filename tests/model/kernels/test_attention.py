@@ -11,8 +11,8 @@ from torch import Tensor
 
 from cloze.batch import Packed
 from cloze.model.bert import BertEncoder, SelfAttention
-from cloze.model.config import BertConfig
 from cloze.model.kernels.attention import attend, fastest
+from tests.tiny import NO_DROPOUT, tiny_config
 
 HEADS, HEAD_SIZE = 2, 16
 LENGTHS = {
@@ -96,10 +96,7 @@ def test_auto_takes_the_fastest_that_can_do_it() -> None:
 
 
 def test_every_layer_gets_the_kernel() -> None:
-    shape = BertConfig(
-        vocab_size=9, hidden_size=8, num_attention_heads=2, intermediate_size=8, num_hidden_layers=2,
-        max_position_embeddings=64, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0,
-    )  # fmt: skip
+    shape = tiny_config(9, **NO_DROPOUT)
     encoder, batch = BertEncoder(shape), packed([4, 64])
     expected = encoder(batch)
     encoder.use_kernel("sdpa")
