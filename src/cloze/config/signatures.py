@@ -4,13 +4,13 @@ import ast
 import keyword
 import re
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from cloze.config.annotations import meant
 from cloze.config.docstrings import meanings, opening
-from cloze.config.source import Definition, Found, Module, lookup
+from cloze.config.source import Definition, Found, Module, is_light, lookup
 
 NO_CONSTRUCTOR = frozenset({"object", "Generic", "ABC", "Protocol"})
 """Bases of the standard library that bring no arguments."""
@@ -116,6 +116,17 @@ def _constructor(found: Found) -> Signature:
         if (inherited := _constructor(base)) != Signature({}):
             return _with_meanings(inherited, told)
     return Signature({})
+
+
+def light_bases(found: Found) -> Iterator[Found]:
+    """The dataclasses among the bases of a dataclass that need nothing but the standard library, nearest first."""
+    try:
+        bases = _bases(found) if is_dataclass(found.node) else []
+    except UnreadableError:
+        return
+    yield from (base for base in bases if is_dataclass(base.node) and is_light(base.module.name))
+    for base in bases:
+        yield from light_bases(base)
 
 
 def _fields(found: Found) -> Signature:

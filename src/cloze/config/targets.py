@@ -18,10 +18,11 @@ from cloze.config.signatures import (
     Signature,
     UnreadableError,
     is_dataclass,
+    light_bases,
     read_signature,
     signature_from,
 )
-from cloze.config.source import resolve
+from cloze.config.source import is_light, resolve
 from cloze.errors import InputError
 
 
@@ -61,6 +62,18 @@ def signature_of(target: str, key: str = "") -> Signature:
     except UnreadableError:
         pass
     return inspected(locate(target, key))
+
+
+@cache
+def light_part(target: str) -> str | None:
+    """What of a class can be tried without importing torch: itself, or its nearest base that is a light dataclass.
+
+    Settings that such a base refuses are refused at once, although the class itself needs torch.
+    """
+    if is_light(target.rpartition(".")[0]):
+        return target
+    found = resolve(target)
+    return None if found is None else next((base.path for base in light_bases(found)), None)
 
 
 @cache

@@ -19,8 +19,7 @@ from cloze.config.annotations import Foreign
 from cloze.config.keys import join, nearest, suggestion
 from cloze.config.nodes import HYDRA_KEYS, Node, Root
 from cloze.config.signatures import Signature
-from cloze.config.source import is_light
-from cloze.config.targets import Unknown, inspected, locate, section_of, signature_of
+from cloze.config.targets import Unknown, inspected, light_part, locate, section_of, signature_of
 from cloze.errors import InputError
 
 Known = Callable[[], list[str]]
@@ -130,14 +129,14 @@ def _check_node(config: Mapping[str, Any], key: str, known: Known) -> dict[str, 
     checked = _check_arguments(config, signature, key, known, placed)
     if values:
         checked["_args_"] = values
-    if is_light(target.rpartition(".")[0]):
-        lacking = [
-            a for name, a in signature.arguments.items() if a.default is None and name not in {*checked, *placed}
-        ]
-        holds_nodes = any(isinstance(value, Mapping) and "_target_" in value for value in checked.values())
+    if (light := light_part(target)) is not None:
+        taken = signature if light == target else signature_of(light, key)
+        stated = checked if light == target else {name: checked[name] for name in taken.arguments if name in checked}
+        lacking = [a for name, a in taken.arguments.items() if a.default is None and name not in {*stated, *placed}]
+        holds_nodes = any(isinstance(value, Mapping) and "_target_" in value for value in stated.values())
         if not holds_nodes and all(argument.hint in STAND_INS for argument in lacking):
             stand_ins = {argument.key: STAND_INS[argument.hint] for argument in lacking}
-            _try(locate(target, key), {**stand_ins, **checked}, key)
+            _try(locate(light, key), {**stand_ins, **stated}, key)
     return checked
 
 

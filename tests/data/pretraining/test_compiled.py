@@ -5,8 +5,7 @@ import sys
 
 import pytest
 
-from cloze.data.pretraining.masking import MASKINGS
-from cloze.data.pretraining.pairs import PAIRS
+from cloze.data.pretraining.settings import MASKINGS, PAIRS
 from tests import processes
 
 PROGRAM = """
@@ -15,9 +14,9 @@ import numpy as np
 np.seterr(over="ignore")  # 64-bit arithmetic wraps around silently when compiled
 from cloze.data.pretraining.dataset import cut_batch
 from cloze.data.pretraining.masked_lm import MaskedLM
-from cloze.data.pretraining.masking import MASKINGS
+from cloze.data.pretraining.settings import MASKINGS
 from cloze.data.pretraining.plan import Sequences
-from cloze.data.pretraining.pairs import PAIRS
+from cloze.data.pretraining.settings import PAIRS
 from cloze.data.pretraining.plan import BatchSize, make_plan
 from tests.data.corpora import prose, shard_of, vocabulary
 

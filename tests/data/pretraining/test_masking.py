@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from cloze.batch import PretrainingBatch
 from cloze.data.pretraining.masked_lm import MaskedLM
-from cloze.data.pretraining.masking import MASKINGS, Vocabulary, num_to_predict
+from cloze.data.pretraining.masking import Vocabulary, num_to_predict
 from cloze.data.pretraining.plan import BatchSize, Plan, Sequences, make_plan
+from cloze.data.pretraining.settings import MASKINGS
 from cloze.data.splitmix import IntArray
 from cloze.text.shards import Shard
 from tests.data.corpora import CLS, MASK, SEP, WikiText, prose, shard_of, vocabulary

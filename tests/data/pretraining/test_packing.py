@@ -11,8 +11,8 @@ from cloze.data.micro_batches import cut
 from cloze.data.pretraining.dataset import cut_batch
 from cloze.data.pretraining.masked_lm import MaskedLM
 from cloze.data.pretraining.packing import StaticShape
-from cloze.data.pretraining.pairs import PAIRS
 from cloze.data.pretraining.plan import BatchSize, Sequences, make_plan
+from cloze.data.pretraining.settings import PAIRS
 from tests.data.corpora import PAD, prose, shard_of, vocabulary
 
 VOCABULARY = vocabulary()

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cloze.data.pretraining.masked_lm import MaskedLM
-from cloze.data.pretraining.pairs import PAIRS
 from cloze.data.pretraining.plan import BatchSize, Plan, make_plan
+from cloze.data.pretraining.settings import PAIRS
 from cloze.errors import InputError
 from tests.data.corpora import Documents, prose, shard_of
 

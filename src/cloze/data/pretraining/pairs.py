@@ -12,45 +12,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from cloze.batch import IGNORED_LABEL
+from cloze.data.pretraining.settings import SegmentSettings
 from cloze.data.splitmix import IntArray, State, below, compiled, stream, uniform
-from cloze.errors import InputError
 from cloze.text.shards import Shard
 
 A_START, A_LENGTH, B_START, B_LENGTH, LABEL = range(5)
 COLUMNS = 5
 
-PAIRS = ("next_sentence", "sentence_order", "none")
-
 
 @dataclass(frozen=True, kw_only=True)
-class Segments:
-    """Which segments of the text make a sequence.
-
-    Attributes:
-        pairs: ``next_sentence`` (half of the segments B come from another document), ``sentence_order`` (half of the
-            consecutive segments A and B are swapped; ALBERT, Lan et al. 2020) or ``none`` (full sentences, one segment;
-            RoBERTa, Liu et al. 2019).
-        max_length: tokens of the longest sequence, [CLS] and [SEP] counted.
-        short_sequence_rate: share of the documents that are cut to a shorter random length; not used by ``none``.
-
-    Raises:
-        InputError: for a value outside its range.
-    """
-
-    pairs: str = "none"
-    max_length: int = 128
-    short_sequence_rate: float = 0.1
-
-    def __post_init__(self) -> None:
-        check_choice("pairs", self.pairs, PAIRS)
-        if self.max_length < 8:
-            raise InputError(f"objective.max_length={self.max_length}: expected at least 8 tokens")
-        check_share("short_sequence_rate", self.short_sequence_rate)
-
-    @property
-    def special_tokens(self) -> int:
-        """[CLS] A [SEP] B [SEP], or [CLS] A [SEP]."""
-        return 2 if self.pairs == "none" else 3
+class Segments(SegmentSettings):
+    """Which segments of the text make a sequence."""
 
     def rows(self, shard: Shard, key: np.uint64) -> IntArray:
         """(sequences, 5) int64: those of a shard, in the order of its text; its tokens are not read."""
@@ -62,18 +34,6 @@ class Segments:
             return full_sentence_rows(sentences, documents, max_tokens)
         rows = next_sentence_rows if self.pairs == "next_sentence" else sentence_order_rows
         return rows(sentences, documents, max_tokens, self.short_sequence_rate, key)
-
-
-def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    """Refuse a value of the objective that is none of the choices."""
-    if value not in choices:
-        raise InputError(f"objective.{name}={value}: expected one of {', '.join(choices)}")
-
-
-def check_share(name: str, value: float) -> None:
-    """Refuse a value of the objective that is not a share."""
-    if not 0 <= value <= 1:
-        raise InputError(f"objective.{name}={value}: expected a share from 0 to 1")
 
 
 @compiled
