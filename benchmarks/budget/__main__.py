@@ -57,7 +57,7 @@ class Bench:
 
     def ours(self, name: str, overrides: Overrides, steps: int | None = None, *, judged: bool = True) -> Run:
         """One run of ``train.py``; with a number of steps for what cannot be ended by the clock."""
-        # What was stopped goes on in its folder; nothing else may.
+        # What was stopped resumes in its folder; nothing else may.
         what = hashlib.sha256(json.dumps([dict(overrides), steps, self.seconds, str(self.books)]).encode())
         folder = self.work / "runs" / what.hexdigest()[:12]
         end = [f"trainer.max_time={self.seconds:.0f}s"] if steps is None else [f"trainer.max_steps={steps}"]

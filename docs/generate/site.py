@@ -27,7 +27,7 @@ UNSEARCHED = "---\nsearch:\n  exclude: true\n---\n\n"
 
 
 def assemble(folder: Path = FOLDER) -> None:
-    """Write the folder anew.
+    """Write the folder again.
 
     Raises:
         FileNotFoundError: a page links to a file that does not exist.

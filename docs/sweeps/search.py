@@ -1,4 +1,4 @@
-"""A search by Optuna: each trial is a run of its own, in one group, and the search goes on where it stopped.
+"""A search by Optuna: each trial is a run of its own, in one group, and the search resumes where it stopped.
 
     pip install -e '.[search]'
     python docs/sweeps/search.py 20 lr experiment=pydocs trainer.max_steps=500

@@ -99,7 +99,7 @@ def test_a_run_writes_none_down_and_goes_on_all_the_same(session: Session) -> No
     (folder / "model").rmdir()
     again = session.run("train.py", *words, env=environment)
     assert again["status"] == 0, again["error"]
-    assert "going on from" in again["error"]
+    assert "resuming from" in again["error"]
 
 
 @pytest.mark.slow

@@ -54,7 +54,7 @@ MISTAKES: list[tuple[str, str]] = [
     ("train experiment=table7", "'experiment=table7': cloze-train has no 'adaptation'"),
     ("finetune callbacks=default", "'callbacks=default': cloze-finetune has no 'corpus'; valid here: task"),
     ("train -m model=tiny,nope", "unknown option 'model=nope'; valid here: base"),
-    ("train model=./nope", "'model=./nope': cloze-train takes a size; init=FOLDER goes on from a model"),
+    ("train model=./nope", "'model=./nope': cloze-train takes a size; init=FOLDER starts from a model"),
     ("finetune model=nope", "model=nope: there is no folder 'nope' here, nor a size of this name (base"),
     ("predict model=nope", "model=nope: there is no folder 'nope' here; give the folder of a model, or hub:NAME"),
     ("predict model=tiny", "'model=tiny': cloze-predict needs a trained model: give model=FOLDER"),

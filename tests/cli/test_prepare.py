@@ -74,7 +74,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def stamps(folder: Path) -> dict[str, tuple[int, int]]:
     """Inode and time of change of all finished files: those that bear no temporary name, nor belong to a task of
-    encoding that is not on record or to a search for duplicates that has not ended, which begin anew as a whole."""
+    encoding that is not on record or to a search for duplicates that has not ended, which start from scratch as a whole."""
     found = {}
     unfinished = set() if (folder / "unfinished/duplicates.json").exists() else {"lines", "documents"}
     for path in folder.rglob("*"):
@@ -196,7 +196,7 @@ def test_interrupted(many_words: list[str], start: object, tmp_path: Path) -> No
     os.killpg(process.pid, signal.SIGCONT)
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 130
-    assert "interrupted; the same command goes on where it stopped" in errors
+    assert "interrupted; the same command resumes where it stopped" in errors
     assert "Traceback" not in errors
     assert not psutil.wait_procs(workers, timeout=60)[1]
 

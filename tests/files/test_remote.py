@@ -212,7 +212,7 @@ def test_over_a_cluster(small_text: Path, store: Store, cluster: Cluster, tmp_pa
         bad.run(tmp_path / "bad", engine=engine)
     assert not (tmp_path / "bad").exists()
 
-    # Without any worker, and without a scheduler: a sentence in time; the same call goes on.
+    # Without any worker, and without a scheduler: a sentence in time; the same call resumes.
     def kill_all(step: str, done: int, total: int) -> None:
         if step == "encoding" and done == 2:
             for worker in cluster.workers:

@@ -50,7 +50,7 @@ def disturbed(words: list[str], minutes: float, seed: int) -> int:
             process.send_signal(kind)
             process.wait(timeout=300)
         said = log.read_text(encoding="utf-8", errors="replace")
-        began = re.search(r"going on from \S+/step-0*(\d+)\.ckpt", said)
+        began = re.search(r"resuming from \S+/step-0*(\d+)\.ckpt", said)
         status = process.returncode
         tell(f"start {number}: from step {began[1] if began else 0}, ended with {status}")
         if status == 0:

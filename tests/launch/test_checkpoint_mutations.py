@@ -41,7 +41,7 @@ def shorten(content: dict[str, Any]) -> None:
 
 
 def forget(content: dict[str, Any]) -> None:
-    """The optimizer would begin anew with some parameters."""
+    """The optimizer would start from scratch with some parameters."""
     state = content["optimizer_states"][0]["state"]
     for number in list(state)[3:]:
         del state[number]
@@ -71,7 +71,7 @@ def test_the_one_before_a_wrong_one_is_used_in_pretraining(
     told = [line for line in done.stderr.splitlines() if line.endswith("; the one before it is used")]
     for file, line in zip((newest, before), told, strict=True):
         assert line.startswith(f"warning: {file.relative_to(tmp_path)} is damaged, or of another version")
-    assert "going on from runs/parts/checkpoints/step-00000003.ckpt" in done.stderr
+    assert "resuming from runs/parts/checkpoints/step-00000003.ckpt" in done.stderr
     one, other = (load_file(runs / name / "model/model.safetensors") for name in ("whole", "parts"))
     assert all(torch.equal(one[name], other[name]) for name in one)
 

@@ -132,7 +132,7 @@ class TestStopped:
         assert "PowerCutError" in stopped.stderr
         resumed = finetune(*words, "run=parts")
         assert resumed.returncode == 0, resumed.stderr
-        assert "going on from" in resumed.stderr
+        assert "resuming from" in resumed.stderr
         whole, parts = (load_file(tmp_path / "runs" / run / "model/model.safetensors") for run in ("whole", "parts"))
         assert all(torch.equal(whole[name], parts[name]) for name in whole)
         assert results(tmp_path / "runs/whole") == results(tmp_path / "runs/parts")

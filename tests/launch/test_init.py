@@ -1,4 +1,4 @@
-"""`init=FOLDER`: pre-training that goes on where a model was, and what it refuses."""
+"""`init=FOLDER`: pre-training that starts from a model, and what it refuses."""
 
 import json
 import shutil
@@ -76,7 +76,7 @@ def test_init_chooses_what_takes_shape_and_tokenizer_from_it_unless_others_are_c
 def test_it_begins_where_the_other_run_ended(run: Run, folder: Path, tmp_path: Path) -> None:
     status, said, notes = run(f"init={folder}", "run=first", "optimizer.lr=1e-3")
     assert status == 0, notes
-    assert f"note: goes on from {folder}\n" in notes
+    assert f"note: starts from {folder}\n" in notes
     ended = float(rows(tmp_path / "runs" / "first")[-1]["val/masked_lm_loss"])
 
     status, said, notes = run("init=runs/first/model", "run=second", "optimizer.lr=1e-12", "trainer.max_steps=1")
@@ -108,7 +108,7 @@ def test_a_grown_model_goes_on_after_a_stop_without_the_folder_it_came_from(
     shutil.rmtree(folder)
     status, said, notes = run(*words, "run=parts")
     assert status == 0, notes
-    assert "going on from" in notes
+    assert "resuming from" in notes
     assert "before training" not in said
     whole, parts = (weights(tmp_path / "runs" / name / "model") for name in ("whole", "parts"))
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
@@ -144,7 +144,7 @@ def test_a_bare_encoder_gets_heads(run: Run, folder: Path, tmp_path: Path) -> No
     save_file(encoder, folder / "model.safetensors", metadata={"format": "pt"})
     status, _, notes = run(f"init={folder}", "run=bare", "objective=mlm", "trainer.max_steps=1")
     assert status == 0, notes
-    assert f"note: goes on from {folder}; masked_lm_head, next_sentence_head: drawn at random\n" in notes
+    assert f"note: starts from {folder}; masked_lm_head, next_sentence_head: drawn at random\n" in notes
 
 
 def test_minilm_goes_on(run: Run, tmp_path: Path) -> None:
@@ -178,7 +178,7 @@ def test_minilm_goes_on(run: Run, tmp_path: Path) -> None:
         (["init={}", "grow.positions=copy"], "grow.positions is 'copy', but must be one of repeat, random"),
         (["init={}", "grow.size=3"], "unknown key 'grow.size'"),
         (["grow.vocab_size=90"], "give init=FOLDER"),
-        (["model={}"], "init=FOLDER goes on from a model"),
+        (["model={}"], "init=FOLDER starts from a model"),
         (["model=continued"], "init=FOLDER chooses it by itself"),
         (["init={}/absent"], "absent"),
     ],

@@ -43,7 +43,7 @@ def test_killed_at_twenty_random_moments(small_corpus: list[str], tmp_path: Path
     counted = re.search(r"killed 20 times, (\d+) of them with checkpoints on disk", done.stdout)
     assert counted is not None
     assert int(counted[1]) > 0
-    assert "going on from" in done.stderr
+    assert "resuming from" in done.stderr
     assert_equal_runs(tmp_path / "runs", "whole", "parts")
 
 
@@ -86,7 +86,7 @@ def test_told_to_stop(
         os.killpg(process.pid, number)
         output = process.communicate(timeout=120)[0]
     assert process.returncode == 128 + number, output
-    stopped = re.search(r"stopped after step (\d+); the same command goes on from there", output)
+    stopped = re.search(r"stopped after step (\d+); the same command resumes from there", output)
     assert stopped is not None, output
     assert "Traceback" not in output
     assert "Error executing" not in output
@@ -110,4 +110,4 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(
     rest = train(*words)
     assert rest.returncode == 0, rest.stderr
     assert "warning: runs/hurt/checkpoints/step-00000010.ckpt is damaged" in rest.stderr
-    assert "going on from runs/hurt/checkpoints/step-00000005.ckpt" in rest.stderr
+    assert "resuming from runs/hurt/checkpoints/step-00000005.ckpt" in rest.stderr

@@ -368,7 +368,7 @@ def test_a_run_that_is_stopped_goes_on(
 
     monkeypatch.setattr(rows.RowPredictor, "predict", stopping)
     (said,) = run(*words, "output=a.jsonl", status=130)
-    assert "the same command goes on" in said["error"]
+    assert "the same command resumes" in said["error"]
     assert len(lines(tmp_path / "a.jsonl.partial")) == 17
     (said,) = run(*words, "output=a.jsonl", "top_k=3", status=2)
     assert "a.jsonl.partial: was begun with another top_k" in said["error"]

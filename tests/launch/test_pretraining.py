@@ -100,7 +100,7 @@ def test_a_run_that_stopped_goes_on_to_the_same_weights(
     assert "seed: was 1, is 2" in other.stderr
     rest = train(*words, "run=parts")
     assert rest.returncode == 0, rest.stderr
-    assert "going on from runs/parts/checkpoints/step-00000010.ckpt" in rest.stderr
+    assert "resuming from runs/parts/checkpoints/step-00000010.ckpt" in rest.stderr
 
     runs = tmp_path / "runs"
     expected, found = (load_file(runs / name / "model" / "model.safetensors") for name in ("whole", "parts"))

@@ -94,7 +94,7 @@ def test_told_to_stop(small_corpus: list[str], tmp_path: Path, launch: Launch, s
     else:
         assert f"exitcode  : {128 + number}" in output
     if not starting:
-        assert output.count("the same command goes on from there") == 1, output
+        assert output.count("the same command resumes from there") == 1, output
 
 
 @pytest.mark.long
@@ -122,7 +122,7 @@ def test_a_killed_rank_is_started_again_by_torchrun(
     ranks_of(parts, "elastic")[rank].kill()
     outputs = [process.communicate(timeout=300)[0] for process in (whole, parts)]
     assert [whole.returncode, parts.returncode] == [0, 0], outputs
-    assert outputs[1].count("going on from runs/parts/checkpoints/step-") == 1
+    assert outputs[1].count("resuming from runs/parts/checkpoints/step-") == 1
     runs = tmp_path / "runs"
     assert same(checkpoint(runs / "whole", 150), checkpoint(runs / "parts", 150))
     assert learned(runs / "whole") == learned(runs / "parts")

@@ -63,7 +63,7 @@ def test_two_ranks_stop_together_wherever_one_is_told(small_corpus: list[str], t
     logs = [said(tmp_path, number) + said(tmp_path, number, 1) for number in range(6)]
     assert [statuses for statuses, _ in ends] == [[0, 0], [143, 143], [130, 130], [138, 138], [143, 143], [0, 0]], logs
     for number, step in ((1, 6), (2, 10), (3, 16), (4, 20)):
-        assert logs[number].count(f"stopped after step {step}; the same command goes on from there") == 1
+        assert logs[number].count(f"stopped after step {step}; the same command resumes from there") == 1
     assert calls.read_text() == "requeue 4711\n"
     assert "note: job 4711 is queued again" in logs[3]
     runs = tmp_path / "runs"
@@ -87,10 +87,10 @@ def test_a_lost_rank_is_told_and_the_limit_of_the_process_is_kept(small_corpus: 
     statuses = [status for status, _ in ends]
     logs = [said(tmp_path, number) + said(tmp_path, number, 1) for number in range(4)]
     assert statuses == [[75, KILLED], [KILLED, 75], [75, KILLED], [75, 75]], logs
-    assert "error: another process, with which rank 0 worked, has died; the same command goes on" in logs[0]
+    assert "error: another process, with which rank 0 worked, has died; the same command resumes" in logs[0]
     assert "rank 1: error: another process, with which rank 1 worked, has died" in logs[1]
     assert "error: another process has not answered rank 0 for 12 s" in logs[2]
-    assert "going on from runs/lost/checkpoints/step-" in logs[2]
+    assert "resuming from runs/lost/checkpoints/step-" in logs[2]
     assert (tmp_path / "runs/lost/checkpoints/index.json").exists()
-    assert "before checkpoint.stop_after is over; the same command goes on from there" in logs[3]
+    assert "before checkpoint.stop_after is over; the same command resumes from there" in logs[3]
     assert list((tmp_path / "runs/limited/checkpoints").glob("step-*.ckpt"))

@@ -1,4 +1,4 @@
-"""What a model that already knows something says before it goes on learning."""
+"""Evaluate the initial model before training starts."""
 
 import math
 

@@ -35,7 +35,7 @@ class Checkpoints(Checkpoint):
 
     A checkpoint is saved after an optimizer step: every so many steps or minutes, before each evaluation, at the end,
     and at once after SIGTERM, SIGINT or SIGUSR1. It remembers whether the evaluation of its step is still to come,
-    which a run that goes on from it makes up for first. All processes of a run stop at the same place, whichever of
+    which a resumed run makes up for first. All processes of a run stop at the same place, whichever of
     them was told.
 
     Args:
@@ -45,7 +45,7 @@ class Checkpoints(Checkpoint):
         every_steps: optimizer steps between two of them, or None.
         every_minutes: minutes between two of them, or None.
         monitor: the metric of the evaluation by which the best one is kept, or None.
-        asynchronous: write in the background; training goes on after a copy in memory.
+        asynchronous: write in the background; training continues after a copy in memory.
         stop_after: seconds after whose beginning this process shall have saved and ended, or None.
         timeout: seconds to wait for the other processes.
         queue_again: called by rank zero once all is saved, when a scheduler's warning or `stop_after` ended the run.
@@ -202,7 +202,7 @@ class Checkpoints(Checkpoint):
         if trainer.is_global_zero and self.queue_again is not None and status in QUEUED_AGAIN:
             self.queue_again()
         why = ", before checkpoint.stop_after is over" if status == TRY_AGAIN else ""
-        raise told.stop(status, f"stopped after step {trainer.global_step}{why}; the same command goes on from there")
+        raise told.stop(status, f"stopped after step {trainer.global_step}{why}; the same command resumes from there")
 
 
 class BackgroundIO(CheckpointIO):

@@ -19,7 +19,7 @@ COLUMNS = ("step", "A", "B", "truth", "the model says", "probability of the trut
 
 
 class Pair(NamedTuple):
-    """Two sentences, and whether B is what the text goes on with (label 0) or not (label 1)."""
+    """Two sentences, and whether B is what follows in the text (label 0) or not (label 1)."""
 
     a: str
     b: str

@@ -13,7 +13,7 @@ STREAM = 0x0D20  # of this use of the seed, apart from those of the data
 class StepSeed(pl.Callback):
     """Seeds torch's generators for each micro-batch by (seed, optimizer step, micro-batch, rank).
 
-    So a run that goes on from a checkpoint needs no state of a generator, and no evaluation, worker or library that
+    So a run that resumes from a checkpoint needs no state of a generator, and no evaluation, worker or library that
     draws random numbers in between changes what is learned.
     """
 

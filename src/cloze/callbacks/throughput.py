@@ -44,7 +44,7 @@ class Throughput(pl.Callback):
         self._trained = state_dict["trained"]
 
     def _clock(self) -> float:
-        """Seconds since training began, over all processes that went on with it."""
+        """Seconds since training began, over all processes that trained it."""
         return self._trained + time.perf_counter() - self._started
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

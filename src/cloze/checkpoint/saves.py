@@ -80,7 +80,7 @@ class Saves:
             return saves
         except (ValueError, TypeError) as error:
             raise InputError(
-                f"{file} is damaged ({error}): give the checkpoint to go on from, as resume={self.folder}/step-*.ckpt"
+                f"{file} is damaged ({error}): give the checkpoint to resume from, as resume={self.folder}/step-*.ckpt"
             ) from error
 
     def best_good(
@@ -112,7 +112,7 @@ class Saves:
         good, found = self._first_good([*reversed(self.complete())], fault)
         if good is None and found:
             more = ", and none before it is whole" if len(found) > 1 else ""
-            raise InputError(f"{found[0]}{more}: delete the folder of the run to begin anew")
+            raise InputError(f"{found[0]}{more}: delete the folder of the run to start from scratch")
         for sentence in found:
             tell(f"{sentence}; the one before it is used")
         return good

@@ -34,7 +34,7 @@ def run(
     *,
     name: str,
     schema: type[R],
-    interrupted: str = "the same command goes on where it stopped",
+    interrupted: str = "the same command resumes where it stopped",
     lasting: bool = False,
 ) -> int:
     """Compose `conf/NAME.yaml` with the words of the command line, check it, and give it to `task`.

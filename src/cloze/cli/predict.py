@@ -42,7 +42,7 @@ def main() -> int:
         config = replace(config, task=words.task or config.task, targets=targets)
         prediction.predict(config, words.texts, words.pairs)
 
-    goes_on = "with an output=FILE.jsonl or .csv the same command goes on where it stopped"
+    goes_on = "with an output=FILE.jsonl or .csv the same command resumes where it stopped"
     return command.run(predict, name="predict", schema=Predicting, interrupted=goes_on)
 
 

@@ -38,7 +38,7 @@ def misfit(found: Outline, group: str, option: str) -> str:
         return "init=FOLDER chooses it by itself" if "init" in found.schema.arguments else _lacks(found, "init")
     if group == "model" and option == "folder":
         folder = found.default.get("model") == "folder"
-        return "" if folder else f"cloze-{found.name} takes a size; init=FOLDER goes on from a model"
+        return "" if folder else f"cloze-{found.name} takes a size; init=FOLDER starts from a model"
     if group == "model" and "tokenizer" not in found.groups:
         return f"cloze-{found.name} needs a trained model: give model=FOLDER"
     if group == "callbacks" and option == "default" and "corpus" not in found.groups:  # fill gaps in its sentences

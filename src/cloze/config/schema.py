@@ -41,9 +41,9 @@ class Pretraining(Root):
 
     Attributes:
         stage: `train`, or `evaluate` the model of `init` on the held-out text.
-        resume: `auto` goes on from the newest checkpoint when the run exists with the same configuration; `never`
-            starts anew under another name; else the checkpoint to go on from.
-        init: a model folder to go on from, with its shape, its weights and its tokenizer; null begins anew.
+        resume: `auto` resumes from the newest checkpoint when the run exists with the same configuration; `never`
+            starts from scratch under another name; else the checkpoint to resume from.
+        init: a model folder to start from, with its shape, its weights and its tokenizer; null starts from scratch.
     """
 
     run: str

@@ -24,7 +24,7 @@ class Training:
         max_tokens: length in tokens, rounded up to whole global batches.
         max_epochs: length in passes over the corpus, of a large one to within some per mille (docs/data.md).
         max_time: length on the wall clock, as `90s`, `45m`, `3h50m` or `HH:MM:SS`; the schedule then counts seconds.
-            It is that of the whole training, over all processes that went on with it.
+            It is that of the whole training, over all processes that trained it.
         gradient_clip: largest norm of all gradients together, as BERT's 1.0; null does not clip.
         validate_every: optimizer steps between two evaluations on the held-out split.
         log_every: optimizer steps between two rows of `metrics.csv`; fewer where training itself is shorter.
@@ -93,9 +93,9 @@ class Checkpointing:
         every_steps: optimizer steps between two checkpoints, or null.
         every_minutes: minutes between two checkpoints, or null.
         keep_last: how many of the newest ones stay, besides the best.
-        asynchronous: write in the background; training goes on after a copy in memory.
+        asynchronous: write in the background; training continues after a copy in memory.
         stop_after: the wall-clock limit of this process, as `3h50m` from its start on: early enough before it, the run
-            is saved and ends with exit status 75; the same command goes on. null for no limit.
+            is saved and ends with exit status 75; the same command resumes. null for no limit.
     """
 
     every_steps: int | None = None

@@ -82,7 +82,7 @@ def extract(config: Features) -> None:
             if config.input == STANDARD_INPUT and journal.parts() and not journal.at_end:
                 raise InputError(
                     f"{journal.folder}: an unfinished output of standard input, which cannot be read again from its "
-                    "middle; delete the folder and begin anew, or give input=FILE"
+                    "middle; delete the folder and start from scratch, or give input=FILE"
                 )
             outcome, seconds = _write(config, layout, pretrained, plan, sizes, journal)
         print(_summary(outcome, output, seconds), file=sys.stderr)
@@ -92,7 +92,7 @@ def extract(config: Features) -> None:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise InputError(
             f"{output}: cannot be written ({reason}); fix that and give the same command again: finished pieces are "
-            "kept, and it goes on behind them"
+            "kept, and it resumes after them"
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""Prediction: rows of any input through a model into an output that is whole in the end, or goes on later."""
+"""Prediction: rows of any input through a model into an output that is whole in the end, or is resumed later."""
 
 import os
 import sys
@@ -26,7 +26,7 @@ from cloze.runtime.wording import counted
 from cloze.text.progress import LiveCount
 
 NOT_IN_RESULTS = ("hardware", "output")
-"""Sections of the configuration that may differ when a run goes on."""
+"""Sections of the configuration that may differ when a run resumes."""
 
 
 def predict(config: Predicting, texts: Sequence[str] = (), pairs: Sequence[str] = ()) -> None:
@@ -137,7 +137,7 @@ def _direct(texts: Sequence[str], pairs: Sequence[str], shape: str) -> Iterator[
 
 
 def _command(config: Predicting, task: str, path: str, pretrained: Pretrained) -> dict[str, Any]:
-    """What determines the results: an interrupted run goes on only where all of it is the same."""
+    """What determines the results: an interrupted run resumes only where all of it is the same."""
     state, folder = Path(path).stat(), pretrained.folder
     files = sorted(folder.iterdir()) if folder is not None and folder.is_dir() else []
     return {

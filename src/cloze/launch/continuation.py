@@ -1,4 +1,4 @@
-"""`init=FOLDER`: pre-training that goes on from a model, with its shape, its weights and its tokenizer."""
+"""`init=FOLDER`: pre-training that starts from a model, with its shape, its weights and its tokenizer."""
 
 import dataclasses
 import json
@@ -48,7 +48,7 @@ class Beginning:
     Attributes:
         config: the shape, before the vocabulary grows.
         tokenizer: that of the model, with what is added to it.
-        state: parameters under our names; none for a run that goes on from its own checkpoint.
+        state: parameters under our names; none for a run that resumes from its own checkpoint.
     """
 
     config: EncoderConfig
@@ -81,11 +81,11 @@ class Beginning:
                 note(told_tokens(tokens))
             if new:
                 note(f"{counted(len(new), 'new pieces')}, each as the mean of those it was read as: {_few(new)}")
-            note(f"goes on from {own.name}" + (f"; {', '.join(drawn)}: drawn at random" if drawn else ""))
+            note(f"starts from {own.name}" + (f"; {', '.join(drawn)}: drawn at random" if drawn else ""))
         return model
 
     def save(self, run: Path, data: PretrainingData, config: EncoderConfig) -> None:
-        """Keep in the folder of a run what it needs to go on from its own checkpoint."""
+        """Keep in the folder of a run what it needs to resume from its own checkpoint."""
         save_tokenizer(data.tokenizer, run / BEGINNING, data.tokenizer_files)
         described = {MODEL_TYPE: architecture_of(config).model_type, **dataclasses.asdict(config)}
         shape = json.dumps(described, indent=2) + "\n"
@@ -97,7 +97,7 @@ def beginning(config: Pretraining, *, resumed: bool) -> Beginning | None:
 
     Args:
         config: the root.
-        resumed: whether the run goes on from its own checkpoint.
+        resumed: whether the run resumes from its own checkpoint.
 
     Raises:
         InputError: the folder cannot be read, or the configuration contradicts it.
@@ -107,7 +107,7 @@ def beginning(config: Pretraining, *, resumed: bool) -> Beginning | None:
             raise InputError("grow needs a model that grows: give init=FOLDER, or leave grow out")
         if model_folder(config.model) is not None:
             raise InputError(
-                "model=FOLDER is of finetune.py: to go on with the pre-training of a model, give init=FOLDER"
+                "model=FOLDER is of finetune.py: to continue the pre-training of a model, give init=FOLDER"
             )
         config.model.build(vocab_size=1)  # a shape that cannot be is told before the corpus is prepared
         return None
@@ -124,7 +124,7 @@ def _from_run(run: Path, words: WordPiece) -> Beginning:
         config = architecture_of(shape.pop(MODEL_TYPE, "bert")).config(**shape)
     except (OSError, ValueError, TypeError) as error:
         raise InputError(
-            f"{folder / SHAPE} is needed to go on, but cannot be read ({error}): begin another run"
+            f"{folder / SHAPE} is needed to resume, but cannot be read ({error}): begin another run"
         ) from error
     own = read_tokenizer(folder)
     words = normalised(words, own.tokenizer)
@@ -162,7 +162,7 @@ def _from_folder(config: Pretraining, name: str, words: WordPiece) -> Beginning:
 def _shape(stated: Node[EncoderConfig], own: EncoderConfig, name: str) -> EncoderConfig:
     """The folder's shape with what the configuration may change of it."""
     if stated.type not in (BertConfig, ContinuedShape):
-        raise InputError(f"init={name} goes on with the shape of that model: leave model= out")
+        raise InputError(f"init={name} takes the shape of that model: leave model= out")
     changed = {}
     for key, value in stated.arguments.items():
         if value == getattr(own, key):

@@ -25,7 +25,7 @@ GRACE = 10.0
 SILENCE = re.compile(r"tim(ed?|ing)[ -]?out|timeout", re.IGNORECASE)
 BROKEN = re.compile(r"gloo|NCCL|connection (closed|reset)|broken pipe|TCPStore|pair closure", re.IGNORECASE)
 """What torch says in errors without a type of their own, where another process no longer answers."""
-ADVICE = "the same command goes on from the last checkpoint"
+ADVICE = "the same command resumes from the last checkpoint"
 _CHILDREN: list["subprocess.Popen[bytes]"] = []
 """The ranks that this process has started, from 1 on."""
 RANK_ZERO = "CLOZE_RANK_ZERO"
@@ -122,7 +122,7 @@ def _what_happened(error: BaseException, rank: int, timeout: float, has_parent: 
         told.number = told.number or child.returncode - SIGNALLED
     if told.number:
         _end_children(told.number)
-        return told.stop(SIGNALLED + told.number, "stopped; the same command goes on from the last checkpoint")
+        return told.stop(SIGNALLED + told.number, "stopped; the same command resumes from the last checkpoint")
     if child is not None:
         sentence, status = _ending(number, child)
     elif stopped := _stopped_child():

@@ -153,7 +153,7 @@ def training_length(training: Training, data: PretrainingData) -> Length:
 def make_model(
     node: Node[EncoderConfig], hardware: Hardware, data: PretrainingData, start: Beginning | None
 ) -> BertForPreTraining:
-    """With random weights, or those of the model to go on from."""
+    """With random weights, or those of the model to start from."""
     shape = start.config if start is not None else node.build(vocab_size=data.manifest.vocab_size)
     check_shape(shape, data.max_length, hardware)
     model = start.model(data) if start is not None else architecture_of(shape).pretraining(shape)

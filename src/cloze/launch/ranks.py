@@ -37,7 +37,7 @@ class Ranks:
         self.store = store
 
     def decide(self, question: str, decision: Callable[[], Path | None]) -> Path | None:
-        """What rank zero decides, for all: no two may go on from different checkpoints.
+        """What rank zero decides, for all: no two may resume from different checkpoints.
 
         Args:
             question: its name, another for each decision of a run.

@@ -143,7 +143,7 @@ def _moved(value: Any, old: str, new: str) -> Any:
 
 @rank_zero_only
 def _tell(checkpoint: Path, changed: list[str] | None) -> None:
-    print(f"going on from {checkpoint}", file=sys.stderr)
+    print(f"resuming from {checkpoint}", file=sys.stderr)
     if changed is None:
         print("note: the checkpoint does not tell its configuration, so that changes cannot be told", file=sys.stderr)
     elif changed:

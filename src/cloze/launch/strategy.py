@@ -79,7 +79,7 @@ class FullySharded(ModelParallelStrategy):
     """FSDP2 over all ranks, with the checkpoints of any other strategy.
 
     The modules cut themselves in ``configure_model``. A checkpoint holds whole tensors, and the state of the optimizer
-    as its own ``state_dict`` has it: so it is the same file as under DDP or in one process, any of which goes on from
+    as its own ``state_dict`` has it: so it is the same file as under DDP or in one process, any of which resumes from
     it. Lightning's own way assembles by the names of parameters, reads the file past our plug-in, and knows no
     optimizer made of two.
     """

@@ -35,7 +35,7 @@ def tracked(
         trainer: with the loggers.
         config: of the run, as it is recorded.
         data: what it learns from, as plain containers.
-        resume_step: that it goes on from.
+        resume_step: the step that it resumes from.
     """
     found = dashboards(trainer.loggers) if trainer.is_global_zero else []
     failed = True

@@ -93,7 +93,7 @@ def _leave_signals() -> None:
 
 
 def lasting(config: Run, *, monitor: str | None, higher_is_better: bool = False) -> tuple[Checkpoints, StepSeed]:
-    """What lets a run stop at any moment and go on as if it had not.
+    """Lets a run stop at any moment and resume as if it had not.
 
     Args:
         config: the root.

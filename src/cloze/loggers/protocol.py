@@ -36,7 +36,7 @@ class Dashboard(Protocol):
     """A logger that shows more than curves. Only rank zero calls it, and no method touches the state of training."""
 
     def begin(self, story: Story, resume_step: int) -> None:
-        """Open the run, or go on with it: what it had logged after `resume_step` will be logged again."""
+        """Open the run, or resume it: what it had logged after `resume_step` will be logged again."""
 
     def log_table(self, name: str, table: Table, step: int) -> None:
         """Rows of one evaluation, after `step` optimizer steps."""

@@ -22,7 +22,7 @@ RUN_ID = "wandb/run_id.txt"
 
 
 class WandbLogger(AxesLogger):
-    """Lightning's own logger keys its charts on a step that begins anew in every offline process of a run.
+    """Lightning's own logger keys its charts on a step that starts from scratch in every offline process of a run.
 
     Here both the x-axis of the charts and their internal step are the optimizer steps that are done. A resumed run logs
     the same values again for the steps after its checkpoint, of which theirs keeps one.

@@ -25,7 +25,7 @@ class Adaptation:
     Attributes:
         frozen_layers: so many lower blocks, with the embeddings, stay as they are and drop nothing out; `all` freezes
             the whole encoder, whose vectors are then computed once and kept in `cache`.
-        reinitialized_layers: so many upper blocks, with the pooler, begin anew (Zhang et al. 2021, "Revisiting
+        reinitialized_layers: so many upper blocks, with the pooler, start from scratch (Zhang et al. 2021, "Revisiting
             Few-sample BERT Fine-tuning", section 5).
         layers: which vectors the head reads, as in table 7 of the BERT paper.
         head: a linear layer alone, or a bidirectional LSTM below it.
@@ -58,7 +58,7 @@ class Adaptation:
             raise ValueError(f"reinitialized_layers={self.reinitialized_layers}: it must be a number of blocks")
         if self.frozen_layers == "all" and self.reinitialized_layers:
             raise ValueError(
-                f"reinitialized_layers={self.reinitialized_layers}: a block that begins anew must be trained, "
+                f"reinitialized_layers={self.reinitialized_layers}: a block that starts from scratch must be trained, "
                 "but frozen_layers=all; set one of them to 0"
             )
         for name in ("lstm_hidden_size", "lstm_layers"):
@@ -92,7 +92,7 @@ class Adaptation:
         """The shape of the encoder with these rates of dropout.
 
         Raises:
-            ValueError: the encoder has fewer blocks than are to be frozen and begun anew.
+            ValueError: the encoder has fewer blocks than are to be frozen and newly initialised.
         """
         frozen = 0 if self.frozen_layers == "all" else self.frozen_layers
         if frozen + self.reinitialized_layers > config.num_hidden_layers:

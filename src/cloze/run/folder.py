@@ -1,4 +1,4 @@
-"""The folder of a run: its configuration, what it was made with, and whether a command may begin or go on there."""
+"""The folder of a run: its configuration, what it was made with, and whether a command may start or resume there."""
 
 import errno
 import itertools
@@ -37,7 +37,7 @@ REFUSED = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, e
 NO_MEMORY = re.compile(r"[Tt]ried to allocate [\d.]+ ?\w+")
 NONE_YET = "there is no checkpoint yet"
 FREE = ("hardware", "logger", "callbacks", "checkpoint", "resume")
-"""Sections that may differ when a run goes on: they change neither what is learned nor from what."""
+"""Sections that may differ when a run resumes: they change neither what is learned nor from what."""
 
 
 def claim(folder: Path) -> None:
@@ -69,13 +69,13 @@ os.register_at_fork(after_in_child=_leave)
 def checkpoint_to_resume(
     config: Run, *, policy: str | None = None, finished: str = MODEL, claiming: bool = True
 ) -> Path | None:
-    """Where training goes on from, or None for a new run.
+    """Where training resumes from, or None for a new run.
 
     Args:
         config: of the run.
         policy: in place of its `resume`: `auto`, `never`, or a checkpoint.
         finished: what lies in the folder of a run that has come to its end.
-        claiming: make the run ours, as who goes on with it has to.
+        claiming: make the run ours, as whoever resumes it must.
 
     Raises:
         InputError: the folder holds another run, a finished one, or one that another process is training.
@@ -101,7 +101,7 @@ def checkpoint_to_resume(
         claim(folder)
     newest = Saves(folder / CHECKPOINTS).newest_good(warn)
     if given is not None and newest is not None and not given.samefile(newest):
-        raise InputError(f"resume={policy}: {folder} has newer checkpoints; go on from this one under another run=NAME")
+        raise InputError(f"resume={policy}: {folder} has newer checkpoints; resume from this one under another run=NAME")
     return given or newest
 
 

@@ -1,4 +1,4 @@
-"""A word on the terminal while something of unknown length goes on."""
+"""A spinner on the terminal during work of unknown length."""
 
 import sys
 import threading
@@ -17,7 +17,7 @@ PATIENCE = 1.0
 
 @contextmanager
 def waiting(what: str) -> Iterator[None]:
-    """Show what goes on, with a spinner, until it is over; it leaves no trace.
+    """Show what is being done, with a spinner, until it is over; it leaves no trace.
 
     Only where stderr is a terminal, and only in the first of several processes that share it.
 

@@ -46,7 +46,7 @@ class SinceLastRow:
         return _seen(self.tokens, trainer)
 
     def take(self, trainer: pl.Trainer) -> list[float] | None:
-        """The sums over all ranks where a row is due; they begin anew."""
+        """The sums over all ranks where a row is due; they start from scratch."""
         step = trainer.global_step
         # Lightning writes a row at the end, too; without its own sums it would repeat those of the row before.
         due = self.due(step) or trainer.should_stop
@@ -60,13 +60,13 @@ class SinceLastRow:
         return sums
 
     def state(self, trainer: pl.Trainer) -> dict[str, Any]:
-        """Of all ranks together, for any number of them to go on from."""
+        """Of all ranks together, for any number of them to resume from."""
         sums = None if self._sums is None else trainer.strategy.reduce(self._sums.clone(), reduce_op="sum")
         tokens = int(self.seen(trainer)["data/tokens"])
         return {"sums": sums, "tokens": tokens, "optimizer": dict(self.optimizer), "logged_step": self._logged_step}
 
     def load(self, state: dict[str, Any], trainer: pl.Trainer) -> None:
-        """Go on from there."""
+        """Resume from there."""
         self.optimizer, self._logged_step = state["optimizer"], state["logged_step"]
         self.tokens = state["tokens"]
         self._sums = state["sums"]

@@ -155,5 +155,5 @@ class TrainingModule(LightningModule, ABC):
         )
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Go on with the sums."""
+        """Continue with the sums."""
         self.since_last_row.load(checkpoint["since_last_row"], self.trainer)

@@ -22,7 +22,7 @@ from cloze.text.bert_rules import SPECIAL_TOKENS, bert_rules, own_pattern, own_t
 from cloze.text.shards import token_dtype
 
 CACHED_CHUNKS = 1 << 18
-"""Chunks and words kept, about 50 MB; when full the cache begins anew, which costs a second every few hundred
+"""Chunks and words kept, about 50 MB; when full the cache starts from scratch, which costs a second every few hundred
 megabytes."""
 
 LONGEST_CACHED_CHUNK = 64

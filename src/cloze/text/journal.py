@@ -68,7 +68,7 @@ class Journal:
         write_atomically(self.work / f"{step}.json", json.dumps(outcome).encode())
 
     def begin(self, config: Mapping[str, Any], source: Mapping[str, Any]) -> bool:
-        """Starts a preparation or goes on with one that was stopped; True if there was one.
+        """Starts a preparation or resumes one that was stopped; True if there was one.
 
         Raises:
             InputError: the one that was stopped had another configuration or other input; names what differs.

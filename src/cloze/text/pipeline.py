@@ -5,7 +5,7 @@ units of the source -> parts (workers) -> duplicates -> train shards, held-out p
                     -> report -> manifest, last, by rename
 ```
 How work is cut depends on the input and the configuration alone: any number of workers writes the same bytes. Every
-step leaves whole files and then its record in ``unfinished/``, so that a preparation killed at any moment goes on with
+step leaves whole files and then its record in ``unfinished/``, so that a preparation killed at any moment resumes with
 what is missing. Memory is bounded by the sizes of tasks, parts and shards, whatever the size of the corpus.
 """
 

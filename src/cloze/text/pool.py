@@ -20,7 +20,7 @@ from cloze.files.remote import Location
 
 
 class WorkerKilledError(InputError):
-    """Workers died or cannot be reached; what was finished is good, and another call goes on with it."""
+    """Workers died or cannot be reached; what was finished is good, and another call resumes from it."""
 
 
 Task = TypeVar("Task")

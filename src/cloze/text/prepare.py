@@ -132,7 +132,7 @@ class Preparation:
         return found
 
     def run(self, folder: Location, progress: ReportsProgress = silent, engine: Engine | None = None) -> Manifest:
-        """Prepares the corpus in `folder`; goes on with what was stopped there, and accepts what is finished.
+        """Prepares the corpus in `folder`; resumes what was stopped there, and accepts what is finished.
 
         Args:
             folder: becomes the prepared corpus; must be absent, empty, or the work of the same preparation.

@@ -165,7 +165,7 @@ def test_a_full_disk_keeps_what_is_finished(tmp_path: Path, request: pytest.Fixt
     path = tmp_path / "a.jsonl"
     long = [{"id": str(number), "text": "x" * 1500} for number in range(4)]
     request.getfixturevalue("full_disk")
-    with pytest.raises(InputError, match=r"a.jsonl.partial: cannot be written .* goes on where this one stopped"):
+    with pytest.raises(InputError, match=r"a.jsonl.partial: cannot be written .* resumes where this one stopped"):
         write_all(path, long[:1], long[1:])
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (limits[1], limits[1]))

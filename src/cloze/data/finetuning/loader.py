@@ -77,7 +77,7 @@ class TaskLoader:
         return {"epoch": self.epoch, "batch": self.batch}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Go on from a place."""
+        """Resume from a position."""
         self.epoch, self.batch = state["epoch"], state["batch"]
 
 

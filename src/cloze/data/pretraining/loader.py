@@ -1,6 +1,6 @@
 """The loaders: they name micro-batches in order and let ``MicroBatches`` make them, here or in worker processes.
 
-Nothing but a place in that order is state, so a run goes on exactly where it stopped, on any number of ranks and
+Nothing but a place in that order is state, so a run resumes exactly where it stopped, on any number of ranks and
 workers.
 """
 
@@ -162,14 +162,14 @@ class TrainingLoader(Generic[B]):
         return self.position._asdict()
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Go on from a position.
+        """Resume from a position.
 
         Raises:
             InputError: it is of a version that read shard by shard, and shards are shuffled together.
         """
         if "shard" in state and self.data.order.shuffle_shards > 1:
             raise InputError(
-                "the checkpoint is of an earlier version, which read one shard after the other: go on in a new run, "
+                "the checkpoint is of an earlier version, which read one shard after the other: start a new run, "
                 "with resume=CHECKPOINT data.shuffle_shards=1"
             )
         window = state["shard"] if "shard" in state else state["window"]
@@ -271,11 +271,11 @@ def telling_of_dead_workers() -> Iterator[None]:
         yield
     except RuntimeError as error:
         if told.number:  # they were told before they could leave the group
-            raise told.stop(SIGNALLED + told.number, "stopped; the same command goes on") from None
+            raise told.stop(SIGNALLED + told.number, "stopped; the same command resumes") from None
         if match := re.match(r"DataLoader worker \(pid\(?s?\)? ?([\d, ]+)\) (.*)", str(error)):
             raise InputError(
                 f"process {match[1]}, which made batches, has died ({match[2].splitlines()[0].strip(' .')}), most "
-                "often because memory ran out; take fewer hardware.workers, and the same command goes on from the last "
+                "often because memory ran out; take fewer hardware.workers, and the same command resumes from the last "
                 "checkpoint"
             ) from error
         raise

@@ -179,7 +179,7 @@ class PretrainingData(LightningDataModule, Generic[B]):
     def batches_in_epochs(self, epochs: int, phase: int = 0) -> int:
         """Global batches of the first epochs: counted in small corpora, else estimated from a bounded sample of plans.
 
-        The pairs of a window are drawn anew every epoch, so its number of batches is known only from its plan. Where
+        The pairs of a window are drawn again every epoch, so its number of batches is known only from its plan. Where
         there are more than ``PLANNED_SHARDS`` shards, the windows of about so many, evenly spaced over epochs, tell the
         batches a token, and the manifest the tokens. A function of manifest, seed, objective and batch size alone: the
         same on all ranks and after a restart.

@@ -49,7 +49,7 @@ class Output(ABC):
 
     @abstractmethod
     def end(self, *, complete: bool) -> None:
-        """Complete it, or leave it so that the same command can go on."""
+        """Complete it, or leave it so that the same command can resume."""
 
     @abstractmethod
     def write(self, rows: Rows, done: int) -> None:
@@ -88,7 +88,7 @@ def open_output(
     Args:
         path: of the file, or None.
         fields: types of the columns that every row has, for Parquet.
-        command: what determines the results; a run with the same one goes on where another stopped. None never does.
+        command: what determines the results; a run with the same one resumes where another stopped. None never does.
         delimiter: of a CSV file; auto is a comma.
     """
     if path is None:
@@ -115,7 +115,7 @@ class StandardOutput(Output):
 class LinesFile(Output):
     """Lines in ``OUTPUT.partial``, with a journal beside of how far they are finished.
 
-    What stands behind the place in the journal, half a line perhaps, is cut off when a run goes on.
+    What stands behind the place in the journal, half a line perhaps, is cut off when a run resumes.
 
     Args:
         file: to come.
@@ -160,13 +160,13 @@ class LinesFile(Output):
             counts = Counter({str(name): int(count) for name, count in written["counts"].items()})
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
             raise InputError(
-                f"{self.journal} is damaged; delete it and {self.partial.name}, and the same command begins anew"
+                f"{self.journal} is damaged; delete it and {self.partial.name}, and the same command starts from scratch"
             ) from error
         changed = [key for key, value in command.items() if before.get(key) != value]
         if changed:
             raise InputError(
-                f"{self.partial}: was begun with another {' and '.join(changed)}; give that command again to go on, or "
-                "delete the file and its .json to begin anew"
+                f"{self.partial}: was begun with another {' and '.join(changed)}; give that command again to resume, or "
+                "delete the file and its .json to start from scratch"
             )
         if 0 <= size <= self.stream.tell():
             self.done, self.bytes, self.counts = done, size, counts
@@ -185,7 +185,7 @@ class LinesFile(Output):
                 write_atomically(self.journal, json.dumps(journal).encode())
         except OSError as error:
             raise InputError(
-                f"{self.partial}: cannot be written ({error.strerror}); {ADVICE}, which goes on where this one stopped"
+                f"{self.partial}: cannot be written ({error.strerror}); {ADVICE}, which resumes where this one stopped"
             ) from error
         self.done, self.bytes = done, size
 

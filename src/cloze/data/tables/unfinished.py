@@ -14,7 +14,7 @@ from cloze.files.bounded import read_json
 from cloze.files.lock import lock_file
 from cloze.text.manifest import differences
 
-ANEW = "delete that folder, and the same command begins anew"
+ANEW = "delete that folder, and the same command starts from scratch"
 PLAN, END, LOCK = "plan.json", "end.json", "lock"
 
 
@@ -37,11 +37,11 @@ class Unfinished:
 
     @property
     def has_begun(self) -> bool:
-        """Whether there is anything to go on from."""
+        """Whether there is anything to resume from."""
         return self.at_end or self._record(0).exists() or self.begun(0).exists()
 
     def begin(self, plan: Mapping[str, Any]) -> None:
-        """Starts an output, or goes on with one that was stopped.
+        """Starts an output, or resumes one that was stopped.
 
         Raises:
             InputError: the one that was stopped was of something else; names what differs.
@@ -54,7 +54,7 @@ class Unfinished:
         if changed := differences(before, json.loads(json.dumps(plan))):
             raise InputError(
                 f"{self.folder}: holds unfinished output of something else ({'; '.join(changed[:5])}); undo that "
-                "change, delete the folder to begin anew, or choose another output"
+                "change, delete the folder to start from scratch, or choose another output"
             )
 
     def parts(self) -> list[dict[str, Any]]:

@@ -68,7 +68,7 @@ def dry_run(config: Config) -> None:
     tried = try_step(setup.module, batch, config.trainer, placement.here, seed=config.seed)
     print("dry run: nothing is written")
     if resumed is not None:
-        print(estimate.line("goes on", f"from {resumed}; all figures are those of the whole run"))
+        print(estimate.line("resumes", f"from {resumed}; all figures are those of the whole run"))
     print("\n".join(_lines(config, placement, setup, batch, cut, tried)), flush=True)
 
 

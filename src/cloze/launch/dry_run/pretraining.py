@@ -85,7 +85,7 @@ def dry_run(config: Config) -> None:
     tried = try_step(module, parts.batch, training, placement.here, seed=config.seed)
     print("dry run: nothing is written")
     if resumed is not None:
-        print(estimate.line("goes on", f"from {resumed}; all figures are those of the whole run"))
+        print(estimate.line("resumes", f"from {resumed}; all figures are those of the whole run"))
     print("\n".join(_lines(config, placement, parts, cut, tried)), flush=True)
 
 
@@ -194,7 +194,7 @@ def _told(parts: _Parts) -> str:
 
 
 def _expected(chance: float | None) -> str:
-    """What a model that knows nothing says; of a model to go on from, a smaller number is good news."""
+    """What a model that knows nothing says; of a model to start from, a smaller number is good news."""
     return "" if chance is None else f" ({chance:.3f} for one that knows nothing)"
 
 

@@ -52,7 +52,7 @@ class Metrics(NamedTuple):
 def read_metrics(file: Path) -> Metrics:
     """All curves of the file; none where it is missing or empty.
 
-    A run that goes on while it is read may be writing its last row: a last line without its end is left out.
+    A run that continues while it is read may be writing its last row: a last line without its end is left out.
 
     Raises:
         InputError: a line that is no row of the table.

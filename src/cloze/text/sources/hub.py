@@ -81,7 +81,7 @@ class HubDataset:
             return next(rows, None)
         except Exception as error:  # whatever the dataset's format and the network raise
             raise InputError(
-                f"{self.dataset}, shard {unit.start}: cannot be read ({error}); start again to go on"
+                f"{self.dataset}, shard {unit.start}: cannot be read ({error}); start again to resume"
             ) from error
 
     def _stream(self) -> "IterableDataset":

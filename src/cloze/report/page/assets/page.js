@@ -96,7 +96,7 @@
     } };
   };
 
-  // --- where a run went on with longer sequences: a line across the chart, and what changed
+  // --- where a run continued with longer sequences: a line across the chart, and what changed
   const phases = (plot, chart) => {
     const runs = [...new Set(chart.series.map((one) => one.run))].filter((run) => !hiddenRuns.has(run));
     const { ctx, bbox } = plot, unit = devicePixelRatio, drawnAt = new Set();
