@@ -110,7 +110,7 @@ class Ready:
             max_length: tokens of a sequence; None as in training, and of other models all that they can take.
             threshold: probability from which one label of several applies, or one for each; None for those that
                 fine-tuning has chosen, else 0.5.
-            n_best: answers told of each question; None as in training, 20 where that set nothing else.
+            n_best: answers reported for each question; None as in training, 20 where that set nothing else.
             max_answer_length: tokens of the longest answer; None as in training, 30 where that set nothing else.
             no_answer: whether questions may have none; None as in training.
 

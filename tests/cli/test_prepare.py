@@ -74,7 +74,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def stamps(folder: Path) -> dict[str, tuple[int, int]]:
     """Inode and time of change of all finished files: those that bear no temporary name, nor belong to a task of
-    encoding that is not on record or to a search for duplicates that has not ended, which start from scratch as a whole."""
+    encoding that is not on record or to a search for duplicates that has not ended, which start from scratch."""
     found = {}
     unfinished = set() if (folder / "unfinished/duplicates.json").exists() else {"lines", "documents"}
     for path in folder.rglob("*"):

@@ -15,7 +15,7 @@ from cloze.loggers.protocol import Cell, Table, dashboards
 from cloze.text.tokenizer import CLS, SEP
 
 LONGEST = 40  # pieces of a sentence in a pair
-COLUMNS = ("step", "A", "B", "truth", "the model says", "probability of the truth")
+COLUMNS = ("step", "A", "B", "truth", "prediction", "probability of the label")
 
 
 class Pair(NamedTuple):

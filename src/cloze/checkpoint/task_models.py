@@ -31,8 +31,8 @@ def task_model(
 ) -> TaskModel:
     """The model of a task on a pre-trained encoder, or on a random one.
 
-    The head is the folder's where that was saved for the same task with the same labels; else it is newly initialised. Which
-    parts were drawn is told by the model's ``drawn``.
+    The head is the folder's where that was saved for the same task with the same labels; else it is newly
+    initialised. The model's ``drawn`` names the parts that are.
 
     Args:
         architecture: one of ``ARCHITECTURES``.

@@ -28,7 +28,7 @@ OPTIONS = {
     "--version": "which cloze this is, and where it lies",
     "--help [TOPIC]": "this page, or one on a group, GROUP=OPTION, section or key; --help examples has more",
 }
-DRY_RUN = {"--dry-run": "compose, make everything, try one step, tell memory, time and tokens; write nothing"}
+DRY_RUN = {"--dry-run": "compose, make everything, try one step, report memory, time and tokens; write nothing"}
 
 
 def help_page(conf: Path, name: str, schema: type, words: list[str]) -> str:
@@ -101,13 +101,13 @@ class Page:
             self.lines.append("")
             self.paragraph(" ".join(below))
         if found.groups:
-            self.head("Groups", "GROUP=OPTION chooses; * is chosen if you say nothing; --help GROUP tells more")
+            self.head("Groups", "GROUP=OPTION chooses; * is the default; --help GROUP shows more")
             for group, line in found.groups.items():
                 options = fitting(found, group)
                 marked = [f"{option}*" if option == found.chosen[group] else option for option in options]
                 self.row(group, f"{line}: {', '.join(marked)}")
         entries = [entry for entry in found.entries() if entry.key not in found.groups]
-        self.head("Keys", "KEY=VALUE sets; below, SECTION. has keys of its own: --help SECTION tells them")
+        self.head("Keys", "KEY=VALUE sets; below, SECTION. has keys of its own: --help SECTION shows them")
         for entry in entries:
             if entry.is_section:
                 self.row(f"{entry.key}.", f"{entry.meaning}: {', '.join(_names(found, entry.key))}")

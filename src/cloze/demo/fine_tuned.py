@@ -59,7 +59,7 @@ def _offered(known: list[tuple[str, ...]], boxes: list[ui.textarea]) -> None:
 
 def _text_tab(reader: Reader) -> TaskLive:
     """Classes, several labels or a score."""
-    ui.label("What the model says of a text. A model of pairs needs the second text, too.").classes("lead")
+    ui.label("The model's prediction for a text. A model of pairs needs the second text, too.").classes("lead")
     known = _examples(reader, "text", "text_pair") or [(TEXT, "")]
     box = field("Text", known[0][0], lambda: live.refresh())
     pair = field("Second text (only for models of pairs)", known[0][1], lambda: live.refresh(), rows=1)
@@ -173,7 +173,7 @@ def _question_tab(reader: Reader) -> TaskLive:
         notes((*reader.unknown(said["question"], passage), *answer.notes))
         start, end = said["start"], said["end"]
         if start is None:
-            hint("The model says that the passage does not answer this.")
+            hint("The model predicts that the passage does not answer this.")
             start = end = 0
         with ui.element("div").classes("running"):
             ui.label(passage[:start])

@@ -32,7 +32,7 @@ box.dispatchEvent(new Event('input', {bubbles: true}));
 def fill_tab(reader: Reader) -> Live[Cells, Answer]:
     """A text with gaps, and bars of what may stand in each."""
     known = list(reader.examples.gaps) or [text for text in SENTENCES if reader.knows(text)] or [MASK]
-    ui.label(f"Write {MASK} where a word is missing: the model says what may stand there.").classes("lead")
+    ui.label(f"Write {MASK} where a word is missing: the model predicts what may stand there.").classes("lead")
     box = field("Text", known[0], lambda: live.refresh()).classes("gap-text")
     with ui.row().classes("examples"):
         insert = ui.button(f"Insert {MASK}", icon="add", on_click=lambda: ui.run_javascript(INSERT))

@@ -115,7 +115,7 @@ def check_gpus() -> Iterator[Finding]:
             topic="devices",
             level="warning" if slow else "good",
             text=f"GPU {number} ({name}, {gib(total)}): {rate / TERA:.0f} TFLOP/s in bf16{share}",
-            advice="nvidia-smi -q -d PERFORMANCE,POWER tells whether it is throttled or shared" if slow else "",
+            advice="nvidia-smi -q -d PERFORMANCE,POWER shows whether it is throttled or shared" if slow else "",
             figures={"bf16_flops": rate, "peak_flops": peak, "bytes": total, "free_bytes": free},
         )
     if torch.cuda.device_count():

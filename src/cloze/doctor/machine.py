@@ -153,7 +153,7 @@ def check_programs() -> Iterator[Finding]:
         yield Finding(
             topic="others",
             level="note",
-            text="git is not installed: the config.yaml of a run cannot say of which revision it is",
+            text="git is not installed: the config.yaml of a run cannot record the revision",
             advice="install git",
         )
     if not has_wandb_key():

@@ -158,7 +158,7 @@ def check_imports() -> Iterator[Finding]:
             topic="imports",
             level="failure",
             text=f"importing what training needs took more than {LONGEST_IMPORT:.0f} s",
-            advice="look at the disk that Python is installed on: python -X importtime -c 'import torch' tells more",
+            advice="look at the disk that Python is installed on: python -X importtime -c 'import torch' shows more",
         )
         return
     seconds = time.monotonic() - began

@@ -145,6 +145,8 @@ def _moved(value: Any, old: str, new: str) -> Any:
 def _tell(checkpoint: Path, changed: list[str] | None) -> None:
     print(f"resuming from {checkpoint}", file=sys.stderr)
     if changed is None:
-        print("note: the checkpoint does not tell its configuration, so that changes cannot be told", file=sys.stderr)
+        print(
+            "note: the checkpoint does not hold its configuration, so that changes cannot be reported", file=sys.stderr
+        )
     elif changed:
         print(f"note: changed from here on: {first_changes(changed, MOST)}", file=sys.stderr)

@@ -101,7 +101,9 @@ def checkpoint_to_resume(
         claim(folder)
     newest = Saves(folder / CHECKPOINTS).newest_good(warn)
     if given is not None and newest is not None and not given.samefile(newest):
-        raise InputError(f"resume={policy}: {folder} has newer checkpoints; resume from this one under another run=NAME")
+        raise InputError(
+            f"resume={policy}: {folder} has newer checkpoints; resume from this one under another run=NAME"
+        )
     return given or newest
 
 

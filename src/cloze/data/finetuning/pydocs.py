@@ -144,7 +144,7 @@ class PydocsTask(ABC, Generic[E]):
             if not self.is_enough(masked):
                 continue
             if seen.intersection(masked):
-                counts["passages left out that say the same as another"] += 1
+                counts["passages left out that equal another"] += 1
                 continue
             seen.update(masked)
             yield Passage(library, f"{path}, line {line}", masked)

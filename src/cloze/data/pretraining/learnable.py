@@ -46,9 +46,7 @@ def unlearnable_pairs(shard: Shard, plan: Plan, segments: Segments) -> list[str]
         share = float(labels[asked].mean()) if asked.any() else 0.0
         if share < MOST_RANDOM and not mostly_single:
             return []
-        said = (
-            f"{share:.1%} of the second segments come from another document, as a model may say without a look at them"
-        )
+        said = f"{share:.1%} of the second segments come from another document, as a model may predict without looking"
         remedy = "objective=mlm, or objective=mlm_sop, which asks only where one sentence follows another"
     else:
         share = float((asked & (plan.rows[:, B_LENGTH] > 0)).mean())

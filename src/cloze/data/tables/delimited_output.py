@@ -86,7 +86,9 @@ class Delimited:
             with partial.open(encoding="utf-8-sig", newline="") as lines:
                 self.columns = next(csv.reader(lines, delimiter=self.delimiter, quoting=quoting))
         except (csv.Error, UnicodeDecodeError, StopIteration) as error:
-            raise InputError(f"{partial}: its first line is damaged; delete it and its .json to start from scratch") from error
+            raise InputError(
+                f"{partial}: its first line is damaged; delete it and its .json to start from scratch"
+            ) from error
 
     def lines(self, rows: Rows) -> bytes:
         """The rows in UTF-8.

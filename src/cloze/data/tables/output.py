@@ -160,13 +160,14 @@ class LinesFile(Output):
             counts = Counter({str(name): int(count) for name, count in written["counts"].items()})
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
             raise InputError(
-                f"{self.journal} is damaged; delete it and {self.partial.name}, and the same command starts from scratch"
+                f"{self.journal} is damaged; delete it and {self.partial.name}, and the same command starts from "
+                "scratch"
             ) from error
         changed = [key for key, value in command.items() if before.get(key) != value]
         if changed:
             raise InputError(
-                f"{self.partial}: was begun with another {' and '.join(changed)}; give that command again to resume, or "
-                "delete the file and its .json to start from scratch"
+                f"{self.partial}: was begun with another {' and '.join(changed)}; give that command again to resume, "
+                "or delete the file and its .json to start from scratch"
             )
         if 0 <= size <= self.stream.tell():
             self.done, self.bytes, self.counts = done, size, counts

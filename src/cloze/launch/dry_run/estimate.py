@@ -105,11 +105,11 @@ def time_lines(extent: Extent, cut: Cut, tried: Tried, placement: Placement) -> 
     if placement.same_device:
         told = f"{seconds:.3g} s a step after the first ({tried.first:.3g} s)"
         if extent.seconds is not None:
-            told += f": about {steps:,} steps in {duration(extent.seconds)}, as trainer.max_time says"
+            told += f": about {steps:,} steps in {duration(extent.seconds)}, as trainer.max_time sets"
         elif steps is not None:
             told += f": {counted(steps, 'steps')} in about {duration(steps * seconds)}"
         lines.append(line("time", told))
-        rest = "evaluations, checkpoints" + (", and what the processes tell each other" if placement.ranks > 1 else "")
+        rest = "evaluations, checkpoints" + (", and what the processes send each other" if placement.ranks > 1 else "")
         lines.append(line("", f"besides: preparation of the data, {rest}"))
     if steps is None:
         return [

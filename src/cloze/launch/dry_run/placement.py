@@ -44,7 +44,7 @@ def alone(asked: Hardware) -> Placement:
     except InputError:
         if asked.launcher == "python":
             raise
-        notes.append(f"{asked.launcher} has not started this process: it would say how many there are, taken as 1")
+        notes.append(f"{asked.launcher} has not started this process: it would set how many there are, taken as 1")
     ranks = asked.devices * asked.num_nodes
     if ranks > 1:
         notes.append(f"{ranks} processes: one of them is tried, with its share of a step")
@@ -52,7 +52,9 @@ def alone(asked: Hardware) -> Placement:
         notes.append(f"strategy={asked.strategy} is not tried")
     here = replace(asked, devices=1, num_nodes=1, launcher="python", strategy="auto")
     if asked.on_gpu and torch.cuda.device_count() == 0:
-        notes.append("torch sees no GPU here: the step is tried on the processor in fp32, which tells nothing of time")
+        notes.append(
+            "torch sees no GPU here: the step is tried on the processor in fp32, which says nothing about time"
+        )
         here = replace(
             here, accelerator="cpu", precision="32-true", attention="auto", compile=False, cuda_graphs=False, workers=0,
             static_shapes=False,
