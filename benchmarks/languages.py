@@ -64,7 +64,7 @@ def main() -> None:
     options = parser.parse_args()
     texts = {language: read_text(options.folder, language) for language in LANGUAGES}
     texts = {language: text for language, text in texts.items() if text.sentences}
-    print("| | sentences | lost to [UNK] | | altered | | pieces a word | |\n|---|---|---|---|---|---|---|---|")
+    print("| | sentences | lost to [UNK] | | altered | | tokens a word | |\n|---|---|---|---|---|---|---|---|")
     for language, text in texts.items():
         cuts = [measured(settings, text) for settings in tokenizers(options.vocab_size)]
         columns = [f"{value:.2f}" if name == "pieces" else f"{value:.1%}" for name, value in _by_column(cuts)]

@@ -20,7 +20,7 @@ def shape(size: str, *, vocab_size: int = VOCAB_SIZE, **changed: Any) -> BertCon
 
     Args:
         size: of `SHAPES`.
-        vocab_size: pieces; by default the published vocabulary's.
+        vocab_size: tokens; by default the published vocabulary's.
         changed: other fields of the configuration.
     """
     layers, hidden, heads = SHAPES[size]

@@ -63,7 +63,7 @@ def classification(train: list[Row], dev: list[Row], tokenizer: Any, folder: str
 
 
 def tagging(train: list[Row], dev: list[Row], tokenizer: Any, folder: str, setting: Setting) -> Side:
-    """A tag for each word, at its first piece. The score is ours: no independent one is installed."""
+    """A tag for each word, at its first token. The score is ours: no independent one is installed."""
     names = sorted({tag for row in train for tag in row["tags"]})
 
     def features(rows: list[Row]) -> list[Row]:

@@ -19,7 +19,7 @@ LENGTH = 128
 
 
 def pieces() -> torch.Tensor:
-    """Word pieces of the checkout's own sources and pages, about half a million."""
+    """Tokens of the checkout's own sources and pages, about half a million."""
     from tokenizers import BertWordPieceTokenizer
 
     folders = [REPOSITORY / name for name in ("src", "docs", "tests", "benchmarks")]
@@ -33,7 +33,7 @@ def pieces() -> torch.Tensor:
 
 
 def masked_batches(ids: torch.Tensor, tokens: int) -> Iterator[PretrainingBatch]:
-    """Windows of the text, 15 % of their pieces masked; no pairs."""
+    """Windows of the text, 15 % of their tokens masked; no pairs."""
     generator, rows = torch.Generator().manual_seed(0), tokens // LENGTH
     while True:
         starts = torch.randint(len(ids) - LENGTH, (rows, 1), generator=generator)
@@ -47,7 +47,7 @@ def masked_batches(ids: torch.Tensor, tokens: int) -> Iterator[PretrainingBatch]
 
 
 def curves(size: str, device: torch.device, tokens: int, steps: int) -> dict[str, Any]:
-    """The loss of every step, in nats a masked piece; for fp8 a sentence where torchao is not installed."""
+    """The loss of every step, in nats a masked token; for fp8 a sentence where torchao is not installed."""
     ids, found = pieces(), dict[str, Any]()
     for name in ("bf16", "fp8"):
         torch.manual_seed(0)

@@ -28,7 +28,7 @@ MONO = "font-family='ui-monospace, Menlo, Consolas, monospace'"
 
 TITLE: Any = {"size": 14, "mono": False}
 
-SENTENCES = [  # what a pack of three sequences holds, as (piece, segment); [MASK] is what has to be predicted
+SENTENCES = [  # what a pack of three sequences holds, as (token, segment); [MASK] is what has to be predicted
     [("[CLS]", 0), ("the", 0), ("cat", 0), ("[MASK]", 0), ("[SEP]", 0), ("it", 1), ("slept", 1), ("[SEP]", 1)],
     [("[CLS]", 0), ("one", 0), ("[MASK]", 0), ("[SEP]", 0)],
     [("[CLS]", 0), ("dogs", 0), ("[SEP]", 0), ("ra", 1), ("##n", 1), ("[SEP]", 1)],
@@ -159,7 +159,7 @@ def packed_batch() -> str:
 
 
 def piece_box(x: float, y: float, width: float, piece: str, segment: int) -> str:
-    """A word piece in the colour of its segment."""
+    """A token in the colour of its segment."""
     colour = {"[PAD]": "plain", "[MASK]": "gap"}.get(piece, ("text", "data")[segment])
     return box(x, y, width, 30, [piece], colour, size=12 if width > 50 else 11)
 

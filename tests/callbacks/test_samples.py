@@ -41,7 +41,7 @@ def test_gaps_are_whole_words_of_heldout_sentences_of_good_length(tmp_path: Path
         assert text.count("[MASK]") == 1
         assert SHORTEST <= len(ids) - 2 <= LONGEST
         answer = text.rpartition("(")[2].rstrip(")")
-        assert answer in {"midnight", "pondered"}  # the longest words; "weary" is in two pieces
+        assert answer in {"midnight", "pondered"}  # the longest words; "weary" is in two tokens
         assert TOKENIZER.token_to_id(answer) not in ids
         restored = text.rpartition(" (")[0].replace("[MASK]", answer)
         assert VERSE.replace(" .", ".").startswith(restored)

@@ -1,4 +1,4 @@
-"""More pieces and positions: what was learned stays bit for bit, what is new begins as the mean of its parts."""
+"""More tokens and positions: what was learned stays bit for bit, what is new begins as the mean of its parts."""
 
 import dataclasses
 
@@ -54,7 +54,7 @@ def test_new_rows_are_the_mean_of_the_pieces_of_the_old_tokenizer(learned: set[s
         assert len(grown[name]) == max(len(old) + spare, len(old) + len(added))
         assert torch.equal(grown[name][: len(old)], state[name][: len(old)])
         for row, piece in enumerate(added, start=len(old)):
-            # No piece is longer than "z" where a word begins with it: what follows it is cut as a continuation.
+            # No token is longer than "z" where a word begins with it: what follows it is cut as a continuation.
             word = f"z{piece[2:]}" if piece.startswith("##") else piece
             ids = tokenizer.encode(word, add_special_tokens=False).ids
             if piece.startswith("##"):

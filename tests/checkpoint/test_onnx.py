@@ -40,7 +40,7 @@ EXPORTED = ["BertForPreTraining", "BertForTokenClassification", "BertForQuestion
 def rows(lengths: tuple[int, ...], vocab_size: int) -> dict[str, torch.Tensor]:
     generator = torch.Generator().manual_seed(1)
     mask = torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
-    ids = torch.randint(0, vocab_size, mask.shape, generator=generator)  # padding is no special piece, only masked
+    ids = torch.randint(0, vocab_size, mask.shape, generator=generator)  # padding is no special token, only masked
     segments = torch.randint(0, 2, mask.shape, generator=generator)
     return dict(zip(INPUTS, (ids, mask.long(), segments), strict=True))
 

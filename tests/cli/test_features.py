@@ -163,7 +163,7 @@ def test_a_full_disk_keeps_what_is_finished(
 
 @pytest.mark.slow
 def test_memory_does_not_grow_with_the_output(here: Path, model: Path) -> None:
-    """All layers from a pipe, 75 MB in pieces of 4 MiB; the bound of a piece is a constant of the engine."""
+    """All layers from a pipe, 75 MB in pieces of 4 MiB; the bound of a token is a constant of the engine."""
     code = (
         "import sys, resource, torch\n"
         "from cloze.cli.features import main\n"

@@ -45,7 +45,7 @@ def words(shared_data: Path, tmp_path: Path) -> list[str]:
 
 @pytest.fixture
 def many_words(shared_data: Path, words: list[str], tmp_path: Path) -> list[str]:
-    """So much text that seconds pass between the first finished piece and the last."""
+    """So much text that seconds pass between the first finished token and the last."""
     text = (shared_data / "corpus/wikitext2/train.txt").read_text(encoding="utf-8")
     (tmp_path / "articles.txt").write_text(text[:6_000_000], encoding="utf-8")
     return words

@@ -25,7 +25,7 @@ class WikiText(NamedTuple):
 
 
 def vocabulary() -> Vocabulary:
-    """Every third ordinary piece continues a word."""
+    """Every third ordinary token continues a word."""
     continues = np.arange(VOCAB_SIZE) % 3 == 0
     continues[:ORDINARY] = False
     return Vocabulary(VOCAB_SIZE, CLS, SEP, MASK, PAD, continues)

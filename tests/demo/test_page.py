@@ -118,7 +118,7 @@ def fill_in(visitor: Visitor, reader: Reader) -> None:
         visitor.until(lambda text: visitor.bars() == says(text), text)
         shown = visitor.text(".running")
         assert all("".join(part.split()) in "".join(shown.split()) for part in text.split("[MASK]"))
-    assert "the text is cut at 64 pieces" in visitor.text(".note")
+    assert "the text is cut at 64 tokens" in visitor.text(".note")
     visitor.write(0, "北京 [MASK] 😀")
     visitor.until(lambda: "Not in the vocabulary, and read as [UNK]: 😀" in visitor.text(".note"))
     for text in ("", " ", "no gap 😀"):
@@ -142,13 +142,13 @@ def next_sentence(visitor: Visitor) -> None:
     assert labels == ("It continues the first", "It does not")
     assert sum(float(value.split()[0]) for value in values) == pytest.approx(100, abs=0.11)
     visitor.write(1, LONG)
-    visitor.until(lambda: "cut at 64 pieces" in visitor.text(".note"))
+    visitor.until(lambda: "cut at 64 tokens" in visitor.text(".note"))
     visitor.write(0, "")
     visitor.until(lambda: visitor.texts(".hint") == ["Write both texts."])
 
 
 def attention(visitor: Visitor, folder: Path) -> None:
-    """The picture is painted, and the strip of pieces holds the encoder's own weights."""
+    """The picture is painted, and the strip of tokens holds the encoder's own weights."""
     visitor.open_tab("Attention")
     visitor.until(lambda: visitor.all("canvas"))
     visitor.write(0, "the cat <b>sat</b>")
@@ -170,7 +170,7 @@ def attention(visitor: Visitor, folder: Path) -> None:
     return seen.size"""
     visitor.until(lambda: visitor.driver.execute_script(colours) > 50)
     visitor.write(0, LONG)
-    visitor.until(lambda: "The text has 702 pieces; the model reads the first 64." in visitor.text(".note"))
+    visitor.until(lambda: "The text has 702 tokens; the model reads the first 64." in visitor.text(".note"))
     visitor.write(0, "")
     visitor.until(lambda: visitor.texts(".hint") == ["Write a text."])
     visitor.choose(0, "Layer 1")  # of nothing
@@ -259,7 +259,7 @@ def classes(visitor: Visitor, kind: str) -> None:
         before = visitor.bars()
         visitor.write(number, text)
         visitor.until(lambda before: visitor.bars() not in ([], before), before)
-    assert "cut at 64 pieces" in visitor.text(".note")
+    assert "cut at 64 tokens" in visitor.text(".note")
     visitor.write(0, "")
     visitor.until(lambda: visitor.texts(".hint") == ["Write a text."])
 
@@ -293,6 +293,6 @@ def choices(visitor: Visitor, kind: str) -> None:
     visitor.write(1, f"the cat\n{INJECTION}\n\n北京 😀\n{LONG}")
     labels = ["the cat", INJECTION, "北京 😀", LONG.strip()]
     visitor.until(lambda: [label for label, _ in visitor.bars()] == labels)
-    assert "the sequence is cut at 64 pieces" in visitor.text(".note")
+    assert "the sequence is cut at 64 tokens" in visitor.text(".note")
     visitor.write(1, "the cat")
     visitor.until(lambda: visitor.texts(".hint") == ["Write two choices at least, one a line."])

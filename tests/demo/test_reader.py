@@ -44,7 +44,7 @@ def test_attention_reads_all_and_draws_a_part(reader: Reader) -> None:
     assert not found.notes
     long = reader.attention("cat " * 200)
     assert len(long.pieces) == min(64, MOST_DRAWN)
-    assert long.notes == ("The text has 202 pieces; the model reads the first 64.",)
+    assert long.notes == ("The text has 202 tokens; the model reads the first 64.",)
     pair = reader.attention("cat " * 200, "dog " * 3)
     assert pair.pieces[-5:] == ["[SEP]", "dog", "dog", "dog", "[SEP]"]
     assert len(pair.pieces) == 64

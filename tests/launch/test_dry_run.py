@@ -43,7 +43,7 @@ def test_nothing_is_prepared_or_written(train: Command, small_text: Path, tmp_pa
     assert done.stdout.startswith("dry run: nothing is written\n")
     assert f"{folder} is not prepared yet: the step is on random tokens" in done.stdout
     assert "tokens      at most 20,480 in 20 steps\n" in done.stdout
-    assert "120 pieces" in done.stdout
+    assert "120 tokens" in done.stdout
     assert "runs/dry/model" in done.stdout
     assert not {"\r", "\x1b"} & set(done.stdout + done.stderr)
 

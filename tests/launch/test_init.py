@@ -101,7 +101,7 @@ def test_a_grown_model_goes_on_after_a_stop_without_the_folder_it_came_from(
     status, _, notes = run(*words, "run=whole")
     assert status == 0, notes
     assert "note: 32 new positions beyond 32, copies of those" in notes
-    assert "note: 2 new pieces, each as the mean of those it was read as: quick, ##urns" in notes
+    assert "note: 2 new tokens, each as the mean of those it was read as: quick, ##urns" in notes
     with pytest.raises(PowerCutError):
         run(*words, "run=parts", stop)
     capsys.readouterr()
@@ -166,15 +166,15 @@ def test_minilm_goes_on(run: Run, tmp_path: Path) -> None:
     [
         (["init={}", "model=mini"], "model.hidden_size is 256, but {} has 32: leave model= and it out"),
         (["init={}", "model.num_hidden_layers=2"], "model.num_hidden_layers is 2, but {} has 1"),
-        (["init={}", "model.vocab_size=90"], "grow.vocab and grow.vocab_size add pieces"),
+        (["init={}", "model.vocab_size=90"], "grow.vocab and grow.vocab_size add tokens"),
         (["init={}", "model.max_position_embeddings=16"], "positions can only grow"),
         (["init={}", "objective.max_length=64"], "only 32 positions"),
         (["init={}", "model.hidden_dropout_prob=2"], "hidden_dropout_prob=2"),
         (["init={}", "tokenizer=wordpiece_cased"], "tokenizer.lowercase is False, but that of {} is True"),
         (["init={}", "tokenizer.vocab=x.txt"], "tokenizer.vocab is set, but the vocabulary is that of {}"),
-        (["init={}", "grow.vocab_size=20"], "grow.vocab_size=20: must be above the 59 pieces"),
+        (["init={}", "grow.vocab_size=20"], "grow.vocab_size=20: must be above the 59 tokens"),
         (["init={}", "grow.vocab_size=90", "grow.vocab=x.txt"], "both given"),
-        (["init={}", "grow.vocab=x.txt"], "x.txt: the pieces cannot be read"),
+        (["init={}", "grow.vocab=x.txt"], "x.txt: the tokens cannot be read"),
         (["init={}", "grow.positions=copy"], "grow.positions is 'copy', but must be one of repeat, random"),
         (["init={}", "grow.size=3"], "unknown key 'grow.size'"),
         (["grow.vocab_size=90"], "give init=FOLDER"),

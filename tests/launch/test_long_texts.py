@@ -50,7 +50,7 @@ def test_every_word_counts_and_the_folder_knows_it(
     ran = finetune(*SMALL, *files, "task.long=windows", "run=all")
     assert ran.returncode == 0, ran.stderr
     long = sum(len(row["text"].split()) > 14 for row in dev)
-    assert "pieces, in overlapping windows, over which the outputs are averaged (" in ran.stderr
+    assert "tokens, in overlapping windows, over which the outputs are averaged (" in ran.stderr
     assert f"{long} in dev)" in ran.stderr
     score = json.loads((tmp_path / "runs/all/results.json").read_text())["dev"]["accuracy"]
     assert score > 0.9
@@ -90,11 +90,11 @@ def test_what_is_cut_is_said_once_with_counts(tmp_path: Path, finetune: Command,
     ran = finetune(*SMALL, *files, f"task.long={long}", "run=cut", "trainer.max_steps=2")
     assert ran.returncode == 0, ran.stderr
     places = f" ({counts[0]} in train, {counts[1]} in dev)"
-    notes = [line for line in ran.stderr.splitlines() if "texts cut at 16 pieces" in line]
+    notes = [line for line in ran.stderr.splitlines() if "texts cut at 16 tokens" in line]
     more = "; task.long=head_tail shows their ends, task.long=windows all of them"
     if long == "head_tail":
         places, more = f", a quarter from the beginning and the rest from the end{places}", ""
-    assert notes == [f"note: {sum(counts)} texts cut at 16 pieces{places}{more}"]
+    assert notes == [f"note: {sum(counts)} texts cut at 16 tokens{places}{more}"]
 
 
 @pytest.mark.parametrize(

@@ -181,7 +181,7 @@ def test_gaps_of_pairs_and_of_long_texts(run: Run, pretrained: Path) -> None:
     (whole,) = run(f"model={pretrained}", f"text={'cat ' * 31}[MASK]{' sat' * 30}")
     assert said["masks"][0]["candidates"] == whole["masks"][0]["candidates"]
     (said,) = run(f"model={pretrained}", f"text=[MASK] {middle}", status=2)
-    assert "its 2 [MASK] do not fit into 64 pieces; shorten the text" in said["error"]
+    assert "its 2 [MASK] do not fit into 64 tokens; shorten the text" in said["error"]
 
 
 def test_next_sentence_is_that_of_transformers(run: Run, pretrained: Path, tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ def test_weights_and_biases_has_tables_pictures_and_how_it_came_about(runs: Path
     records = WandbRecords(runs / "told")
     last = records.histories()[-1][-1]
     fillings = records.table(last, "val/fillings")
-    assert fillings["columns"] == ["step", "sentence", "likeliest pieces"]
+    assert fillings["columns"] == ["step", "sentence", "likeliest tokens"]
     assert [row[:2] for row in fillings["data"]] == [[step, "the quick [MASK] returns"] for step in (10, 20)]
     pairs = records.table(last, "val/sentence_pairs")["data"]
     assert {row[3] for row in pairs} == {"next", "random"}

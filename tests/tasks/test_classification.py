@@ -78,7 +78,7 @@ def test_windows_count_as_the_mean_of_their_logits(lengths: list[int]) -> None:
     torch.testing.assert_close(loss, ours.loss(expected, batch.labels))
     outputs = ours.outputs(batch)
     assert sorted(outputs) == list(range(len(lengths)))
-    note = "texts of more than 10 pieces, in overlapping windows, over which the outputs are averaged"
+    note = "texts of more than 10 tokens, in overlapping windows, over which the outputs are averaged"
     assert features.counts[note] == sum(length > 8 for length in lengths)
 
 

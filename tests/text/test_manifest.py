@@ -72,8 +72,8 @@ def test_a_truncated_manifest(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("vocab", "lowercase", "message"),
     [
-        ([*VOCAB, "c"], True, "8 pieces there, 9 here"),
-        ([*SPECIAL_TOKENS, "a", "c", "##b"], True, "piece 6 is 'b' there, 'c' here"),
+        ([*VOCAB, "c"], True, "8 tokens there, 9 here"),
+        ([*SPECIAL_TOKENS, "a", "c", "##b"], True, "token 6 is 'b' there, 'c' here"),
         (VOCAB, False, "another normalisation"),
     ],
 )

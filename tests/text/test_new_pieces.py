@@ -1,4 +1,4 @@
-"""Which pieces are added to a vocabulary that exists."""
+"""Which tokens are added to a vocabulary that exists."""
 
 from collections import Counter
 from pathlib import Path
@@ -42,7 +42,7 @@ def test_a_file_gives_what_is_new_in_its_order(tmp_path: Path) -> None:
         ("##\n", CASED, "'##' can never be found"),
         ("[DRUG]\n", CASED, r"'\[DRUG\]' can never be found"),
         ("x" * 101, CASED, "can never be found"),
-        ("the\n\n", CASED, "holds no piece that is not in the vocabulary already"),
+        ("the\n\n", CASED, "holds no token that is not in the vocabulary already"),
     ],
 )
 def test_what_no_text_could_give_is_refused(tmp_path: Path, content: str, words: WordPiece, message: str) -> None:
@@ -65,7 +65,7 @@ CLINIC = ["the tumour was growing. Carcinoma, tumour and adenoma.", "Tumour grow
 
 def test_the_most_useful_pieces_come_first_and_shorten_the_text() -> None:
     chosen = useful_pieces(CLINIC, OLD, UNCASED, 6)
-    assert chosen[:2] == ["carcinoma", "tumour"]  # 40 times 8 pieces saved, 60 times 5
+    assert chosen[:2] == ["carcinoma", "tumour"]  # 40 times 8 tokens saved, 60 times 5
     assert set(chosen).isdisjoint(OLD)
     assert chosen == useful_pieces(CLINIC, OLD, UNCASED, 6)
     assert length(CLINIC, [*OLD, *chosen]) < 0.6 * length(CLINIC, OLD)

@@ -14,7 +14,7 @@ from cloze.callbacks.samples import SHORTEST, heldout_texts
 from cloze.loggers.protocol import Cell, Table, dashboards
 from cloze.text.tokenizer import CLS, SEP
 
-LONGEST = 40  # pieces of a sentence in a pair
+LONGEST = 40  # tokens of a sentence in a pair
 COLUMNS = ("step", "A", "B", "truth", "prediction", "probability of the label")
 
 

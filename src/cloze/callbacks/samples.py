@@ -18,18 +18,18 @@ from cloze.text.tokenizer import CLS, MASK, SEP
 MOST_EVALUATIONS = 50
 """Of which a table tells: it is logged again at each of them."""
 EXCERPTS, SENTENCES = 40, 40  # documents that are looked at, and the first sentences of each
-SHORTEST, LONGEST = 8, 24  # pieces of a held-out sentence that makes a good sample
+SHORTEST, LONGEST = 8, 24  # tokens of a held-out sentence that makes a good sample
 
 
 class SampleFillings(pl.Callback):
-    """At every evaluation, the likeliest pieces for each `[MASK]` of fixed sentences: printed, and kept in a file.
+    """At every evaluation, the likeliest tokens for each `[MASK]` of fixed sentences: printed, and kept in a file.
 
     Dashboards get them as the table `val/fillings`, with the evaluations so far as its rows.
 
     Args:
         sentences: each with at least one `[MASK]`; None takes some held-out sentences and masks a word of each.
         file: where the fillings are added.
-        top: pieces shown for each gap.
+        top: tokens shown for each gap.
         heldout: how many sentences to take from the held-out text.
     """
 
@@ -40,7 +40,7 @@ class SampleFillings(pl.Callback):
         self.heldout = heldout
         self._tokenizer: Tokenizer
         self._samples: list[tuple[str, list[int]]] = []  # what is shown, and its ids
-        self._rows: list[list[str | int]] = []  # of the table: step, sentence, likeliest pieces
+        self._rows: list[list[str | int]] = []  # of the table: step, sentence, likeliest tokens
 
     def state_dict(self) -> dict[str, Any]:
         return {"rows": self._rows}
@@ -71,12 +71,12 @@ class SampleFillings(pl.Callback):
         self._rows += [[trainer.global_step, *line.strip().rsplit("  ", 1)] for line in lines[1:]]
         self._rows = _thinned(self._rows)
         for dashboard in dashboards(trainer.loggers):
-            table = Table(("step", "sentence", "likeliest pieces"), self._rows)
+            table = Table(("step", "sentence", "likeliest tokens"), self._rows)
             dashboard.log_table("val/fillings", table, trainer.global_step)
 
     @torch.no_grad()
     def fillings(self, pl_module: pl.LightningModule) -> list[str]:
-        """One line a gap: the sentence, and its likeliest pieces with their probabilities."""
+        """One line a gap: the sentence, and its likeliest tokens with their probabilities."""
         tokenizer = self._tokenizer
         rows = [ids for _, ids in self._samples]
         ids = torch.tensor([token for row in rows for token in row])

@@ -1,4 +1,4 @@
-"""A pre-trained model with more word pieces or more positions than it was trained with.
+"""A pre-trained model with more tokens or more positions than it was trained with.
 
 Old rows and old ids never change; which parameters grow is for the record of the architecture to say.
 """
@@ -20,17 +20,17 @@ from cloze.text.tokenizer import UNK, FolderTokenizer
 def grow_vocabulary(
     state: Mapping[str, Tensor], parameters: Sequence[str], old: Sequence[str], new: Sequence[str]
 ) -> dict[str, Tensor]:
-    """The state with a row for every new piece: the mean of the rows of the old pieces that it was read as until now.
+    """The state with a row for every new token: the mean of the rows of the old tokens that it was read as until now.
 
-    The new pieces take the ids behind the old ones. Where the model has more rows than its tokenizer has pieces (some
+    The new tokens take the ids behind the old ones. Where the model has more rows than its tokenizer has tokens (some
     are padded to a multiple of 64), they take the spare rows first. The decoder is tied to the word embeddings; its
     bias grows in the same way.
 
     Args:
         state: with the word embeddings (V, D), and perhaps the decoder's bias (V,).
         parameters: the names of those, where they are there.
-        old: the pieces in the order of their ids.
-        new: pieces that are none of them.
+        old: the tokens in the order of their ids.
+        new: tokens that are none of them.
     """
     ids = {piece: number for number, piece in enumerate(old)}
     return _grown(
@@ -41,7 +41,7 @@ def grow_vocabulary(
 def grow_tokens(
     state: Mapping[str, Tensor], parameters: Sequence[str], tokenizer: Tokenizer, new: Sequence[str]
 ) -> dict[str, Tensor]:
-    """Likewise for new special tokens, which no pieces are made of: the rows of what they are to the tokenizer now.
+    """Likewise for new special tokens, which no tokens are made of: the rows of what they are to the tokenizer now.
 
     Args:
         state: as in ``grow_vocabulary``.

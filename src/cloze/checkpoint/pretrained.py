@@ -39,7 +39,7 @@ PARTS = ("encoder", "pooler", "masked_lm_head", "next_sentence_head")
 """Of a ``BertForPreTraining``."""
 
 ROUNDING = 128
-"""Embeddings without a piece that a model may have fewer than: their number is often rounded up to a multiple of 64."""
+"""Embeddings without a token that a model may have fewer than: their number is often rounded up to a multiple of 64."""
 
 HEAD = "head.safetensors"
 """Beside a bare encoder, for heads that no class of Hugging Face's has; see `cloze.checkpoint.record.Head`."""

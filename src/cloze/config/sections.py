@@ -130,7 +130,7 @@ class Corpus:
         prepared: the folder of the prepared corpus; made by the first run or by `cloze-prepare`. null takes the one
             below `data/` that was prepared from this text in this way, whatever it is called, else `data/NAME-HASH`.
         source: where the documents come from.
-        vocab_size: pieces of the vocabulary that is trained on it, by default BERT's number.
+        vocab_size: tokens of the vocabulary that is trained on it, by default BERT's number.
         duplicates: `count` exact duplicates, or `remove` every line that occurred before.
         heldout_fraction: share of the documents that training never sees, null for 0.01; 1 is all, for stage=evaluate.
         heldout_files: files that training never sees, in place of a share; read as those of `files`.
@@ -169,8 +169,8 @@ class Growth:
     Attributes:
         positions: how new positions begin, where `model.max_position_embeddings` is above the folder's: `repeat`
             copies the learned ones block by block, `random` draws them.
-        vocab: a file with more word pieces, one a line.
-        vocab_size: or the size to which the vocabulary grows, by the pieces most useful for the corpus.
+        vocab: a file with more tokens, one a line.
+        vocab_size: or the size to which the vocabulary grows, by the tokens most useful for the corpus.
     """
 
     positions: Literal["repeat", "random"] = "repeat"

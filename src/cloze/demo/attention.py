@@ -1,4 +1,4 @@
-"""The tab of attention: any layer and head as a picture, and the text as one piece sees it."""
+"""The tab of attention: any layer and head as a picture, and the text as one token sees it."""
 
 import json
 from typing import Any
@@ -17,9 +17,9 @@ GREY = "#8593a3"
 """Of the axes: readable on light and on dark."""
 
 TOOLTIP = """(point) => {
-  const pieces = %s;
+  const tokens = %s;
   const [column, row, weight] = point.data;
-  return pieces[row] + '  \u2192  ' + pieces[column] + '\\n' + (100 * weight).toFixed(1) + ' %%';
+  return tokens[row] + '  \u2192  ' + tokens[column] + '\\n' + (100 * weight).toFixed(1) + ' %%';
 }"""
 
 
@@ -34,7 +34,7 @@ class AttentionTab:
         self.reader = reader
         self.found: Attention | None = None
         self.piece = 0
-        ui.label("Which pieces of a text look at which, in any layer and head of the model.").classes("lead")
+        ui.label("Which tokens of a text look at which, in any layer and head of the model.").classes("lead")
         own = [row["text"] for row in reader.examples.cells] or [text for text, _ in reader.examples.pairs]
         self.text = field("Text", own[0] if own else TEXT, lambda: self.live.refresh())
         self.pair = field("Second text (may stay empty)", "", lambda: self.live.refresh(), rows=1)
@@ -56,7 +56,7 @@ class AttentionTab:
         notes((*self.reader.unknown(self.text.value or "", self.pair.value or ""), *found.notes))
         heading("Rows look at columns: the stronger the colour, the more")
         self.chart = ui.echart(_options(found.pieces, self._weights())).classes("picture")
-        heading("What the chosen piece looks at; choose another one")
+        heading("What the chosen token looks at; choose another one")
         self.strip = ui.element("div").classes("pieces")
         self._draw_strip()
 

@@ -70,7 +70,7 @@ def _top(reader: Reader) -> None:
         f"{config.num_hidden_layers} layers",
         f"{config.hidden_size} wide",
         f"{config.num_attention_heads} heads",
-        f"{config.vocab_size:,} pieces",
+        f"{config.vocab_size:,} tokens",
         f"{config.max_position_embeddings} positions",
         f"{parameters / 1e6:.1f} M parameters" if parameters >= 1e5 else f"{parameters:,} parameters",
     )

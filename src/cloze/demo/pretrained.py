@@ -59,7 +59,7 @@ def fill_tab(reader: Reader) -> Live[Cells, Answer]:
 
 
 def _filled(said: Prediction) -> None:
-    """The text with the likeliest pieces in its gaps."""
+    """The text with the likeliest tokens in its gaps."""
     before, *others = said["text"].split(MASK)
     best = [gap["candidates"][0]["token"] for gap in said["masks"]]
     with ui.element("div").classes("running"):

@@ -43,7 +43,7 @@ class Answer(NamedTuple):
 
 
 class Attention(NamedTuple):
-    """Of one text: its T pieces, the segment of each, (T, T) for every head of every layer, and notes."""
+    """Of one text: its T tokens, the segment of each, (T, T) for every head of every layer, and notes."""
 
     pieces: list[str]
     segments: list[int]
@@ -57,7 +57,7 @@ class Reader:
     Args:
         pretrained: the folder that was read.
         inference: how it is applied.
-        top_k: pieces told for each gap.
+        top_k: tokens told for each gap.
         trust: packages whose classes may be built.
 
     Attributes:
@@ -122,7 +122,7 @@ class Reader:
             return Answer(said, tuple(_sentence(note) for note in predictor.counts))
 
     def attention(self, text: str, text_pair: str | None = None) -> Attention:
-        """Who looks at whom in a text or a pair of texts; of a longer one, among its first ``MOST_DRAWN`` pieces.
+        """Who looks at whom in a text or a pair of texts; of a longer one, among its first ``MOST_DRAWN`` tokens.
 
         The whole of the text is read, up to the positions of the model: only the picture is cut.
         """
@@ -133,13 +133,13 @@ class Reader:
             with torch.inference_mode():
                 maps = self._encoder.attention_weights(packed.to(self._device))
                 drawn = [heads[:, :MOST_DRAWN, :MOST_DRAWN].cpu().numpy() for heads in maps]
-        notes = [f"The text has {whole:,} pieces; the model reads the first {longest:,}."] if whole > longest else []
+        notes = [f"The text has {whole:,} tokens; the model reads the first {longest:,}."] if whole > longest else []
         if packed.max_seqlen > MOST_DRAWN:
-            notes.append(f"The picture shows the first {MOST_DRAWN} of {packed.max_seqlen:,} pieces.")
+            notes.append(f"The picture shows the first {MOST_DRAWN} of {packed.max_seqlen:,} tokens.")
         return Attention(pieces, packed.token_type_ids[:MOST_DRAWN].tolist(), drawn, tuple(notes))
 
     def vectors(self, texts: Sequence[str], tell: Callable[[int, int], None] | None = None) -> np.ndarray:
-        """One vector of length 1 for each text, (texts, D): the mean of those of its pieces in the last layer.
+        """One vector of length 1 for each text, (texts, D): the mean of those of its tokens in the last layer.
 
         A longer text is read in windows.
 
@@ -206,7 +206,7 @@ def _encoder(pretrained: Pretrained) -> Encoder:
 
 
 def _sentence(note: str) -> str:
-    """'texts cut at 512 pieces' -> 'Longer than the model reads at once: the text is cut at 512 pieces.'"""
+    """'texts cut at 512 tokens' -> 'Longer than the model reads at once: the text is cut at 512 tokens.'"""
     what, _, rest = note.partition(" ")
     if rest.startswith("cut"):
         return f"Longer than the model reads at once: the {what.removesuffix('s')} is {rest}."

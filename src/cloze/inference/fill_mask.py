@@ -20,25 +20,25 @@ from cloze.runtime.wording import counted
 from cloze.text.tokenizer import MASK, PREFIX, UNK
 
 TOP_K = 5
-"""Pieces told for each gap, where nothing else is said."""
+"""Tokens told for each gap, where nothing else is said."""
 
 GAPS_AT_ONCE = 256
 """Rows of logits over the vocabulary, 30 MiB of them: a text may be all gaps."""
 
 
 class FillMask(Predictor[TextExample]):
-    """The likeliest pieces for each ``[MASK]`` of a text or a pair, each gap by itself.
+    """The likeliest tokens for each ``[MASK]`` of a text or a pair, each gap by itself.
 
     Args:
         model: with its encoder and its masked-language-model head on the device; no other part is used.
         tokenizer: its own.
         inference: how it is applied.
-        top_k: pieces to tell for each gap; None for 5, or for all of the targets.
-        targets: words that are told alone, with their probabilities among all pieces; none for the likeliest pieces.
+        top_k: tokens to tell for each gap; None for 5, or for all of the targets.
+        targets: words that are told alone, with their probabilities among all tokens; none for the likeliest tokens.
         max_length: tokens of the longest sequence; of a longer text the part around its gaps is shown.
 
     Raises:
-        InputError: a target is not one piece of the vocabulary.
+        InputError: a target is not one token of the vocabulary.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class FillMask(Predictor[TextExample]):
             except BadRowError as bad:
                 found.append(bad)
         if sequences.cut:
-            self.counts[f"texts cut at {counted(self.max_length, 'pieces')}"] += sequences.cut
+            self.counts[f"texts cut at {counted(self.max_length, 'tokens')}"] += sequences.cut
         outputs = iter(self.inference.outputs(items, self._step))
         return [
             said if isinstance(said, BadRowError) else self._prediction(example, next(outputs))
@@ -106,7 +106,7 @@ class FillMask(Predictor[TextExample]):
         (sequence,) = sequences.of(ids, pair)
         gaps = np.flatnonzero(sequence.input_ids == self.mask)
         if len(gaps) != written:
-            reason = f"its {written} {MASK} do not fit into {counted(self.max_length, 'pieces')}; shorten the text"
+            reason = f"its {written} {MASK} do not fit into {counted(self.max_length, 'tokens')}; shorten the text"
             raise BadRowError(f"{MASK} cut off", reason)
         return Item(number, (sequence,), np.zeros(1, np.int64), gaps)
 
@@ -119,7 +119,7 @@ class FillMask(Predictor[TextExample]):
         return ids[start : start + room]
 
     def _step(self, batch: TaskBatch) -> dict[int, np.ndarray]:
-        """Of each item (gaps, 2, k): the ids of the likeliest pieces, and their probabilities."""
+        """Of each item (gaps, 2, k): the ids of the likeliest tokens, and their probabilities."""
         places = torch.nonzero(batch.packed.input_ids == self.mask).squeeze(1)
         hidden = self.model.encoder(batch.packed)[places]
         found = []
@@ -164,7 +164,7 @@ class FillMask(Predictor[TextExample]):
 
 
 def _one_piece(word: str, tokenizer: Tokenizer) -> int:
-    """The id of a word that is one piece: as it stands in the vocabulary, else as it is read in a text.
+    """The id of a word that is one token: as it stands in the vocabulary, else as it is read in a text.
 
     Raises:
         InputError: it is none, or several.
@@ -181,7 +181,7 @@ def _one_piece(word: str, tokenizer: Tokenizer) -> int:
 
 
 def fill(text: str, pieces: Sequence[str]) -> str:
-    """The text with a piece in each gap; one that continues a word joins the word before it.
+    """The text with a token in each gap; one that continues a word joins the word before it.
 
     >>> fill("play [MASK] the [MASK].", ["##ing", "game"])
     'playing the game.'

@@ -91,7 +91,7 @@ def _comparable(described: Description) -> dict[str, Any]:
         "kind": described.architecture,
         "labels": described.labels,
         "problem_type": described.problem_type,
-        "tokenizer": f"{described.tokenizer.get_vocab_size():,} pieces, {tokenizer_sha256(described.tokenizer)[:8]}",
+        "tokenizer": f"{described.tokenizer.get_vocab_size():,} tokens, {tokenizer_sha256(described.tokenizer)[:8]}",
     }
 
 

@@ -65,7 +65,7 @@ class Beginning:
         own.check(data.tokenizer, data.folder)
         pieces, size = vocabulary(data.tokenizer), own.learned.get_vocab_size()
         tokens, new = pieces[size : own.own_size], pieces[own.own_size :]
-        # Some models have more rows than pieces, which stay.
+        # Some models have more rows than tokens, which stay.
         rows = max(self.config.vocab_size, len(pieces))
         record = architecture_of(self.config)
         model: BertForPreTraining = record.pretraining(replace(self.config, vocab_size=rows))
@@ -80,7 +80,7 @@ class Beginning:
             if tokens:
                 note(told_tokens(tokens))
             if new:
-                note(f"{counted(len(new), 'new pieces')}, each as the mean of those it was read as: {_few(new)}")
+                note(f"{counted(len(new), 'new tokens')}, each as the mean of those it was read as: {_few(new)}")
             note(f"starts from {own.name}" + (f"; {', '.join(drawn)}: drawn at random" if drawn else ""))
         return model
 
@@ -144,7 +144,7 @@ def _from_folder(config: Pretraining, name: str, words: WordPiece) -> Beginning:
         check_apart(own_tokens(found.tokenizer), words, name)
     if growth.vocab_size is not None and growth.vocab_size <= len(pieces):
         raise InputError(
-            f"grow.vocab_size={growth.vocab_size}: must be above the {counted(len(pieces), 'pieces')} of {name}"
+            f"grow.vocab_size={growth.vocab_size}: must be above the {counted(len(pieces), 'tokens')} of {name}"
         )
     added = [] if growth.vocab is None else read_new_pieces(growth.vocab, pieces, words)
     if shape.max_position_embeddings > learned.max_position_embeddings:
@@ -168,7 +168,7 @@ def _shape(stated: Node[EncoderConfig], own: EncoderConfig, name: str) -> Encode
         if value == getattr(own, key):
             continue
         if key not in (*FREE, "max_position_embeddings"):
-            advice = "grow.vocab and grow.vocab_size add pieces" if key == "vocab_size" else "leave model= and it out"
+            advice = "grow.vocab and grow.vocab_size add tokens" if key == "vocab_size" else "leave model= and it out"
             raise InputError(f"model.{key} is {value}, but {name} has {getattr(own, key)}: {advice}")
         if key == "max_position_embeddings" and value < own.max_position_embeddings:
             raise InputError(

@@ -23,7 +23,7 @@ from cloze.model.kernels.packed import Activation, PackedLinear
 
 
 class Embeddings(nn.Module):
-    """The sum of the word piece's, the position's and the segment's vectors, normalised."""
+    """The sum of the token's, the position's and the segment's vectors, normalised."""
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__()

@@ -44,7 +44,7 @@ class BertConfig:
     """The shape of a BERT encoder; the defaults are BERT-Base (Devlin et al. 2019, section 3).
 
     Attributes:
-        vocab_size: V, the number of word pieces.
+        vocab_size: V, the number of tokens.
         hidden_size: D, the width of every token vector.
         num_hidden_layers: the number of Transformer blocks.
         num_attention_heads: H; each head has K = D / H dimensions.

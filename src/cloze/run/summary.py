@@ -20,7 +20,7 @@ def summary(trainer: pl.Trainer, manifest: Manifest, folder: Path) -> str:
     metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
     tokens = sum(shard.tokens for shard in manifest.train)
     steps = counted(trainer.global_step, "steps")
-    lines = [f"{steps} on {tokens:,} tokens of text, {manifest.vocab_size:,} pieces"]
+    lines = [f"{steps} on {tokens:,} tokens of text, a vocabulary of {manifest.vocab_size:,}"]
     if (loss := metrics.get("val/masked_lm_loss")) is not None:
         told = (
             f"  masked tokens   loss {loss:.3f} (perplexity {math.exp(loss):,.1f}) on held-out text; "

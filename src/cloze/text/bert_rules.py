@@ -12,7 +12,7 @@ from cloze.errors import InputError
 from cloze.files.bounded import read_text
 
 PAD, UNK, CLS, SEP, MASK = SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-PREFIX = "##"  # of pieces that continue a word
+PREFIX = "##"  # of tokens that continue a word
 LONGEST_WORD = 100
 """Characters; BERT's WordPiece takes a longer word as ``[UNK]`` without a look."""
 
@@ -65,7 +65,7 @@ def build_tokenizer(
 
 
 def read_vocabulary(path: str | Path, *, lowercase: bool | None = None) -> list[str]:
-    """Pieces of a ``vocab.txt``, or of the one in the folder `path`, in the order of their ids.
+    """Tokens of a ``vocab.txt``, or of the one in the folder `path`, in the order of their ids.
 
     With `lowercase`, the normalisation it will be used with, it is checked that the two fit.
 
@@ -83,11 +83,11 @@ def read_vocabulary(path: str | Path, *, lowercase: bool | None = None) -> list[
     first_lines: dict[str, int] = {}
     for number, piece in enumerate(pieces, start=1):
         if not piece:
-            raise InputError(f"{path}, line {number}: is empty; a vocabulary has one piece a line")
+            raise InputError(f"{path}, line {number}: is empty; a vocabulary has one token a line")
         if first_lines.setdefault(piece, number) != number:
             raise InputError(
                 f"{path}, line {number}: repeats {piece!r} of line {first_lines[piece]}; remove one, or change it to an"
-                " [unused] piece where the ids of a checkpoint must stay"
+                " [unused] token where the ids of a checkpoint must stay"
             )
     absent = [token for token in SPECIAL_TOKENS if token not in first_lines]
     if absent:
@@ -102,14 +102,14 @@ def _check_case(path: Path, pieces: Sequence[str], lowercase: bool) -> None:
     words = sum(piece.isascii() and piece.isalpha() for piece in pieces)
     if lowercase and count > CASE_SHARE * len(pieces):
         raise InputError(
-            f"{path}: is a cased vocabulary ({count:,} pieces with capitals); set tokenizer.lowercase=false"
+            f"{path}: is a cased vocabulary ({count:,} tokens with capitals); set tokenizer.lowercase=false"
         )
     if not lowercase and count == 0 and words > 26:
-        raise InputError(f"{path}: is an uncased vocabulary (no piece has a capital); set tokenizer.lowercase=true")
+        raise InputError(f"{path}: is an uncased vocabulary (no token has a capital); set tokenizer.lowercase=true")
 
 
 def capitals(pieces: Sequence[str]) -> int:
-    """How many pieces have a capital, BERT's own tokens aside."""
+    """How many tokens have a capital, BERT's own tokens aside."""
     return sum(piece != piece.lower() for piece in pieces if piece not in SPECIAL_TOKENS)
 
 

@@ -34,11 +34,11 @@ class ContinuedTokenizer:
 
     Attributes:
         name: of the model, for messages.
-        words: the normalisation of the tokenizer, and how new pieces are chosen.
+        words: the normalisation of the tokenizer, and how new tokens are chosen.
         learned: the model's tokenizer, as it was trained with.
         own: it with the special tokens of `tokenizer.special_tokens`.
-        added: pieces from a file.
-        vocab_size: to which the pieces grow by those that the corpus needs; None where they do not.
+        added: tokens from a file.
+        vocab_size: to which the tokens grow by those that the corpus needs; None where they do not.
     """
 
     name: str
@@ -50,16 +50,16 @@ class ContinuedTokenizer:
 
     @property
     def own_size(self) -> int:
-        """How many ids the tokenizer has before it grows by pieces."""
+        """How many ids the tokenizer has before it grows by tokens."""
         return int(self.own.tokenizer.get_vocab_size())
 
     @property
     def known(self) -> list[str]:
-        """The pieces of the tokenizer and those that are added to it, in the order of their ids."""
+        """The tokens of the tokenizer and those that are added to it, in the order of their ids."""
         return [*vocabulary(self.own.tokenizer), *self.added]
 
     def grown(self, new: Sequence[str]) -> FolderTokenizer:
-        """The tokenizer with more pieces behind its own."""
+        """The tokenizer with more tokens behind its own."""
         if not new:
             return self.own
         tokenizer = self.words.build([*vocabulary(self.own.tokenizer), *new])
@@ -83,14 +83,14 @@ class ContinuedTokenizer:
             replace(preparation, tokenizer=words).run(folder, progress)
 
     def _planned(self, source: Source, progress: ReportsProgress) -> list[str]:
-        """The new pieces with which the corpus shall be prepared."""
+        """The new tokens with which the corpus shall be prepared."""
         if self.vocab_size is None:
             return self.added
-        progress("choosing new pieces", 0, 1)
+        progress("choosing new tokens", 0, 1)
         lines = list(sample_lines(source, self.words.sample_megabytes))
         words = replace(self.words, special_tokens=[token.content for token in own_tokens(self.own.tokenizer)])
         new = useful_pieces(lines, self.known, words, self.vocab_size - len(self.known))
-        progress("choosing new pieces", 1, 1)
+        progress("choosing new tokens", 1, 1)
         return [*self.added, *new]
 
     def place(self, preparation: Preparation, name: str) -> Path:
@@ -115,7 +115,7 @@ class ContinuedTokenizer:
         found, expected = vocabulary(tokenizer), self.known
         count = self.vocab_size or len(expected)
         if found[: len(expected)] != expected or len(found) != count:
-            why = f"{counted(len(found), 'pieces')} there, {count:,} here" if len(found) != count else "other pieces"
+            why = f"{counted(len(found), 'tokens')} there, {count:,} here" if len(found) != count else "other tokens"
         elif tokenizer_sha256(tokenizer) != tokenizer_sha256(self.grown(found[self.own_size :]).tokenizer):
             why = "another treatment of capitals, accents or Chinese characters, or of tokens of its own"
         else:

@@ -157,7 +157,7 @@ class _PlainWords:
         self._following = {piece.removeprefix(prefix): ids[piece] for piece in ids if piece.startswith(prefix)}
 
     def encode(self, word: str) -> bytes:
-        """The longest piece there is, then the longest that continues it, to the end; or that of unknown words."""
+        """The longest token there is, then the longest that continues it, to the end; or that of unknown words."""
         if len(word) > self._longest_word:
             return self._unknown
         if self._lowercase:

@@ -81,7 +81,7 @@ class Manifest:
         """Refuses a tokenizer that would give other ids than the one that prepared `folder`.
 
         Raises:
-            InputError: names what differs: the size, the first differing piece, or the normalisation.
+            InputError: names what differs: the size, the first differing token, or the normalisation.
         """
         if tokenizer_sha256(tokenizer) == self.tokenizer_sha256:
             return
@@ -93,11 +93,11 @@ class Manifest:
     def _difference(self, tokenizer: Tokenizer, folder: Location) -> str:
         size = tokenizer.get_vocab_size()
         if size != self.vocab_size:
-            return f"{self.vocab_size} pieces there, {size} here"
+            return f"{self.vocab_size} tokens there, {size} here"
         own = load_tokenizer(folder / "tokenizer")
         for index, (there, here) in enumerate(zip(vocabulary(own), vocabulary(tokenizer), strict=True)):
             if there != here:
-                return f"piece {index} is {there!r} there, {here!r} here"
+                return f"token {index} is {there!r} there, {here!r} here"
         return "the same vocabulary, another normalisation (lowercase, accents or Chinese characters)"
 
 

@@ -1,4 +1,4 @@
-"""More word pieces for a vocabulary that exists: given in a file, or chosen from a corpus."""
+"""More tokens for a vocabulary that exists: given in a file, or chosen from a corpus."""
 
 import math
 from collections import Counter
@@ -17,11 +17,11 @@ from cloze.text.tokenizer import PREFIX, WordPiece, build_normalizer
 from cloze.text.wordpiece import train_vocabulary
 
 SAMPLED_UNITS = 16
-"""Pieces are chosen from at least so many places of the corpus."""
+"""Tokens are chosen from at least so many places of the corpus."""
 
 
 def word_pieces(piece: str, vocab: Collection[str]) -> list[str]:
-    """The longest-first cut of a word, or of a piece that continues one, into pieces of `vocab`; none if there is none.
+    """The longest-first cut of a word, or of a token that continues one, into tokens of `vocab`; none if there is none.
 
     >>> word_pieces("##ological", {"##olog", "##ical", "log"})
     ['##olog', '##ical']
@@ -38,22 +38,22 @@ def word_pieces(piece: str, vocab: Collection[str]) -> list[str]:
 
 
 def read_new_pieces(path: str | Path, vocab: Sequence[str], words: WordPiece) -> list[str]:
-    """The pieces of a file, one a line, that are not in `vocab` yet, in the order of the file.
+    """The tokens of a file, one a line, that are not in `vocab` yet, in the order of the file.
 
     Args:
-        path: the file; empty lines and the blanks around a piece do not count.
+        path: the file; empty lines and the blanks around a token do not count.
         vocab: what there is.
-        words: the normalisation, under which each new piece must be possible.
+        words: the normalisation, under which each new token must be possible.
 
     Raises:
-        InputError: the file cannot be read, holds nothing new, or a piece that no text could ever be cut into.
+        InputError: the file cannot be read, holds nothing new, or a token that no text could ever be cut into.
     """
     try:
         lines = [line.strip() for line in read_text(Path(path)).splitlines()]
     except UnicodeDecodeError as error:
-        raise InputError(f"{path}: the pieces are not UTF-8 ({error.reason} at byte {error.start})") from error
+        raise InputError(f"{path}: the tokens are not UTF-8 ({error.reason} at byte {error.start})") from error
     except OSError as error:
-        raise InputError(f"{path}: the pieces cannot be read ({error.strerror}); set grow.vocab") from error
+        raise InputError(f"{path}: the tokens cannot be read ({error.strerror}); set grow.vocab") from error
     known, new, impossible = set(vocab), [], []
     cut = _Cut(words)
     for number, piece in enumerate(lines, start=1):
@@ -70,21 +70,21 @@ def read_new_pieces(path: str | Path, vocab: Sequence[str], words: WordPiece) ->
             f"{' '.join(map(repr, cut.words(piece))) or 'nothing'} of it; change the line or remove it{others}"
         )
     if not new:
-        raise InputError(f"{path}: holds no piece that is not in the vocabulary already; leave grow.vocab out")
+        raise InputError(f"{path}: holds no token that is not in the vocabulary already; leave grow.vocab out")
     return new
 
 
 def useful_pieces(lines: Sequence[str], vocab: Sequence[str], words: WordPiece, count: int) -> list[str]:
-    """New pieces for a corpus, the most useful one first.
+    """New tokens for a corpus, the most useful one first.
 
-    A vocabulary is trained on the corpus. Each of its pieces that `vocab` lacks is worth how often it would be used,
-    times the pieces that this saves; in a word that was ``[UNK]``, the characters that it makes readable.
+    A vocabulary is trained on the corpus. Each of its tokens that `vocab` lacks is worth how often it would be used,
+    times the tokens that this saves; in a word that was ``[UNK]``, the characters that it makes readable.
 
     Args:
         lines: text of the corpus.
         vocab: what there is.
         words: the normalisation, and the settings of training.
-        count: how many pieces.
+        count: how many tokens.
 
     Raises:
         InputError: the corpus does not give so many.
@@ -105,7 +105,7 @@ def useful_pieces(lines: Sequence[str], vocab: Sequence[str], words: WordPiece, 
     best = sorted((piece for piece in worth if worth[piece] > 0), key=lambda piece: (-worth[piece], piece))
     if len(best) < count:
         raise InputError(
-            f"grow.vocab_size={len(vocab) + count}: the corpus gives only {len(best):,} useful pieces beyond the "
+            f"grow.vocab_size={len(vocab) + count}: the corpus gives only {len(best):,} useful tokens beyond the "
             f"{len(vocab):,} there are; take at most {len(vocab) + len(best)}"
         )
     return best[:count]
@@ -133,7 +133,7 @@ def _lines(source: Source, units: Iterable[Unit], budget: float) -> Iterator[str
 
 
 def possible(piece: str, words: WordPiece) -> bool:
-    """Whether the tokenizer finds a piece in some text."""
+    """Whether the tokenizer finds a token in some text."""
     return _Cut(words).can_give(piece)
 
 
@@ -151,7 +151,7 @@ class _Cut:
         return [word for word, _ in self.splitter.pre_tokenize_str(self.normalizer.normalize_str(text))]
 
     def can_give(self, piece: str) -> bool:
-        """Whether some text has a word that is the piece, or goes on with it."""
+        """Whether some text has a word that is the token, or goes on with it."""
         word = f"a{piece.removeprefix(PREFIX)}" if piece.startswith(PREFIX) else piece
         return len(word) <= self.longest and piece != PREFIX and self.words(word) == [word]
 

@@ -48,7 +48,7 @@ def corpus_statistics(
     Args:
         train: measures of the training shards.
         heldout: measures of the held-out shards.
-        continuation: (V,) bool, the pieces that continue a word.
+        continuation: (V,) bool, the tokens that continue a word.
         unknown: id of [UNK].
 
     Returns:

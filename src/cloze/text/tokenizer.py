@@ -77,8 +77,8 @@ class WordPiece:
     """Which vocabulary to use, or how to train one.
 
     Attributes:
-        vocab: a ``vocab.txt`` (one piece a line) or the folder that holds it; None trains one from the corpus.
-        vocab_size: pieces to train, the special tokens included; a small corpus may give fewer.
+        vocab: a ``vocab.txt`` (one token a line) or the folder that holds it; None trains one from the corpus.
+        vocab_size: tokens to train, the special tokens included; a small corpus may give fewer.
         lowercase: lower the case and strip accents (BERT's "uncased").
         chinese_characters: put spaces around Chinese characters, so that each is a word.
         strip_accents: decompose characters and drop the marks (``schön`` becomes ``schon``). None does as `lowercase`
@@ -87,7 +87,7 @@ class WordPiece:
             ``[UNK]``. None takes 1,000, or as many as 99.95 % of the text need. At most half of `vocab_size`.
         max_input_chars_per_word: characters of a word from which on it becomes ``[UNK]``. None takes 100 as BERT does;
             where a vocabulary is trained on text without spaces, 1,000.
-        min_frequency: how often a pair of pieces must occur to be joined in training.
+        min_frequency: how often a pair of tokens must occur to be joined in training.
         special_tokens: tokens of your own, as ``<user>``: each is one token wherever it stands in a text, exactly as it
             is written. They take the ids behind BERT's own where a vocabulary is trained, else those behind all others;
             one that is in the vocabulary keeps its id.
@@ -265,7 +265,7 @@ def read_tokenizer(folder: str | Path | RemotePath) -> FolderTokenizer:
             strip_accents=rules["strip_accents"],
         )
     stated.add_tokens(tokenizer, in_file)
-    # Folders of sentence encoders carry both, and would cut every text at 128 pieces without a word.
+    # Folders of sentence encoders carry both, and would cut every text at 128 tokens without a word.
     tokenizer.no_truncation()
     tokenizer.no_padding()
     check_sequences(tokenizer, folder)
@@ -276,7 +276,7 @@ def read_tokenizer(folder: str | Path | RemotePath) -> FolderTokenizer:
 
 
 def vocabulary(tokenizer: Tokenizer) -> list[str]:
-    """Pieces in the order of their ids."""
+    """Tokens in the order of their ids."""
     ids = tokenizer.get_vocab(with_added_tokens=True)
     return sorted(ids, key=ids.__getitem__)
 
@@ -298,5 +298,5 @@ def tokenizer_sha256(tokenizer: Tokenizer) -> str:
 
 
 def continuation_pieces(vocab: Sequence[str]) -> np.ndarray:
-    """(V,) bool: the pieces that continue a word."""
+    """(V,) bool: the tokens that continue a word."""
     return np.array([piece.startswith(PREFIX) for piece in vocab])

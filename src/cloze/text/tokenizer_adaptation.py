@@ -20,7 +20,7 @@ def own_words(stated: Mapping[str, Any], words: WordPiece, tokenizer: Tokenizer,
 
     Args:
         stated: the arguments of the node `tokenizer`.
-        words: built from it; also says how new pieces are chosen.
+        words: built from it; also says how new tokens are chosen.
         tokenizer: the model's.
         name: of the model.
 
@@ -84,7 +84,7 @@ def normalised(words: WordPiece, tokenizer: Tokenizer) -> WordPiece:
 
 
 def check_apart(tokens: Iterable[AddedToken], words: WordPiece, name: str) -> None:
-    """Refuse to grow a vocabulary with tokens of its own that are words, too: as pieces they would be found elsewhere.
+    """Refuse to grow a vocabulary with tokens of its own that are words, too: as tokens they would be found elsewhere.
 
     Raises:
         InputError: names one.

@@ -18,7 +18,7 @@ default of SentencePiece, Kudo and Richardson 2018)."""
 
 
 def train_vocabulary(lines: Iterable[str], config: WordPiece) -> list[str]:
-    """The pieces learnt from `lines`, special tokens first; the same lines give the same pieces.
+    """The tokens learnt from `lines`, special tokens first; the same lines give the same tokens.
 
     Training is byte-pair merging over word counts, by the trainer of the tokenizers library. The alphabet is chosen and
     ordered here: the library's own order comes from hash tables, and it breaks ties between merges by that order, so

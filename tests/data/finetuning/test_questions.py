@@ -59,7 +59,7 @@ def test_sequences_and_labels() -> None:
     assert found[0].sequences[0].token_type_ids.tolist() == [0, 0, 0, 0, 1, 1, 1, 1]
     assert [item.labels.tolist() for item in found] == [[[0, 0]], [[5, 6]], [[0, 0]]]
     assert [(item.origin.row, item.origin.own) for item in found] == [(4, (0, 3)), (4, (1, 3)), (4, (1, 2))]
-    assert shape.counts == {"questions cut at 2 pieces": 1}
+    assert shape.counts == {"questions cut at 2 tokens": 1}
 
 
 def test_labels_of_questions_without_answers() -> None:

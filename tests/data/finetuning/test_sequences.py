@@ -14,7 +14,7 @@ CLS, SEP = (TOKENIZER.token_to_id(token) for token in ("[CLS]", "[SEP]"))
 
 
 def shown(long: Long, most: int, first: int, second: int | None = None) -> tuple[Sequences, list[list[int]]]:
-    """The ids of every sequence, of texts whose pieces all differ."""
+    """The ids of every sequence, of texts whose tokens all differ."""
     sequences = Sequences(TOKENIZER, most, long)
     ids = np.arange(FIRST, FIRST + first, dtype=np.int32)
     pair = None if second is None else np.arange(FIRST + 100, FIRST + 100 + second, dtype=np.int32)

@@ -22,7 +22,7 @@ LABELS = ["O", "B-PER", "I-PER"]
 
 
 def letters() -> Tokenizer:
-    """A tokenizer that makes a piece of every letter."""
+    """A tokenizer that makes a token of every letter."""
     return build_tokenizer([*SPECIAL_TOKENS, *"abcdefgh", *(f"##{letter}" for letter in "abcdefgh")])
 
 
@@ -74,14 +74,14 @@ def test_unlabelled_sentences() -> None:
 def test_a_long_sentence_is_cut_between_words() -> None:
     tokenizer, features = letters(), TaggingFeatures(max_length=10)
     items = features.items([example("a b c d e f g h a b c d", "B-PER" + " O" * 11)], tokenizer, LABELS)
-    # Of eight pieces an eighth on each side is for the neighbours, so six words are predicted in each.
+    # Of eight tokens an eighth on each side is for the neighbours, so six words are predicted in each.
     assert [shown(item, tokenizer) for item in items] == [
         "[CLS] a b c d e f g h [SEP]",
         "[CLS] e f g h a b c d [SEP]",
     ]
     assert [item.origin.tolist() for item in items] == [[1, 2, 3, 4, 5, 6], [3, 4, 5, 6, 7, 8]]
     assert [item.example for item in items] == [0, 0]
-    assert features.counts == {"sentences of more than 8 word pieces, in several windows": 1}
+    assert features.counts == {"sentences of more than 8 tokens, in several windows": 1}
 
 
 def test_a_word_longer_than_a_window() -> None:
@@ -89,7 +89,7 @@ def test_a_word_longer_than_a_window() -> None:
     first, second, third = features.items([example("a abcdefgh b", "O B-PER O")], tokenizer, LABELS)
     assert shown(second, tokenizer) == "[CLS] a ##b ##c [SEP]"
     assert [item.origin.tolist() for item in (first, second, third)] == [[1], [1], [1]]
-    assert features.counts["words cut at 3 word pieces"] == 1
+    assert features.counts["words cut at 3 tokens"] == 1
 
 
 def test_document_context() -> None:
@@ -106,7 +106,7 @@ def test_document_context() -> None:
     assert [(item.labels != IGNORED_LABEL).sum() for item in windows] == [4, 1, 4, 1]
     windows = TaggingFeatures(max_length=10, document_context=1).items(sentences, tokenizer, LABELS)
     assert [shown(item, tokenizer) for item in windows] == [
-        "[CLS] a b c d [SEP]",  # the next word has two pieces
+        "[CLS] a b c d [SEP]",  # the next word has two tokens
         "[CLS] d e ##f g [SEP]",
         "[CLS] g h g h [SEP]",
         "[CLS] a [SEP]",
@@ -240,5 +240,5 @@ def test_every_word_of_msra_in_seconds(shared_data: Path) -> None:
     items = features.items(examples, tokenizer, features.labels(examples))
     assert len(items) == len(examples) == 50_658
     assert sum(int((item.labels != IGNORED_LABEL).sum()) for item in items) == 2_169_879
-    # A character is a piece, or [UNK].
+    # A character is a token, or [UNK].
     assert all(item.num_tokens == len(each.words) + 2 for item, each in zip(items, examples, strict=True))

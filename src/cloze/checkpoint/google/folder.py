@@ -105,7 +105,7 @@ def write_google(
         folder: replaced if it exists.
         settings: the configuration in Hugging Face's keys.
         theirs: the parameters under Hugging Face's names, with ``classifier.*`` for the heads of tasks.
-        vocabulary: the pieces in the order of their ids.
+        vocabulary: the tokens in the order of their ids.
         lowercase: whether the tokenizer does so; None if that is not known.
         files: others that belong to it.
 

@@ -25,7 +25,7 @@ class RowTables:
         """Describe the columns.
 
         Args:
-            vocab: pieces in the order of their ids.
+            vocab: tokens in the order of their ids.
             columns: of the input.
             level: what has a vector.
             special_tokens: whether those have one.
@@ -41,7 +41,7 @@ class RowTables:
         """One row a text: its number in the input, then what there is.
 
         ``tokens`` or ``words``; ``offsets``, the first character and the end of each in its text; ``segments``, 1 for
-        those of the second text; ``word_ids``, the word of each piece where the text came in words, -1 for special
+        those of the second text; ``word_ids``, the word of each token where the text came in words, -1 for special
         tokens.
         """
         table = {ROW: pa.array(chunk.numbers, pa.int64())}

@@ -1,4 +1,4 @@
-"""Rows to tokens: the text of a row, its word pieces with where they stand in it, and its sequence."""
+"""Rows to tokens: the text of a row, its tokens with where they stand in it, and its sequence."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -39,11 +39,11 @@ class TextTokens(NamedTuple):
     Attributes:
         ids: (T,) int32.
         segments: (T,) int8, 1 for B with its [SEP].
-        offsets: (T, 2) int32, the first character and the end of each piece, in its text or in its word where the text
+        offsets: (T, 2) int32, the first character and the end of each token, in its text or in its word where the text
             came in words; (0, 0) for special tokens.
-        words: (T,) int32, the number of each piece's word, those of B after those of A; ``OUTSIDE`` for special tokens.
-        first: pieces of A.
-        second: pieces of B, None without.
+        words: (T,) int32, the number of each token's word, those of B after those of A; ``OUTSIDE`` for special tokens.
+        first: tokens of A.
+        second: tokens of B, None without.
         notes: what had to be done to the text, as ``texts cut at 128 tokens``.
     """
 

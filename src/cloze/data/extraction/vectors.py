@@ -41,7 +41,7 @@ def rows_of(text: TextTokens, level: Level, *, special_tokens: bool = True) -> t
     if level in ("words", "words_mean"):
         count = int(text.words.max(initial=OUTSIDE)) + 1
         rows = text.words.astype(np.int64)
-        if level == "words":  # the first piece of each
+        if level == "words":  # the first token of each
             rows[1:][text.words[1:] == text.words[:-1]] = NOWHERE
         return rows, count
     return np.zeros(length, np.int64), 1

@@ -56,5 +56,5 @@ class ChoiceFeatures:
             for number, (example, ids) in enumerate(zip(examples, texts, strict=True))
         ]
         if sequences.cut:
-            self.counts[f"sequences cut at {self.max_length} pieces"] += sequences.cut
+            self.counts[f"sequences cut at {self.max_length} tokens"] += sequences.cut
         return items

@@ -20,13 +20,13 @@ Problem = Literal["single_label", "multi_label", "regression"]
 """What the label of a text is: one class (or the probability of each), any number of labels, or a score or several."""
 
 LONG_TEXTS: Mapping[Long, str] = {
-    "truncate": "texts cut at {} pieces",
-    "head_tail": "texts cut at {} pieces, a quarter from the beginning and the rest from the end",
-    "windows": "texts cut at half of {} pieces, to stand beside every window of the other",
+    "truncate": "texts cut at {} tokens",
+    "head_tail": "texts cut at {} tokens, a quarter from the beginning and the rest from the end",
+    "windows": "texts cut at half of {} tokens, to stand beside every window of the other",
 }
-IN_WINDOWS = "texts of more than {} pieces, in overlapping windows, over which the outputs are averaged"
+IN_WINDOWS = "texts of more than {} tokens, in overlapping windows, over which the outputs are averaged"
 
-MIN_LENGTH = 5  # a pair of one piece each, with its special tokens
+MIN_LENGTH = 5  # a pair of one token each, with its special tokens
 
 
 @dataclass(kw_only=True)

@@ -97,7 +97,7 @@ class QuestionFeatures:
         longest = self.max_question_length
         items: list[Item] = []
         for number, (example, question) in enumerate(zip(examples, questions, strict=True)):
-            self.counts[f"questions cut at {longest} pieces"] += len(question) > longest
+            self.counts[f"questions cut at {longest} tokens"] += len(question) > longest
             beginning = np.concatenate([cls, question[:longest], sep])
             items += self._items(number, example, passages[example.context], beginning, sep)
         self.counts += Counter()  # without those that are zero

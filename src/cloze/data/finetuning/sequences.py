@@ -1,4 +1,4 @@
-"""Pieces to sequences: [CLS] A [SEP] or [CLS] A [SEP] B [SEP], and what is shown of texts that are longer than one."""
+"""Tokens to sequences: [CLS] A [SEP] or [CLS] A [SEP] B [SEP], and what is shown of texts that are longer than one."""
 
 from typing import Literal
 
@@ -14,14 +14,14 @@ Long = Literal["truncate", "head_tail", "windows"]
 overlapping windows."""
 
 HEAD = 4
-"""Of ``head_tail``, every fourth piece is of the head, as 128 of 510 in Sun et al. 2019, section 5.3.1."""
+"""Of ``head_tail``, every fourth token is of the head, as 128 of 510 in Sun et al. 2019, section 5.3.1."""
 
 
 class Sequences:
     """Puts sequences together and counts the texts that are longer than one.
 
     Attributes:
-        cut: texts, or pairs, of which not every piece is shown.
+        cut: texts, or pairs, of which not every token is shown.
         in_windows: those that are shown in several sequences.
     """
 
@@ -45,7 +45,7 @@ class Sequences:
         return tuple(TokenSequence(*(part[window.places] for part in whole)) for window in windows)
 
     def _cut(self, ids: np.ndarray, length: int) -> np.ndarray:
-        """So many pieces, from the beginning or from both ends."""
+        """So many tokens, from the beginning or from both ends."""
         if self.long != "head_tail" or len(ids) <= length:
             return ids[:length]
         head = length // HEAD

@@ -1,4 +1,4 @@
-"""Tagged sentences as the model sees them: windows of word pieces, each word labelled at its first piece."""
+"""Tagged sentences as the model sees them: windows of tokens, each word labelled at its first token."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -25,8 +25,8 @@ class Pieces(NamedTuple):
     """The words of a split, one after the other.
 
     Attributes:
-        ids: (pieces,) int32.
-        starts: (words + 1,) int64, the first piece of each word, and the end.
+        ids: (tokens,) int32.
+        starts: (words + 1,) int64, the first token of each word, and the end.
     """
 
     ids: np.ndarray
@@ -34,7 +34,7 @@ class Pieces(NamedTuple):
 
 
 class TaggingFeatures:
-    """A label for each word, at its first piece (Devlin et al. 2019, section 5.3).
+    """A label for each word, at its first token (Devlin et al. 2019, section 5.3).
 
     A word of which the tokenizer leaves nothing, such as a lone variation selector, is shown as [UNK], so that every
     word has its prediction. A sentence longer than `max_length` is cut between words into several windows; each word is
@@ -48,7 +48,7 @@ class TaggingFeatures:
             max_length: tokens of the longest window, with [CLS] and [SEP].
             document_context: fill the window with the words of the document on both sides of the sentence, "the maximal
                 document context provided by the data" (Devlin et al. 2019, section 5.3). A number is the most word
-                pieces on either side.
+                tokens on either side.
 
         Raises:
             InputError: `max_length` leaves no room for a word, or a negative context.
@@ -87,7 +87,7 @@ class TaggingFeatures:
     def items(self, examples: Sequence[TaggedExample], tokenizer: Tokenizer, labels: Sequence[str]) -> list[Item]:
         """The windows of all sentences, in their order.
 
-        ``origin`` of an item is (words,) int64, the token of the first piece of each word it predicts, [CLS] being 0.
+        ``origin`` of an item is (words,) int64, the token of the first token of each word it predicts, [CLS] being 0.
         Those of all items, one after the other, are those of all words.
 
         Raises:
@@ -115,10 +115,10 @@ class TaggingFeatures:
         encoded = encode(tokenizer, list(numbers))
         self._count("words without a visible character, shown as [UNK]", [not len(ids) for ids in encoded], words)
         too_long = [len(ids) > self._capacity for ids in encoded]
-        self._count(f"words cut at {self._capacity} word pieces", too_long, words)
+        self._count(f"words cut at {self._capacity} tokens", too_long, words)
         unknown = np.array([tokenizer.token_to_id(UNK)], np.int32)
         encoded = [ids[: self._capacity] if len(ids) else unknown for ids in encoded]
-        # From the pieces of the different words to those of all words: where each is to be taken from.
+        # From the tokens of the different words to those of all words: where each is to be taken from.
         lengths = np.array([len(ids) for ids in encoded])
         firsts = np.cumsum(lengths) - lengths
         starts = np.concatenate([[0], np.cumsum(lengths[words])])
@@ -133,7 +133,7 @@ class TaggingFeatures:
         """The words of a sentence, all together where they fit into one window."""
         if starts[end] - starts[first] <= self._capacity:
             return [(first, end)]
-        self.counts[f"sentences of more than {self._capacity} word pieces, in several windows"] += 1
+        self.counts[f"sentences of more than {self._capacity} tokens, in several windows"] += 1
         most = self._capacity - 2 * (self._capacity // MARGIN)
         windows = []
         while first < end:

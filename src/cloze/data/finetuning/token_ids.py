@@ -1,4 +1,4 @@
-"""Texts to pieces."""
+"""Texts to tokens."""
 
 from collections.abc import Sequence
 

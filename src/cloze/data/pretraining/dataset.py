@@ -42,7 +42,7 @@ class Order(Generic[B]):
 
     Attributes:
         shards: the files, in the order of the manifest.
-        vocabulary: special ids and continuation pieces.
+        vocabulary: special ids and continuation tokens.
         objectives: one a phase; they differ in ``max_length``.
         size: of a global batch.
         seed: of the run.

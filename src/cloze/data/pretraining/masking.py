@@ -25,7 +25,7 @@ class Vocabulary(NamedTuple):
     Attributes:
         size: number of tokens.
         cls, sep, mask, pad: ids of the special tokens.
-        continues: (size,) bool, pieces that continue a word ("##...").
+        continues: (size,) bool, tokens that continue a word ("##...").
     """
 
     size: int
@@ -118,7 +118,7 @@ def choose(
 
 @compiled
 def _find_words(scratch: Scratch, count: int, begin: int, end: int, continues: npt.NDArray[np.bool_]) -> int:
-    """Append the words of one segment; a piece that continues a word cut off before the segment begins its own."""
+    """Append the words of one segment; a token that continues a word cut off before the segment begins its own."""
     begins, ends, ids = scratch.begins, scratch.ends, scratch.ids
     for i in range(begin, end):
         begins[count] = i  # stays only if a word begins here: a branch would be mispredicted at every third token

@@ -78,7 +78,7 @@ class PretrainingData(LightningDataModule, Generic[B]):
             training_batches: global batches of the whole training; None where only the clock knows. Phases and an
                 objective that follows the position of training need it.
             shuffle_shards: so many shards, which follow one another in the epoch's random order, are shuffled together;
-                each process that makes batches holds them, at 2 bytes a token (4 for more than 65,536 pieces).
+                each process that makes batches holds them, at 2 bytes a token (4 for more than 65,536 tokens).
             heldout_tokens: evaluate on about so many tokens; None for all.
             num_workers: processes that make batches; 0 for the training process.
             static_shapes: fill micro-batches up to constant shapes, for compiled steps.

@@ -82,7 +82,7 @@ class Sequences(NamedTuple):
         shard: the tokens.
         plan: of this shard.
         chosen: (B,) int64, indices into the plan, in the order wanted.
-        vocabulary: special ids and continuation pieces.
+        vocabulary: special ids and continuation tokens.
         position: of training, from 0 (beginning) to 1 (end).
     """
 

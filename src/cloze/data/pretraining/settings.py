@@ -45,7 +45,7 @@ class MaskedLMSettings(SegmentSettings):
     """How tokens are masked and which pairs are made; the defaults are BERT's (Devlin et al. 2019, appendix A.2).
 
     Attributes:
-        masking: ``token``, ``whole_word`` (all pieces of a word or none) or ``span`` (runs of words; SpanBERT, Joshi
+        masking: ``token``, ``whole_word`` (all tokens of a word or none) or ``span`` (runs of words; SpanBERT, Joshi
             et al. 2020).
         mask_rate: share of a sequence's tokens to predict, at the beginning of training.
         final_mask_rate: the share at the end, with a straight line between; None for the same all along.

@@ -175,7 +175,7 @@ def _lines(config: Config, placement: Placement, parts: _Parts, cut: Cut, tried:
     return [
         *estimate.hardware_lines(placement),
         estimate.line("data", _told(parts)),
-        estimate.line("model", f"{counted(parameters, 'parameters')}, {counted(shape.vocab_size, 'pieces')}"),
+        estimate.line("model", f"{counted(parameters, 'parameters')}, {counted(shape.vocab_size, 'tokens')}"),
         *estimate.step_lines(cut, tried, placement, _expected(data.objective.chance_loss(shape.vocab_size))),
         *estimate.memory_lines(memory, tried, per_token, placement),
         *estimate.time_lines(extent, cut, tried, placement),

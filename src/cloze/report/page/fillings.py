@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 STEP = re.compile(r"step (\d+)")
-PIECE = re.compile(r"(\S+) ([01]\.\d\d)(?:, |$)")  # a piece may be a comma
+PIECE = re.compile(r"(\S+) ([01]\.\d\d)(?:, |$)")  # a token may be a comma
 
 
 class Filling(NamedTuple):
-    """A piece and its probability."""
+    """A token and its probability."""
 
     piece: str
     probability: float
@@ -26,7 +26,7 @@ class Sentence(NamedTuple):
 
     Attributes:
         text: with `[MASK]`, and in brackets behind it the word that stood there, if it is known.
-        rows: an evaluation each: the step, and the likeliest pieces.
+        rows: an evaluation each: the step, and the likeliest tokens.
         left_out: evaluations that are not among them.
     """
 
