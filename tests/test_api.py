@@ -179,7 +179,7 @@ def test_one_sentence_for_what_cannot_be_done(tmp_path: Path) -> None:
         (lambda: bert.pack(["a", ("a", "b", "c")]), r"texts\[1\] is .*, but must be a text or a pair"),
         (lambda: bert.embed([None]), r"texts\[0\] is None, but must be a text or a pair"),
         (lambda: bert.embed(["a"], level="pooler"), "has no pooler; take level=cls or mean"),
-        (lambda: bert.embed(["a"], level="words"), "level is 'words', but a text has one vector with mean, max"),
+        (lambda: bert.embed(["a"], level="words"), "level is 'words', but a text has one embedding with mean, max"),
         (lambda: bert.embed(["a"], layers=9), "layers=9: the model has the layers 0"),
         (lambda: bert.embed(["a"], max_length=99), "max_length=99: must be at most 48"),
         (lambda: bert.attention("a", heads=[(9, 0)]), r"heads has \(9, 0\), but must have pairs from \(0, 0\)"),

@@ -149,7 +149,7 @@ def packed_batch() -> str:
     told = [
         ("cu_seqlens", str(bounds), "where each sequence begins; attention never crosses a boundary"),
         ("max_seqlen", str(longest), "the longest of them"),
-        ("masked_positions", str(masked), f"the decoder sees these M = {len(masked)} vectors only"),
+        ("masked_positions", str(masked), f"the decoder sees these M = {len(masked)} hidden states only"),
     ]
     parts += [
         line(top + 152 + 22 * number, f"{name:<16} = {value:<15}  {meaning}")

@@ -44,7 +44,7 @@ AT_ONCE = 4096
 """The folder of the model, in that of its run."""
 
 POOLED = ("mean", "max", "cls", "pooler")
-"""Levels of features with one vector a text."""
+"""Levels of features with one embedding a text."""
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -54,10 +54,10 @@ class Ready:
     Every method takes a list of texts and refuses a bare one, whose letters would be taken for texts.
 
     Attributes:
-        encoder: from ``Packed`` tokens to their vectors, (N, D).
+        encoder: from ``Packed`` tokens to their hidden states, (N, D).
         tokenizer: its own, which neither cuts nor pads.
         config: the shape of the encoder.
-        pooler: from the vectors to one vector a text, (B, D), where the folder has one.
+        pooler: from the hidden states to one embedding a text, (B, D), where the folder has one.
         model: what the folder was saved for, on the same encoder: pre-training heads, or the head of a task. None for
             a bare encoder. A head that the folder does not hold raises an error where it is called.
         labels: the classes of a fine-tuned model in the order of its outputs.
@@ -163,11 +163,11 @@ class Ready:
         layers: str | int | list[int] = "last",
         max_length: int | None = None,
     ) -> np.ndarray:
-        """A vector for each text, as ``cloze-features`` writes them: of long texts from all of their windows.
+        """An embedding for each text, as ``cloze-features`` writes them: of long texts from all of their windows.
 
         Args:
             texts: texts or pairs.
-            level: how a text's vector is made of those of its tokens.
+            level: how a text's embedding is made of those of its tokens.
             layers: as in ``conf/features.yaml``.
             max_length: tokens of a window; None for all that the model can take.
 
@@ -178,7 +178,7 @@ class Ready:
             InputError: the model has no pooler for ``level="pooler"``, or an option does not fit it.
         """
         if level not in POOLED:
-            raise InputError(f"level is {level!r}, but a text has one vector with {', '.join(POOLED)} only")
+            raise InputError(f"level is {level!r}, but a text has one embedding with {', '.join(POOLED)} only")
         if level == "pooler" and (self.pooler is None or layers != "last"):
             why = "the pooler reads the last layer only" if self.pooler else f"{self.pretrained.folder} has no pooler"
             raise InputError(f"level=pooler: {why}; take level=cls or mean")

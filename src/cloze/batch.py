@@ -109,7 +109,7 @@ class TaskBatch(NamedTuple):
         items: (I,) int64, the numbers of the items in their split; -1 for one that only fills the micro-batch.
         num_tokens: real tokens of this micro-batch.
         global_labels: labels of the whole global batch, by which the sum of the losses is divided.
-        features: (N, F) frozen vectors of the tokens, in place of the encoder.
+        features: (N, F) frozen hidden states of the tokens, in place of the encoder.
         sequences: (I, n) int64, which of the B sequences are an item's, -1 where it has fewer than n; None where all
             have as many.
     """

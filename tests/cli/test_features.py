@@ -77,7 +77,7 @@ def test_a_table_with_a_probe(
         (["output=a.npy", "level=pooler", "layers=1"], "the pooler reads the last layer only"),
         (["output=a.npy", "level=piece"], "must be one of pieces, words, words_mean"),
         (["output=a.npy", "max_length=65"], "max_length=65: must be at most 64"),
-        (["output=a.npy", "probe=stars", "level=words"], "a probe needs one vector a text"),
+        (["output=a.npy", "probe=stars", "level=words"], "a probe needs one embedding a text"),
         (["output=a.npy", "input=absent.txt"], "absent.txt: cannot be read"),
         (["output=a.npy", "columns.words=w", "columns.text_pair=b"], "pairs are read as texts"),
         ([], "the key 'output' has no value"),

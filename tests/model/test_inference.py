@@ -1,4 +1,4 @@
-"""The packed encoder gives what the plain one gives; groups of vectors against a loop; the choice of layers."""
+"""The packed encoder gives what the plain one gives; groups of hidden states against a loop; the choice of layers."""
 
 import numpy as np
 import pytest

@@ -38,7 +38,7 @@ def task_model(
         architecture: one of ``ARCHITECTURES``.
         pretrained: what to begin with.
         labels: the classes in the order of the outputs; none for a score, for answers and for choices.
-        adaptation: what is trained and which vectors the head reads.
+        adaptation: what is trained and which hidden states the head reads.
         problem_type: Hugging Face's name of the kind of classification.
 
     Raises:

@@ -17,7 +17,7 @@ class TextWindow(NamedTuple):
 
     Attributes:
         places: (T,) int64, the tokens of the text that stand in it, special ones included.
-        own: (T,) bool, those whose vectors are taken from this window; every token is some window's own.
+        own: (T,) bool, those whose hidden states are taken from this window; every token is some window's own.
     """
 
     places: np.ndarray
@@ -77,8 +77,8 @@ def kept(length: int, length_pair: int, room: int) -> tuple[int, int]:
 def text_windows(first: int, second: int | None, max_length: int, stride: int | None) -> list[TextWindow]:
     """The windows of [CLS] A [SEP] or [CLS] A [SEP] B [SEP], one where all of it fits.
 
-    Of a pair the longer text is cut into windows, and the shorter one stands whole in each; its vectors are taken from
-    the first, as is that of [CLS].
+    Of a pair the longer text is cut into windows, and the shorter one stands whole in each; its hidden states are
+    taken from the first, as is that of [CLS].
 
     Args:
         first: tokens of A.

@@ -44,7 +44,7 @@ def neighbours_tab(reader: Reader, given: Sequence[str], source: str | None) -> 
     """
     among = f" They are looked for among the {len(given):,} of {source} and what you add." if given else ""
     ui.label(
-        "The sentences that are nearest to one, by the cosine of their vectors: the means over their tokens in the "
+        "The sentences that are nearest to one, by the cosine of their embeddings: the means over their tokens in the "
         f"last layer.{among}"
     ).classes("lead")
     own = list(dict.fromkeys(row["text"] for row in reader.examples.cells))

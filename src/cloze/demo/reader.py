@@ -32,7 +32,7 @@ AT_ONCE = 64
 """Sentences that are read while others wait."""
 
 MOST_REMEMBERED = 50_000
-"""Vectors of sentences that are kept, some 150 MB at the width of BERT-base."""
+"""Embeddings of sentences that are kept, some 150 MB at the width of BERT-base."""
 
 
 class Answer(NamedTuple):
@@ -139,7 +139,7 @@ class Reader:
         return Attention(pieces, packed.token_type_ids[:MOST_DRAWN].tolist(), drawn, tuple(notes))
 
     def vectors(self, texts: Sequence[str], tell: Callable[[int, int], None] | None = None) -> np.ndarray:
-        """One vector of length 1 for each text, (texts, D): the mean of those of its tokens in the last layer.
+        """One embedding of length 1 for each text, (texts, D): the mean of those of its tokens in the last layer.
 
         A longer text is read in windows.
 

@@ -107,7 +107,7 @@ def read_sentences(path: str | None) -> list[str]:
     if len(found) > MOST_SENTENCES:
         raise InputError(
             f"sentences={path}: has {len(found):,} sentences, but the page takes {MOST_SENTENCES:,}; take fewer "
-            "(cloze-features writes the vectors of any number)"
+            "(cloze-features writes the hidden states of any number)"
         )
     return found
 

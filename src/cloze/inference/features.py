@@ -1,4 +1,4 @@
-"""Feature extraction: a model folder and an input to a file of vectors, and what the layers know of a label."""
+"""Feature extraction: a model folder and an input to a file of hidden states, and what the layers know of a label."""
 
 import hashlib
 import json
@@ -110,7 +110,7 @@ def _settled(config: Features) -> Features:
             raise InputError(f"layers={layers}: the pooler reads the last layer only; leave layers out, or level=cls")
         layers = "last"
     if config.probe is not None and not is_pooled(level):
-        raise InputError(f"level={level}: a probe needs one vector a text; take level=mean, max, cls or pooler")
+        raise InputError(f"level={level}: a probe needs one embedding a text; take level=mean, max, cls or pooler")
     return replace(config, level=level, layers=layers, columns=columns)
 
 

@@ -58,7 +58,7 @@ def set_up_task(config: Config, *, freeze: bool = True) -> TaskSetup:
 
     Args:
         config: the root, with the hardware as it is on this machine.
-        freeze: compute the vectors of a frozen encoder once for all; else each step runs through the encoder.
+        freeze: compute the hidden states of a frozen encoder once for all; else each step runs through the encoder.
 
     Raises:
         InputError: the data, the model and the task do not fit each other.
@@ -110,7 +110,7 @@ def _print(lines: Sequence[str]) -> None:
 
 
 def _frozen(config: Config, data: TaskData[Any], model: TaskModel) -> dict[str, FrozenRows]:
-    """The vectors of a frozen encoder for every split, computed once for all epochs and all runs."""
+    """The hidden states of a frozen encoder for every split, computed once for all epochs and all runs."""
     device, cache = "cuda" if config.hardware.on_gpu else "cpu", Path(config.adaptation.cache)
     with ConsoleProgress() as progress:
         return {

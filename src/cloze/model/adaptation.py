@@ -1,4 +1,4 @@
-"""How a pre-trained encoder is put to use on a task: what is trained, and which vectors the head reads."""
+"""How a pre-trained encoder is put to use on a task: what is trained, and which hidden states the head reads."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -24,17 +24,17 @@ class Adaptation:
 
     Attributes:
         frozen_layers: so many lower blocks, with the embeddings, stay as they are and drop nothing out; `all` freezes
-            the whole encoder, whose vectors are then computed once and kept in `cache`.
+            the whole encoder, whose hidden states are then computed once and kept in `cache`.
         reinitialized_layers: so many upper blocks, with the pooler, start from scratch (Zhang et al. 2021, "Revisiting
             Few-sample BERT Fine-tuning", section 5).
-        layers: which vectors the head reads, as in table 7 of the BERT paper.
+        layers: which hidden states the head reads, as in table 7 of the BERT paper.
         head: a linear layer alone, or a bidirectional LSTM below it.
         lstm_hidden_size: of the LSTM, in each direction.
         lstm_layers: of the LSTM.
         hidden_dropout_prob: in place of the model's own; null keeps that, here and below.
         attention_probs_dropout_prob: in place of the model's own.
         classifier_dropout: before the classifier; where the model has none of its own, its hidden_dropout_prob.
-        cache: the folder of the frozen vectors.
+        cache: the folder of the frozen hidden states.
 
     Raises:
         ValueError: for values that cannot be, or not together.
@@ -75,10 +75,10 @@ class Adaptation:
 
     @property
     def reads_pooler(self) -> bool:
-        """Whether a whole sequence is read from the pooler, as in fine-tuning, and not from the vector of [CLS].
+        """Whether a whole sequence is read from the pooler, as in fine-tuning, and not from the hidden state of [CLS].
 
-        The pooler is a part of the encoder that the next-sentence head trained; vectors of other layers, those of an
-        LSTM, and those of a frozen encoder do without it.
+        The pooler is a part of the encoder that the next-sentence head trained; hidden states of other layers, those of
+        an LSTM, and those of a frozen encoder do without it.
         """
         return self.layers == "last" and self.head == "linear" and not self.is_frozen
 

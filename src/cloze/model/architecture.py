@@ -51,7 +51,7 @@ class Architecture(Generic[C]):
         config: the shape, a frozen dataclass.
         encoder: makes one of a shape.
         pretraining: makes the encoder with its pooler and the pre-training heads.
-        pooler: makes what turns hidden states into one vector a sequence for the head of a task; None takes [CLS].
+        pooler: makes what turns hidden states into one embedding a sequence for the head of a task; None takes [CLS].
         initialise: gives a new model its random weights.
         names: of the tensors.
         stated: settings of ``config.json`` that the shape does not hold, with the one value that is supported; where

@@ -23,7 +23,7 @@ from cloze.model.kernels.packed import Activation, PackedLinear
 
 
 class Embeddings(nn.Module):
-    """The sum of the token's, the position's and the segment's vectors, normalised."""
+    """The sum of the token's, the position's and the segment's embeddings, normalised."""
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
@@ -138,7 +138,7 @@ def first_vectors(hidden: Tensor, sequences: Sequences) -> Tensor:
 
 
 class Pooler(nn.Module):
-    """The vector of [CLS] through a dense layer and tanh, which stands for the whole sequence."""
+    """The hidden state of [CLS] through a dense layer and tanh, which stands for the whole sequence."""
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
@@ -150,7 +150,7 @@ class Pooler(nn.Module):
 
 
 class MaskedLMHead(nn.Module):
-    """A transform of the vectors at masked positions; the decoder is tied to the word embeddings."""
+    """A transform of the hidden states at masked positions; the decoder is tied to the word embeddings."""
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__()

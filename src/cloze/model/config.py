@@ -45,7 +45,7 @@ class BertConfig:
 
     Attributes:
         vocab_size: V, the number of tokens.
-        hidden_size: D, the width of every token vector.
+        hidden_size: D, the width of every hidden state.
         num_hidden_layers: the number of Transformer blocks.
         num_attention_heads: H; each head has K = D / H dimensions.
         intermediate_size: the width of the feed-forward layer, 4 D as published.

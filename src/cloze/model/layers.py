@@ -13,14 +13,14 @@ from cloze.model.kernels.attention import Sequences
 
 
 class LayerMix(nn.Module):
-    """One vector a token from the vectors of several layers.
+    """One hidden state a token from those of several layers.
 
     A weighted sum has ELMo's task weights (Peters et al. 2018, equation 1): a softmax over the layers and one scale,
     both learned; they begin as the plain mean. As in the BERT paper it is over blocks, without the embeddings.
 
     Attributes:
         numbers: the L layers that are read, lowest first, 0 being the embeddings.
-        width: of the vectors that come out.
+        width: of the hidden states that come out.
     """
 
     def __init__(self, config: EncoderConfig, adaptation: Adaptation) -> None:

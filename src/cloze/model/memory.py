@@ -49,8 +49,8 @@ class StepMemory(NamedTuple):
         gradients: as large as the parameters in fp32.
         optimizer: its state.
         activations: what the encoder keeps of every token for the backward pass.
-        head: the gradient of the tied decoder, which the forward pass makes; the vectors of masked tokens; the logits
-            of some rows at once.
+        head: the gradient of the tied decoder, which the forward pass makes; the hidden states of masked tokens; the
+            logits of some rows at once.
     """
 
     parameters: int

@@ -1,4 +1,4 @@
-"""Which layers are given out, how they are joined, and one vector from many. Legend for shapes: see ``cloze.batch``."""
+"""Which layers are given out, how they are joined and pooled. Legend for shapes: see ``cloze.batch``."""
 
 import re
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ class LayerPlan(NamedTuple):
         names: of the results.
         joined: ``""`` gives each layer out by itself; ``sum`` and ``concat`` make one of them.
         weights: of the layers in the sum.
-        width: of the vectors of a result.
+        width: of the hidden states of a result.
     """
 
     numbers: tuple[int, ...]
@@ -114,7 +114,7 @@ class LayerChoice:
 
 
 def grouped(vectors: Tensor, tokens: Tensor, starts: Tensor, how: str) -> Tensor:
-    """One vector of each group of tokens, the sum or the maximum: (N, D) -> (groups, D).
+    """One embedding of each group of tokens, the sum or the maximum: (N, D) -> (groups, D).
 
     Args:
         vectors: of all tokens.

@@ -12,7 +12,7 @@ class BiLSTM(nn.Module):
     directions share the 768; here, as in torch, ``hidden_size`` is that of each.
 
     Attributes:
-        width: of the vectors that come out, both directions side by side.
+        width: of the hidden states that come out, both directions side by side.
     """
 
     def __init__(self, input_size: int, hidden_size: int, num_layers: int) -> None:

@@ -19,11 +19,11 @@ from cloze.model.recurrent import BiLSTM
 
 
 class TaskModel(nn.Module):
-    """An encoder with a classifier on the vectors of its tokens.
+    """An encoder with a classifier on the hidden states of its tokens.
 
     Attributes:
         config: the shape of the encoder, with the rates of dropout of the adaptation.
-        adaptation: what is trained and which vectors the head reads.
+        adaptation: what is trained and which hidden states the head reads.
         drawn: the parts that did not come from a checkpoint, by name; for the reader of a log.
 
     Raises:

@@ -90,7 +90,7 @@ def _foreign(run: Run) -> list[str]:
 
 
 def _use(run: Run) -> Use:
-    if foreign := _foreign(run):  # its vectors are all that others can read
+    if foreign := _foreign(run):  # its hidden states are all that others can read
         return Use("feature-extraction", f"answers in the terms of {plain(' and '.join(foreign))}", "")
     module = str(section(run.task, "module").get("_target_", "")).rpartition(".")[2]
     return USES.get(module, FILL_MASK)
@@ -147,7 +147,7 @@ def _task_name(run: Run) -> str:
 
 def _intended(run: Run, use: Use) -> Sequence[str]:
     if run.kind != TASK:
-        text = "To fill in masked words, as a source of vectors, and above all for fine-tuning in the same language."
+        text = "To fill in masked words, as a source of features, and above all for fine-tuning in the same language."
     else:
         text = "For texts like those that it was trained on; other kinds of text need a measurement first."
     limits = (

@@ -1,4 +1,4 @@
-"""What each layer knows of a label: a linear probe on its vectors, and its accuracy on texts that it did not see."""
+"""What each layer knows of a label: a linear probe on its hidden states, and its accuracy on unseen texts."""
 
 import tempfile
 from collections.abc import Iterator
@@ -71,7 +71,7 @@ def probe_layers(features: WrittenFeatures, label: str, progress: ReportsProgres
     """A probe on every result of an output.
 
     Args:
-        features: pooled vectors with the labels beside them.
+        features: embeddings with the labels beside them.
         label: what the column of the labels was called.
         progress: told of layers.
 
@@ -122,10 +122,10 @@ def probe_layers(features: WrittenFeatures, label: str, progress: ReportsProgres
 
 @dataclass(frozen=True)
 class LinearProbe:
-    """A multinomial logistic regression on standardised vectors.
+    """A multinomial logistic regression on standardised features.
 
     Attributes:
-        mean, scale: (D,) of the training vectors.
+        mean, scale: (D,) of the training features.
         weight: (C, D).
         bias: (C,).
     """
@@ -139,7 +139,7 @@ class LinearProbe:
     def fit(cls, vectors: np.ndarray, labels: np.ndarray, rows: np.ndarray, classes: int) -> "LinearProbe":
         """The minimum of the mean cross-entropy plus the squared weights over twice the number of texts.
 
-        The vectors are read in blocks at each step of L-BFGS, so that memory does not grow with their number.
+        The hidden states are read in blocks at each step of L-BFGS, so that memory does not grow with their number.
 
         Args:
             vectors: (N, D).

@@ -23,7 +23,7 @@ from cloze.tasks.training import Recipe
 
 
 class Classification(FineTuning[TextExample]):
-    """The vector of [CLS] to one of several classes, by cross entropy (Devlin et al. 2019, section 4.1).
+    """The hidden state of [CLS] to one of several classes, by cross entropy (Devlin et al. 2019, section 4.1).
 
     Args:
         metrics: names in `cloze.metrics.classification.METRICS` and `RANKINGS`, the main one first; None takes the

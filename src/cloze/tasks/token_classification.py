@@ -24,7 +24,7 @@ ENTITY = pa.struct(
 
 
 class TokenClassification(FineTuning[TaggedExample]):
-    """The vector of the first token of each word to its tag, each by itself (Devlin et al. 2019, section 5.3).
+    """The hidden state of the first token of each word to its tag, each by itself (Devlin et al. 2019, section 5.3).
 
     Tags with B- and I- make entities, which are scored as wholes by F1; any others are scored word by word by accuracy.
 

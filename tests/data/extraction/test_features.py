@@ -1,4 +1,4 @@
-"""The vectors against `transformers`, every layer and level; parts and resuming; the three forms of output."""
+"""The hidden states against `transformers`, every layer and level; parts and resuming; the three forms of output."""
 
 import json
 from collections import Counter
@@ -326,7 +326,7 @@ def test_what_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"x, line 1: has no 'text' \(there: 'a', 'b'\); set columns.text=NAME"):
         run(output, [{"a": 1, "b": 2}])
     run(output, [{"text": "a"}], "cls")  # nothing had begun
-    with pytest.raises(InputError, match=r"line 1: has a text of 6,002 tokens, whose vectors take"):
+    with pytest.raises(InputError, match=r"line 1: has a text of 6,002 tokens, whose hidden states take"):
         run(tmp_path / "b.parquet", [{"text": "the " * 6000}])
     with pytest.raises(InputError, match="expected a text"):
         run(tmp_path / "c.parquet", [{"text": 3}])

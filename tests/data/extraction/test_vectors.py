@@ -1,4 +1,4 @@
-"""The vectors of real weights against `transformers`, every layer."""
+"""The hidden states of real weights against `transformers`, every layer."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Cached vectors of a frozen encoder equal what the model computes itself, and are computed once."""
+"""Cached hidden states of a frozen encoder equal what the model computes itself, and are computed once."""
 
 import shutil
 from collections.abc import Sequence
@@ -141,6 +141,6 @@ def test_what_is_stopped_on_the_way_leaves_nothing(tmp_path: Path, watched: Call
 
 def test_a_full_disk_is_told_before_the_work(tmp_path: Path, watched: Calls, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(100, 99, 1))
-    with pytest.raises(InputError, match=r"adaptation\.cache: the frozen vectors need 0\.0 GiB"):
+    with pytest.raises(InputError, match=r"adaptation\.cache: the frozen hidden states need 0\.0 GiB"):
         all_rows(watched.encoder, items(), (5,), tmp_path)
     assert watched.passes[0] == 0

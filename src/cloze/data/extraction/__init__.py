@@ -1,1 +1,1 @@
-"""Vectors of texts of any number, computed and written part by part, in bounded memory."""
+"""Hidden states of texts of any number, computed and written part by part, in bounded memory."""

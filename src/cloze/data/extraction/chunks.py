@@ -92,8 +92,8 @@ class Chunks:
                     yield _Text(found.number, row, tokens, dict(Counter(left_out) + late))
                     continue
                 reason = (
-                    f"has a text of {len(tokens.ids):,} tokens, whose vectors take {size / 2**20:,.0f} MiB; cut it "
-                    "into shorter texts, or take fewer layers, or one vector a text as level=mean"
+                    f"has a text of {len(tokens.ids):,} tokens, whose hidden states take {size / 2**20:,.0f} MiB; cut "
+                    "it into shorter texts, or take fewer layers, or one embedding a text as level=mean"
                 )
                 leave_out(BadRowError("texts that are too long", reason), found.where, self.on_bad_row, late)
             self.counts.update(late)

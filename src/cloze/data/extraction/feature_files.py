@@ -188,7 +188,7 @@ def _join_parquet(
 
 
 def _write_parquet(path: Path, schema: pa.Schema, tables: Iterator[pa.Table], vectors: Sequence[str]) -> None:
-    """Each table a row group. Vectors hardly shrink by compression, and no two are alike."""
+    """Each table a row group. Hidden states hardly shrink by compression, and no two are alike."""
     others = [name for name in schema.names if name not in vectors]
     compression = dict.fromkeys(_leaves(schema, others), "zstd")
     partial = write_beside(path)

@@ -1,4 +1,4 @@
-"""What stands beside the vectors: the row, its tokens or words, and where they are in the text. Arrow tables."""
+"""What stands beside the hidden states: the row, its tokens or words, and where they are in the text. Arrow tables."""
 
 from collections.abc import Sequence
 from itertools import chain
@@ -27,7 +27,7 @@ class RowTables:
         Args:
             vocab: tokens in the order of their ids.
             columns: of the input.
-            level: what has a vector.
+            level: what has a hidden state.
             special_tokens: whether those have one.
             labelled: whether the table has the column of labels.
         """
@@ -101,7 +101,7 @@ class RowTables:
 
 
 def with_vectors(table: pa.Table, counts: np.ndarray | None, vectors: dict[str, np.ndarray]) -> pa.Table:
-    """The table with a column for each result: a vector a text, or a list of them.
+    """The table with a column for each result: an embedding a text, or a list of them.
 
     Args:
         table: of the texts.
@@ -116,7 +116,7 @@ def with_vectors(table: pa.Table, counts: np.ndarray | None, vectors: dict[str, 
 
 
 def with_places(table: pa.Table, counts: np.ndarray | None, start: int) -> pa.Table:
-    """The table with where each text's vectors begin in the array, and how many there are."""
+    """The table with where each text's hidden states begin in the array, and how many there are."""
     sizes = np.ones(table.num_rows, np.int64) if counts is None else counts
     table = table.append_column("start", pa.array(start + np.cumsum(sizes) - sizes))
     return table.append_column("count", pa.array(sizes))

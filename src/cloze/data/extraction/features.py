@@ -24,10 +24,10 @@ Tells = Callable[[int, int], None]
 """Told of texts and tokens that are written."""
 
 PART_BYTES = 64 << 20
-"""Of the vectors that are computed and written together."""
+"""Of the hidden states that are computed and written together."""
 
 LONGEST_BYTES = 192 << 20
-"""Of the vectors of one text, which stand in one row."""
+"""Of the hidden states of one text, which stand in one row."""
 
 
 class Outcome(NamedTuple):
@@ -65,7 +65,7 @@ def write_features(
         rows: of the input.
         chunks: cuts them.
         extractor: computes.
-        tables: what stands beside the vectors.
+        tables: what stands beside the hidden states.
         files: writes.
         journal: of this output, begun.
         tell: for progress.

@@ -10,7 +10,7 @@ SHORTEST = 5
 
 Level = Literal["pieces", "words", "words_mean", "cls", "pooler", "mean", "max"]
 TOKEN_LEVELS = ("pieces", "words", "words_mean")
-"""Levels with several vectors a text."""
+"""Levels with several hidden states a text."""
 
 LongTexts = Literal["windows", "cut"]
 VectorType = Literal["float32", "float16"]

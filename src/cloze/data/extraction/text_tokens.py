@@ -190,7 +190,7 @@ class TextEncoder:
         return _Pieces(ids, np.array(encoding.offsets, np.int32).reshape(-1, 2), words.astype(np.int32))
 
     def _of_words(self, encoding: Encoding, count: int) -> _Pieces:
-        """A word of which the tokenizer leaves nothing is shown as [UNK], so that every word has its vector."""
+        """A word of which the tokenizer leaves nothing is shown as [UNK], so that every word has its hidden state."""
         ids, words = np.array(encoding.ids, np.int32), np.array(encoding.word_ids, np.int32)
         offsets = np.array(encoding.offsets, np.int32).reshape(-1, 2)
         absent = np.setdiff1d(np.arange(count), words)

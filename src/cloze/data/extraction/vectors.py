@@ -1,4 +1,4 @@
-"""The vectors of a chunk of texts: windows sorted by length, packed, read by the encoder, put where they belong.
+"""The hidden states of a chunk of texts: windows sorted by length, packed, read by the encoder, put where they belong.
 
 Legend for shapes: see ``cloze.batch``; R rows are given out: tokens, words or texts, as the level says.
 """
@@ -21,13 +21,13 @@ from cloze.model.encoder import Encoder
 from cloze.model.pooling import LayerPlan, grouped
 
 COPIED = ("pieces", "words")
-"""Levels at which every row is the vector of one token."""
+"""Levels at which every row is the hidden state of one token."""
 
 COUNTS = "number of tokens"
 """Kept beside the results, whose names are those of layers."""
 
 NOWHERE = -1
-"""The row of a token whose vector is not given out."""
+"""The row of a token whose hidden state is not given out."""
 
 
 def rows_of(text: TextTokens, level: Level, *, special_tokens: bool = True) -> tuple[np.ndarray, int]:
@@ -63,7 +63,7 @@ class Extractor:
         encoder: in evaluation mode, on the device.
         pooler: for the level of that name.
         plan: which layers.
-        level: what has a vector.
+        level: what has a hidden state.
         sizes: the windows.
         dtype: of the results.
         batch_tokens: at most so many at once.
@@ -153,7 +153,7 @@ class Extractor:
         return self.plan.results(states)
 
     def _reduced(self, part: list[_Sequence], vectors: Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The rows of a batch, their vectors, and how many tokens each was made of."""
+        """The rows of a batch, their hidden states, and how many tokens each was made of."""
         rows = np.concatenate([sequence.rows for sequence in part])
         tokens = np.flatnonzero(rows != NOWHERE)
         if self.pooler is not None:
@@ -193,5 +193,5 @@ def _packed(texts: list[TextTokens], windows: list[TextWindow]) -> Packed:
 
 
 def is_pooled(level: Level) -> bool:
-    """Whether a text has one vector."""
+    """Whether a text has one embedding."""
     return level not in TOKEN_LEVELS

@@ -13,7 +13,7 @@ from cloze.data.splitmix import key_of, permutation, stream
 from cloze.errors import InputError
 
 FrozenRows = Callable[[Sequence[int]], np.ndarray]
-"""From the numbers of items to the frozen vectors of their tokens, (N, F)."""
+"""From the numbers of items to the frozen hidden states of their tokens, (N, F)."""
 
 POOL = 50
 """Batches whose items are sorted by length together, where that is asked for."""
@@ -105,7 +105,7 @@ def collate(
         items: of the split.
         numbers: of those in the batch; none makes a filler, one item without labels.
         global_labels: of the whole global batch.
-        frozen: where the vectors of a frozen encoder come from.
+        frozen: where the hidden states of a frozen encoder come from.
     """
     filler = len(numbers) == 0
     chosen = [0] if filler else sorted(map(int, numbers), key=lambda number: items[number].num_tokens)

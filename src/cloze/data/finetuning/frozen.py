@@ -1,9 +1,9 @@
-"""The vectors of an encoder that is not trained: computed once for every token of a split, and kept on disk.
+"""The hidden states of an encoder that is not trained: computed once for every token of a split, and kept on disk.
 
 Legend for shapes: see ``cloze.batch``; S tokens of a split, L layers are read.
 
 One file a layer, ``FOLDER/KEY/layer_NN.npy``: (S, D) float32, NN being 00 for the embeddings; the tokens of the items
-follow each other in the order of the items. KEY is a hash of what the vectors depend on, the encoder and the items; so
+follow each other in the order of the items. KEY is a hash of what they depend on, the encoder and the items; so
 jobs that read other layers share a folder, and nothing stale is ever read. float32, and not half of the space: a model
 evaluated later through its encoder then gives the scores that it had in training, up to the order of summation.
 """
@@ -29,14 +29,14 @@ TOKENS_AT_ONCE = 8192
 
 
 class FrozenFeatures:
-    """The vectors of one split, read from disk as they are asked for."""
+    """The hidden states of one split, read from disk as they are asked for."""
 
     def __init__(self, layers: Sequence[np.ndarray], starts: np.ndarray) -> None:
         self.layers = layers  # L arrays (S, D)
         self.starts = starts  # (items + 1,)
 
     def rows(self, items: Sequence[int]) -> np.ndarray:
-        """The vectors of these items' tokens, one item after the other: (N, L * D) float32, as ``LayerMix`` reads it.
+        """The hidden states of these items' tokens, one item after the other: (N, L * D) float32, as for ``LayerMix``.
 
         Args:
             items: their numbers in the split.
@@ -54,7 +54,7 @@ def frozen_features(
     device: torch.device | str = "cpu",
     progress: ReportsProgress = silent,
 ) -> FrozenFeatures:
-    """The vectors of all items' tokens, from disk where they are there.
+    """The hidden states of all items' tokens, from disk where they are there.
 
     Several processes may do this at once: each file appears whole.
 
@@ -62,7 +62,7 @@ def frozen_features(
         encoder: put on the device, and into evaluation mode.
         items: of one split.
         layers: that are read, as ``LayerMix.numbers`` has them: 0 is the embeddings.
-        folder: of all cached vectors.
+        folder: of all cached hidden states.
         device: that computes.
         progress: told of tokens.
 
@@ -97,7 +97,7 @@ def _compute(
             )
             for layer, file in files.items()
         }
-        progress("frozen vectors", 0, total)
+        progress("frozen hidden states", 0, total)
         for numbers in evaluation_batches(np.diff(starts), TOKENS_AT_ONCE):
             batch = collate(items, numbers, global_labels=1)
             states = encoder.hidden_states(batch.packed.to(device), sorted(files))
@@ -106,7 +106,7 @@ def _compute(
             for layer, state in zip(sorted(files), states, strict=True):
                 written[layer][rows] = state.float().cpu().numpy()
             done += batch.num_tokens
-            progress("frozen vectors", done, total)
+            progress("frozen hidden states", done, total)
         for layer, vectors in written.items():
             vectors.flush()
             (Path(unfinished) / files[layer].name).replace(files[layer])
@@ -131,6 +131,6 @@ def _check_room(place: Path, needed: int) -> None:
     free = shutil.disk_usage(place).free
     if free < needed:
         raise InputError(
-            f"adaptation.cache: the frozen vectors need {needed / 2**30:.1f} GiB, but {place} has only "
+            f"adaptation.cache: the frozen hidden states need {needed / 2**30:.1f} GiB, but {place} has only "
             f"{free / 2**30:.1f} GiB free; set it to a folder on another disk, or read fewer layers"
         )

@@ -36,7 +36,7 @@ class TaskLoader:
             accumulation: micro-batches of a rank in each global batch.
             rank: this process gets the micro-batches ``rank``, ``rank + ranks``, ...
             ranks: number of processes.
-            frozen: where the vectors of a frozen encoder come from.
+            frozen: where the hidden states of a frozen encoder come from.
             batches_done: asked when an iteration begins: on how many global batches training has been.
         """
         self.items = items

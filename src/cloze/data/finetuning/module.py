@@ -49,7 +49,7 @@ class TaskData(LightningDataModule, Generic[E]):
         splits: of each split that has been encoded.
         encoding_counts: for each split, what the features have counted.
         tokenizer: that the splits were encoded with.
-        frozen: for each split, where the vectors of a frozen encoder come from; none trains through the encoder.
+        frozen: for each split, where the hidden states of a frozen encoder come from; none trains through the encoder.
     """
 
     place: ClassVar[tuple[str, ...]] = ("epoch", "batch")

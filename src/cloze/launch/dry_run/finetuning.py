@@ -106,7 +106,7 @@ def _lines(
     extent = Extent(setup.length.steps, setup.length.seconds, data.tokens_in_epoch)
     notes = []
     if model.adaptation.is_frozen:
-        notes.append("the encoder is frozen: the run computes its vectors once and keeps them in adaptation.cache;")
+        notes.append("the encoder is frozen: the run computes its hidden states once, into adaptation.cache;")
         notes.append("the step was tried through the encoder, so that one of the run is faster")
     if config.task.compare_random and has_weights(config):
         notes.append("the same encoder is trained from random weights, too: twice the time and the steps")

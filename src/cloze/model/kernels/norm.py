@@ -11,7 +11,7 @@ class LayerNorm(nn.LayerNorm):
     def forward(self, x: Tensor) -> Tensor:
         """(..., D) -> (..., D), in the precision of the input; while training under autocast on a GPU in its own.
 
-        There the vectors between the blocks take half the memory, and the time to move it; sums and norms stay in fp32.
+        There the hidden states between the blocks take half the memory and bandwidth; sums and norms stay in fp32.
         """
         if self.training and x.is_cuda and torch.is_autocast_enabled("cuda"):
             with torch.autocast("cuda", enabled=False):
