@@ -106,7 +106,7 @@ class Ready:
                 ``cloze-predict``'s columns.
             task: None for the one that the model was fine-tuned on, and of any other ``fill-mask``.
             top_k: tokens told for each mask; None for 5, or for all of the targets.
-            targets: words whose probabilities are told for each mask.
+            targets: words whose probabilities are reported for each mask.
             max_length: tokens of a sequence; None as in training, and of other models all that they can take.
             threshold: probability from which one label of several applies, or one for each; None for those that
                 fine-tuning has chosen, else 0.5.
@@ -115,7 +115,7 @@ class Ready:
             no_answer: whether questions may have none; None as in training.
 
         Returns:
-            A record for each text, in their order; what was cut is told in warnings.
+            A record for each text, in their order; warnings report what was truncated.
 
         Raises:
             InputError: the model cannot do it, or a text is not as the task needs it.

@@ -31,7 +31,7 @@ QUEUED_AGAIN = (TRY_AGAIN, SIGNALLED + signal.SIGUSR1)
 
 
 class Checkpoints(Checkpoint):
-    """Saves the whole state of training, and ends it when the process is told to end, or before its time is over.
+    """Saves the whole state of training, and ends it when the process gets a signal to end, or before its time is over.
 
     A checkpoint is saved after an optimizer step: every so many steps or minutes, before each evaluation, at the end,
     and at once after SIGTERM, SIGINT or SIGUSR1. It remembers whether the evaluation of its step is still to come,

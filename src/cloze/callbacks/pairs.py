@@ -1,4 +1,4 @@
-"""What the model says of sentence pairs: examples beside the accuracy."""
+"""What the model predicts for sentence pairs: examples beside the accuracy."""
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby
@@ -27,7 +27,7 @@ class Pair(NamedTuple):
 
 
 class PairExamples(pl.Callback):
-    """At every evaluation, what the model says of some held-out pairs: the table `val/sentence_pairs` of dashboards.
+    """At every evaluation, predictions for some held-out pairs: the table `val/sentence_pairs` of dashboards.
 
     Pairs of single sentences, where training has runs of them; half of them are true. Without a dashboard, or where the
     objective has no pairs, nothing is computed.

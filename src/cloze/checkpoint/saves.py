@@ -153,7 +153,7 @@ class Saves:
     def score(self, step: int, score: float) -> None:
         """Note what the checkpoint of a step reached, if that is one of these; the best one is kept."""
         saves = self.complete()
-        if any(save.step == step for save in saves):  # a run that goes on from another run's has none at first
+        if any(save.step == step for save in saves):  # a run that resumes from another run's has none at first
             self._write_index([dataclasses.replace(save, score=score) if save.step == step else save for save in saves])
 
     def _write_index(self, saves: list[Save]) -> None:

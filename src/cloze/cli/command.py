@@ -44,7 +44,7 @@ def run(
             returns for the objective.
         name: the root configuration.
         schema: the dataclass of that root.
-        interrupted: what is told after Ctrl-C or SIGTERM.
+        interrupted: what is printed after Ctrl-C or SIGTERM.
         lasting: what it makes lies in files, so that it goes on where standard output cannot be written.
 
     Returns:

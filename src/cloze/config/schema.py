@@ -37,7 +37,7 @@ if TYPE_CHECKING:  # a node imports its class when it is built: help and refusal
 
 @dataclass(frozen=True, kw_only=True)
 class Pretraining(Root):
-    """The root of `conf/train.yaml`. The light nodes come first: their mistakes are told before torch is imported.
+    """The root of `conf/train.yaml`. The light nodes come first: their mistakes are reported before torch is imported.
 
     Attributes:
         stage: `train`, or `evaluate` the model of `init` on the held-out text.

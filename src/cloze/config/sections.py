@@ -159,7 +159,7 @@ class ContinuedShape(BertConfig):
     """
 
     def __post_init__(self) -> None:
-        """The defaults are another shape's: whether these keys go together is told when the folder has been read."""
+        """The defaults are another shape's: whether these keys go together is checked when the folder has been read."""
 
 
 @dataclass(frozen=True, kw_only=True)

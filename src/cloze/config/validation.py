@@ -119,7 +119,7 @@ def _check_arguments(
 
 
 def _check_node(config: Mapping[str, Any], key: str, known: Known) -> dict[str, Any]:
-    """A mapping with `_target_`; what the constructor refuses is told now where calling it costs nothing."""
+    """A mapping with `_target_`; what the constructor refuses is reported now where calling it costs nothing."""
     target = config["_target_"]
     if not isinstance(target, str):
         raise InputError(f"{key}._target_ is {target!r}, but must be the dotted name of a class or function")

@@ -90,7 +90,7 @@ class ShardCache:
                     self._fetch(info, path)
 
     def fetch_ahead(self, infos: Sequence[ShardInfo]) -> None:
-        """Begin to fetch shards that will be needed next; a failure is told when they are needed."""
+        """Begin to fetch shards that will be needed next; a failure is reported when they are needed."""
         missing = [info for info in infos if not (self.folder / f"{info.sha256}.arrow").exists()]
         if not missing or (self._ahead is not None and self._ahead.is_alive()):
             return

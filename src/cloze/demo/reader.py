@@ -103,7 +103,7 @@ class Reader:
         return self.chosen[FINE_TUNED].shape if FINE_TUNED in self.chosen else None
 
     def predict(self, task: str, cells: Mapping[str, Any]) -> Answer:
-        """What the model says of one example.
+        """What the model predicts for one example.
 
         Args:
             task: one of ``chosen``.
@@ -177,7 +177,7 @@ class Reader:
         return (f"Not in the vocabulary, and read as {UNK}: {' '.join(lost[:8])}{more}",)
 
     def knows(self, text: str) -> bool:
-        """Whether every piece of a text is in the vocabulary."""
+        """Whether every token of a text is in the vocabulary."""
         unknown = self._tokenizer.token_to_id(UNK)
         return unknown not in self._tokenizer.encode(text, add_special_tokens=False).ids
 

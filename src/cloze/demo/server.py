@@ -51,7 +51,7 @@ def serve(config: Demo) -> None:
             pretrained = read_pretrained(Path(folder))
         device = "cuda" if hardware.on_gpu else "cpu"
         inference = Inference(device=device, precision=hardware.precision, max_tokens=hardware.micro_batch_tokens)
-        from cloze.demo.reader import Reader  # late: a folder that cannot be read is told sooner
+        from cloze.demo.reader import Reader  # late: a folder that cannot be read is reported sooner
 
         reader = Reader(pretrained, inference, top_k=config.top_k, trust=trust)
         for task, reason in reader.off.items():

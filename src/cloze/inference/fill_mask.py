@@ -34,7 +34,7 @@ class FillMask(Predictor[TextExample]):
         tokenizer: its own.
         inference: how it is applied.
         top_k: tokens to tell for each gap; None for 5, or for all of the targets.
-        targets: words that are told alone, with their probabilities among all tokens; none for the likeliest tokens.
+        targets: words reported alone, with their probabilities among all tokens; none for the likeliest tokens.
         max_length: tokens of the longest sequence; of a longer text the part around its gaps is shown.
 
     Raises:

@@ -109,7 +109,7 @@ def beginning(config: Pretraining, *, resumed: bool) -> Beginning | None:
             raise InputError(
                 "model=FOLDER is of finetune.py: to continue the pre-training of a model, give init=FOLDER"
             )
-        config.model.build(vocab_size=1)  # a shape that cannot be is told before the corpus is prepared
+        config.model.build(vocab_size=1)  # a shape that cannot be is reported before the corpus is prepared
         return None
     words = config.tokenizer.build()
     if resumed:

@@ -41,7 +41,7 @@ def leave_comparison(folder: Path) -> None:
 def _harmless(folder: Path) -> Iterator[None]:
     """Results are complete before a report begins, so nothing in here makes the command fail.
 
-    What goes wrong is told on stderr, our own bugs with their traceback, and `cloze-report` may be given later.
+    What goes wrong is reported on stderr, our own bugs with their traceback, and `cloze-report` may be given later.
     """
     try:
         yield

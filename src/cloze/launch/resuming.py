@@ -29,7 +29,7 @@ BEGINNING = ("init", "grow", "model.folder", "model.weights")
 OF_CALLBACKS = ("callbacks.", "trainer.patience")
 """What decides which callbacks there are."""
 MOST = 20
-"""Changes that are told."""
+"""Changes that are reported."""
 
 
 class Resumed(NamedTuple):

@@ -1,4 +1,4 @@
-"""What the dashboards of a run are told at its beginning and at its end."""
+"""What a run sends to its dashboards at its beginning and at its end."""
 
 import json
 import subprocess

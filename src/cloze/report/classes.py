@@ -1,4 +1,4 @@
-"""Which classes are told apart: precision and recall of each, and which is taken for which."""
+"""Which classes are confused: precision and recall of each, and which is taken for which."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence

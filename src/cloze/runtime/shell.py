@@ -10,7 +10,7 @@ from typing import IO, Any
 from cloze.errors import InputError, Stopped
 
 RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID")
-"""Variables that number a process of a run; what is told once is told by 0."""
+"""Variables that number a process of a run; what is printed once is printed by 0."""
 NUMBERS = (
     *RANKS,
     "WORLD_SIZE",

@@ -148,7 +148,7 @@ class Classification(FineTuning[TextExample]):
 
     @property
     def _ranked(self) -> slice:
-        """The classes whose ranking is told: of two the second, since the first is its mirror image."""
+        """The classes whose ranking is scored: of two the second, since the first is its mirror image."""
         return slice(1, None) if self.problem == "single_label" and len(self.labels) == 2 else slice(None)
 
     def applies(self, numbers: np.ndarray) -> np.ndarray:

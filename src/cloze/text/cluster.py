@@ -59,7 +59,7 @@ class DaskPool:
             import distributed
         except ImportError as error:
             raise WorkerKilledError(f"engine=dask needs the package distributed: {installation('cluster')}") from error
-        logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters is told in one sentence
+        logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters is reported in one sentence
         where, wait = self._engine.address, self._engine.wait_seconds
         given: dict[str, Any] = {"scheduler_file": where} if Path(where).is_file() else {"address": where}
         try:

@@ -14,7 +14,7 @@ def _words(*lines: str) -> frozenset[str]:
 
 @dataclass(frozen=True, kw_only=True)
 class Language:
-    """How sentences of a language are told from abbreviations.
+    """How sentences of a language are distinguished from abbreviations.
 
     Attributes:
         titles: in lower case; always followed by the name they belong to, so never the end of a sentence.

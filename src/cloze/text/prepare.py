@@ -136,7 +136,7 @@ class Preparation:
 
         Args:
             folder: becomes the prepared corpus; must be absent, empty, or the work of the same preparation.
-            progress: is told of each step.
+            progress: called at each step.
             engine: does the work; by default processes of this machine.
 
         Returns:
@@ -147,7 +147,7 @@ class Preparation:
         """
         journal = Journal(folder)
         try:
-            fingerprint, config = self.fingerprint(), self.config()  # bad input is told before writing
+            fingerprint, config = self.fingerprint(), self.config()  # bad input is reported before writing
             if journal.finished and not journal.work.exists():
                 return _finished(folder, config, fingerprint)
             with open_journal(folder) as journal:

@@ -119,7 +119,7 @@ def heldout_excerpts(records: Iterable[Mapping[str, Any]], heldout_below: int) -
         records: of the tasks that encoded, with their `excerpts`, and whether they are held out as a whole.
         heldout_below: the bound of the held-out documents' hashes.
     """
-    # A preparation that an earlier version began has no excerpts; a document that is there twice is told once.
+    # A preparation that an earlier version began has no excerpts; a document that is there twice is listed once.
     found = {
         number: texts
         for record in records

@@ -20,7 +20,7 @@ class Begun:
 
     Args:
         file: where they are kept; None keeps nothing.
-        tell: is told the share of the part that is done.
+        tell: called with the share of the part that is done.
     """
 
     def __init__(self, file: Path | None = None, tell: Callable[[float], None] | None = None) -> None:

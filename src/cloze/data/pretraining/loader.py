@@ -39,9 +39,9 @@ class Position(NamedTuple):
 class TrainingLoader(Generic[B]):
     """An endless walk over epochs, windows of shards and global batches, of which a rank gets its micro-batches.
 
-    The position is that of the next global batch to be trained on, and the loader's whole state. Iterating again goes
-    on from there. Phases, and what the objective
-    makes of the position of training, follow from the number of global batches trained on so far.
+    The position is that of the next global batch to be trained on, and the loader's whole state. Iterating again
+    resumes there. Phases, and what the objective makes of the position of training, follow from the number of global
+    batches trained on so far.
     """
 
     def __init__(

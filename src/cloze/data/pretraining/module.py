@@ -28,7 +28,7 @@ DEFAULT_CACHE = Path("data/cache")
 """Where shards of a store are kept, from the working folder."""
 
 PLANNED_SHARDS = 16
-"""From whose plans the length of epochs is told: half a second, whatever the size of the corpus."""
+"""From whose plans the length of epochs is estimated: half a second, whatever the size of the corpus."""
 
 HELDOUT_SEED = 0
 """Held-out batches are the same whatever the seed of the run, so that runs can be compared."""

@@ -96,7 +96,7 @@ class FigureTable(NamedTuple):
 
 
 def table_of_figures(runs: Sequence[Run]) -> FigureTable:
-    """The figures of several runs. What is the same in all of them, apart from scores and losses, is told once."""
+    """The figures of several runs. What is the same in all of them, apart from scores and losses, is shown once."""
     figures = [
         {figure.name: figure.value for figure in key_figures(run)}
         | {STATE: "finished" if run.finished else "not finished"}

@@ -69,7 +69,7 @@ def paragraphs(lines: Iterator[str], max_paragraph_characters: int) -> Iterator[
     Left out: code fences, tables, rules, definitions of links, HTML comments, a YAML head.
 
     Args:
-        lines: without ends of line; indentation means nothing, since code is told by its fences.
+        lines: without ends of line; indentation means nothing, since code is marked by its fences.
         max_paragraph_characters: a longer paragraph is given in pieces, so that memory stays bounded.
     """
     gathered: list[str] = []

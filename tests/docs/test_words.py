@@ -1,0 +1,53 @@
+"""Text that users read says it in the field's words: documentation, comments of options, messages and docstrings."""
+
+import io
+import re
+import tokenize
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+PRIVATE = {
+    r"\bword pieces?\b": "token",
+    r"\b(likeliest|new|of each|every) pieces?\b": "token",
+    r"\b(token|hidden|position|mean|frozen) vectors?\b": "hidden state, embedding",
+    r"\bvectors? of (the|a|each|every|all)\b": "hidden state, embedding",
+    r"\b(begins?|starts?|begun|drawn) anew\b": "start from scratch, newly initialised",
+    r"\bcommand (goes|can go) on\b": "the same command resumes",
+    r"\b(goes|go|going|went) on from\b": "resume, start from",
+    r"\bmend(s|ed|ing)?\b": "fix",
+    r"\b(is|are) told\b": "report, print",
+    r"\bthe model says\b": "the model predicts",
+}
+"""What the code base once called things, and what the field calls them."""
+
+
+def prose(file: Path) -> str:
+    """What of a file is read by people: of Python the strings and comments, of YAML the comments."""
+    text = file.read_text(encoding="utf-8")
+    if file.suffix == ".py":
+        kinds = (tokenize.STRING, tokenize.COMMENT)
+        return "\n".join(t.string for t in tokenize.generate_tokens(io.StringIO(text).readline) if t.type in kinds)
+    if file.suffix == ".yaml":
+        return "\n".join(line.partition("#")[2] for line in text.splitlines())
+    return text
+
+
+FILES = [
+    REPOSITORY / "README.md",
+    *sorted((REPOSITORY / "docs").rglob("*.md")),
+    *sorted((REPOSITORY / "conf").rglob("*.yaml")),
+    *sorted((REPOSITORY / "src").rglob("*.py")),
+]
+
+
+@pytest.mark.parametrize("words", PRIVATE)
+def test_private_words_do_not_come_back(words: str) -> None:
+    private = re.compile(words, re.IGNORECASE)
+    found = [
+        f"{file.relative_to(REPOSITORY)}: {match[0]!r}; say {PRIVATE[words]}"
+        for file in FILES
+        for match in private.finditer(" ".join(prose(file).split()))
+    ]
+    assert found == []
