@@ -15,6 +15,7 @@ from cloze.errors import InputError
 from cloze.files import layout
 from cloze.files.bounded import parse_yaml, read_text
 from cloze.model.adaptation import Adaptation
+from cloze.runtime.moved import present_path
 
 RECORD = "cloze.json"
 VERSION = 1
@@ -23,12 +24,6 @@ MAX_DEPTH = 16
 
 TASK_STATE, TASK_CLASSES, TASK_FEATURES = EARLIER = ("task_state", "task_classes", "task_features")
 """Keys of ``config.json`` in which earlier versions kept this."""
-
-MOVED = {
-    "cloze.data.downstream.windows.": "cloze.data.finetuning.questions.",
-    "cloze.data.downstream.": "cloze.data.finetuning.",
-}
-"""Where classes of cloze were in earlier versions, and where they are."""
 
 LONG = ("truncate", "head_tail", "windows")
 
@@ -231,10 +226,7 @@ def earlier_record(settings: Mapping[str, Any], file: Path, *, is_known: bool = 
 
 
 def _present(path: str | None) -> str | None:
-    if path is not None:
-        for before, now in MOVED.items():
-            path = path.replace(before, now)
-    return path
+    return None if path is None else present_path(path)
 
 
 def _earlier(settings: Mapping[str, Any], folder: Path) -> Record:

@@ -15,7 +15,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from cloze.callbacks.checkpoints import Checkpoints
 from cloze.callbacks.length import Length
 from cloze.checkpoint.saves import model_fault
-from cloze.checkpoint.training import FILES_KEY, KEY, Description, description
+from cloze.checkpoint.training import FILES_KEY, KEY, MODEL_TYPE, Description, description
 from cloze.checkpoint.whole import ANYTHING, difference, optimizer_fault, tensor_fault
 from cloze.optim.groups import parameter_groups
 from cloze.optim.trial import tried
@@ -71,8 +71,8 @@ def _other_model(content: Mapping[str, Any], module: TrainingModule, tokenizer: 
         problem_type=module.problem_type,
     )
     there = content.get(KEY)
-    if isinstance(there, Mapping) and FILES_KEY not in there:  # of an earlier version
-        del own[FILES_KEY]
+    if isinstance(there, Mapping):  # of an earlier version, perhaps
+        own = {name: part for name, part in own.items() if name in there or name not in (FILES_KEY, MODEL_TYPE)}
     if fault := difference(there, dict.fromkeys(own, ANYTHING), KEY):
         raise ValueError(fault)
     saved, here = Description.read(there), Description.read(own)

@@ -1,0 +1,30 @@
+"""Where classes of cloze were in earlier versions: runs and model folders made with those name them as they were."""
+
+from collections.abc import Mapping
+from typing import Any
+
+MOVED = {
+    "cloze.data.downstream.windows.": "cloze.data.finetuning.questions.",
+    "cloze.data.downstream.": "cloze.data.finetuning.",
+    "cloze.data.objective.Objective": "cloze.data.pretraining.masked_lm.MaskedLM",
+    "cloze.data.pretraining.PretrainingData": "cloze.data.pretraining.module.PretrainingData",
+}
+
+
+def present_path(path: str) -> str:
+    """The import path of today for one of an earlier version."""
+    for before, now in MOVED.items():
+        if path.startswith(before):
+            return now + path.removeprefix(before)
+    return path
+
+
+def present(value: Any) -> Any:
+    """A recorded configuration with every ``_target_`` as it is called today."""
+    if isinstance(value, Mapping):
+        return {name: present_path(part) if _is_target(name, part) else present(part) for name, part in value.items()}
+    return [present(part) for part in value] if isinstance(value, list) else value
+
+
+def _is_target(name: str, value: Any) -> bool:
+    return name == "_target_" and isinstance(value, str)
