@@ -91,7 +91,7 @@ def extract(config: Features) -> None:
     except (OSError, SafetensorError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise InputError(
-            f"{output}: cannot be written ({reason}); fix that and give the same command again: finished pieces are "
+            f"{output}: cannot be written ({reason}); fix that and give the same command again: finished parts are "
             "kept, and it resumes after them"
         ) from error
 
