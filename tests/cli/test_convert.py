@@ -21,7 +21,7 @@ def test_a_folder_becomes_another(tmp_path: Path) -> None:
     assert read.startswith("read     a: BertForSequenceClassification: encoder, pooler, classifier; no masked_lm_head")
     assert "onnxruntime is at most " in written
     assert {file.name for file in (tmp_path / "out/b").iterdir()} == {
-        "model.onnx", "config.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt"
+        "model.onnx", "config.json", "cloze.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt"
     }  # fmt: skip
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["b"]
     assert "Warning" not in done.stderr
