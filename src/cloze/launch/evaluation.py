@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import lightning.pytorch as pl
 from lightning.pytorch.utilities import rank_zero_only
 
 from cloze.callbacks.length import Length
@@ -13,18 +12,16 @@ from cloze.data.pretraining.loader import telling_of_dead_workers
 from cloze.data.pretraining.module import PretrainingData
 from cloze.errors import InputError
 from cloze.files.layout import RESULTS
-from cloze.launch.continuation import Beginning, beginning
-from cloze.launch.placement import at_place, with_corpus, with_known_corpus
-from cloze.launch.pretraining import make_model, prepared_data
+from cloze.launch.continuation import Beginning
+from cloze.launch.placement import at_place, with_corpus
+from cloze.launch.pretraining import begin, make_model, make_module, prepared_data
 from cloze.launch.ranks import Ranks, begin_ranks
 from cloze.launch.reporting import leave_report
-from cloze.launch.strategy import losses_for
-from cloze.launch.trainer import accumulate, make_recipe, make_trainer
+from cloze.launch.trainer import accumulate, make_trainer
 from cloze.report.results import Results, read_results, write_results
-from cloze.run.folder import checkpoint_to_resume, is_finished, write_config
+from cloze.run.folder import write_config
 from cloze.run.hardware import set_up
 from cloze.run.summary import task_summary
-from cloze.tasks.pretraining import Pretraining
 from cloze.text.manifest import MANIFEST
 
 HELDOUT = "heldout"
@@ -44,25 +41,18 @@ def evaluate(config: Config) -> float:
     Raises:
         InputError: for what only the data, the model, the machine or the run's folder can show to be wrong.
     """
-    training, hardware, folder = config.trainer, config.hardware, Path(config.folder)
     _check(config)
-    ranks = begin_ranks(hardware)
-    config, given = with_known_corpus(config), config
-    if is_finished(config, finished=RESULTS):
+    folder, ranks = Path(config.folder), begin_ranks(config.hardware)
+    if (run := begin(config, ranks, policy="never", finished=RESULTS)) is None:
         rank_zero_only(print)(f"{folder} is finished", flush=True)
         return _told(folder, read_results(folder))
-    checkpoint_to_resume(config, policy="never", finished=RESULTS)
-    start = beginning(config, resumed=False)
-    assert start is not None
-    _check_heads(start, config.objective.build().pairs)
-    set_up(hardware)
-    pl.seed_everything(config.seed, workers=True, verbose=False)
-    data, config = _heldout(given, config, start, ranks)
-    model = make_model(config.model, hardware, data, start)
-    recipe = make_recipe(config.optimizer, config.schedule.build(), Length(steps=1), training)
-    module = Pretraining(model=model, recipe=recipe, losses=losses_for(hardware))
-    trainer = make_trainer(training, hardware, callbacks=[Progress()], loggers=[])
-    accumulate(trainer, data, hardware.micro_batch_tokens, training.validate_every)
+    assert run.start is not None
+    _check_heads(run.start, config.objective.build().pairs)
+    set_up(config.hardware, config.seed)
+    data, config = _heldout(config, run.config, run.start, ranks)
+    module = make_module(config, make_model(config, data, run.start), Length(steps=1))
+    trainer = make_trainer(config.trainer, config.hardware, callbacks=[Progress()], loggers=[])
+    accumulate(trainer, data, config.hardware.micro_batch_tokens, config.trainer.validate_every)
     if trainer.is_global_zero:
         write_config(config)
     with telling_of_dead_workers():
@@ -111,10 +101,10 @@ def _heldout(given: Config, config: Config, start: Beginning, ranks: Ranks) -> t
         whole = ranks.decide("corpus with held-out files", lambda: _prepared(config, start))
         if whole is None:
             prepared = with_corpus(_heldout_files_alone(given) or given, alone, start, ranks)
-            data = prepared_data(prepared.data, config.hardware, start, stage="validate")
+            data = prepared_data(prepared, start, stage="validate")
             return _checked(data), at_place(config, str(data.folder))
     config = with_corpus(given, config, start, ranks)
-    return _checked(prepared_data(config.data, config.hardware, start, stage="validate")), config
+    return _checked(prepared_data(config, start, stage="validate")), config
 
 
 def _checked(data: PretrainingData) -> PretrainingData:

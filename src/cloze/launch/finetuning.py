@@ -19,7 +19,7 @@ from cloze.config.schema import FineTuning as Config
 from cloze.config.sections import TaskTraining, model_folder
 from cloze.config.trust import import_packages
 from cloze.errors import InputError
-from cloze.files.layout import BASELINE, METRICS, MODEL, RESULTS
+from cloze.files.layout import BASELINE, MODEL, RESULTS
 from cloze.launch.ranks import Ranks, begin_ranks
 from cloze.launch.reporting import leave_report
 from cloze.launch.resuming import resumed
@@ -27,7 +27,6 @@ from cloze.launch.strategy import check_optimizer
 from cloze.launch.task import TaskSetup, set_up_task
 from cloze.launch.tracking import log_evaluation, tracked
 from cloze.launch.trainer import accumulate, lasting, make_trainer
-from cloze.loggers import MetricsFile
 from cloze.model.sharding import load_whole, whole
 from cloze.report.examples import write_examples
 from cloze.report.results import Results, read_results, write_results
@@ -56,7 +55,6 @@ def finetune(config: Config) -> float | None:
     import_packages(config.trust)
     check_optimizer(config.optimizer, config.hardware)
     ranks = begin_ranks(config.hardware)
-    set_up(config.hardware)
     if config.stage != "train":
         results, baseline = _apply(config), None
     else:
@@ -95,17 +93,11 @@ def _train(config: Config, ranks: Ranks) -> Results:
         f"checkpoint of {config.folder}",
         lambda: checkpoint_to_resume(config, finished=RESULTS),
     )
-    pl.seed_everything(config.seed, workers=True, verbose=False)
+    set_up(config.hardware, config.seed)
     setup = set_up_task(config)
     trainer = _trainer(config, setup)
     checkpoint, step = resumed(checkpoint, trainer, setup.module, setup.data, config, ranks)
-    trainer.loggers = [  # which drop what was logged after that step
-        MetricsFile(Path(config.folder) / METRICS, resume_step=step),
-        *(logger.build() for logger in config.logger.values()),
-    ]
-    if trainer.is_global_zero:
-        write_config(config)
-    with tracked(trainer, config.recorded, setup.data.counts, resume_step=step):
+    with tracked(trainer, config, setup.data.counts, resume_step=step):
         return _trained(config, setup, trainer, checkpoint)
 
 
@@ -148,6 +140,7 @@ def _apply(config: Config) -> Results:
     if is_finished(config, finished=RESULTS):
         return _finished(Path(config.folder))
     checkpoint_to_resume(config, policy="never", finished=RESULTS)
+    set_up(config.hardware, config.seed)
     setup = set_up_task(config)
     trainer = make_trainer(config.trainer, config.hardware, callbacks=[Progress()], loggers=[])
     if trainer.is_global_zero:

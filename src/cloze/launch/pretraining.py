@@ -5,6 +5,7 @@ import sys
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import lightning.pytorch as pl
 from lightning.pytorch.utilities import rank_zero_only
@@ -12,34 +13,45 @@ from lightning.pytorch.utilities import rank_zero_only
 from cloze.callbacks.before import Before
 from cloze.callbacks.length import Length
 from cloze.config.hardware import Hardware
-from cloze.config.nodes import Node
 from cloze.config.schema import Pretraining as Config
 from cloze.config.sections import Training
 from cloze.data.pretraining.loader import telling_of_dead_workers
 from cloze.data.pretraining.module import PretrainingData
 from cloze.errors import InputError
-from cloze.files.layout import METRICS
+from cloze.files.layout import METRICS, MODEL
 from cloze.launch.continuation import Beginning, beginning
 from cloze.launch.placement import with_corpus, with_known_corpus
-from cloze.launch.ranks import begin_ranks
+from cloze.launch.ranks import Ranks, begin_ranks
 from cloze.launch.reporting import leave_report
 from cloze.launch.resuming import resumed
-from cloze.launch.strategy import check_optimizer, compile_encoder, is_one_graph, losses_for
+from cloze.launch.strategy import check_optimizer, compute_as, losses_for
 from cloze.launch.tracking import tracked
 from cloze.launch.trainer import accumulate, lasting, make_recipe, make_trainer
-from cloze.loggers import MetricsFile
 from cloze.loggers.metrics_file import read_rows
 from cloze.model.architecture import architecture_of
 from cloze.model.bert import BertForPreTraining
 from cloze.model.config import EncoderConfig
-from cloze.model.kernels.fp8 import multiply_in_fp8
-from cloze.run.folder import checkpoint_to_resume, is_finished, write_config
+from cloze.run.folder import checkpoint_to_resume, is_finished
 from cloze.run.hardware import check_attention, set_up
 from cloze.run.summary import finished_summary, summary
 from cloze.runtime.spinner import waiting
 from cloze.tasks.pretraining import Pretraining
 from cloze.text.manifest import MANIFEST
 from cloze.text.progress import ConsoleProgress
+
+
+class Begun(NamedTuple):
+    """A run whose corpus is still to be found.
+
+    Attributes:
+        config: the root, with the folder of the corpus as far as it is known.
+        checkpoint: from which it resumes; None for a new run.
+        start: what continued pre-training begins with.
+    """
+
+    config: Config
+    checkpoint: Path | None
+    start: Beginning | None
 
 
 def pretrain(config: Config) -> float | None:
@@ -54,55 +66,29 @@ def pretrain(config: Config) -> float | None:
     Raises:
         InputError: for what only the data, the machine or the run's folder can show to be wrong.
     """
-    training, hardware, folder = config.trainer, config.hardware, Path(config.folder)
-    check_optimizer(config.optimizer, hardware)
-    ranks = begin_ranks(hardware)
-    config, given = with_known_corpus(config), config
-    if is_finished(config):
+    check_optimizer(config.optimizer, config.hardware)
+    folder, ranks = Path(config.folder), begin_ranks(config.hardware)
+    if (run := begin(config, ranks)) is None:
         told, loss = finished_summary(folder, read_rows(folder / METRICS))
         rank_zero_only(print)(told, flush=True)
         return loss
-    checkpoint = ranks.decide("checkpoint", lambda: checkpoint_to_resume(config))
-    start = beginning(config, resumed=checkpoint is not None)
-    schedule = config.schedule.build()
-    config = with_corpus(given, config, start, ranks)
-    set_up(hardware)
-    pl.seed_everything(config.seed, workers=True, verbose=False)
+    config, start = with_corpus(config, run.config, run.start, ranks), run.start
+    set_up(config.hardware, config.seed)
 
-    data = prepared_data(config.data, hardware, start)
+    data = prepared_data(config, start)
     warn_of(data)
     with waiting("planning the epochs"):
-        length = training_length(training, data)
+        length = training_length(config.trainer, data)
     data.training_batches = length.steps
-    training = replace(training, log_every=length.log_every(training.log_every))
     with waiting("making the model"):
-        model = make_model(config.model, hardware, data, start)
-    recipe = make_recipe(config.optimizer, schedule, length, training)
-    module = Pretraining(model=model, recipe=recipe, losses=losses_for(hardware))
-    trainer = make_trainer(
-        training,
-        hardware,
-        callbacks=[
-            length,
-            Before(),
-            *lasting(config, monitor="val/masked_lm_loss"),
-            *(callback.build() for callback in config.callbacks.values()),
-        ],
-        loggers=[],
-    )
-    checkpoint, step = resumed(checkpoint, trainer, module, data, config, ranks)
-    trainer.loggers = [  # which drop what was logged after that step
-        MetricsFile(folder / METRICS, resume_step=step),
-        *(logger.build() for logger in config.logger.values()),
-    ]
-    accumulate(trainer, data, hardware.micro_batch_tokens, training.validate_every)
-    if trainer.is_global_zero:
-        write_config(config)
-        if start is not None and checkpoint is None:
-            start.save(folder, data, model.config)
+        module = make_module(config, make_model(config, data, start), length)
+    trainer = _trainer(config, data, length)
+    checkpoint, step = resumed(run.checkpoint, trainer, module, data, config, ranks)
     if start is not None and checkpoint is None:
         trainer.num_sanity_val_steps = float("inf")  # all held-out batches, for what the model knows before
-    with telling_of_dead_workers(), tracked(trainer, config.recorded, asdict(data.manifest), resume_step=step):
+    with telling_of_dead_workers(), tracked(trainer, config, asdict(data.manifest), resume_step=step):
+        if start is not None and checkpoint is None and trainer.is_global_zero:
+            start.save(folder, data, module.model.config)
         trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     if trainer.is_global_zero:
         print(summary(trainer, data.manifest, folder), flush=True)
@@ -111,11 +97,49 @@ def pretrain(config: Config) -> float | None:
     return None if last is None else float(last)
 
 
-def prepared_data(
-    node: Node[PretrainingData], hardware: Hardware, start: Beginning | None, *, stage: str = "fit"
-) -> PretrainingData:
+def begin(
+    config: Config, ranks: Ranks, *, finished: str = MODEL, policy: str | None = None, claiming: bool = True
+) -> Begun | None:
+    """What is decided before the corpus is looked for; None where this very run has come to its end.
+
+    Args:
+        config: the root, as it was given.
+        ranks: of which the first one decides.
+        finished: what lies in the folder of a run that has come to its end.
+        policy: as of `checkpoint_to_resume`.
+        claiming: as there.
+
+    Raises:
+        InputError: the folder, the model to start from or the schedule is refused.
+    """
+    config = with_known_corpus(config)
+    if is_finished(config, finished=finished):
+        return None
+    checkpoint = ranks.decide(
+        "checkpoint", lambda: checkpoint_to_resume(config, policy=policy, finished=finished, claiming=claiming)
+    )
+    start = beginning(config, resumed=checkpoint is not None)
+    config.schedule.build()  # an error in it comes before the corpus is prepared
+    return Begun(config, checkpoint, start)
+
+
+def _trainer(config: Config, data: PretrainingData, length: Length) -> pl.Trainer:
+    callbacks = [
+        length,
+        Before(),
+        *lasting(config, monitor="val/masked_lm_loss"),
+        *(callback.build() for callback in config.callbacks.values()),
+    ]
+    training = replace(config.trainer, log_every=length.log_every(config.trainer.log_every))
+    trainer = make_trainer(training, config.hardware, callbacks=callbacks, loggers=[])
+    accumulate(trainer, data, config.hardware.micro_batch_tokens, training.validate_every)
+    return trainer
+
+
+def prepared_data(config: Config, start: Beginning | None, *, stage: str = "fit") -> PretrainingData:
     """The data module of a corpus that has been prepared: by rank zero, for which the others wait."""
-    data = node.build(num_workers=hardware.workers, static_shapes=hardware.static_shapes, pin_memory=hardware.on_gpu)
+    asked = config.hardware
+    data = config.data.build(num_workers=asked.workers, static_shapes=asked.static_shapes, pin_memory=asked.on_gpu)
     if getattr(rank_zero_only, "rank", 0) == 0:
         if data.preparation is not None:
             with ConsoleProgress() as progress:
@@ -150,14 +174,19 @@ def training_length(training: Training, data: PretrainingData) -> Length:
     return Length(steps=training.max_steps)
 
 
-def make_model(
-    node: Node[EncoderConfig], hardware: Hardware, data: PretrainingData, start: Beginning | None
-) -> BertForPreTraining:
+def make_model(config: Config, data: PretrainingData, start: Beginning | None) -> BertForPreTraining:
     """With random weights, or those of the model to start from."""
-    shape = start.config if start is not None else node.build(vocab_size=data.manifest.vocab_size)
-    check_shape(shape, data.max_length, hardware)
-    model = start.model(data) if start is not None else architecture_of(shape).pretraining(shape)
-    return fitted(model, hardware)
+    shape = start.config if start is not None else config.model.build(vocab_size=data.manifest.vocab_size)
+    check_shape(shape, data.max_length, config.hardware)
+    model: BertForPreTraining = start.model(data) if start is not None else architecture_of(shape).pretraining(shape)
+    return model
+
+
+def make_module(config: Config, model: BertForPreTraining, length: Length) -> Pretraining:
+    """The module of a model, computed as the hardware asks and updated as the configuration says."""
+    compute_as(config.hardware, model.encoder, static_shapes=config.hardware.static_shapes)
+    recipe = make_recipe(config, length)
+    return Pretraining(model=model, recipe=recipe, losses=losses_for(config.hardware))
 
 
 def check_shape(shape: EncoderConfig, max_length: int, hardware: Hardware) -> None:
@@ -172,14 +201,3 @@ def check_shape(shape: EncoderConfig, max_length: int, hardware: Hardware) -> No
             f"{shape.max_position_embeddings} positions: take a shorter one, or set model.max_position_embeddings"
         )
     check_attention(shape.attention_probs_dropout_prob, hardware, key="model.attention_probs_dropout_prob")
-
-
-def fitted(model: BertForPreTraining, hardware: Hardware) -> BertForPreTraining:
-    """The same model, computed as the hardware asks."""
-    model.encoder.gradient_checkpointing = hardware.gradient_checkpointing
-    model.encoder.use_kernel(hardware.attention)
-    if hardware.precision == "fp8-mixed":
-        multiply_in_fp8(model.encoder)
-    if hardware.compile and not is_one_graph(hardware):
-        compile_encoder(model.encoder, hardware, dynamic=not hardware.static_shapes)
-    return model

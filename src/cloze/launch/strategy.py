@@ -12,6 +12,7 @@ from cloze.config.hardware import Hardware
 from cloze.config.nodes import Node
 from cloze.errors import InputError
 from cloze.model.encoder import Encoder
+from cloze.model.kernels.fp8 import multiply_in_fp8
 from cloze.model.sharding import cut_like, load_whole, whole
 from cloze.optim.trial import OptimizerFactory
 from cloze.tasks.pretraining import Losses, compiled_losses, pretraining_losses
@@ -45,19 +46,25 @@ def check_optimizer(optimizer: Node[OptimizerFactory], hardware: Hardware) -> No
         )
 
 
-def compile_encoder(encoder: Encoder, hardware: Hardware, *, dynamic: bool) -> None:
-    """Compile an encoder in place, so that the names in its state stay as they are.
+def compute_as(hardware: Hardware, encoder: Encoder, *, static_shapes: bool) -> None:
+    """Have an encoder computed as the hardware asks. Compiled, it keeps the names in its state.
 
     Args:
+        hardware: what is asked for.
         encoder: before its parameters are cut.
-        hardware: under FSDP each block is compiled by itself, since its parameters come and go around it.
-        dynamic: whether shapes change.
+        static_shapes: whether all batches have the same shapes.
     """
-    if hardware.strategy != "fsdp":
-        encoder.compile(dynamic=dynamic)
+    encoder.gradient_checkpointing = hardware.gradient_checkpointing
+    encoder.use_kernel(hardware.attention)
+    if hardware.precision == "fp8-mixed":
+        multiply_in_fp8(encoder)
+    if not hardware.compile or (static_shapes and is_one_graph(hardware)):
         return
-    for block in encoder.blocks:  # the method alone: what gathers and cuts parameters stays outside
-        block.forward = torch.compile(block.forward, dynamic=dynamic)
+    if hardware.strategy != "fsdp":
+        encoder.compile(dynamic=not static_shapes)
+        return
+    for block in encoder.blocks:  # whose parameters come and go around it: what gathers and cuts them stays outside
+        block.forward = torch.compile(block.forward, dynamic=not static_shapes)
 
 
 def is_one_graph(hardware: Hardware) -> bool:

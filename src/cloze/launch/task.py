@@ -28,9 +28,8 @@ from cloze.data.tables.examples import texts
 from cloze.errors import InputError
 from cloze.inference.rebuild import OWN, fits_problem
 from cloze.launch.long_texts import differences, encoding_notes, show_as_asked, with_recorded
-from cloze.launch.strategy import compile_encoder
+from cloze.launch.strategy import compute_as
 from cloze.launch.trainer import make_recipe
-from cloze.model.kernels.fp8 import multiply_in_fp8
 from cloze.model.task_heads import TaskModel
 from cloze.run.folder import note
 from cloze.run.hardware import check_attention
@@ -251,18 +250,9 @@ def _module(config: Config, pretrained: Pretrained, labels: Sequence[str], lengt
     )
     if config.stage != "train":
         refuse_drawn(model, pretrained)
-    model.encoder.gradient_checkpointing = config.hardware.gradient_checkpointing
-    model.encoder.use_kernel(config.hardware.attention)
-    if config.hardware.precision == "fp8-mixed":
-        multiply_in_fp8(model.encoder)
-    if config.hardware.compile:
-        compile_encoder(model.encoder, config.hardware, dynamic=True)
+    compute_as(config.hardware, model.encoder, static_shapes=False)
     parameters = {f"model.{name}" for name in model.state_dict()}
-    module = config.task.module.build(
-        model=model,
-        labels=labels,
-        recipe=make_recipe(config.optimizer, config.schedule.build(), length, config.trainer),
-    )
+    module = config.task.module.build(model=model, labels=labels, recipe=make_recipe(config, length))
     if more := sorted(module.state_dict().keys() - parameters - {"_extra_state"}):
         raise InputError(
             f"task.module: {import_path(target)} has parameters of its own ({', '.join(more)}), for which the model "

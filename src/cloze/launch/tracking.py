@@ -10,13 +10,16 @@ from typing import Any
 
 import lightning.pytorch as pl
 
+from cloze.config.schema import Run
 from cloze.errors import Stopped
+from cloze.files.layout import METRICS
+from cloze.loggers import MetricsFile
 from cloze.loggers.protocol import Story, Table, dashboards
 from cloze.report.classes import class_scores, confusion, labelled
 from cloze.report.picture import confusion_picture
 from cloze.report.predictions import Prediction, legible, worst
 from cloze.report.split import LARGEST_PICTURE
-from cloze.run.folder import provenance
+from cloze.run.folder import provenance, write_config
 from cloze.runtime.redaction import masked, masked_text
 from cloze.runtime.wording import counted
 from cloze.tasks.finetuning import prefix
@@ -26,22 +29,29 @@ ERRORS = 25
 
 
 @contextmanager
-def tracked(
-    trainer: pl.Trainer, config: Mapping[str, Any], data: Mapping[str, Any], *, resume_step: int
-) -> Iterator[None]:
-    """Opens the dashboards of a run with how it came about, and closes them, whatever happens. On rank zero only.
+def tracked(trainer: pl.Trainer, config: Run, data: Mapping[str, Any], *, resume_step: int) -> Iterator[None]:
+    """Writes the configuration of a run, and opens its logs with how it came about; closes them, whatever happens.
 
     Args:
-        trainer: with the loggers.
-        config: of the run, as it is recorded.
+        trainer: which gets the loggers.
+        config: the root.
         data: what it learns from, as plain containers.
-        resume_step: the step that it resumes from.
+        resume_step: the step that it resumes from: what was logged after it is dropped.
+
+    Raises:
+        InputError: another process is training there, or the folder cannot be written.
     """
+    trainer.loggers = [
+        MetricsFile(Path(config.folder) / METRICS, resume_step=resume_step),
+        *(logger.build() for logger in config.logger.values()),
+    ]
+    if trainer.is_global_zero:
+        write_config(config)
     found = dashboards(trainer.loggers) if trainer.is_global_zero else []
     failed = True
     try:
         if found:
-            told = story(config, data)
+            told = story(config.recorded, data)
             for dashboard in found:
                 dashboard.begin(told, resume_step)
         yield

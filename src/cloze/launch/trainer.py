@@ -29,7 +29,6 @@ from cloze.launch.launcher import Launcher
 from cloze.launch.ranks import cluster
 from cloze.launch.slurm import requeue
 from cloze.launch.strategy import make_strategy
-from cloze.optim.schedules import Schedule
 from cloze.optim.torch_scheduler import TorchScheduler
 from cloze.optim.trial import OptimizerFactory, tried
 from cloze.run.folder import CHECKPOINTS
@@ -123,19 +122,17 @@ def accumulate(trainer: pl.Trainer, data: Cuttable, micro_batch_tokens: int, val
     trainer.val_check_interval = validate_every * accumulation  # Lightning counts micro-batches
 
 
-def make_recipe(optimizer: Node[OptimizerFactory], schedule: Schedule, length: Length, training: Training) -> Recipe:
+def make_recipe(config: Run, length: Length) -> Recipe:
     """How a module updates its model.
 
     Args:
-        optimizer: its node.
-        schedule: of the learning rate; or of torch's schedulers, what makes one for an optimizer.
+        config: the root; its schedule is of the learning rate, or of torch's schedulers, what makes one.
         length: of training.
-        training: the rest.
 
     Raises:
         InputError: the optimizer or the scheduler refuses a value.
     """
-    factory = make_optimizer(optimizer)
+    training, factory, schedule = config.trainer, make_optimizer(config.optimizer), config.schedule.build()
     if _makes_scheduler(schedule):
         try:
             schedule = TorchScheduler(schedule, factory(_some_groups()).param_groups[0]["lr"], length.total)
@@ -146,9 +143,9 @@ def make_recipe(optimizer: Node[OptimizerFactory], schedule: Schedule, length: L
         schedule=schedule,
         length=length.total,
         position=length.position,
-        weight_decay=weight_decay(optimizer),
+        weight_decay=weight_decay(config.optimizer),
         layer_decay=training.layer_decay if isinstance(training, TaskTraining) else 1.0,
-        log_every=training.log_every,
+        log_every=length.log_every(training.log_every),
     )
 
 

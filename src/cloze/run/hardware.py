@@ -172,8 +172,17 @@ def check_attention(dropout: float, hardware: Hardware, *, key: str) -> None:
         )
 
 
-def set_up(hardware: Hardware) -> None:
-    """Threads and the allocator on a CPU, TF32 for what remains in fp32 beside 16-bit on a GPU."""
+def set_up(hardware: Hardware, seed: int | None = None) -> None:
+    """Threads and the allocator on a CPU, TF32 for what remains in fp32 beside 16-bit on a GPU.
+
+    Args:
+        hardware: what is asked for.
+        seed: of everything that is drawn in training.
+    """
+    if seed is not None:
+        import lightning.pytorch as pl  # late: those who only predict need not wait for it
+
+        pl.seed_everything(seed, workers=True, verbose=False)
     if hardware.threads is not None:
         torch.set_num_threads(hardware.threads)
     if hardware.on_gpu:

@@ -8,8 +8,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import lightning.pytorch as pl
-
 from cloze.batch import TaskBatch
 from cloze.config.nodes import Node
 from cloze.config.schema import FineTuning as Config
@@ -53,8 +51,7 @@ def dry_run(config: Config) -> None:
     resumed = checkpoint_to_resume(config, finished=RESULTS, claiming=False)
     for node in (*config.callbacks.values(), *config.logger.values()):
         node.build()
-    set_up(placement.here)
-    pl.seed_everything(config.seed, workers=True, verbose=False)
+    set_up(placement.here, config.seed)
     with _without_cache(config) as without:
         setup = set_up_task(replace(without, hardware=placement.here), freeze=False)
     data = setup.data

@@ -5,8 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-import lightning.pytorch as pl
-
 from cloze.batch import PretrainingBatch
 from cloze.callbacks.length import Length
 from cloze.config.hardware import Hardware
@@ -16,25 +14,22 @@ from cloze.data.pretraining.module import PretrainingData
 from cloze.data.pretraining.packing import StaticShape
 from cloze.data.pretraining.synthetic import random_sequences
 from cloze.errors import InputError
-from cloze.launch.continuation import Beginning, beginning
+from cloze.launch.continuation import Beginning
 from cloze.launch.dry_run import estimate
 from cloze.launch.dry_run.estimate import Cut, Extent, Output
 from cloze.launch.dry_run.placement import Placement, alone
 from cloze.launch.dry_run.step import Tried, try_step
-from cloze.launch.placement import with_corpus, with_known_corpus
-from cloze.launch.pretraining import check_shape, fitted, make_model, training_length, warn_of
+from cloze.launch.placement import with_corpus
+from cloze.launch.pretraining import begin, check_shape, make_model, make_module, training_length, warn_of
 from cloze.launch.ranks import Ranks
-from cloze.launch.strategy import check_optimizer, losses_for
-from cloze.launch.trainer import make_recipe
+from cloze.launch.strategy import check_optimizer
 from cloze.model.architecture import architecture_of
 from cloze.model.bert import BertForPreTraining
 from cloze.model.config import EncoderConfig
 from cloze.model.memory import Kernels, activation_bytes, step_memory
-from cloze.run.folder import checkpoint_to_resume, is_finished
 from cloze.run.hardware import set_up
 from cloze.runtime.shell import rank
 from cloze.runtime.wording import counted
-from cloze.tasks.pretraining import Pretraining
 from cloze.text.manifest import MANIFEST
 from cloze.text.progress import silent
 
@@ -60,32 +55,26 @@ def dry_run(config: Config) -> None:
     """
     if rank() != 0:  # the others have nothing to do
         return
-    training, placement = config.trainer, alone(config.hardware)
+    placement = alone(config.hardware)
     check_optimizer(config.optimizer, placement.asked)
     if config.stage == "evaluate":
         raise InputError("--dry-run tries a step of training, but stage is evaluate: leave one of them out")
-    config, given = with_known_corpus(config), config
-    if is_finished(config):
+    ranks = Ranks(0, None)
+    if (run := begin(config, ranks, claiming=False)) is None:
         print(f"dry run: {config.folder} is finished, and the same command does nothing more", flush=True)
         return
-    resumed = checkpoint_to_resume(config, claiming=False)
-    start = beginning(config, resumed=resumed is not None)
-    schedule = config.schedule.build()
-    config = with_corpus(given, config, start, Ranks(0, None))
+    config = replace(with_corpus(config, run.config, run.start, ranks), hardware=placement.here)
     for node in (*config.callbacks.values(), *config.logger.values()):
         node.build()
-    set_up(placement.here)
-    pl.seed_everything(config.seed, workers=True, verbose=False)
-    parts = _parts(config, placement, start)
-    length = parts.length or Length(steps=1)
-    recipe = make_recipe(config.optimizer, schedule, length, training)
-    module = Pretraining(model=parts.model, recipe=recipe, losses=losses_for(placement.here))
+    set_up(config.hardware, config.seed)
+    parts = _parts(config, placement, run.start)
+    module = make_module(config, parts.model, parts.length or Length(steps=1))
     accumulation = parts.data.accumulation(placement.asked.micro_batch_tokens, placement.ranks)
     cut = Cut(parts.data.size.most_tokens(parts.data.max_length), parts.batch.num_tokens, accumulation)
-    tried = try_step(module, parts.batch, training, placement.here, seed=config.seed)
+    tried = try_step(module, parts.batch, config.trainer, config.hardware, seed=config.seed)
     print("dry run: nothing is written")
-    if resumed is not None:
-        print(estimate.line("resumes", f"from {resumed}; all figures are those of the whole run"))
+    if run.checkpoint is not None:
+        print(estimate.line("resumes", f"from {run.checkpoint}; all figures are those of the whole run"))
     print("\n".join(_lines(config, placement, parts, cut, tried)), flush=True)
 
 
@@ -104,7 +93,7 @@ def _parts(config: Config, placement: Placement, start: Beginning | None) -> _Pa
         length: Length | None = (
             training_length(training, data) if data.cache is None else _stated_length(training, data)
         )
-        model = make_model(config.model, here, data, start)
+        model = make_model(config, data, start)
         check_shape(model.config, data.max_length, asked)
         if data.cache is None:  # a cache would be filled
             warn_of(data)
@@ -115,7 +104,7 @@ def _parts(config: Config, placement: Placement, start: Beginning | None) -> _Pa
         length = _stated_length(training, data)
         shape = _shape(config, start)
         check_shape(shape, data.max_length, asked)
-        model = fitted(architecture_of(shape).pretraining(shape), here)
+        model = architecture_of(shape).pretraining(shape)
     return _Parts(data, False, _synthetic(data, accumulation * placement.ranks, model.config, here), model, length)
 
 
