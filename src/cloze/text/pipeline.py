@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from tokenizers import Tokenizer
@@ -43,6 +43,7 @@ from cloze.text.report import (
 )
 from cloze.text.sample import SampleTask, Sampling, Trained, read_sample, train_on_samples
 from cloze.text.scripts import unreachable
+from cloze.text.settings import PreparationSettings
 from cloze.text.shards import read_shard
 from cloze.text.steps import (
     Cutting,
@@ -70,9 +71,6 @@ from cloze.text.tokenizer import (
 )
 from cloze.text.tokenizer_files import WHOLE
 
-if TYPE_CHECKING:
-    from cloze.text.prepare import Preparation
-
 SAMPLED_TASKS = 16
 """A vocabulary is trained on at least so many places of the corpus, however large each is."""
 
@@ -85,7 +83,7 @@ class Pipeline:
 
     def __init__(
         self,
-        preparation: "Preparation",
+        preparation: PreparationSettings,
         journal: Journal,
         config: dict[str, Any],
         fingerprint: dict[str, Any],

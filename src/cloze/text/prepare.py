@@ -2,15 +2,14 @@
 
 import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from cloze.errors import InputError
 from cloze.files.remote import Location
 from cloze.text.bert_rules import own_tokens
-from cloze.text.documents import SentenceSplitter, Source
 from cloze.text.journal import HeldError, Journal, describe, open_journal, sha256
 from cloze.text.manifest import Manifest, Prepared, changed_preparation
 from cloze.text.pipeline import Pipeline
@@ -18,81 +17,13 @@ from cloze.text.placement import place
 from cloze.text.pool import Engine, LocalEngine
 from cloze.text.progress import ReportsProgress, silent
 from cloze.text.report import print_warnings
-from cloze.text.sources.files import HeldoutFiles, TextFiles
-from cloze.text.tokenizer import WordPiece, tokenizer_sha256, vocabulary
-
-DEFAULT_HELDOUT = 0.01
-"""Share of the documents."""
+from cloze.text.settings import PreparationSettings
+from cloze.text.tokenizer import tokenizer_sha256, vocabulary
 
 
 @dataclass(frozen=True, kw_only=True)
-class Preparation:
-    """How raw text becomes a prepared corpus.
-
-    Attributes:
-        source: where the documents come from.
-        sentences: cuts their lines into sentences.
-        tokenizer: which vocabulary, or how to train one.
-        duplicates: ``count`` exact duplicates in the report, or also ``remove`` every line that occurred before, and
-            the documents of which nothing is left.
-        heldout_fraction: share of the documents that is held out from training, chosen by their hash; at least one
-            when there are two different ones, none with 0. 1 holds out all, to evaluate a model on them. None takes
-            0.01, and 0 beside `heldout_files`.
-        heldout_files: paths and patterns of files that are held out in place of a share, read as those of the source.
-            Training leaves out these files, and documents of others that are the same as one in them.
-        shard_tokens: size of the shards; `data.shuffle_shards` of them are shuffled together.
-        task_megabytes: size of the pieces of work, as the source estimates it; when killed, a preparation loses one a
-            worker.
-        workers: processes; None for one a core, 0 to work in the calling process. Never changes what is written.
-    """
-
-    source: Source
-    sentences: SentenceSplitter
-    tokenizer: WordPiece
-    duplicates: Literal["count", "remove"] = "count"
-    heldout_fraction: float | None = None
-    heldout_files: str | Sequence[str] | None = None
-    shard_tokens: int = 4_000_000
-    task_megabytes: float = 1.0
-    workers: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.duplicates not in ("count", "remove"):
-            raise InputError(f"preparation.duplicates={self.duplicates}: expected count or remove")
-        if not (0 <= self.fraction <= 0.5 or self.fraction == 1):
-            raise InputError(f"preparation.heldout_fraction={self.heldout_fraction}: expected 0 to 0.5, or 1 for all")
-        if self.heldout_files is not None and self.fraction:
-            raise InputError(
-                f"corpus.heldout_files and corpus.heldout_fraction={self.heldout_fraction} exclude each other: "
-                "leave one of them out"
-            )
-        for key in ("shard_tokens", "task_megabytes"):
-            if getattr(self, key) <= 0:
-                raise InputError(f"preparation.{key}={getattr(self, key)}: expected a positive number")
-        if self.workers is not None and self.workers < 0:
-            raise InputError(f"preparation.workers={self.workers}: expected 0 or more, or null for one a core")
-
-    @property
-    def fraction(self) -> float:
-        """The share of the documents that is held out."""
-        if self.heldout_fraction is None:
-            return DEFAULT_HELDOUT if self.heldout_files is None else 0.0
-        return self.heldout_fraction
-
-    @property
-    def heldout_source(self) -> Source | None:
-        """What is held out as a whole."""
-        if self.heldout_files is None:
-            return self.source if self.fraction == 1 else None
-        settings = vars(self.source) if isinstance(self.source, TextFiles) else {}
-        return HeldoutFiles(**{**settings, "files": self.heldout_files})
-
-    @property
-    def training_source(self) -> Source | None:
-        """The rest, of which a share may be held out."""
-        if self.heldout_files is not None and isinstance(self.source, TextFiles):
-            return replace(self.source, excluded=self.heldout_files)
-        return None if self.fraction == 1 else self.source
+class Preparation(PreparationSettings):
+    """How raw text becomes a prepared corpus."""
 
     def fingerprint(self) -> dict[str, Any]:
         """What identifies the input, as JSON.
