@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests import forks, numba_cache, processes
+from tests import forks, processes
 from tests import small_text as text
 from tests.command import Command
 from tests.store import Store
@@ -35,7 +35,6 @@ LATER = float(os.environ.get("CLOZE_TESTS_LATER", "60"))
 def pytest_configure(config: pytest.Config) -> None:
     """What each process of the session does first."""
     config.addinivalue_line("markers", "timeout(seconds): a limit of its own; held by pytest-timeout")
-    numba_cache.compiled_as_written()
     processes.as_from_a_shell()
     processes.adopt_orphans()
     config.stash[_STDERR] = os.dup(2)  # which is not yet captured

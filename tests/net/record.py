@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 
 from cloze.cli.roots import SCHEMAS
-from tests import forks, numba_cache
+from tests import forks
 from tests.net import configurations, losses
 
 
@@ -26,7 +26,6 @@ def record_configurations() -> None:
 
 def record_losses() -> None:
     """All runs, and the machine."""
-    numba_cache.compiled_as_written()
     with tempfile.TemporaryDirectory() as name:
         losses.prepare(Path(name))
         found = {run: losses.losses_of(run, Path(name)) for run in losses.RUNS}

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from cloze.data.splitmix import IntArray, compiled
+from cloze.data.splitmix import IntArray
+from cloze.runtime.compiled import compiled
 
 
 def cut(lengths: IntArray, micro_batches: int) -> list[IntArray]:

@@ -7,12 +7,10 @@ SplitMix64 (Steele, Lea, Flood 2014, "Fast splittable pseudorandom number genera
 # mypy: disable-error-code="no-any-return"
 # Compiled functions return Any to the type checker.
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
-compiled = numba.njit(cache=True, nogil=True)
-"""How every function of the data path is compiled: once a machine, and without holding Python's lock."""
+from cloze.runtime.compiled import compiled
 
 IntArray = npt.NDArray[np.int64]
 State = npt.NDArray[np.uint64]

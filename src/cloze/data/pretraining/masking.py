@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from cloze.data.pretraining.settings import MASKINGS
-from cloze.data.splitmix import IntArray, compiled, next_below, next_uniform
+from cloze.data.splitmix import IntArray, next_below, next_uniform
+from cloze.runtime.compiled import compiled
 
 TOKEN, WHOLE_WORD, SPAN = range(len(MASKINGS))
 UNTOUCHED, MASKED, RANDOM, KEPT = range(4)  # what happens to a token; all but the first are predicted

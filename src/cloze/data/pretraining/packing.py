@@ -24,7 +24,8 @@ from cloze.data.pretraining.masking import (
 )
 from cloze.data.pretraining.pairs import A_LENGTH, A_START, B_LENGTH, B_START, LABEL
 from cloze.data.pretraining.plan import Sequences
-from cloze.data.splitmix import IntArray, compiled, next_below, split
+from cloze.data.splitmix import IntArray, next_below, split
+from cloze.runtime.compiled import compiled
 
 
 class StaticShape(NamedTuple):

@@ -13,7 +13,8 @@ import numpy as np
 
 from cloze.batch import IGNORED_LABEL
 from cloze.data.pretraining.settings import SegmentSettings
-from cloze.data.splitmix import IntArray, State, below, compiled, stream, uniform
+from cloze.data.splitmix import IntArray, State, below, stream, uniform
+from cloze.runtime.compiled import compiled
 from cloze.text.shards import Shard
 
 A_START, A_LENGTH, B_START, B_LENGTH, LABEL = range(5)

@@ -15,8 +15,9 @@ import numpy as np
 
 from cloze.data.pretraining.masking import Vocabulary
 from cloze.data.pretraining.pairs import A_LENGTH, B_LENGTH, LABEL, Segments
-from cloze.data.splitmix import IntArray, compiled, key_of, permutation, split, stream
+from cloze.data.splitmix import IntArray, key_of, permutation, split, stream
 from cloze.errors import InputError
+from cloze.runtime.compiled import compiled
 from cloze.text.shards import Shard
 
 _PAIRS, _ORDER, _MASKS = range(3)  # the random streams of one (seed, epoch, window)

@@ -20,6 +20,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from cloze.runtime.compiled import compiled
+
 FloatArray = NDArray[np.float32]
 
 
@@ -41,13 +43,13 @@ def keeps(index: np.uint32, key: tuple[np.uint32, np.uint32], threshold: np.uint
     return x >= threshold
 
 
-@numba.njit(cache=True, nogil=True, parallel=True)
+@compiled(parallel=True)
 def _drop(x: FloatArray, out: FloatArray, key: Any, threshold: np.uint32, scale: np.float32) -> None:
     for i in numba.prange(x.size):
         out[i] = x[i] * scale if keeps(np.uint32(i), key, threshold) else np.float32(0)
 
 
-@numba.njit(cache=True, nogil=True, parallel=True)
+@compiled(parallel=True)
 def _drop_and_add(
     x: FloatArray, residual: FloatArray, out: FloatArray, key: Any, threshold: np.uint32, scale: np.float32
 ) -> None:

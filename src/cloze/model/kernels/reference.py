@@ -16,6 +16,7 @@ from torch import Tensor
 
 from cloze.batch import Packed
 from cloze.model.kernels.dropout import FloatArray, Mask, flat, is_hashable, keeps, on_all_threads
+from cloze.runtime.compiled import compiled
 
 
 def equal_lengths(cu_seqlens: Tensor) -> Iterator[tuple[int, int, int]]:
@@ -56,7 +57,7 @@ def reference(qkv: Tensor, packed: Packed, dropout: float) -> Tensor:
 
 
 # Without "reassoc" the sum over a row would not be vectorised.
-@numba.njit(cache=True, nogil=True, parallel=True, fastmath={"reassoc", "contract"})
+@compiled(parallel=True, fastmath={"reassoc", "contract"})
 def _softmax_backward(
     probs: FloatArray, grad: FloatArray, dropped: FloatArray, key: Any, threshold: np.uint32, scale: np.float32
 ) -> None:
