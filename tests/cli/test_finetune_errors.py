@@ -9,7 +9,8 @@ from tokenizers import Tokenizer
 from cloze.checkpoint.task_models import save_task_model
 from cloze.cli.finetune import main
 from cloze.model.adaptation import Adaptation
-from cloze.model.task_heads import ARCHITECTURES
+from cloze.model.architecture import Head
+from cloze.model.task_heads import TASK_MODELS
 from cloze.text.tokenizer import SPECIAL_TOKENS, build_tokenizer, save_tokenizer
 from tests.tiny import tiny_config
 
@@ -21,11 +22,11 @@ def tokenizer(*words: str) -> Tokenizer:
     return build_tokenizer([*SPECIAL_TOKENS, "fine", "poor", "film", *words])
 
 
-def save_model(folder: Path, architecture: str, labels: list[str]) -> None:
-    model = ARCHITECTURES[architecture](
+def save_model(folder: Path, head: Head, labels: list[str]) -> None:
+    model = TASK_MODELS[head](
         tiny_config(8, num_hidden_layers=1, max_position_embeddings=16), max(1, len(labels)), Adaptation()
     )
-    save_task_model(model, tokenizer(), folder, architecture=architecture, labels=labels)
+    save_task_model(model, tokenizer(), folder, head=head, labels=labels)
 
 
 @pytest.fixture
@@ -34,8 +35,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     for name in ("train", "dev"):
         Path(f"{name}.csv").write_text(GOOD, encoding="utf-8")
-    save_model(tmp_path / "stars", "BertForSequenceClassification", ["0", "1"])
-    save_model(tmp_path / "tagger", "BertForTokenClassification", ["O", "B-X", "I-X"])
+    save_model(tmp_path / "stars", "sequence_classification", ["0", "1"])
+    save_model(tmp_path / "tagger", "token_classification", ["O", "B-X", "I-X"])
     return tmp_path
 
 
@@ -76,7 +77,7 @@ def test_one_sentence_and_exit_status_2(
     message: str,
 ) -> None:
     (folder / "dev.csv").write_text(dev, encoding="utf-8")
-    save_model(folder / "other", "BertForSequenceClassification", ["0", "1"])
+    save_model(folder / "other", "sequence_classification", ["0", "1"])
     save_tokenizer(tokenizer("other", "words"), folder / "other")
     model = [] if "model=tiny" in words else ["model=./stars"]
     monkeypatch.setattr(sys, "argv", ["finetune.py", *OWN, *model, "task.max_length=16", *words])

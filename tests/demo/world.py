@@ -10,6 +10,7 @@ from cloze.checkpoint.folder import save_pretrained
 from cloze.checkpoint.pretrained import Pretrained
 from cloze.checkpoint.task_models import save_task_model, task_model
 from cloze.model.adaptation import Adaptation
+from cloze.model.architecture import Head
 from cloze.model.bert import BertForPreTraining
 from cloze.model.config import BertConfig
 from cloze.text.tokenizer import SPECIAL_TOKENS, build_tokenizer
@@ -25,13 +26,13 @@ SHAPE = BertConfig(
     intermediate_size=64,
     max_position_embeddings=64,
 )
-HEADS: dict[str, tuple[str, list[str], str | None]] = {
-    "classes": ("BertForSequenceClassification", ["bad", "good"], "single_label_classification"),
-    "labels": ("BertForSequenceClassification", ["p", "q", "r"], "multi_label_classification"),
-    "score": ("BertForSequenceClassification", [], "regression"),
-    "entities": ("BertForTokenClassification", ["O", "B-PER", "I-PER"], None),
-    "questions": ("BertForQuestionAnswering", [], None),
-    "choices": ("BertForMultipleChoice", [], None),
+HEADS: dict[str, tuple[Head, list[str], str | None]] = {
+    "classes": ("sequence_classification", ["bad", "good"], "single_label_classification"),
+    "labels": ("sequence_classification", ["p", "q", "r"], "multi_label_classification"),
+    "score": ("sequence_classification", [], "regression"),
+    "entities": ("token_classification", ["O", "B-PER", "I-PER"], None),
+    "questions": ("question_answering", [], None),
+    "choices": ("multiple_choice", [], None),
 }
 
 
@@ -51,9 +52,9 @@ def pretrained_folder(folder: Path) -> Path:
 
 def task_folder(kind: str, folder: Path) -> Path:
     tokenizer: Tokenizer = build_tokenizer(VOCABULARY)
-    architecture, labels, problem = HEADS[kind]
+    head, labels, problem = HEADS[kind]
     scratch = Pretrained(config=SHAPE, tokenizer=tokenizer)
     torch.manual_seed(0)
-    model = task_model(architecture, scratch, labels=labels, adaptation=Adaptation(), problem_type=problem)
-    save_task_model(shaken(model), tokenizer, folder, architecture=architecture, labels=labels, problem_type=problem)
+    model = task_model(head, scratch, labels=labels, adaptation=Adaptation(), problem_type=problem)
+    save_task_model(shaken(model), tokenizer, folder, head=head, labels=labels, problem_type=problem)
     return folder

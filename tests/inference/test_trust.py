@@ -22,8 +22,9 @@ from cloze.inference.choose import make_predictor
 from cloze.inference.predictor import Chosen, Inference, Options
 from cloze.inference.rebuild import OWN, STOCK
 from cloze.model.adaptation import Adaptation
+from cloze.model.architecture import Head
 from cloze.model.config import BertConfig
-from cloze.model.task_heads import ARCHITECTURES
+from cloze.model.task_heads import TASK_MODELS
 from cloze.tasks.finetuning import FineTuning
 from cloze.text.tokenizer import SPECIAL_TOKENS, build_tokenizer
 
@@ -75,13 +76,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delitem(sys.modules, "theirs", raising=False)
-    write(tmp_path / "model", "BertForSequenceClassification", ["bad", "good"], Record())
+    write(tmp_path / "model", "sequence_classification", ["bad", "good"], Record())
     return tmp_path / "model"
 
 
-def write(folder: Path, architecture: str, labels: list[str], record: Record) -> None:
-    model = ARCHITECTURES[architecture](SHAPE, FIXED_OUTPUTS.get(architecture, len(labels)), Adaptation())
-    save_task_model(model, TOKENIZER, folder, architecture=architecture, labels=labels, record=record)
+def write(folder: Path, head: Head, labels: list[str], record: Record) -> None:
+    model = TASK_MODELS[head](SHAPE, FIXED_OUTPUTS.get(head, len(labels)), Adaptation())
+    save_task_model(model, TOKENIZER, folder, head=head, labels=labels, record=record)
 
 
 def asking(folder: Path, content: Any) -> None:
@@ -215,7 +216,7 @@ def test_the_arguments_of_training_are_those_of_prediction(folder: Path) -> None
     answering = Made(
         target="cloze.tasks.question_answering.QuestionAnswering", arguments={"n_best": 3, "no_answer": True}
     )
-    write(folder, "BertForQuestionAnswering", [], Record(module=answering, features=features))
+    write(folder, "question_answering", [], Record(module=answering, features=features))
     predictor: Any = made(folder).predictor
     module, shown = predictor.module, predictor.features
     assert (module.n_best, module.max_answer_length, module.no_answer) == (3, 30, True)
@@ -243,5 +244,5 @@ def test_a_record_is_read_as_it_was_written(folder: Path) -> None:
         features=Made(target=None, arguments={"max_length": 8}),
         state={"threshold:a": 0.25},
     )
-    write(folder, "BertForSequenceClassification", ["a", "b"], written)
+    write(folder, "sequence_classification", ["a", "b"], written)
     assert read_pretrained(folder).record == written

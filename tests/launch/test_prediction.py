@@ -27,6 +27,7 @@ from cloze.inference import predict as prediction
 from cloze.inference import rows
 from cloze.inference.fill_mask import fill
 from cloze.model.adaptation import Adaptation
+from cloze.model.architecture import Head
 from cloze.model.bert import BertForPreTraining
 from cloze.model.config import BertConfig
 from cloze.text.tokenizer import SPECIAL_TOKENS, build_tokenizer
@@ -43,13 +44,13 @@ SHAPE = BertConfig(
     max_position_embeddings=64,
 )
 TAGS = ["O", "B-X", "I-X"]
-HEADS: dict[str, tuple[str, list[str], str | None]] = {
-    "classification": ("BertForSequenceClassification", ["bad", "good"], "single_label_classification"),
-    "multilabel": ("BertForSequenceClassification", ["p", "q", "r"], "multi_label_classification"),
-    "regression": ("BertForSequenceClassification", [], "regression"),
-    "token_classification": ("BertForTokenClassification", TAGS, None),
-    "question_answering": ("BertForQuestionAnswering", [], None),
-    "multiple_choice": ("BertForMultipleChoice", [], None),
+HEADS: dict[str, tuple[Head, list[str], str | None]] = {
+    "classification": ("sequence_classification", ["bad", "good"], "single_label_classification"),
+    "multilabel": ("sequence_classification", ["p", "q", "r"], "multi_label_classification"),
+    "regression": ("sequence_classification", [], "regression"),
+    "token_classification": ("token_classification", TAGS, None),
+    "question_answering": ("question_answering", [], None),
+    "multiple_choice": ("multiple_choice", [], None),
 }
 Run = Callable[..., list[dict[str, Any]]]
 
@@ -78,13 +79,11 @@ def pretrained(tokenizer: Tokenizer, tmp_path_factory: pytest.TempPathFactory) -
 def fine_tuned(pretrained: Path, tokenizer: Tokenizer) -> dict[str, Path]:
     """A folder for each kind of task."""
     folders = {}
-    for task, (architecture, labels, problem_type) in HEADS.items():
+    for task, (head, labels, problem_type) in HEADS.items():
         scratch = Pretrained(config=SHAPE, tokenizer=tokenizer)
-        model = task_model(architecture, scratch, labels=labels, adaptation=Adaptation(), problem_type=problem_type)
+        model = task_model(head, scratch, labels=labels, adaptation=Adaptation(), problem_type=problem_type)
         folders[task] = pretrained.with_name(task)
-        save_task_model(
-            shaken(model), tokenizer, folders[task], architecture=architecture, labels=labels, problem_type=problem_type
-        )
+        save_task_model(shaken(model), tokenizer, folders[task], head=head, labels=labels, problem_type=problem_type)
     return folders
 
 

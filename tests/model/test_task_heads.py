@@ -13,18 +13,19 @@ from torch import Tensor, nn
 from benchmarks.batches import padded, random_batch
 from cloze.batch import TaskBatch
 from cloze.model.adaptation import Adaptation
+from cloze.model.architecture import Head
 from cloze.model.config import BertConfig
-from cloze.model.families.bert import NAMES
-from cloze.model.task_heads import ARCHITECTURES, TaskModel
+from cloze.model.families.bert import BERT, NAMES
+from cloze.model.task_heads import TASK_MODELS, TaskModel
 from tests.tiny import NO_DROPOUT, shaken, tiny_config
 
 LENGTHS = [3, 17, 17, 40, 64, 64, 30, 5]
 CHOICES = 2  # so that the eight sequences are four items
 OUTPUTS = {
-    "BertForSequenceClassification": 3,
-    "BertForTokenClassification": 5,
-    "BertForQuestionAnswering": 2,
-    "BertForMultipleChoice": 1,
+    "sequence_classification": 3,
+    "token_classification": 5,
+    "question_answering": 2,
+    "multiple_choice": 1,
 }
 CONFIG = tiny_config(97, num_hidden_layers=3, **NO_DROPOUT)
 
@@ -34,43 +35,41 @@ def task_batch(lengths: list[int] = LENGTHS) -> TaskBatch:
     return TaskBatch(packed, torch.empty(0), torch.arange(len(lengths) // CHOICES), sum(lengths), 1)
 
 
-def built(architecture: str, config: BertConfig = CONFIG, **options: object) -> TaskModel:
+def built(kind: Head, config: BertConfig = CONFIG, **options: object) -> TaskModel:
     torch.manual_seed(0)
     adaptation = Adaptation(**options)  # type: ignore[arg-type]
-    model = ARCHITECTURES[architecture](config, OUTPUTS[architecture], adaptation)
+    model = TASK_MODELS[kind](config, OUTPUTS[kind], adaptation)
     return shaken(model, 0.05)
 
 
-def their_model(architecture: str, model: TaskModel) -> nn.Module:
+def their_model(head: Head, model: TaskModel) -> nn.Module:
     config = transformers.BertConfig(
-        **dataclasses.asdict(model.config), num_labels=max(2, OUTPUTS[architecture]), attn_implementation="eager"
+        **dataclasses.asdict(model.config), num_labels=max(2, OUTPUTS[head]), attn_implementation="eager"
     )
-    theirs: nn.Module = getattr(transformers, architecture)(config)
-    theirs.load_state_dict(
-        NAMES.to_hugging_face(model.state_dict(), answers=architecture == "BertForQuestionAnswering")
-    )
+    theirs: nn.Module = getattr(transformers, BERT.class_of(head))(config)
+    theirs.load_state_dict(NAMES.to_hugging_face(model.state_dict(), answers=head == "question_answering"))
     return theirs
 
 
-def their_logits(architecture: str, theirs: nn.Module) -> Tensor:
+def their_logits(head: Head, theirs: nn.Module) -> Tensor:
     """Their logits for the same sequences, padded, as our model lays them out."""
     rows = padded(random_batch(LENGTHS, CONFIG.vocab_size))
     real = rows["attention_mask"].bool()
     inputs = {name: rows[name] for name in ("input_ids", "token_type_ids", "attention_mask")}
-    if architecture == "BertForMultipleChoice":
+    if head == "multiple_choice":
         inputs = {name: row.unflatten(0, (-1, CHOICES)) for name, row in inputs.items()}
     out = theirs(**inputs)
-    if architecture == "BertForQuestionAnswering":
+    if head == "question_answering":
         return torch.stack([out.start_logits[real], out.end_logits[real]], dim=-1)
     logits: Tensor = out.logits
-    return logits[real] if architecture == "BertForTokenClassification" else logits
+    return logits[real] if head == "token_classification" else logits
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_logits_and_gradients_equal_hugging_face(architecture: str) -> None:
-    model = built(architecture)
-    theirs = their_model(architecture, model)
-    logits, expected = model(task_batch()), their_logits(architecture, theirs)
+@pytest.mark.parametrize("head", TASK_MODELS)
+def test_logits_and_gradients_equal_hugging_face(head: Head) -> None:
+    model = built(head)
+    theirs = their_model(head, model)
+    logits, expected = model(task_batch()), their_logits(head, theirs)
     assert logits.shape == expected.shape
     torch.testing.assert_close(logits, expected, atol=1e-4, rtol=0)
     assert logits.std() > 0.01
@@ -112,7 +111,7 @@ MIXES = [
 @pytest.mark.parametrize("case", MIXES, ids=[case.layers for case in MIXES])
 def test_mixes_equal_a_plain_statement_on_their_hidden_states(case: MixCase) -> None:
     config = dataclasses.replace(CONFIG, num_hidden_layers=6)
-    model = built("BertForTokenClassification", config, layers=case.layers).eval()
+    model = built("token_classification", config, layers=case.layers).eval()
     if "weighted" in case.layers:
         model.mix.weights.data = torch.arange(len(model.mix.weights)).float()
         model.mix.scale.data.fill_(1.5)
@@ -131,7 +130,7 @@ def test_mixes_equal_a_plain_statement_on_their_hidden_states(case: MixCase) -> 
 
 def test_a_weighted_sum_begins_as_the_mean_and_learns() -> None:
     config = dataclasses.replace(CONFIG, num_hidden_layers=4)
-    model = ARCHITECTURES["BertForTokenClassification"](config, 5, Adaptation(layers="weighted_sum"))
+    model = TASK_MODELS["token_classification"](config, 5, Adaptation(layers="weighted_sum"))
     states = model.encoder.hidden_states(task_batch().packed)
     torch.testing.assert_close(model.token_vectors(task_batch()), torch.stack(states[1:]).mean(0))
     model(task_batch()).square().sum().backward()
@@ -150,7 +149,7 @@ def stepped(model: TaskModel) -> dict[str, Tensor]:
     return model.state_dict()
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("head", TASK_MODELS)
 @pytest.mark.parametrize(
     ("options", "trained"),
     [
@@ -163,9 +162,9 @@ def stepped(model: TaskModel) -> dict[str, Tensor]:
         ),
     ],
 )
-def test_only_what_is_trained_changes(architecture: str, options: dict[str, object], trained: tuple[str, ...]) -> None:
+def test_only_what_is_trained_changes(head: Head, options: dict[str, object], trained: tuple[str, ...]) -> None:
     config = dataclasses.replace(CONFIG, hidden_dropout_prob=0.1)
-    model = built(architecture, config, **options)
+    model = built(head, config, **options)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     for name, tensor in stepped(model).items():
         assert torch.equal(tensor, before[name]) != name.startswith(trained), name
@@ -173,27 +172,27 @@ def test_only_what_is_trained_changes(architecture: str, options: dict[str, obje
 
 def test_frozen_parts_drop_nothing_out_in_training() -> None:
     config = dataclasses.replace(CONFIG, hidden_dropout_prob=0.5, attention_probs_dropout_prob=0.5)
-    model = built("BertForTokenClassification", config, frozen_layers="all", classifier_dropout=0.0).train()
+    model = built("token_classification", config, frozen_layers="all", classifier_dropout=0.0).train()
     assert torch.equal(model(task_batch()), model(task_batch()))
     assert torch.equal(model(task_batch()), model.eval()(task_batch()))
-    lower = built("BertForTokenClassification", config, frozen_layers=2, classifier_dropout=0.0).train()
+    lower = built("token_classification", config, frozen_layers=2, classifier_dropout=0.0).train()
     first, second = (lower.encoder.hidden_states(task_batch().packed) for _ in range(2))
     assert all(torch.equal(a, b) for a, b in zip(first[:3], second[:3], strict=True))
     assert not torch.equal(first[3], second[3])
     assert not any(state.requires_grad for state in first[:3])
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_dropout_before_the_classifier_is_theirs(architecture: str) -> None:
+@pytest.mark.parametrize("head", TASK_MODELS)
+def test_dropout_before_the_classifier_is_theirs(head: Head) -> None:
     """Their rate: classifier_dropout, else hidden_dropout_prob; none for question answering."""
-    model = built(architecture, dataclasses.replace(CONFIG, hidden_dropout_prob=0.3))
-    own = built(architecture, CONFIG, classifier_dropout=0.2)
-    answers = architecture == "BertForQuestionAnswering"
+    model = built(head, dataclasses.replace(CONFIG, hidden_dropout_prob=0.3))
+    own = built(head, CONFIG, classifier_dropout=0.2)
+    answers = head == "question_answering"
     assert [model.dropout.rate, own.dropout.rate] == ([0.0, 0.0] if answers else [0.3, 0.2])
 
 
 def test_rates_of_dropout_can_be_replaced() -> None:
-    model = built("BertForTokenClassification", hidden_dropout_prob=0.2, attention_probs_dropout_prob=0.4)
+    model = built("token_classification", hidden_dropout_prob=0.2, attention_probs_dropout_prob=0.4)
     assert model.encoder.embeddings.dropout.rate == 0.2  # type: ignore[union-attr]
     assert {block.attention.dropout_prob for block in model.encoder.blocks} == {0.4}  # type: ignore[union-attr]
     assert model.config.hidden_dropout_prob == 0.2
@@ -202,7 +201,7 @@ def test_rates_of_dropout_can_be_replaced() -> None:
 def test_gradient_checkpointing_changes_no_gradient() -> None:
     gradients = []
     for checkpointing in (False, True):
-        model = built("BertForTokenClassification", frozen_layers=1)
+        model = built("token_classification", frozen_layers=1)
         model.encoder.gradient_checkpointing = checkpointing
         F.cross_entropy(model.train()(task_batch()), torch.arange(sum(LENGTHS)) % 5).backward()
         gradients.append([p.grad for p in model.parameters() if p.grad is not None])

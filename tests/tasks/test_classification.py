@@ -36,7 +36,7 @@ def module(kind: type[Classification], labels: list[str], **settings: Any) -> Cl
     torch.manual_seed(0)
     pretrained = Pretrained(config=CONFIG, tokenizer=TOKENIZER)
     return kind(
-        model=task_model(kind.architecture, pretrained, labels=labels, adaptation=Adaptation()),
+        model=task_model(kind.head, pretrained, labels=labels, adaptation=Adaptation()),
         labels=labels,
         recipe=Recipe(optimizer=torch.optim.AdamW, schedule=Linear(), length=10),
         **settings,

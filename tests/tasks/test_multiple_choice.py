@@ -27,7 +27,7 @@ def module() -> MultipleChoice:
     torch.manual_seed(0)
     pretrained = Pretrained(config=tiny_config(13, **NO_DROPOUT), tokenizer=TOKENIZER)
     return MultipleChoice(
-        model=task_model("BertForMultipleChoice", pretrained, labels=[], adaptation=Adaptation()),
+        model=task_model("multiple_choice", pretrained, labels=[], adaptation=Adaptation()),
         labels=[],
         recipe=Recipe(optimizer=torch.optim.AdamW, schedule=Linear(), length=10),
     )

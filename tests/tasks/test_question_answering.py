@@ -42,7 +42,7 @@ def module(**settings: Any) -> QuestionAnswering:
     pretrained = Pretrained(config=CONFIG, tokenizer=TOKENIZER)
     return QuestionAnswering(
         **settings,
-        model=task_model("BertForQuestionAnswering", pretrained, labels=[], adaptation=Adaptation()),
+        model=task_model("question_answering", pretrained, labels=[], adaptation=Adaptation()),
         labels=[],
         recipe=Recipe(optimizer=lambda groups: torch.optim.AdamW(groups, lr=3e-3), schedule=Linear(), length=120),
     )
@@ -228,7 +228,7 @@ def test_a_saved_model_answers_with_transformers_as_here(tmp_path: Path) -> None
     """Transformers 5 has no pipeline for questions; so its tokenizer and model, and the rule by brute force."""
     ours = module(n_best=5)
     torch.nn.init.normal_(ours.model.classifier.weight)  # so that the answers differ
-    save_task_model(ours.model, TOKENIZER, tmp_path / "model", architecture=ours.architecture, labels=[])
+    save_task_model(ours.model, TOKENIZER, tmp_path / "model", head=ours.head, labels=[])
     tokenizer, theirs = AutoTokenizer.from_pretrained(tmp_path / "model"), hugging_face(ours, tmp_path / "model")
     contexts = [" . ".join(SHORT.split(" . ")[:count]) for count in (1, 2)] + ["red Ada  is GOLD?", "blue"]
     examples = [question(context, None) for context in contexts]

@@ -48,7 +48,7 @@ def tagger(tokenizer: Tokenizer, labels: Sequence[str], spread: float = 1.0, **a
     config = tiny_config(tokenizer.get_vocab_size(), max_position_embeddings=128)
     torch.manual_seed(0)
     model = task_model(
-        "BertForTokenClassification",
+        "token_classification",
         Pretrained(config=config, tokenizer=tokenizer),
         labels=labels,
         adaptation=Adaptation(),
@@ -85,7 +85,7 @@ def test_the_loss_and_the_logits_are_hugging_faces(wnut: tuple[Tokenizer, list[T
     labels = features.labels(wnut[1])
     items = features.items(examples, tokenizer, labels)
     module = tagger(tokenizer, labels, spread=20)
-    save_task_model(module.model, tokenizer, tmp_path / "model", architecture=module.architecture, labels=labels)
+    save_task_model(module.model, tokenizer, tmp_path / "model", head=module.head, labels=labels)
     theirs = AutoModelForTokenClassification.from_pretrained(tmp_path / "model").eval()
     assert theirs.config.id2label == dict(enumerate(labels))
     batch = collate(items, range(len(items)), global_labels=1)
@@ -108,7 +108,7 @@ def test_the_pipeline_predicts_the_same(wnut: tuple[Tokenizer, list[TaggedExampl
     features = TaggingFeatures(max_length=128)
     labels = features.labels(examples)
     module = tagger(tokenizer, labels, spread=100)
-    save_task_model(module.model, tokenizer, tmp_path / "model", architecture=module.architecture, labels=labels)
+    save_task_model(module.model, tokenizer, tmp_path / "model", head=module.head, labels=labels)
     predictions = predicted(module, examples, features.items(examples, tokenizer, labels))
     assert len({tag for prediction in predictions for tag in prediction["prediction"]}) > 8
     texts = [" ".join(each.words) for each in examples]

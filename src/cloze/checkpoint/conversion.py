@@ -18,16 +18,17 @@ from cloze.checkpoint.record import EARLIER, RECORD, Record
 from cloze.checkpoint.training import write_model_folder
 from cloze.errors import InputError
 from cloze.files.atomic import whole_folder
+from cloze.model.architecture import Head
 from cloze.runtime.wording import counted
 from cloze.text.bert_rules import LONGEST_WORD, bert_rules, own_tokens
 
 Format = Literal["hf", "google", "onnx"]
-CLASSES = {
-    frozenset({"masked_lm_head", "next_sentence_head"}): "BertForPreTraining",
-    frozenset({"masked_lm_head"}): "BertForMaskedLM",
-    frozenset({"next_sentence_head"}): "BertForNextSentencePrediction",
+HEADS: dict[frozenset[str], Head] = {
+    frozenset({"masked_lm_head", "next_sentence_head"}): "pretraining",
+    frozenset({"masked_lm_head"}): "masked_lm",
+    frozenset({"next_sentence_head"}): "next_sentence",
 }
-"""Hugging Face's class of the heads of a folder that names none."""
+"""By their parts, for a folder that names no class."""
 
 PASSING = ("transformers_version", "torch_dtype", "dtype", "_name_or_path", "tie_word_embeddings", "use_cache")
 """Settings of the one who wrote the folder, not of the model."""
@@ -86,9 +87,9 @@ def convert(source: Path | str, to: Path, target: Format = "hf") -> Conversion:
 def _settings(contents: Contents, pretrained: Pretrained) -> dict[str, Any]:
     """What the configuration says beyond the shape, with the class that the heads are those of."""
     settings = {name: value for name, value in contents.settings.items() if name not in (*PASSING, *EARLIER)}
-    if pretrained.architecture is None:
+    if pretrained.head is None:
         heads = frozenset({"masked_lm_head", "next_sentence_head"} & {*pretrained.parts})
-        settings["architectures"] = [contents.architecture.class_of(CLASSES.get(heads, "BertModel"))]
+        settings["architectures"] = [contents.architecture.class_of(HEADS.get(heads, "encoder"))]
     return settings
 
 
@@ -102,7 +103,7 @@ def _write_hugging_face(
 ) -> None:
     own = {HEAD: (contents.folder / HEAD).read_bytes()} if pretrained.record.head is not None else {}
     own |= {**pretrained.tokenizer_files, **_record(pretrained)}
-    if pretrained.architecture == "BertForQuestionAnswering":
+    if pretrained.head == "question_answering":
         kept = contents.architecture.names.with_answers(kept)
     write_folder(to, pretrained.tokenizer, contents.config, kept, settings, own)
 
@@ -165,7 +166,8 @@ def _read(contents: Contents, pretrained: Pretrained, source: Path | str) -> str
     if contents.skipped:
         line += f"; {counted(contents.skipped, 'variables')} of its training skipped"
     if contents.unknown:
-        line += f"; {len(contents.unknown)} that are no part of a BERT left out ({contents.unknown[0]}, ...)"
+        title, first = contents.architecture.title, contents.unknown[0]
+        line += f"; {len(contents.unknown)} that are no part of a {title} left out ({first}, ...)"
     return line
 
 

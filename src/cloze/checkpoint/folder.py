@@ -18,9 +18,10 @@ from cloze.checkpoint.hub import local_folder
 from cloze.checkpoint.weights import CONFIG, WEIGHTS, read_json, read_weights
 from cloze.errors import InputError
 from cloze.files.atomic import under_umask, whole_folder
-from cloze.model.architecture import Architecture, architecture_of, architectures
+from cloze.model.architecture import Architecture, architecture_of, stated_architecture
 from cloze.model.bert import BertForPreTraining
 from cloze.model.config import EncoderConfig
+from cloze.model.families.bert import BERT
 from cloze.text.tokenizer import save_tokenizer
 
 GOOGLE_CONFIG = "bert_config.json"
@@ -45,7 +46,7 @@ def save_pretrained(
     """
     record = architecture_of(model)
     theirs = record.names.to_hugging_face(portable(model.state_dict() if state is None else state))
-    settings = {"architectures": [record.class_of("BertForPreTraining")]}
+    settings = {"architectures": [record.class_of("pretraining")]}
     write_folder(folder, tokenizer, model.config, theirs, settings, tokenizer_files)
 
 
@@ -172,7 +173,7 @@ class Contents(NamedTuple):
             if part == required.rstrip(".") or part in there:
                 raise InputError(
                     f"{self.weights} lacks {name}: expected every tensor of "
-                    f"{f'the {part}' if part else self.architecture.class_of('BertForPreTraining')}"
+                    f"{f'the {part}' if part else self.architecture.class_of('pretraining')}"
                 )
         return state
 
@@ -189,7 +190,7 @@ def read_folder(folder: Path | str) -> Contents:
     folder = local_folder(folder)
     if is_google_folder(folder):
         google = read_google(folder)
-        _, config = _shape(google.settings, google.index.parent / GOOGLE_CONFIG)
+        config = BERT.read_config(google.settings, google.index.parent / GOOGLE_CONFIG)
         return Contents(
             google.settings, config, google.theirs, google.index, folder, google.vocab.parent, google.skipped, True
         )
@@ -197,29 +198,11 @@ def read_folder(folder: Path | str) -> Contents:
     if not file.is_file() and (folder / GOOGLE_CONFIG).is_file():  # as the first conversions to PyTorch had it
         file = folder / GOOGLE_CONFIG
     settings = read_json(file)
-    record, config = _shape(settings, file)
+    record = stated_architecture(settings, file)
+    config = record.read_config(settings, file)
     tensors, weights = read_weights(folder)
     try:
         theirs = record.names.present_spelling(tensors)
     except ValueError as error:
         raise InputError(f"{weights} {error}") from error
     return Contents(settings, config, theirs, weights, folder, folder)
-
-
-def _shape(settings: Mapping[str, Any], file: Path) -> tuple[Architecture[Any], EncoderConfig]:
-    """The architecture and the shape that a configuration describes.
-
-    Raises:
-        InputError: it is that of another kind of model.
-    """
-    named = settings.get("architectures") or [""]
-    if not isinstance(named, list) or not all(isinstance(name, str) for name in named):
-        raise InputError(f"{file}: architectures is {named!r}, but must be a list of names, as ['BertModel']")
-    known = architectures()
-    # Older folders name the class alone, or not even that.
-    stated = [record.model_type for record in known.values() if named[0].startswith(record.classes)]
-    model_type = settings.get("model_type", stated[0] if stated else "bert" if not named[0] else None)
-    record = known.get(model_type) if isinstance(model_type, str) else None
-    if record is None:
-        raise InputError(f"{file}: model_type is {model_type!r}, but only {', '.join(map(repr, known))} is read")
-    return record, record.read_config(settings, file)

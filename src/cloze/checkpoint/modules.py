@@ -8,7 +8,7 @@ from cloze.checkpoint.task_models import task_model
 from cloze.errors import InputError
 from cloze.model.architecture import architecture_of
 from cloze.model.bert import BertForPreTraining
-from cloze.model.task_heads import ARCHITECTURES, TaskModel
+from cloze.model.task_heads import TASK_MODELS, TaskModel
 
 
 class Absent(nn.Module):
@@ -47,11 +47,10 @@ def fine_tuned_model(pretrained: Pretrained) -> TaskModel | None:
     Raises:
         InputError: the folder lacks a part of it.
     """
-    architecture = pretrained.architecture
-    if architecture not in ARCHITECTURES:
+    if pretrained.head not in TASK_MODELS:
         return None
     model = task_model(
-        architecture,
+        pretrained.head,
         pretrained,
         labels=pretrained.labels or [],
         adaptation=pretrained.adaptation,

@@ -9,27 +9,18 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from cloze.checkpoint.folder import Contents, read_folder
-from cloze.checkpoint.record import Head, Record, is_number, read_record
+from cloze.checkpoint.record import OwnHead, Record, is_number, read_record
 from cloze.checkpoint.weights import CONFIG, read_tensors
 from cloze.errors import InputError
 from cloze.files import layout
 from cloze.model.adaptation import Adaptation
-from cloze.model.architecture import architecture_of
+from cloze.model.architecture import Head, architecture_of
 from cloze.model.config import EncoderConfig
-from cloze.model.task_heads import ARCHITECTURES
+from cloze.model.task_heads import TASK_MODELS
 from cloze.runtime.wording import counted
 from cloze.text.tokenizer import UNK, read_tokenizer
 
-HEADLESS = (
-    "BertModel",
-    "BertForPreTraining",
-    "BertForMaskedLM",
-    "BertForNextSentencePrediction",
-    "BertLMHeadModel",
-)
-"""Hugging Face's classes without the head of a task."""
-
-FIXED_OUTPUTS = {"BertForQuestionAnswering": 2, "BertForMultipleChoice": 1}
+FIXED_OUTPUTS: dict[Head, int] = {"question_answering": 2, "multiple_choice": 1}
 """Outputs of the classifiers that do not depend on labels."""
 
 PROBLEMS = ("single_label_classification", "multi_label_classification", "regression")
@@ -54,7 +45,7 @@ class Pretrained:
         tokenizer: its own, which neither cuts nor pads.
         tokenizer_files: those of the folder, which are written back as they are with the model; by name.
         state: parameters under our names: of the encoder, and of what else the folder holds. None: a random encoder.
-        architecture: the class of Hugging Face's BERT with the head that the folder was saved for.
+        head: that the folder was saved with; None where it does not say.
         labels: of the task that it was saved for; none for one score, for answers and for choices.
         problem_type: ``single_label_classification``, ``multi_label_classification`` or ``regression``, where told.
         classifier_dropout: the model's own.
@@ -67,7 +58,7 @@ class Pretrained:
     tokenizer: Tokenizer
     tokenizer_files: Mapping[str, bytes] = field(default_factory=dict)
     state: dict[str, Tensor] = field(default_factory=dict)
-    architecture: str | None = None
+    head: Head | None = None
     labels: list[str] | None = None
     problem_type: str | None = None
     classifier_dropout: float | None = None
@@ -86,11 +77,27 @@ class Pretrained:
         """The parts of a ``BertForPreTraining`` that the folder does not hold."""
         return tuple(part for part in PARTS if part not in self.parts)
 
+    def class_of(self, head: Head | None) -> str:
+        """What to call a model with this encoder and a head: Hugging Face's class, or where it has none both names."""
+        record = architecture_of(self.config)
+        if head is None:
+            return record.title
+        return record.class_of(head) if head in record.heads else f"{record.title} with {head}"
+
+    @property
+    def kind(self) -> str:
+        """Hugging Face's class of what the folder holds: 'BertForMaskedLM', or only 'BERT'."""
+        return self.class_of(self.head)
+
+    @property
+    def title(self) -> str:
+        """The same in a sentence: 'BERT without a head'."""
+        return self.kind if self.head else f"{self.kind} without a head"
+
     def told(self) -> str:
         """One line: 'BertForMaskedLM: encoder, masked_lm_head; no pooler, no next_sentence_head'."""
         absent = "".join(f"{', ' if number else '; '}no {part}" for number, part in enumerate(self.absent))
-        name = architecture_of(self.config).class_of(self.architecture) if self.architecture else "BERT"
-        return f"{name}: {', '.join(self.parts) or 'no weights'}{absent}"
+        return f"{self.kind}: {', '.join(self.parts) or 'no weights'}{absent}"
 
 
 def read_pretrained(folder: Path | str) -> Pretrained:
@@ -168,18 +175,20 @@ def _published_head(contents: Contents, folder: Path) -> dict[str, Any]:
     """What a folder of a class of Hugging Face's says beyond the encoder."""
     settings, state = contents.settings, contents.state(required="encoder.")
     named = next(iter(settings.get("architectures") or []), None)
-    architecture = None if named is None else contents.architecture.head_of(named)
-    told: dict[str, Any] = {"state": state, "architecture": architecture}
-    if architecture in (None, *HEADLESS):
-        return told
-    if architecture not in ARCHITECTURES:
+    family = contents.architecture
+    head = None if named is None else family.head_of(named)
+    told: dict[str, Any] = {"state": state, "head": head}
+    if named is not None and head is None:
+        tasks = (family.class_of(task) for task in TASK_MODELS if task in family.heads)
         raise InputError(
-            f"{folder / 'config.json'}: architectures is {named!r}, but only {', '.join(ARCHITECTURES)} and "
-            "pre-trained models are read; for its encoder alone, write 'BertModel' there"
+            f"{folder / 'config.json'}: architectures is {named!r}, but only {', '.join(tasks)} and "
+            f"pre-trained models are read; for its encoder alone, write {family.class_of('encoder')!r} there"
         )
+    if head not in TASK_MODELS:
+        return told
     for name in ("classifier.weight", "classifier.bias"):
         if name not in contents.theirs:
-            raise InputError(f"{contents.weights} lacks {name!r}: expected every tensor of {architecture}")
+            raise InputError(f"{contents.weights} lacks {name!r}: expected every tensor of {named}")
         state[name] = contents.theirs[name].float()
     outputs, shape = len(state["classifier.bias"]), tuple(state["classifier.weight"].shape)
     if shape != (outputs, contents.config.hidden_size):
@@ -187,20 +196,19 @@ def _published_head(contents: Contents, folder: Path) -> dict[str, Any]:
             f"{contents.weights}: classifier.weight has shape {shape}, but expected "
             f"{(outputs, contents.config.hidden_size)}; the files do not belong together"
         )
-    if outputs != FIXED_OUTPUTS.get(architecture, outputs):
+    if outputs != FIXED_OUTPUTS.get(head, outputs):
         raise InputError(
-            f"{contents.weights}: the classifier of {architecture} has {outputs} outputs, but expected "
-            f"{FIXED_OUTPUTS[architecture]}"
+            f"{contents.weights}: the classifier of {named} has {outputs} outputs, but expected {FIXED_OUTPUTS[head]}"
         )
     told["problem_type"] = settings.get("problem_type")
-    if architecture == "BertForSequenceClassification" and outputs == 1:
+    if head == "sequence_classification" and outputs == 1:
         if told["problem_type"] == "single_label_classification":
             raise InputError(
                 f"{folder / CONFIG}: problem_type is single_label_classification, but the classifier has one output: "
                 "for a score, write 'regression' there"
             )
         told["problem_type"] = told["problem_type"] or "regression"  # as transformers takes it
-    unnamed = architecture in FIXED_OUTPUTS or (outputs == 1 and told["problem_type"] == "regression")
+    unnamed = head in FIXED_OUTPUTS or (outputs == 1 and told["problem_type"] == "regression")
     told["labels"] = [] if unnamed else _labels(settings, outputs, folder)
     return told
 
@@ -226,11 +234,11 @@ def _labels(settings: Mapping[str, Any], outputs: int, folder: Path) -> list[str
     return [names[number] for number in range(outputs)]
 
 
-def _own_head(contents: Contents, folder: Path, head: Head) -> dict[str, Any]:
+def _own_head(contents: Contents, folder: Path, head: OwnHead) -> dict[str, Any]:
     """What a folder says whose head has no class of Hugging Face's."""
     state = contents.state(required="encoder.") | read_tensors(folder / HEAD)
     return {
-        "architecture": head.architecture,
+        "head": head.name,
         "labels": head.labels,
         "problem_type": head.problem_type,
         "adaptation": head.adaptation,

@@ -15,6 +15,7 @@ from cloze.errors import InputError
 from cloze.files import layout
 from cloze.files.bounded import parse_yaml, read_text
 from cloze.model.adaptation import Adaptation
+from cloze.model.architecture import SUFFIXES, Head, architecture_of
 from cloze.runtime.moved import present_path
 
 RECORD = "cloze.json"
@@ -54,10 +55,10 @@ class Made:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Head:
+class OwnHead:
     """What a head means that no class of Hugging Face's has; its parameters are in ``head.safetensors``."""
 
-    architecture: str
+    name: Head
     labels: list[str]
     problem_type: str | None
     adaptation: Adaptation
@@ -78,7 +79,7 @@ class Record:
     module: Made = field(default_factory=Made)
     features: Made = field(default_factory=Made)
     state: Mapping[str, float] = field(default_factory=dict)
-    head: Head | None = None
+    head: OwnHead | None = None
     is_known: bool = True
 
     def as_json(self) -> dict[str, Any]:
@@ -91,7 +92,7 @@ class Record:
         if self.head is not None:
             head = self.head
             content["head"] = {
-                "architecture": head.architecture,
+                "architecture": head.name,
                 "labels": list(head.labels),
                 "problem_type": head.problem_type,
                 "adaptation": head.adaptation.reading(),
@@ -180,13 +181,26 @@ def _state(found: Any, key: str, file: Path) -> dict[str, float]:
     return found
 
 
-def _head(content: Mapping[str, Any], file: Path) -> Head:
+def head_named(name: object) -> Head:
+    """The head of a name in a file; earlier versions named it by BERT's class, whatever the architecture.
+
+    Raises:
+        ValueError: there is none.
+    """
+    head = architecture_of("bert").head_of(str(name)) or next((head for head in SUFFIXES if head == name), None)
+    if head is None:
+        raise ValueError(f"there is no head {name!r:.60}")
+    return head
+
+
+def _head(content: Mapping[str, Any], file: Path) -> OwnHead:
     try:
         adaptation = Adaptation(**content["adaptation"])
-        named = {name: content[name] for name in ("architecture", "labels", "problem_type")}
-        head = Head(adaptation=adaptation, **named)
-        if not all(isinstance(text, str) for text in (head.architecture, head.problem_type or "", *head.labels)):
+        labels, problem_type = content["labels"], content["problem_type"]
+        if not all(isinstance(text, str) for text in (problem_type or "", *labels)):
             raise TypeError("a name is not text")
+        name = head_named(content["architecture"])
+        head = OwnHead(adaptation=adaptation, name=name, labels=labels, problem_type=problem_type)
     except (KeyError, TypeError, ValueError) as error:
         raise damaged(file, error) from error
     return head

@@ -11,18 +11,18 @@ from torch import Tensor
 
 from cloze.checkpoint.folder import portable, write_folder
 from cloze.checkpoint.pretrained import FIXED_OUTPUTS, HEAD, Pretrained
-from cloze.checkpoint.record import RECORD, Head, Record
+from cloze.checkpoint.record import RECORD, OwnHead, Record
 from cloze.errors import InputError
 from cloze.model.adaptation import Adaptation
-from cloze.model.architecture import architecture_of
-from cloze.model.task_heads import ARCHITECTURES, QuestionAnswerer, TaskModel
+from cloze.model.architecture import Head, architecture_of
+from cloze.model.task_heads import TASK_MODELS, QuestionAnswerer, TaskModel
 
 UNMADE = Record()
 """Of a model that no module has trained: cloze's own ones predict with it."""
 
 
 def task_model(
-    architecture: str,
+    head: Head,
     pretrained: Pretrained,
     *,
     labels: Sequence[str],
@@ -35,29 +35,29 @@ def task_model(
     initialised. The model's ``drawn`` names the parts that are.
 
     Args:
-        architecture: one of ``ARCHITECTURES``.
+        head: one of ``TASK_MODELS``.
         pretrained: what to begin with.
         labels: the classes in the order of the outputs; none for a score, for answers and for choices.
         adaptation: what is trained and which hidden states the head reads.
         problem_type: Hugging Face's name of the kind of classification.
 
     Raises:
-        InputError: the folder was saved for another architecture, or the adaptation does not fit the encoder.
+        InputError: the folder was saved for another head, or the adaptation does not fit the encoder.
     """
-    if pretrained.architecture in ARCHITECTURES and pretrained.architecture != architecture:
+    if pretrained.head in TASK_MODELS and pretrained.head != head:
         raise InputError(
-            f"{pretrained.folder} was fine-tuned as {pretrained.architecture}, but this task needs {architecture}: "
-            "give the pre-trained model, or a task of the same kind"
+            f"{pretrained.folder} was fine-tuned as {pretrained.kind}, but this task needs "
+            f"{pretrained.class_of(head)}: give the pre-trained model, or a task of the same kind"
         )
     if adaptation.classifier_dropout is None:
         adaptation = dataclasses.replace(adaptation, classifier_dropout=pretrained.classifier_dropout)
-    outputs = FIXED_OUTPUTS.get(architecture, max(1, len(labels)))
+    outputs = FIXED_OUTPUTS.get(head, max(1, len(labels)))
     try:
-        model = ARCHITECTURES[architecture](pretrained.config, outputs, adaptation)
+        model = TASK_MODELS[head](pretrained.config, outputs, adaptation)
     except ValueError as error:
         raise InputError(f"adaptation.{error}") from error
     same_task = (
-        pretrained.architecture == architecture
+        pretrained.head == head
         and pretrained.labels == list(labels)
         and pretrained.problem_type in (None, problem_type)
     )
@@ -99,7 +99,7 @@ def save_task_model(
     tokenizer: Tokenizer,
     folder: Path,
     *,
-    architecture: str,
+    head: Head,
     labels: Sequence[str],
     problem_type: str | None = None,
     record: Record = UNMADE,
@@ -108,14 +108,14 @@ def save_task_model(
 ) -> None:
     """Write the folder of a fine-tuned model, for ``AutoModelFor...``, ``pipeline`` and ``read_pretrained``.
 
-    A model for which Hugging Face has no class becomes the folder of its encoder, a ``BertModel``, with the head in
+    A model for which Hugging Face has no class becomes the folder of its encoder, as a ``BertModel``, with the head in
     ``head.safetensors`` (our names); ``cloze.json`` says what it means, and of every model what made it.
 
     Args:
         model: saved in fp32.
         tokenizer: saved with it.
         folder: replaced if it exists.
-        architecture: one of ``ARCHITECTURES``.
+        head: one of ``TASK_MODELS``.
         labels: the classes in the order of the outputs; none for a score, for answers and for choices.
         problem_type: Hugging Face's name of the kind of classification.
         record: the classes that made it, and what else its training has found.
@@ -125,10 +125,10 @@ def save_task_model(
     state = portable(model.state_dict() if state is None else state)
     family = architecture_of(model)
     settings: dict[str, Any] = {"classifier_dropout": model.adaptation.classifier_dropout}
-    if model.is_published:
-        settings["architectures"] = [family.class_of(architecture)]
+    if model.is_published and head in family.heads:
+        settings["architectures"] = [family.class_of(head)]
         settings["problem_type"] = problem_type
-        if architecture not in FIXED_OUTPUTS:
+        if head not in FIXED_OUTPUTS:
             names = list(labels) or ["LABEL_0"]
             settings["id2label"] = dict(enumerate(names))
             settings["label2id"] = {name: number for number, name in enumerate(names)}
@@ -136,12 +136,12 @@ def save_task_model(
         files = {**(tokenizer_files or {}), RECORD: record.as_bytes()}
         write_folder(folder, tokenizer, model.config, theirs, settings, files)
         return
-    settings["architectures"] = [family.class_of("BertModel")]
-    head = Head(architecture=architecture, labels=list(labels), problem_type=problem_type, adaptation=model.adaptation)
+    settings["architectures"] = [family.class_of("encoder")]
+    own = OwnHead(name=head, labels=list(labels), problem_type=problem_type, adaptation=model.adaptation)
     encoder = {name: tensor for name, tensor in state.items() if name.startswith("encoder.")}
     files = {
         **(tokenizer_files or {}),
         HEAD: save({name: tensor for name, tensor in state.items() if name not in encoder}),
-        RECORD: dataclasses.replace(record, head=head).as_bytes(),
+        RECORD: dataclasses.replace(record, head=own).as_bytes(),
     }
     write_folder(folder, tokenizer, model.config, family.names.to_hugging_face(encoder), settings, files)

@@ -16,15 +16,15 @@ from torch import Tensor
 
 from cloze.checkpoint.folder import save_pretrained
 from cloze.checkpoint.pretrained import FIXED_OUTPUTS
-from cloze.checkpoint.record import Record, earlier_record, record_of
+from cloze.checkpoint.record import Record, earlier_record, head_named, record_of
 from cloze.checkpoint.task_models import save_task_model
 from cloze.checkpoint.weights import load_pickle, plain
 from cloze.errors import InputError
 from cloze.model.adaptation import Adaptation
-from cloze.model.architecture import architecture_of
+from cloze.model.architecture import Head, architecture_of
 from cloze.model.bert import BertForPreTraining
 from cloze.model.config import EncoderConfig
-from cloze.model.task_heads import ARCHITECTURES, TaskModel
+from cloze.model.task_heads import TASK_MODELS, TaskModel
 from cloze.text.patterns import pattern_fault
 
 KEY = "model_folder"
@@ -43,7 +43,7 @@ def description(
     model: BertForPreTraining | TaskModel,
     tokenizer: Tokenizer,
     *,
-    architecture: str,
+    head: Head,
     labels: Sequence[str] = (),
     problem_type: str | None = None,
     tokenizer_files: Mapping[str, bytes] | None = None,
@@ -53,14 +53,14 @@ def description(
     Args:
         model: its shape, and for a task its adaptation.
         tokenizer: that it is trained with.
-        architecture: Hugging Face's class.
+        head: that it is saved with.
         labels: of a task, in the order of the outputs.
         problem_type: Hugging Face's name of the kind of classification.
         tokenizer_files: of the folder that the tokenizer was read from.
     """
     adaptation = dataclasses.asdict(model.adaptation) if isinstance(model, TaskModel) else None
     return {
-        "architecture": architecture,
+        "architecture": head,
         MODEL_TYPE: architecture_of(model).model_type,
         "config": dataclasses.asdict(model.config),
         "tokenizer": tokenizer.to_str(),
@@ -75,7 +75,7 @@ def description(
 class Description:
     """What a checkpoint says of its model, as objects; see `description`."""
 
-    architecture: str
+    head: Head
     config: EncoderConfig
     tokenizer: Tokenizer
     tokenizer_files: dict[str, bytes]
@@ -91,15 +91,15 @@ class Description:
             ValueError: it describes no model.
         """
         try:
-            architecture, problem_type = described["architecture"], described["problem_type"]
-            labels, adaptation = described["labels"], described["adaptation"]
-            if not all(isinstance(text, str) for text in (architecture, problem_type or "", *labels)):
+            head = head_named(described["architecture"])
+            labels, problem_type, adaptation = (described[name] for name in ("labels", "problem_type", "adaptation"))
+            if not all(isinstance(text, str) for text in (problem_type or "", *labels)):
                 raise TypeError("a name is no text")
             tokenizer = Tokenizer.from_str(described["tokenizer"])
             if fault := pattern_fault(tokenizer):
                 raise ValueError(fault)
             return cls(
-                architecture=architecture,
+                head=head,
                 config=architecture_of(described.get(MODEL_TYPE, "bert")).config(**described["config"]),
                 tokenizer=tokenizer,
                 tokenizer_files={name: text.encode() for name, text in described.get(FILES_KEY, {}).items()},
@@ -149,15 +149,15 @@ def _write(described: Description, state: Mapping[str, Any], folder: Path, recor
         model.load_state_dict(own, assign=True)
         save_pretrained(model, described.tokenizer, folder, tokenizer_files=described.tokenizer_files)
         return
-    outputs = FIXED_OUTPUTS.get(described.architecture, max(1, len(described.labels)))
+    outputs = FIXED_OUTPUTS.get(described.head, max(1, len(described.labels)))
     with torch.device("meta"):  # as above
-        task = ARCHITECTURES[described.architecture](described.config, outputs, described.adaptation)
+        task = TASK_MODELS[described.head](described.config, outputs, described.adaptation)
     task.load_state_dict(own, assign=True)
     save_task_model(
         task,
         described.tokenizer,
         folder,
-        architecture=described.architecture,
+        head=described.head,
         labels=described.labels,
         problem_type=described.problem_type,
         record=dataclasses.replace(record, state=state.get("_extra_state") or {}),

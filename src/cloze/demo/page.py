@@ -77,7 +77,7 @@ def _top(reader: Reader) -> None:
     with ui.row().classes("top"):
         with ui.column().classes("names"):
             ui.label(reader.examples.name).classes("title")
-            ui.label(" · ".join((reader.pretrained.architecture or "BERT", *facts))).classes("told")
+            ui.label(" · ".join((reader.pretrained.kind, *facts))).classes("told")
             ui.label(str(reader.pretrained.folder)).classes("told")
         dark = ui.dark_mode(value=None)
         order = [None, False, True]

@@ -12,7 +12,7 @@ from cloze.inference.next_sentence import NextSentence
 from cloze.inference.predictor import Chosen, Inference, Options
 from cloze.model.architecture import architecture_of
 from cloze.model.bert import BertForPreTraining
-from cloze.model.task_heads import ARCHITECTURES, TaskModel
+from cloze.model.task_heads import TASK_MODELS, TaskModel
 
 FILL_MASK, NEXT_SENTENCE, FINE_TUNED = TASKS = ("fill-mask", "next-sentence", "task")
 SHORTEST_QUESTION = 8  # tokens, with a window
@@ -29,7 +29,7 @@ BELONGING = {
 
 def task_of(pretrained: Pretrained) -> str:
     """What a folder was saved for."""
-    return FINE_TUNED if pretrained.architecture in ARCHITECTURES else FILL_MASK
+    return FINE_TUNED if pretrained.head in TASK_MODELS else FILL_MASK
 
 
 def make_predictor(
@@ -87,7 +87,7 @@ def _predicts(task: str, pretrained: Pretrained) -> str:
     """What has options of its own; else the task."""
     if task == FILL_MASK:
         return MASKS
-    if task == FINE_TUNED and pretrained.architecture == "BertForQuestionAnswering":
+    if task == FINE_TUNED and pretrained.head == "question_answering":
         return QUESTIONS
     return LABELS if task == FINE_TUNED and pretrained.problem_type == "multi_label_classification" else task
 
@@ -110,11 +110,10 @@ def _with_heads(pretrained: Pretrained, inference: Inference, task: str, *heads:
     """The pre-trained model with the heads that are needed on the device; what else it has stays without values."""
     there = {name.partition(".")[0] for name in pretrained.state}
     if absent := [head for head in heads if head not in there]:
-        held = f"a {pretrained.architecture}" if pretrained.architecture else "a BERT without a head"
-        other = ", or choose task=task" if pretrained.architecture in ARCHITECTURES else ""
+        other = ", or choose task=task" if pretrained.head in TASK_MODELS else ""
         raise InputError(
-            f"{pretrained.folder} holds {held}, but task={task} needs its {' and '.join(absent)}: give the folder of a "
-            f"pre-trained model{other}"
+            f"{pretrained.folder} holds a {pretrained.title}, but task={task} needs its {' and '.join(absent)}: "
+            f"give the folder of a pre-trained model{other}"
         )
     with torch.device("meta"):
         model: BertForPreTraining = architecture_of(pretrained.config).pretraining(pretrained.config)

@@ -16,6 +16,7 @@ from cloze.data.finetuning.items import Features
 from cloze.data.finetuning.questions import QuestionFeatures
 from cloze.data.finetuning.tagging import TaggingFeatures
 from cloze.errors import InputError
+from cloze.model.architecture import Head
 from cloze.model.task_heads import TaskModel
 from cloze.optim.schedules import Linear
 from cloze.tasks.classification import Classification, MultiLabel, Regression
@@ -34,7 +35,7 @@ class Stock:
     """A task of cloze's own.
 
     Attributes:
-        module: says which architecture and which problem_type it serves.
+        module: says which head and which problem_type it serves.
         features: from its examples to what the model sees.
         shape: of its examples.
         arguments: of the features, beside their lengths.
@@ -49,9 +50,9 @@ class Stock:
     max_length: int | None = None
     max_question_length: int | None = None
 
-    def serves(self, architecture: str | None, problem_type: str | None) -> bool:
-        """Whether it is for a model of this class and this kind of label."""
-        return self.module.architecture == architecture and fits_problem(self.module, problem_type)
+    def serves(self, head: Head | None, problem_type: str | None) -> bool:
+        """Whether it is for a model with this head and this kind of label."""
+        return self.module.head == head and fits_problem(self.module, problem_type)
 
     def learned(self, state: Mapping[str, float]) -> dict[str, Any]:
         """Arguments of the module, where they are not recorded: only questions without an answer move the threshold."""
@@ -120,7 +121,7 @@ def rebuild(
             not take.
     """
     record = pretrained.record
-    stock = next(stock for stock in STOCK if stock.serves(pretrained.architecture, pretrained.problem_type))
+    stock = next(stock for stock in STOCK if stock.serves(pretrained.head, pretrained.problem_type))
     kind, features_kind = _classes(pretrained, record, stock, trust)
     positions = pretrained.config.max_position_embeddings
     is_complete = record.module.arguments is not None and record.features.arguments is not None
@@ -166,10 +167,10 @@ def _classes(
     file = _file(pretrained)
     module = _class(record.module, stock.module, _is_module, f"{file}: module", "modules", trust)
     features = _class(record.features, stock.features, _is_features, f"{file}: features", "features", trust)
-    if module.architecture != pretrained.architecture or not fits_problem(module, pretrained.problem_type):
+    if module.head != pretrained.head or not fits_problem(module, pretrained.problem_type):
         raise InputError(
-            f"{file}: module is {import_path(module)}, which is for {_described(module)}, but the folder holds "
-            f"{_described(pretrained)}: the files do not belong together"
+            f"{file}: module is {import_path(module)}, which is for {_described(module, pretrained)}, but the "
+            f"folder holds {_described(pretrained, pretrained)}: the files do not belong together"
         )
     return module, features
 
@@ -205,9 +206,9 @@ def _made(kind: type, arguments: Mapping[str, Any], part: str, pretrained: Pretr
         raise InputError(f"{key}: {error}") from error
 
 
-def _described(model: type[FineTuning[Any]] | Pretrained) -> str:
+def _described(model: type[FineTuning[Any]] | Pretrained, pretrained: Pretrained) -> str:
     kind = f" for {model.problem_type}" if model.problem_type else ""
-    return f"a {model.architecture}{kind}"
+    return f"a {pretrained.class_of(model.head)}{kind}"
 
 
 def _file(pretrained: Pretrained) -> str:

@@ -63,7 +63,7 @@ def fine_tuned(
     model = model or fine_tuned_model(pretrained)
     if model is None:
         raise InputError(
-            f"{pretrained.folder} holds a {pretrained.architecture or 'BERT without a head'}, which is fine-tuned on "
+            f"{pretrained.folder} holds a {pretrained.title}, which is fine-tuned on "
             "no task: fine-tune it with cloze-finetune, or choose task=fill-mask"
         )
     for name in ("n_best", "max_answer_length"):

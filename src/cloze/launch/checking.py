@@ -66,7 +66,7 @@ def _other_model(content: Mapping[str, Any], module: TrainingModule, tokenizer: 
     own = description(
         module.model,
         tokenizer,
-        architecture=module.architecture,
+        head=module.head,
         labels=module.labels,
         problem_type=module.problem_type,
     )
@@ -88,7 +88,7 @@ def _comparable(described: Description) -> dict[str, Any]:
             for name, part in parts.items()
             if part is not None
         },
-        "kind": described.architecture,
+        "kind": described.head,
         "labels": described.labels,
         "problem_type": described.problem_type,
         "tokenizer": f"{described.tokenizer.get_vocab_size():,} tokens, {tokenizer_sha256(described.tokenizer)[:8]}",

@@ -110,7 +110,7 @@ def _trained(config: Config, setup: TaskSetup, trainer: pl.Trainer, checkpoint: 
             setup.module.model,
             setup.tokenizer,
             Path(config.folder) / MODEL,
-            architecture=setup.module.architecture,
+            head=setup.module.head,
             labels=setup.labels,
             problem_type=setup.module.problem_type,
             record=setup.module.recorded(),

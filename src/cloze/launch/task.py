@@ -182,10 +182,10 @@ def _labels(config: Config, data: TaskData[Any], pretrained: Pretrained) -> list
     if config.stage == "train":
         return data.features.labels(data.examples["train"])
     module = config.task.module.class_
-    if pretrained.architecture != module.architecture:
+    if pretrained.head != module.head:
         raise InputError(
-            f"{pretrained.folder} holds a {pretrained.architecture or 'BERT without a head'}, but the task "
-            f"{config.task.name} needs a {module.architecture}: fine-tune it, or choose the task that it was made for"
+            f"{pretrained.folder} holds a {pretrained.title}, but the task {config.task.name} needs a "
+            f"{pretrained.class_of(module.head)}: fine-tune it, or choose the task that it was made for"
         )
     record = pretrained.record
     wanted = {"module": import_path(module), "features": import_path(type(data.features))}
@@ -245,9 +245,7 @@ def _module(config: Config, pretrained: Pretrained, labels: Sequence[str], lengt
     target = config.task.module.class_
     # What a fine-tuned model reads of its encoder is its own affair.
     adaptation = config.adaptation if config.stage == "train" else pretrained.adaptation
-    model = task_model(
-        target.architecture, pretrained, labels=labels, adaptation=adaptation, problem_type=target.problem_type
-    )
+    model = task_model(target.head, pretrained, labels=labels, adaptation=adaptation, problem_type=target.problem_type)
     if config.stage != "train":
         refuse_drawn(model, pretrained)
     compute_as(config.hardware, model.encoder, static_shapes=False)

@@ -7,7 +7,7 @@ user's own that is imported before a model is made or read.
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, TypeVar
 
 from torch import nn
 
@@ -21,8 +21,30 @@ if TYPE_CHECKING:
     from cloze.model.memory import Kernels
 
 C = TypeVar("C", bound=EncoderConfig)
-HEADS = "Bert"
-"""How the classes begin by which heads are called."""
+Head = Literal[
+    "encoder",
+    "pretraining",
+    "masked_lm",
+    "next_sentence",
+    "causal_lm",
+    "sequence_classification",
+    "token_classification",
+    "question_answering",
+    "multiple_choice",
+]
+"""What stands on an encoder; ``encoder`` is none."""
+SUFFIXES: dict[Head, str] = {
+    "encoder": "Model",
+    "pretraining": "ForPreTraining",
+    "masked_lm": "ForMaskedLM",
+    "next_sentence": "ForNextSentencePrediction",
+    "causal_lm": "LMHeadModel",
+    "sequence_classification": "ForSequenceClassification",
+    "token_classification": "ForTokenClassification",
+    "question_answering": "ForQuestionAnswering",
+    "multiple_choice": "ForMultipleChoice",
+}
+"""How Hugging Face's classes end that have a head."""
 
 
 class Work(NamedTuple):
@@ -47,7 +69,9 @@ class Architecture(Generic[C]):
 
     Attributes:
         model_type: Hugging Face's, in ``config.json``.
+        title: what messages and model cards call it, as ``BERT``.
         classes: how Hugging Face's classes begin: ``Bert`` of ``BertModel`` and ``BertForMaskedLM``.
+        heads: those that Hugging Face has a class for.
         config: the shape, a frozen dataclass.
         encoder: makes one of a shape.
         pretraining: makes the encoder with its pooler and the pre-training heads.
@@ -66,7 +90,9 @@ class Architecture(Generic[C]):
     """
 
     model_type: str
+    title: str
     classes: str
+    heads: tuple[Head, ...] = tuple(SUFFIXES)
     config: type[C]
     encoder: Callable[[C], Encoder]
     pretraining: "Callable[[C], BertForPreTraining]"
@@ -114,18 +140,22 @@ class Architecture(Generic[C]):
         shape = {self.renamed.get(name, name): value for name, value in asdict(config).items()}
         return {"model_type": self.model_type, **self.stated, **shape}
 
-    def class_of(self, head: str) -> str:
-        """Hugging Face's class of this architecture with the head of one of BERT's, as BertForMaskedLM."""
-        return self.classes + head.removeprefix(HEADS)
+    def class_of(self, head: Head) -> str:
+        """Hugging Face's class with a head, as ``BertForMaskedLM``.
 
-    def head_of(self, name: str) -> str:
-        """BERT's class with the head of one of this architecture's, by which heads are called throughout."""
-        return HEADS + name.removeprefix(self.classes) if name.startswith(self.classes) else name
+        Raises:
+            InputError: there is none.
+        """
+        if head not in self.heads:
+            raise InputError(
+                f"Hugging Face has no {self.classes}{SUFFIXES[head]}, so that a {self.title} cannot be saved with the "
+                f"heads of {head}: it has {', '.join(map(self.class_of, self.heads))}"
+            )
+        return self.classes + SUFFIXES[head]
 
-    @property
-    def title(self) -> str:
-        """What messages call it."""
-        return self.classes.upper()
+    def head_of(self, name: str) -> Head | None:
+        """The head of Hugging Face's class of this architecture; None for any other name."""
+        return next((head for head in self.heads if name == self.classes + SUFFIXES[head]), None)
 
 
 _RECORDS: dict[str, Architecture[Any]] = {}
@@ -142,6 +172,25 @@ def architectures() -> Mapping[str, Architecture[Any]]:
     import cloze.model.families  # noqa: F401 # which registers those of cloze; here since it imports this module
 
     return _RECORDS
+
+
+def stated_architecture(settings: Mapping[str, Any], file: Path) -> Architecture[Any]:
+    """The architecture that a ``config.json`` names.
+
+    Raises:
+        InputError: none is known of that name.
+    """
+    named = settings.get("architectures") or [""]
+    if not isinstance(named, list) or not all(isinstance(name, str) for name in named):
+        raise InputError(f"{file}: architectures is {named!r}, but must be a list of names, as ['BertModel']")
+    known = architectures()
+    # Older folders name the class alone, or not even that.
+    stated = [record.model_type for record in known.values() if named[0].startswith(record.classes)]
+    model_type = settings.get("model_type", stated[0] if stated else "bert" if not named[0] else None)
+    record = known.get(model_type) if isinstance(model_type, str) else None
+    if record is None:
+        raise InputError(f"{file}: model_type is {model_type!r}, but only {', '.join(map(repr, known))} is read")
+    return record
 
 
 def architecture_of(of: str | EncoderConfig | nn.Module) -> Architecture[Any]:

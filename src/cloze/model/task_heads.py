@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from cloze.batch import TaskBatch
 from cloze.model.adaptation import Adaptation
-from cloze.model.architecture import architecture_of
+from cloze.model.architecture import Head, architecture_of
 from cloze.model.bert import first_vectors
 from cloze.model.config import EncoderConfig
 from cloze.model.kernels.dropout import Dropout
@@ -135,10 +135,10 @@ class MultipleChoiceModel(TaskModel):
         return scores[batch.sequences.clamp(min=0)].masked_fill(batch.sequences < 0, float("-inf"))  # type: ignore[no-any-return]
 
 
-ARCHITECTURES: dict[str, type[TaskModel]] = {
-    "BertForSequenceClassification": SequenceClassifier,
-    "BertForTokenClassification": TokenClassifier,
-    "BertForQuestionAnswering": QuestionAnswerer,
-    "BertForMultipleChoice": MultipleChoiceModel,
+TASK_MODELS: dict[Head, type[TaskModel]] = {
+    "sequence_classification": SequenceClassifier,
+    "token_classification": TokenClassifier,
+    "question_answering": QuestionAnswerer,
+    "multiple_choice": MultipleChoiceModel,
 }
-"""Hugging Face's names of the four."""
+"""By the head that they have."""

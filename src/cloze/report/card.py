@@ -6,8 +6,10 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from cloze.checkpoint.weights import CONFIG, read_json
 from cloze.files.atomic import write_atomically
 from cloze.files.layout import MODEL
+from cloze.model.architecture import Architecture, stated_architecture
 from cloze.report.markdown import plain, table
 from cloze.report.page.corpus import Corpus, read_corpus
 from cloze.report.page.figures import OF_ONE_TYPE, key_figures, title
@@ -54,7 +56,7 @@ def write_card(folder: Path) -> None:
     Raises:
         InputError: a file of the run is broken.
     """
-    if (folder / MODEL / "config.json").exists():
+    if (folder / MODEL / CONFIG).exists():
         run = read_run(folder, folder.resolve().name)
         write_atomically(folder / MODEL / CARD, card(run, read_corpus(run)).encode())
 
@@ -72,7 +74,9 @@ def card(run: Run, corpus: Corpus | None) -> str:
         f"# {plain(_name(run))}",
         "",
     ]
-    kind = f"A BERT that {use.what}" + (f", fine-tuned on {plain(_task_name(run))}." if run.kind == TASK else ".")
+    kind = f"A {plain(_encoder(run).title)} that {use.what}" + (
+        f", fine-tuned on {plain(_task_name(run))}." if run.kind == TASK else "."
+    )
     lines += [kind, "", "## Intended use", "", *_intended(run, use), "", "## Figures", "", *_figures(run), ""]
     lines += ["## Data", "", *_data(run, corpus), "", "## Training", "", *_training(run)]
     return "\n".join(lines) + "\n"
@@ -81,6 +85,11 @@ def card(run: Run, corpus: Corpus | None) -> str:
 def _name(run: Run) -> str:
     """The run's; a run of a sweep is called after the sweep, too."""
     return f"{run.folder.resolve().parent.name}-{run.name}" if run.name.isdigit() else run.name
+
+
+def _encoder(run: Run) -> Architecture[Any]:
+    file = run.folder / MODEL / CONFIG
+    return stated_architecture(read_json(file), file)
 
 
 def _foreign(run: Run) -> list[str]:
@@ -101,7 +110,7 @@ def _head(run: Run, use: Use) -> dict[str, Any]:
     head: dict[str, Any] = {"library_name": "cloze" if own_head else "transformers"}
     if language := _language(run):
         head["language"] = language
-    head |= {"pipeline_tag": use.pipeline, "tags": ["bert", "cloze", use.pipeline]}
+    head |= {"pipeline_tag": use.pipeline, "tags": [_encoder(run).model_type, "cloze", use.pipeline]}
     results = _results(run, use)
     if results:
         head["metrics"] = list(dict.fromkeys(metric["type"] for result in results for metric in result["metrics"]))

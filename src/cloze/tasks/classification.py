@@ -39,7 +39,7 @@ class Classification(FineTuning[TextExample]):
         InputError: metrics, weights or a threshold that do not fit the kind of label.
     """
 
-    architecture = "BertForSequenceClassification"
+    head = "sequence_classification"
     problem: ClassVar[Problem] = "single_label"
     problem_type = "single_label_classification"
 

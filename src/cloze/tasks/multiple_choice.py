@@ -18,7 +18,7 @@ from cloze.tasks.finetuning import FineTuning, Prediction
 class MultipleChoice(FineTuning[ChoiceExample]):
     """A score for the [CLS] of each choice, and a softmax over them (Devlin et al. 2019, section 4.4)."""
 
-    architecture = "BertForMultipleChoice"
+    head = "multiple_choice"
     main_metric = "accuracy"
 
     @property

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cloze.batch import IGNORED_LABEL, Packed, PretrainingBatch
+from cloze.model.architecture import Head
 from cloze.model.bert import BertForPreTraining
 from cloze.model.kernels.cross_entropy import CrossEntropy, linear_cross_entropy
 from cloze.tasks.training import Recipe, TrainingModule
@@ -77,7 +78,7 @@ class Pretraining(TrainingModule):
         losses: computes both losses, compiled or not.
     """
 
-    architecture: ClassVar[str] = "BertForPreTraining"
+    head: ClassVar[Head] = "pretraining"
     sums: ClassVar[int] = 7
     model: BertForPreTraining
 

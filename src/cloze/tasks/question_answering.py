@@ -45,7 +45,7 @@ class QuestionAnswering(FineTuning[QuestionExample]):
         InputError: a number that must be positive is not.
     """
 
-    architecture = "BertForQuestionAnswering"
+    head = "question_answering"
     per_token = True
     main_metric = "f1"
 

@@ -37,7 +37,7 @@ class TokenClassification(FineTuning[TaggedExample]):
         InputError: weights that do not fit the labels.
     """
 
-    architecture = "BertForTokenClassification"
+    head = "token_classification"
     per_token = True
 
     def __init__(

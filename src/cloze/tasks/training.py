@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from cloze.checkpoint.training import KEY, description
+from cloze.model.architecture import Head
 from cloze.model.bert import BertForPreTraining
 from cloze.model.sharding import shard
 from cloze.model.task_heads import TaskModel
@@ -53,14 +54,14 @@ class TrainingModule(LightningModule, ABC):
     """A model in training. A kind of training adds its steps, which add to ``since_last_row``, and ``row``.
 
     Attributes:
-        architecture: Hugging Face's class that the model is saved as.
+        head: that the model is saved with.
         labels: of a task, in the order of the outputs.
-        problem_type: Hugging Face's word for the kind of labels, where the architecture has several.
+        problem_type: Hugging Face's word for the kind of labels, where the head has several.
         sums: how many numbers a training step adds to
         since_last_row: those since the last row.
     """
 
-    architecture: ClassVar[str]
+    head: ClassVar[Head]
     sums: ClassVar[int]
     problem_type: str | None = None
 
@@ -149,7 +150,7 @@ class TrainingModule(LightningModule, ABC):
             self.model,
             data.tokenizer,
             tokenizer_files=data.tokenizer_files,
-            architecture=self.architecture,
+            head=self.head,
             labels=self.labels,
             problem_type=self.problem_type,
         )

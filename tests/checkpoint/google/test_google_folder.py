@@ -133,7 +133,7 @@ def test_round_trip_bit_for_bit(tmp_path: Path, name: str) -> None:
     assert after.settings["architectures"] == [name]
     assert after.theirs.keys() == before.theirs.keys()
     assert all(torch.equal(after.theirs[key], tensor) for key, tensor in before.theirs.items())
-    assert read_pretrained(tmp_path / "google").architecture == name
+    assert read_pretrained(tmp_path / "google").kind == name
 
 
 def test_case_is_noted_only_where_the_vocabulary_misleads(tmp_path: Path) -> None:

@@ -67,6 +67,7 @@ register(
     replace(
         BERT,
         model_type="toy",
+        title="Toy",
         classes="Toy",
         config=ToyConfig,
         encoder=ToyEncoder,

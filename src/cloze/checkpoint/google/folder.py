@@ -11,19 +11,21 @@ import torch
 from torch import Tensor
 
 from cloze.checkpoint.google.bundle import Bundle, read_index, write_bundle
-from cloze.checkpoint.google.names import SEQUENCES, architecture, from_google, is_of_training, to_google
+from cloze.checkpoint.google.names import from_google, head_in, is_of_training, to_google
 from cloze.checkpoint.google.names import turned as as_the_other_side
 from cloze.checkpoint.weights import FORMATS, damaged, read_json
 from cloze.errors import InputError
 from cloze.files.atomic import whole_folder
+from cloze.model.architecture import Head
 from cloze.model.bert import BertForPreTraining
 from cloze.model.config import BertConfig
-from cloze.model.families.bert import NAMES
+from cloze.model.families.bert import BERT, NAMES
 from cloze.text.tokenizer import load_tokenizer
 
 GOOGLE_CONFIG, PREFIX, VOCABULARY, STATE = "bert_config.json", "bert_model.ckpt", "vocab.txt", "checkpoint"
 FIRST = "bert/embeddings/word_embeddings"
-SAME_HEAD = ("BertForTokenClassification", "BertForMultipleChoice")
+SAME_HEAD: tuple[Head, ...] = ("token_classification", "multiple_choice")
+"""As that of texts."""
 OBJECTS = "/.ATTRIBUTES/VARIABLE_VALUE"
 
 
@@ -114,8 +116,8 @@ def write_google(
     """
     if foreign := [name for name in theirs if not NAMES.is_known(name)]:
         raise InputError(f"{folder}: {foreign[0]!r} has no variable in Google's BERT, so it cannot be written")
-    kind = str(next(iter(settings.get("architectures") or []), ""))
-    variables = {to_google(name, kind): tensor for name, tensor in theirs.items()}
+    head = _noted(settings)
+    variables = {to_google(name, head): tensor for name, tensor in theirs.items()}
     turned = {variable: as_the_other_side(variable, tensor) for variable, tensor in variables.items()}
     shape = asdict(_config(settings, folder / GOOGLE_CONFIG))
     whole = {"hidden_act": "gelu", **shape}
@@ -150,8 +152,12 @@ def _index(folder: Path) -> Path:
 
 def _architecture(variables: Collection[str], settings: Mapping[str, Any]) -> str:
     """The class that has the heads which are there; the same head serves texts, words and choices."""
-    noted, found = next(iter(settings.get("architectures") or []), None), architecture(variables)
-    return str(noted) if found == SEQUENCES and noted in SAME_HEAD else found
+    noted, found = _noted(settings), head_in(variables)
+    return BERT.class_of(noted if found == "sequence_classification" and noted in SAME_HEAD else found)
+
+
+def _noted(settings: Mapping[str, Any]) -> Head | None:
+    return BERT.head_of(str(next(iter(settings.get("architectures") or []), "")))
 
 
 def _config(settings: Mapping[str, Any], file: Path) -> BertConfig:

@@ -10,6 +10,7 @@ from collections.abc import Collection
 
 from torch import Tensor
 
+from cloze.model.architecture import Head
 from cloze.model.families.bert import NAMES
 
 HEADS = {
@@ -19,7 +20,6 @@ HEADS = {
 }
 CLASSIFIER = {"output_weights": "classifier.weight", "output_bias": "classifier.bias"}
 ANSWERS = {"cls/squad/output_weights": "classifier.weight", "cls/squad/output_bias": "classifier.bias"}
-QUESTION_ANSWERING, SEQUENCES = "BertForQuestionAnswering", "BertForSequenceClassification"
 
 KINDS = {"kernel": "weight", "bias": "bias", "gamma": "weight", "beta": "bias"}
 COUNTERS = ("global_step", "beta1_power", "beta2_power")
@@ -41,14 +41,14 @@ def from_google(variable: str) -> str | None:
     return name if NAMES.is_known(name) and to_google(name) == variable else None
 
 
-def to_google(name: str, architecture: str = "") -> str:
+def to_google(name: str, head: Head | None = None) -> str:
     """The variable of a parameter under Hugging Face's name.
 
     Args:
         name: with ``classifier.*`` for the heads of all tasks.
-        architecture: Hugging Face's class, which tells run_squad's head from run_classifier's.
+        head: which tells run_squad's from run_classifier's.
     """
-    heads = HEADS | (ANSWERS if architecture == QUESTION_ANSWERING else CLASSIFIER)
+    heads = HEADS | (ANSWERS if head == "question_answering" else CLASSIFIER)
     if variable := {theirs: variable for variable, theirs in heads.items()}.get(name):
         return variable
     module, _, kind = name.rpartition(".")
@@ -72,14 +72,14 @@ def is_of_training(variable: str, variables: Collection[str]) -> bool:
     return words[-1] in COUNTERS or any(owner in variables for owner in owners)
 
 
-def architecture(variables: Collection[str]) -> str:
-    """Hugging Face's class that has the heads which are there."""
+def head_in(variables: Collection[str]) -> Head:
+    """The head that is there; that of texts serves words and choices, too."""
     if any(head in variables for head in ANSWERS):
-        return QUESTION_ANSWERING
+        return "question_answering"
     if any(head in variables for head in CLASSIFIER):
-        return SEQUENCES
+        return "sequence_classification"
     masked = "cls/predictions/output_bias" in variables
     pairs = "cls/seq_relationship/output_weights" in variables
     if masked:
-        return "BertForPreTraining" if pairs else "BertForMaskedLM"
-    return "BertForNextSentencePrediction" if pairs else "BertModel"
+        return "pretraining" if pairs else "masked_lm"
+    return "next_sentence" if pairs else "encoder"

@@ -91,6 +91,7 @@ def head_bytes(config: BertConfig, kernels: Kernels, masked: int, sequences: int
 BERT = register(
     Architecture(
         model_type="bert",
+        title="BERT",
         classes="Bert",
         config=BertConfig,
         encoder=BertEncoder,
