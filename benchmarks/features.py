@@ -85,7 +85,7 @@ def ours(level: str, _: int) -> Side:
     encoder = architecture_of(pretrained.config).encoder(pretrained.config)
     state = {k.removeprefix("encoder."): v for k, v in pretrained.state.items() if k.startswith("encoder.")}
     encoder.load_state_dict(state)
-    sizes = Sizes(max_length=LONGEST, long_texts="cut")
+    sizes = Sizes(max_length=LONGEST, long_texts="truncate")
     plan = LayerChoice().plan(pretrained.config.num_hidden_layers, pretrained.config.hidden_size)
     extractor = Extractor(
         encoder=encoder.pack(),
@@ -99,7 +99,7 @@ def ours(level: str, _: int) -> Side:
     )
     chunks = Chunks(
         reader=RowReader(columns=TextColumns()),
-        encoder=TextEncoder(tokenizer=pretrained.tokenizer, sizes=sizes, wants_places=level == "pieces"),
+        encoder=TextEncoder(tokenizer=pretrained.tokenizer, sizes=sizes, wants_places=level == "token"),
         bytes_of=extractor.bytes_of,
         most_bytes=PART_BYTES,
         longest_bytes=LONGEST_BYTES,
@@ -151,7 +151,7 @@ TOKENS_AT_ONCE = 4096
 SIDES: dict[str, Callable[[str, int], Side]] = {
     "ours": ours, "pipeline": pipeline, "sentence-transformers": sentence_transformers
 }  # fmt: skip
-TASKS = {"pieces": ("pipeline", "transformers pipeline"), "mean": ("sentence-transformers", "sentence-transformers")}
+TASKS = {"token": ("pipeline", "transformers pipeline"), "mean": ("sentence-transformers", "sentence-transformers")}
 
 
 def serve(name: str, level: str, threads: int, pipe: Connection) -> None:
@@ -211,7 +211,7 @@ def compare(what: str, texts: Sequence[str], level: str, rounds: int, sample: in
     tokens = count_tokens(texts)
     median = {name: statistics.median(values) for name, values in seconds.items()}
     return {
-        "what": f"{what}, {'every piece' if level == 'pieces' else 'mean of each text'}",
+        "what": f"{what}, {'every token' if level == 'token' else 'mean of each text'}",
         "unit": "real tokens/s",
         "ours": tokens / median["ours"],
         "peer": tokens / median[peer],
@@ -239,7 +239,7 @@ def main() -> None:
     if "mean" in arguments.levels and not (PEERS / "sentence_transformers").is_dir():
         parser.error(
             f"no sentence-transformers in {PEERS}: pip install --target {PEERS} --no-deps sentence-transformers, or "
-            "--levels pieces"
+            "--levels token"
         )
     sets = {
         "SST-2 sentences": sentences(arguments.data, arguments.sentences),

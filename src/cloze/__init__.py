@@ -25,8 +25,8 @@ def load(folder: Path | str, *, trust: str | Sequence[str] = ()) -> Ready:
     >>> cloze.load("runs/sst2").predict(["A fine film."])                  # doctest: +SKIP
     >>> packed = bert.pack(["One text.", ("A question?", "A passage.")])   # doctest: +SKIP
     >>> with torch.inference_mode():                                       # doctest: +SKIP
-    ...     vectors = bert.encoder(packed)  # (N, D): every token of every text, one text after the other
-    >>> texts = vectors.tensor_split(packed.cu_seqlens[1:-1].long())       # doctest: +SKIP
+    ...     hidden = bert.encoder(packed)  # (N, D): every token of every text, one text after the other
+    >>> texts = hidden.tensor_split(packed.cu_seqlens[1:-1].long())       # doctest: +SKIP
 
     Args:
         folder: of a run, of ``transformers``, of this package, or a checkpoint of Google's; or a name of the Hugging

@@ -98,7 +98,7 @@ def extract(config: Features) -> None:
 
 def _settled(config: Features) -> Features:
     """The configuration with what follows from other values."""
-    level: Level = config.level or ("pieces" if config.probe is None else "mean")
+    level: Level = config.level or ("token" if config.probe is None else "mean")
     layers = config.layers if config.layers is not None else ("last" if config.probe is None else "all")
     columns = config.columns
     if config.format == "words" and columns.words is None:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 LAYERS = ("all", "last", "second_to_last", "sum_last_4", "concat_last_4", "weighted_sum")
-JOINED = "vectors"
+JOINED = "features"
 """What a single result is called; several are ``layer_0``, ``layer_1``, and so on."""
 
 

@@ -60,7 +60,7 @@ def pooler() -> Pooler:
     return Pooler(CONFIG).eval()
 
 
-def extractor(level: Level = "pieces", layers: Any = "all", **changes: Any) -> Extractor:
+def extractor(level: Level = "token", layers: Any = "all", **changes: Any) -> Extractor:
     sizes: dict[str, Any] = {
         "max_length": 24,
         **{key: changes.pop(key) for key in ("stride", "special_tokens") if key in changes},
@@ -88,7 +88,7 @@ def stop(*_: object) -> None:
 def run(
     output: Path,
     cells: Sequence[dict[str, Any]],
-    level: Level = "pieces",
+    level: Level = "token",
     columns: TextColumns | None = None,
     *,
     rows: Any = None,
@@ -151,26 +151,26 @@ def test_levels_are_made_of_the_pieces(tmp_path: Path) -> None:
     cells = [{"text": text, "b": pair} for text, pair in zip(TEXTS, PAIRS, strict=True)]
     columns = TextColumns(text_pair="b")
     found = {}
-    for level in ("pieces", "words", "words_mean", "mean", "max", "cls"):
+    for level in ("token", "word", "word_mean", "mean", "max", "cls"):
         run(tmp_path / f"{level}.parquet", cells, level, columns, layers="last")
         found[level] = pq.read_table(tmp_path / f"{level}.parquet").to_pylist()
-    for number, row in enumerate(found["pieces"]):
-        vectors = np.array(row["vectors"])
-        np.testing.assert_allclose(found["mean"][number]["vectors"], vectors.mean(0), atol=1e-5)
-        np.testing.assert_allclose(found["max"][number]["vectors"], vectors.max(0), atol=1e-5)
+    for number, row in enumerate(found["token"]):
+        vectors = np.array(row["features"])
+        np.testing.assert_allclose(found["mean"][number]["features"], vectors.mean(0), atol=1e-5)
+        np.testing.assert_allclose(found["max"][number]["features"], vectors.max(0), atol=1e-5)
         if len(row["tokens"]) <= 24:
-            np.testing.assert_allclose(found["cls"][number]["vectors"], vectors[0], atol=1e-5)
+            np.testing.assert_allclose(found["cls"][number]["features"], vectors[0], atol=1e-5)
         words: list[list[int]] = []
         for place, token in enumerate(row["tokens"]):
             if token not in ("[CLS]", "[SEP]"):
                 words = [*words, [place]] if not token.startswith("##") else [*words[:-1], [*words[-1], place]]
         first = np.array([vectors[word[0]] for word in words]).reshape(-1, 16)
         mean = np.array([vectors[word].mean(0) for word in words]).reshape(-1, 16)
-        np.testing.assert_allclose(np.array(found["words"][number]["vectors"]).reshape(-1, 16), first, atol=1e-5)
-        np.testing.assert_allclose(np.array(found["words_mean"][number]["vectors"]).reshape(-1, 16), mean, atol=1e-5)
+        np.testing.assert_allclose(np.array(found["word"][number]["features"]).reshape(-1, 16), first, atol=1e-5)
+        np.testing.assert_allclose(np.array(found["word_mean"][number]["features"]).reshape(-1, 16), mean, atol=1e-5)
         spelt = ["".join(row["tokens"][place].removeprefix("##") for place in word) for word in words]
-        assert found["words"][number]["words"] == spelt
-        assert [row["segments"][word[0]] for word in words] == found["words"][number]["segments"]
+        assert found["word"][number]["words"] == spelt
+        assert [row["segments"][word[0]] for word in words] == found["word"][number]["segments"]
 
 
 def test_cls_and_pooler_of_a_long_text_are_means_over_its_windows(tmp_path: Path) -> None:
@@ -187,13 +187,13 @@ def test_cls_and_pooler_of_a_long_text_are_means_over_its_windows(tmp_path: Path
 
 def test_words_that_are_given(tmp_path: Path) -> None:
     cells = [{"w": ["the", "\u200d", "cat.s"]}, {"w": "a  bc"}, {"w": []}]
-    for level in ("words", "pieces"):
+    for level in ("word", "token"):
         run(tmp_path / f"{level}.parquet", cells, level, TextColumns(words="w"), layers="last")  # type: ignore[arg-type]
-    words, pieces = (pq.read_table(tmp_path / f"{level}.parquet").to_pylist() for level in ("words", "pieces"))
+    words, pieces = (pq.read_table(tmp_path / f"{level}.parquet").to_pylist() for level in ("word", "token"))
     assert [row["words"] for row in words] == [["the", "\u200d", "cat.s"], ["a", "bc"], []]
     assert pieces[0]["tokens"] == ["[CLS]", "the", "[UNK]", "c", "##a", "##t", ".", "s", "[SEP]"]
     assert pieces[0]["word_ids"] == [-1, 0, 1, 2, 2, 2, 2, 2, -1]
-    np.testing.assert_array_equal(words[0]["vectors"], np.array(pieces[0]["vectors"])[[1, 2, 3]])
+    np.testing.assert_array_equal(words[0]["features"], np.array(pieces[0]["features"])[[1, 2, 3]])
 
 
 @pytest.mark.parametrize("special_tokens", [True, False])
@@ -250,7 +250,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bytes(
             run(output, cells, on_bad_row="skip")
         assert not output.exists()
     monkeypatch.setattr(Extractor, "extract", original)
-    stray = tmp_path / f"{name}.unfinished" / "vectors.npy"
+    stray = tmp_path / f"{name}.unfinished" / "features.npy"
     if stray.exists():  # killed while it wrote a part
         stray.write_bytes(stray.read_bytes() + b"torn")
     outcome = run(output, cells, on_bad_row="skip")
@@ -263,7 +263,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bytes(
     assert not list(tmp_path.glob("*.unfinished"))
 
 
-@pytest.mark.parametrize("level", ["pieces", "mean", "max"])
+@pytest.mark.parametrize("level", ["token", "mean", "max"])
 @pytest.mark.parametrize("name", ["a.parquet", "a.npy"])
 def test_a_part_that_was_stopped_in_its_middle_goes_on_there(
     tmp_path: Path, name: str, level: Level, monkeypatch: pytest.MonkeyPatch

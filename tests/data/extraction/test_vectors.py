@@ -30,7 +30,7 @@ def test_minilm_as_transformers_has_it() -> None:
     texts = ["Short.", "Vectors of every layer, unbelievably long and mixed: naïve café 東京!", "word " * 100, "a b c"]
     sizes = Sizes(max_length=512)
     work = Extractor(
-        encoder=encoder.pack(), pooler=None, plan=LayerChoice(layers="all").plan(6, 384), level="pieces", sizes=sizes,
+        encoder=encoder.pack(), pooler=None, plan=LayerChoice(layers="all").plan(6, 384), level="token", sizes=sizes,
         dtype=np.dtype("float32"), batch_tokens=4096, device=torch.device("cpu"),
     )  # fmt: skip
     reader = RowReader(columns=TextColumns())

@@ -18,7 +18,7 @@ from cloze.errors import InputError
 from cloze.files.atomic import under_umask, write_atomically
 
 SHARDS, INDEX = "shards", "index.json"
-ARRAY = "vectors.npy"
+ARRAY = "features.npy"
 HEADER_BYTES = 128
 """Of an array's file: it is written at the end, when the number of rows is known."""
 
@@ -113,13 +113,13 @@ class SafetensorsShards(FeatureFiles):
         finally:
             partial.unlink(missing_ok=True)
         vectors = len(next(iter(part.vectors.values())))
-        return {"file": shard.name, "rows": rows.name, "texts": table.num_rows, "vectors": vectors}
+        return {"file": shard.name, "rows": rows.name, "texts": table.num_rows, "features": vectors}
 
     def finish(self, parts: Sequence[Mapping[str, Any]]) -> None:
         """The index, then the folder as a whole."""
         if not self._folder.exists():  # it has been renamed already
             return
-        keys = ("file", "rows", "texts", "vectors")
+        keys = ("file", "rows", "texts", "features")
         shards = [{key: part[key] for key in keys} for part in parts]
         write_atomically(self._folder / INDEX, (json.dumps({"shards": shards}, indent=1) + "\n").encode())
         self._folder.rename(self._unfinished.output)
@@ -130,7 +130,7 @@ class NumpyArray(FeatureFiles):
 
     def write(self, number: int, part: Part, before: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """Behind the parts that are whole; what a killed run left there is cut off."""
-        start = sum(record["vectors"] for record in before)
+        start = sum(record["features"] for record in before)
         table = with_places(part.table, part.counts, start)
         _write_parquet(self._rows(number), table.schema, iter([table]), [])
         arrays = list(part.vectors.values())
@@ -141,13 +141,13 @@ class NumpyArray(FeatureFiles):
             stream.write(np.ascontiguousarray(whole).data)
             stream.flush()
             os.fsync(stream.fileno())
-        return {"vectors": len(whole), "shape": list(whole.shape[1:]), "dtype": whole.dtype.name}
+        return {"features": len(whole), "shape": list(whole.shape[1:]), "dtype": whole.dtype.name}
 
     def finish(self, parts: Sequence[Mapping[str, Any]]) -> None:
         """The header, then both files; the array last."""
         path, output = self._unfinished.folder / ARRAY, self._unfinished.output
         if path.exists():  # else it has been renamed already
-            shape = (sum(part["vectors"] for part in parts), *parts[0]["shape"])
+            shape = (sum(part["features"] for part in parts), *parts[0]["shape"])
             with path.open("r+b") as stream:
                 stream.write(_header(shape, np.dtype(parts[0]["dtype"])))
                 stream.flush()

@@ -49,14 +49,14 @@ class RowTables:
             table[ID] = pa.array([row.id for row in chunk.rows], pa.string())
         if self._labelled:
             table[LABEL] = pa.array([row.label for row in chunk.rows], pa.string())
-        if self._level == "pieces":
+        if self._level == "token":
             table |= self._pieces(chunk.texts)
         elif self._level in TOKEN_LEVELS:
             table |= self._words(chunk)
         return pa.table(table)
 
     def _pieces(self, texts: Sequence[TextTokens]) -> dict[str, pa.Array]:
-        chosen = [rows_of(text, "pieces", special_tokens=self._special_tokens)[0] != NOWHERE for text in texts]
+        chosen = [rows_of(text, "token", special_tokens=self._special_tokens)[0] != NOWHERE for text in texts]
         bounds = _bounds([int(which.sum()) for which in chosen])
 
         def column(name: str) -> np.ndarray:
@@ -77,7 +77,7 @@ class RowTables:
         words: list[list[str]] = []
         spans, segments = [np.zeros((0, 2), np.int32)], [np.zeros(0, np.int8)]
         for row, text in zip(chunk.rows, chunk.texts, strict=True):
-            rows, count = rows_of(text, "words")
+            rows, count = rows_of(text, "word")
             first = np.flatnonzero(rows != NOWHERE)
             last = np.append(first[1:], len(rows))[: len(first)] - 1
             while (between := text.words[last] != text.words[first]).any():  # [SEP] behind the last word of a segment

@@ -8,11 +8,11 @@ from cloze.errors import InputError
 SHORTEST = 5
 """Tokens of the shortest sequence that is read: one of each text of a pair, and the special ones."""
 
-Level = Literal["pieces", "words", "words_mean", "cls", "pooler", "mean", "max"]
-TOKEN_LEVELS = ("pieces", "words", "words_mean")
+Level = Literal["token", "word", "word_mean", "cls", "pooler", "mean", "max"]
+TOKEN_LEVELS = ("token", "word", "word_mean")
 """Levels with several hidden states a text."""
 
-LongTexts = Literal["windows", "cut"]
+LongTexts = Literal["windows", "truncate"]
 VectorType = Literal["float32", "float16"]
 
 
@@ -23,8 +23,8 @@ class Sizes:
     Attributes:
         max_length: tokens of the longest sequence, special ones included.
         stride: tokens from the beginning of a window to that of the next; null for half of a window.
-        long_texts: ``windows``, where each token comes from the window in which it has the most context; or ``cut``.
-        special_tokens: whether level=pieces gives [CLS] and [SEP] out, too.
+        long_texts: ``windows``, where each token comes from the window in which it has the most context; or ``truncate``.
+        special_tokens: whether level=token gives [CLS] and [SEP] out, too.
 
     Raises:
         InputError: a pair has no room.

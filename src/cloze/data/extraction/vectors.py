@@ -20,7 +20,7 @@ from cloze.data.long_texts import TextWindow, text_windows
 from cloze.model.encoder import Encoder
 from cloze.model.pooling import LayerPlan, grouped
 
-COPIED = ("pieces", "words")
+COPIED = ("token", "word")
 """Levels at which every row is the hidden state of one token."""
 
 COUNTS = "number of tokens"
@@ -33,15 +33,15 @@ NOWHERE = -1
 def rows_of(text: TextTokens, level: Level, *, special_tokens: bool = True) -> tuple[np.ndarray, int]:
     """The row of each token, (T,) int64 or ``NOWHERE``, and the number of rows of a text."""
     length = len(text.ids)
-    if level == "pieces":
+    if level == "token":
         if special_tokens:
             return np.arange(length), length
         is_piece = text.words != OUTSIDE
         return np.where(is_piece, np.cumsum(is_piece) - 1, NOWHERE), int(is_piece.sum())
-    if level in ("words", "words_mean"):
+    if level in ("word", "word_mean"):
         count = int(text.words.max(initial=OUTSIDE)) + 1
         rows = text.words.astype(np.int64)
-        if level == "words":  # the first token of each
+        if level == "word":  # the first token of each
             rows[1:][text.words[1:] == text.words[:-1]] = NOWHERE
         return rows, count
     return np.zeros(length, np.int64), 1
