@@ -33,7 +33,7 @@ from cloze.config.hardware import Hardware
 from cloze.config.sections import Training
 from cloze.launch.trainer import make_trainer
 from cloze.loggers import MetricsFile, mlflow_logger, tensorboard_logger, wandb_logger
-from cloze.loggers.protocol import Story, dashboards
+from cloze.loggers.protocol import RunInfo, dashboards
 from cloze.model.bert import BertForPreTraining
 from cloze.optim.schedules import Linear
 from cloze.runtime.allocator import keep_large_buffers
@@ -76,7 +76,7 @@ def loggers(names: Sequence[str], folder: Path) -> list[Logger]:
     }
     found: list[Logger] = [MetricsFile(folder / "metrics.csv"), *(makers[name]() for name in names)]
     for dashboard in dashboards(found):
-        dashboard.begin(Story({}, {}), 0)
+        dashboard.begin(RunInfo({}, {}), 0)
     return found
 
 

@@ -21,7 +21,7 @@ from benchmarks.machine import print_rows, write_rows
 from benchmarks.shapes import SHAPES, shape
 from benchmarks.train_step import batch
 from cloze.callbacks.checkpoints import BackgroundIO
-from cloze.checkpoint.saves import Saves
+from cloze.checkpoint.saves import CheckpointStore
 from cloze.model.bert import BertForPreTraining
 from cloze.runtime.allocator import keep_large_buffers
 from cloze.tasks.pretraining import pretraining_losses
@@ -81,7 +81,7 @@ def measure(size: str, rounds: int) -> dict[str, Any]:
         for asynchronous in (True, False):
             without = seconds(steps)
             with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:  # a disk: /tmp may be memory
-                io = BackgroundIO(Saves(Path(folder)), asynchronous=asynchronous)
+                io = BackgroundIO(CheckpointStore(Path(folder)), asynchronous=asynchronous)
                 began = time.perf_counter()
                 io.save_checkpoint(training.checkpoint(), None)
                 waits[asynchronous].append(io.stall)

@@ -98,7 +98,7 @@ def data_flow() -> str:
         (["Masks", "tokens, words or spans"], "data"),
         (["Packed batch", "no padding"], "data"),
         (["BERT encoder", "12 layers, or any size"], "model"),
-        (["Two losses", "gaps, next sentence"], "model"),
+        (["Two losses", "masked tokens, next sentence"], "model"),
     ]
     third = [
         (["Model folder", "as transformers has it"], "out"),

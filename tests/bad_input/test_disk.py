@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cloze.checkpoint.saves import Saves
+from cloze.checkpoint.saves import CheckpointStore
 from tests.bad_input.session import Session
 from tests.bad_input.world import CORPUS, TINY
 
@@ -21,7 +21,7 @@ def test_refused_in_the_middle_and_gone_on_from(session: Session, when: str) -> 
     assert first["status"] == 2, first["error"]
     assert "Traceback" not in first["error"]
     assert last.startswith(f"error: {folder.relative_to(session.folder)}"), last
-    newest = Saves(folder / "checkpoints").newest_good(print)
+    newest = CheckpointStore(folder / "checkpoints").newest_good(print)
     assert newest is not None
     assert f"the last good checkpoint is runs/disk-{when}/checkpoints/{newest.name}" in last
     assert not (folder / "model").exists()

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from cloze.callbacks.pairs import heldout_pairs
-from cloze.callbacks.samples import LONGEST, SHORTEST, SampleFillings, heldout_gaps, heldout_texts
+from cloze.callbacks.samples import LONGEST, SHORTEST, SamplePredictions, heldout_masked, heldout_texts
 from cloze.text.prepare import Preparation
 from cloze.text.report import REPORT, load_report
 from cloze.text.sentences import Lines
@@ -35,7 +35,7 @@ def test_gaps_are_whole_words_of_heldout_sentences_of_good_length(tmp_path: Path
     data = SimpleNamespace(folder=tmp_path, manifest=SimpleNamespace(heldout=[info]), tokenizer=TOKENIZER)
     texts = heldout_texts(data)  # of a corpus without excerpts: the tokens put together
     assert [len(document) for document in texts] == [4]
-    samples = heldout_gaps(texts, TOKENIZER, count=2)
+    samples = heldout_masked(texts, TOKENIZER, count=2)
     assert len(samples) == 2
     for text, ids in samples:
         assert text.count("[MASK]") == 1
@@ -73,7 +73,7 @@ def test_samples_are_the_text_as_it_was_written(lowercase: bool, tmp_path: Path)
     known = {tuple(" ".join(text.split()) for text in sentences) for sentences in documents}
     assert {tuple(sentences) for sentences in texts} <= known
     assert len(texts) == len(set(map(tuple, texts))) >= 2
-    gaps = heldout_gaps(texts, tokenizer, 100)
+    gaps = heldout_masked(texts, tokenizer, 100)
     assert gaps
     sentences = {text for document in texts for text in document}
     for shown, ids in gaps:
@@ -95,17 +95,17 @@ def heldout_texts_of_all_workers(preparation: Preparation, folder: Path) -> list
     return [[" ".join(text.split()) for text in texts] for texts in told]
 
 
-def test_the_fillings_are_the_likeliest_pieces() -> None:
+def test_the_predictions_are_the_likeliest_tokens() -> None:
     model = tiny_model(18)
     with torch.no_grad():
         model.masked_lm_head.decoder_bias[TOKENIZER.token_to_id("dreary")] = 9.0
     module = pl.LightningModule()
     module.model = model.eval()
-    samples = SampleFillings(sentences=["once [MASK] a [MASK]", "weak"], file="", top=2)
+    samples = SamplePredictions(sentences=["once [MASK] a [MASK]", "weak"], file="", top=2)
     trainer = pl.Trainer(accelerator="cpu", logger=False, barebones=True)
     trainer.datamodule = pl.LightningDataModule()  # type: ignore[attr-defined]
     trainer.datamodule.tokenizer = TOKENIZER  # type: ignore[attr-defined]
     samples.on_fit_start(trainer, module)
-    lines = samples.fillings(module)
-    assert len(lines) == 2  # one for each gap
+    lines = samples.predictions(module)
+    assert len(lines) == 2  # one for each mask
     assert all(line.strip().startswith("once [MASK] a [MASK]  dreary ") for line in lines)

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloze.checkpoint.saves import INDEX, Saves
+from cloze.checkpoint.saves import INDEX, CheckpointStore
 from cloze.errors import InputError
 
 
@@ -27,14 +27,14 @@ def names(folder: Path) -> set[str]:
     return {file.name for file in folder.iterdir()}
 
 
-def told(saves: Saves) -> tuple[Path | None, list[str]]:
+def told(saves: CheckpointStore) -> tuple[Path | None, list[str]]:
     sentences: list[str] = []
     return saves.newest_good(sentences.append), sentences
 
 
 class TestSaves:
     def test_the_last_ones_and_the_best_stay(self, tmp_path: Path) -> None:
-        saves = Saves(tmp_path / "checkpoints", keep_last=2)
+        saves = CheckpointStore(tmp_path / "checkpoints", keep_last=2)
         assert told(saves) == (None, [])
         for step, loss in [(1, 5.0), (2, 3.0), (3, 4.0), (4, 4.5)]:
             saves.write(state(step), step)
@@ -47,14 +47,14 @@ class TestSaves:
         assert load(newest)["weights"].tolist() == [4.0] * 64
 
     def test_of_equal_scores_the_first_is_best(self, tmp_path: Path) -> None:
-        saves = Saves(tmp_path, higher_is_better=True)
+        saves = CheckpointStore(tmp_path, higher_is_better=True)
         for step, f1 in [(1, 0.4), (2, 0.5), (3, 0.5)]:
             saves.write(state(step), step)
             saves.score(step, f1)
         assert saves.best_good(print) == tmp_path / "step-00000002.ckpt"
 
     def test_a_step_may_be_saved_again(self, tmp_path: Path) -> None:
-        saves = Saves(tmp_path)
+        saves = CheckpointStore(tmp_path)
         saves.write(state(1), 1)
         saves.write({**state(1), "more": 1}, 1)
         assert [save.step for save in saves.complete()] == [1]
@@ -64,7 +64,7 @@ class TestSaves:
         (tmp_path / ".step-00000003.ckpt.999").write_bytes(b"half")
         (tmp_path / "step-00000003.ckpt").write_bytes(b"renamed, but in no index")
         (tmp_path / "notes.txt").write_text("mine")
-        saves = Saves(tmp_path)
+        saves = CheckpointStore(tmp_path)
         assert told(saves) == (None, [])
         saves.write(state(2), 2)
         assert names(tmp_path) == {INDEX, "step-00000002.ckpt", "notes.txt"}
@@ -74,7 +74,7 @@ class TestSaves:
         self, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
     ) -> None:
         folder = tmp_path_factory.mktemp("saves")
-        saves = Saves(folder)
+        saves = CheckpointStore(folder)
         first, second = saves.write(state(1), 1), saves.write(state(2), 2)
         content = bytearray(second.read_bytes())
         place = data.draw(st.integers(0, len(content) - 1))
@@ -92,14 +92,14 @@ class TestSaves:
             told(saves)
 
     def test_a_damaged_index_is_named(self, tmp_path: Path) -> None:
-        saves = Saves(tmp_path)
+        saves = CheckpointStore(tmp_path)
         saves.write(state(1), 1)
         (tmp_path / INDEX).write_text(json.dumps([{"step": 1}]))
         with pytest.raises(InputError, match=r"index\.json is damaged"):
             told(saves)
 
     def test_without_room_the_last_one_stays(self, tmp_path: Path) -> None:
-        saves = Saves(tmp_path)
+        saves = CheckpointStore(tmp_path)
         good = saves.write(state(1), 1)
         before = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))  # a write beyond fails as on a full disk

@@ -121,7 +121,7 @@ def fill_in(visitor: Visitor, reader: Reader) -> None:
     assert "the text is cut at 64 tokens" in visitor.text(".note")
     visitor.write(0, "北京 [MASK] 😀")
     visitor.until(lambda: "Not in the vocabulary, and read as [UNK]: 😀" in visitor.text(".note"))
-    for text in ("", " ", "no gap 😀"):
+    for text in ("", " ", "no mask 😀"):
         visitor.write(0, text)
         visitor.until(lambda: visitor.texts(".hint") == ["Write [MASK] where a word is to be filled in."])
         assert not visitor.bars()

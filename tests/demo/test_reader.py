@@ -51,7 +51,7 @@ def test_attention_reads_all_and_draws_a_part(reader: Reader) -> None:
 
 
 def test_many_at_once_get_their_own_answers(reader: Reader) -> None:
-    """The predictors switch the tokenizer to and fro: without the lock, gaps of some are read as text."""
+    """The predictors switch the tokenizer to and fro: without the lock, masks of some are read as text."""
     texts = [f"{'the cat ' * (n % 7)}[MASK] {'dog ' * (n % 5)}" for n in range(40)]
     alone = [reader.predict("fill-mask", {"text": text}) for text in texts]
     pairs = [reader.predict("next-sentence", {"text": text, "text_pair": "[MASK] a"}) for text in texts]

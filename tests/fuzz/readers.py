@@ -24,7 +24,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 
 from cloze.checkpoint.folder import read_folder, save_pretrained
 from cloze.checkpoint.google import write_google
-from cloze.checkpoint.saves import Saves, read_checkpoint
+from cloze.checkpoint.saves import CheckpointStore, read_checkpoint
 from cloze.checkpoint.weights import read_json, read_weights
 from cloze.data.tables.formats import TableFormat
 from cloze.data.tables.output import open_output
@@ -150,12 +150,12 @@ def _state() -> dict[str, Any]:
 
 
 def _checkpoint(folder: Path) -> Path:
-    return Saves(folder).write(_state(), 3)
+    return CheckpointStore(folder).write(_state(), 3)
 
 
 def _saves(folder: Path) -> Path:
     for step in (1, 2, 3):
-        Saves(folder).write(_state(), step)
+        CheckpointStore(folder).write(_state(), step)
     return folder / "index.json"
 
 
@@ -220,7 +220,7 @@ def _use_model(folder: Path) -> object:
 
 
 def _use_saves(folder: Path) -> object:
-    saves = Saves(folder)
+    saves = CheckpointStore(folder)
     return saves.best_good(lambda _: None), saves.newest_good(lambda _: None)
 
 

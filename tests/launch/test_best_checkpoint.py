@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from cloze.checkpoint.saves import INDEX, Saves
+from cloze.checkpoint.saves import INDEX, CheckpointStore
 from tests.command import Command
 
 How = Literal["truncated", "deleted", "other", "folder", "index", "all"]
@@ -30,7 +30,7 @@ class Harm(pl.Callback):
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         shutil.copytree(self.folder, "kept")
-        best = Saves(self.folder, higher_is_better=True).best_good(print)
+        best = CheckpointStore(self.folder, higher_is_better=True).best_good(print)
         assert best is not None
         torch.save(pl_module.state_dict(), "last.pt")
         harms: dict[How, Callable[[], object]] = {

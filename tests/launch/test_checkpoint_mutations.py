@@ -96,7 +96,7 @@ def test_the_one_before_a_wrong_one_is_used_in_fine_tuning(
     damage(runs / "parts", 4, lambda content: content["lr_schedulers"].clear())
     done = finetune(*words, "run=parts")
     assert done.returncode == 0, done.stderr
-    assert "loops lacks 'fit_loop'" in done.stderr
+    assert "loops has no 'fit_loop'" in done.stderr
     assert "lr_schedulers has 0 entries instead of 1" in done.stderr
     one, other = (load_file(runs / name / "model/model.safetensors") for name in ("whole", "parts"))
     assert all(torch.equal(one[name], other[name]) for name in one)

@@ -352,7 +352,7 @@ def test_a_run_that_is_stopped_goes_on(
     run: Run, pretrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     texts = sentences(40)
-    texts[5] = texts[30] = "no gap"
+    texts[5] = texts[30] = "no mask"
     (tmp_path / "a.txt").write_text("\n".join(texts), encoding="utf-8")
     monkeypatch.setattr(prediction, "ROWS_AT_ONCE", 6)
     words = [f"model={pretrained}", "input=a.txt", "on_bad_row=skip"]
@@ -374,7 +374,7 @@ def test_a_run_that_is_stopped_goes_on(
     run(*words, "output=a.jsonl", "hardware.micro_batch_tokens=100")
     assert len(calls) == 4 + 4
     ours, undisturbed = lines(tmp_path / "a.jsonl"), lines(tmp_path / "whole.jsonl")
-    assert [row["text"] for row in ours] == [text for text in texts if text != "no gap"]
+    assert [row["text"] for row in ours] == [text for text in texts if text != "no mask"]
     assert [flat(row) for row in ours] == [pytest.approx(flat(row), abs=1e-6) for row in undisturbed]
 
 

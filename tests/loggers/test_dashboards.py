@@ -73,9 +73,9 @@ def test_weights_and_biases_has_one_run_whose_rows_go_on_where_they_ended(runs: 
 def test_weights_and_biases_has_tables_pictures_and_how_it_came_about(runs: Path) -> None:
     records = WandbRecords(runs / "told")
     last = records.histories()[-1][-1]
-    fillings = records.table(last, "val/fillings")
-    assert fillings["columns"] == ["step", "sentence", "likeliest tokens"]
-    assert [row[:2] for row in fillings["data"]] == [[step, "the quick [MASK] returns"] for step in (10, 20)]
+    predictions = records.table(last, "val/predictions")
+    assert predictions["columns"] == ["step", "sentence", "likeliest tokens"]
+    assert [row[:2] for row in predictions["data"]] == [[step, "the quick [MASK] returns"] for step in (10, 20)]
     pairs = records.table(last, "val/sentence_pairs")["data"]
     assert {row[3] for row in pairs} == {"next", "random"}
     assert all(0 <= row[5] <= 1 for row in pairs)
@@ -98,7 +98,7 @@ def test_tensorboard_has_the_same_curves_by_steps_and_by_tokens(runs: Path) -> N
         logged = [row for row in found if row[name]]
         assert by_step == [(int(row["step"]), pytest.approx(float(row[name]), rel=1e-5)) for row in logged]
         assert by_tokens == [(int(row["data/tokens"]), pytest.approx(float(row[name]), rel=1e-5)) for row in logged]
-    assert "the quick [MASK] returns" in tensorboard_text(steps, "val/fillings")
+    assert "the quick [MASK] returns" in tensorboard_text(steps, "val/predictions")
     assert "    revision: " in tensorboard_text(steps, "run/provenance")
     assert {image.step for image in steps.Images("val/attention")} == {10, 20}
     assert steps.Images("val/attention")[0].encoded_image_string.startswith(b"\x89PNG")
@@ -124,7 +124,7 @@ def test_mlflow_has_one_run_in_a_database_of_all_runs(runs: Path) -> None:
     assert list(by_tokens.values()) == list(by_step.values())
     assert set(by_tokens) == {int(row["data/tokens"]) for row in logged}
     artifacts = next(runs.glob(f"mlflow/{identity}/artifacts"))
-    table = json.loads((artifacts / "val/fillings.json").read_text(encoding="utf-8"))
+    table = json.loads((artifacts / "val/predictions.json").read_text(encoding="utf-8"))
     assert [row[0] for row in table["data"]] == [10, 20]
     assert (artifacts / "val/attention/step_00000020.png").exists()
     assert "revision: " in (artifacts / "run/provenance.txt").read_text(encoding="utf-8")

@@ -22,7 +22,7 @@ COMMAND = "python train.py 'run=<b>'"
 def pretraining(
     folder: Path, *, rows: int = 60, seed: float = 0.0, finished: bool = True, command: str = COMMAND, **config: Any
 ) -> Path:
-    """A run of pre-training with an evaluation every tenth row, fillings and a prepared corpus."""
+    """A run of pre-training with an evaluation every tenth row, samples and a prepared corpus."""
     folder.mkdir(parents=True)
     head = f"# command: {command}\n# revision: abc\n# versions: Python 3.11\n"
     content = {
@@ -32,11 +32,11 @@ def pretraining(
     }  # fmt: skip
     (folder / "config.yaml").write_text(head + yaml.safe_dump(content, sort_keys=False), "utf-8")
     write_metrics(folder / "metrics.csv", [_row(10 * n, rows, seed) for n in range(1, rows + 1)])
-    fillings = [
+    samples = [
         f"step {step}\n  The [MASK] {HOSTILE} sat.  </td> {0.2 + step / 2000:.2f}, , 0.10, <b> 0.05\n\n"
         for step in range(100, 10 * rows + 1, 100)
     ]
-    (folder / "samples.txt").write_text("".join(fillings), "utf-8")
+    (folder / "samples.txt").write_text("".join(samples), "utf-8")
     _corpus(folder / "corpus")
     if finished:
         (folder / "model").mkdir()

@@ -56,7 +56,7 @@ def test_a_pretrained_run_has_gaps_and_pairs_as_they_were_written(tmp_path: Path
     }
     (tmp_path / "data" / "c" / "report.json").write_text(json.dumps(excerpts), "utf-8")
     found = read_examples(model)
-    assert found.gaps == ["A [MASK], sat.", "Ends [MASK] (here)."]
+    assert found.masked == ["A [MASK], sat.", "Ends [MASK] (here)."]
     assert found.pairs == [("One.", "Two."), ("Four.", "Five.")]
     monkeypatch.chdir("/")  # found from the run, too
     assert read_examples(model).pairs == found.pairs

@@ -17,11 +17,11 @@ from cloze.errors import InputError
 from cloze.report.page.differences import differences
 from cloze.report.page.evaluation import read_splits
 from cloze.report.page.figures import key_figures
-from cloze.report.page.fillings import read_fillings
 from cloze.report.page.folders import find_runs
 from cloze.report.page.metrics import Curve, read_metrics, thin
 from cloze.report.page.page import LARGEST, render
 from cloze.report.page.run import read_run
+from cloze.report.page.samples import read_samples
 from tests.report.records import ANSWERS, CHOICES, SCORES, SEVERAL, TAGS
 from tests.report.run_folders import HOSTILE, pretraining, task, write_metrics
 
@@ -50,8 +50,8 @@ def test_every_number_of_the_metrics_is_on_the_page(tmp_path: Path) -> None:
     places = {
         "train/masked_lm_loss": ("masked_lm_loss", "train"), "val/masked_lm_loss": ("masked_lm_loss", "val"),
         "train/masked_lm_perplexity": ("masked_lm_perplexity", "train"), "optim/lr": ("lr", ""),
-        "train/next_sentence_majority": ("next_sentence_accuracy", "train", "commoner answer"),
-        "val/next_sentence_majority": ("next_sentence_accuracy", "val", "commoner answer"),
+        "train/next_sentence_majority": ("next_sentence_accuracy", "train", "majority class"),
+        "val/next_sentence_majority": ("next_sentence_accuracy", "val", "majority class"),
         "train/next_sentence_accuracy": ("next_sentence_accuracy", "train"),
         "val/next_sentence_accuracy": ("next_sentence_accuracy", "val"), "optim/gradient_norm": ("gradient_norm", ""),
         "speed/tokens_per_second": ("tokens_per_second", ""), "speed/mfu": ("mfu", ""),
@@ -70,17 +70,17 @@ def test_every_number_of_the_metrics_is_on_the_page(tmp_path: Path) -> None:
     assert lines_of == [{"label": "knowing only frequencies", "y": 6.5}]
 
 
-def test_figures_fillings_and_corpus_can_be_read(tmp_path: Path) -> None:
+def test_figures_samples_and_corpus_can_be_read(tmp_path: Path) -> None:
     folder = pretraining(tmp_path / "runs" / "a")
     page = text_of(render([folder]))
     last = read_metrics(folder / "metrics.csv").curves["val/masked_lm_loss"].values[-1]
     for text in (f"held out {last:.3f}", f"perplexity {np.exp(last):,.1f}", "sentence pairs right 70.0%", "1.2 M",
                  "345,678", "8,192 tokens, 7 never used", "5 and more 1,000", "mask_rate: 0.15"):  # fmt: skip
         assert text in page, text
-    sentence = read_fillings(folder / "samples.txt", most=3)[0]
+    sentence = read_samples(folder / "samples.txt", most=3)[0]
     assert [step for step, _ in sentence.rows] == [100, 300, 600]
     assert sentence.left_out == 3
-    assert [(filling.piece, filling.probability) for filling in sentence.rows[-1][1]] == [
+    assert [(one.token, one.probability) for one in sentence.rows[-1][1]] == [
         ("</td>", 0.5), (",", 0.1), ("<b>", 0.05)
     ]  # fmt: skip
 

@@ -12,7 +12,7 @@ from tokenizers import Tokenizer
 from torch.distributed.fsdp import FSDPModule
 
 from cloze.batch import Packed
-from cloze.callbacks.samples import heldout_gaps, heldout_texts
+from cloze.callbacks.samples import heldout_masked, heldout_texts
 from cloze.errors import InputError
 from cloze.loggers.protocol import dashboards
 
@@ -50,7 +50,7 @@ class AttentionPictures(pl.Callback):
         if self.sentence is not None:
             self._ids = data.tokenizer.encode(self.sentence).ids[:WORDS]
         else:
-            self._ids = next((ids for _, ids in heldout_gaps(heldout_texts(data), data.tokenizer, 1)), [])
+            self._ids = next((ids for _, ids in heldout_masked(heldout_texts(data), data.tokenizer, 1)), [])
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         model: Any = pl_module.model

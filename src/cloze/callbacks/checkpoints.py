@@ -16,9 +16,9 @@ from torch import Tensor
 from torch.utils._pytree import tree_map_only
 
 from cloze.callbacks.consensus import Consensus
-from cloze.checkpoint.saves import Saves, read_checkpoint
+from cloze.checkpoint.saves import CheckpointStore, read_checkpoint
 from cloze.errors import TRY_AGAIN
-from cloze.runtime.stopping import BEGAN, SIGNALLED, told
+from cloze.runtime.stopping import BEGAN, SIGNALLED, stop_request
 
 CONFIGURATION = "configuration"
 """In a checkpoint, that of its run."""
@@ -31,12 +31,12 @@ QUEUED_AGAIN = (TRY_AGAIN, SIGNALLED + signal.SIGUSR1)
 
 
 class Checkpoints(Checkpoint):
-    """Saves the whole state of training, and ends it when the process gets a signal to end, or before its time is over.
+    """Saves the whole state of training; ends it on a signal to stop, or before its time limit.
 
     A checkpoint is saved after an optimizer step: every so many steps or minutes, before each evaluation, at the end,
     and at once after SIGTERM, SIGINT or SIGUSR1. It remembers whether the evaluation of its step is still to come,
     which a resumed run makes up for first. All processes of a run stop at the same place, whichever of
-    them was told.
+    them received it.
 
     Args:
         saves: the folder of checkpoints.
@@ -53,7 +53,7 @@ class Checkpoints(Checkpoint):
 
     def __init__(
         self,
-        saves: Saves,
+        saves: CheckpointStore,
         *,
         configuration: Mapping[str, Any] | None = None,
         every_steps: int | None = None,
@@ -111,7 +111,7 @@ class Checkpoints(Checkpoint):
             state.update((name, getattr(callback, name)) for name in named)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        told.note_only()
+        stop_request.note_only()
         self._consensus.begin(trainer)
         self._step = self._saved_step = trainer.global_step
         self._saved_time = self._asked_time = time.monotonic()
@@ -167,7 +167,7 @@ class Checkpoints(Checkpoint):
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         self._consensus.end()
-        told.raise_at_once()
+        stop_request.raise_at_once()
 
     def _ask(self, trainer: pl.Trainer) -> int:
         """The exit status with which all processes shall end now, or 0; notes whether it is time for a checkpoint."""
@@ -175,7 +175,7 @@ class Checkpoints(Checkpoint):
         self._longest_step = max(self._longest_step, now - self._asked_time)
         self._asked_time = now
         minutes_over = self.every_minutes is not None and now - self._saved_time >= 60 * self.every_minutes
-        number, save_now, time_over = self._consensus.of(told.number, minutes_over, self._time_is_over(now))
+        number, save_now, time_over = self._consensus.of(stop_request.number, minutes_over, self._time_is_over(now))
         self._minutes_over = self._minutes_over or bool(save_now)
         if number:
             return SIGNALLED + number
@@ -198,22 +198,26 @@ class Checkpoints(Checkpoint):
     def _stop(self, trainer: pl.Trainer, status: int) -> None:
         self.io.wait()
         trainer.strategy.barrier()
-        told.number = told.number or max(0, status - SIGNALLED)  # others were told; all end in the same way
+        stop_request.number = stop_request.number or max(
+            0, status - SIGNALLED
+        )  # others were told; all end in the same way
         if trainer.is_global_zero and self.queue_again is not None and status in QUEUED_AGAIN:
             self.queue_again()
         why = ", before checkpoint.stop_after is over" if status == TRY_AGAIN else ""
-        raise told.stop(status, f"stopped after step {trainer.global_step}{why}; the same command resumes from there")
+        raise stop_request.stop(
+            status, f"stopped after step {trainer.global_step}{why}; the same command resumes from there"
+        )
 
 
 class BackgroundIO(CheckpointIO):
-    """Writes checkpoints through `Saves`, one after the other, in a thread.
+    """Writes checkpoints through `CheckpointStore`, one after the other, in a thread.
 
     Attributes:
         stall: seconds that training has waited for the last one.
         longest: seconds that it took to write one, at most so far.
     """
 
-    def __init__(self, saves: Saves, *, asynchronous: bool = True) -> None:
+    def __init__(self, saves: CheckpointStore, *, asynchronous: bool = True) -> None:
         self.saves = saves
         self.asynchronous = asynchronous
         self.stall = self.longest = 0.0
@@ -250,7 +254,7 @@ class BackgroundIO(CheckpointIO):
         return read_checkpoint(Path(path))
 
     def remove_checkpoint(self, path: Any) -> None:
-        """Lightning never does: `Saves` keeps house."""
+        """Lightning never does: `CheckpointStore` keeps house."""
 
     def _write(self, checkpoint: dict[str, Any], step: int) -> None:
         began = time.monotonic()

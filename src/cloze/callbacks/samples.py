@@ -1,4 +1,4 @@
-"""What the model would write into gaps: the quickest look at what it has learned."""
+"""Predictions for masked tokens of fixed sentences: the quickest look at what the model has learned."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,20 +16,20 @@ from cloze.text.shards import read_shard
 from cloze.text.tokenizer import CLS, MASK, SEP
 
 MOST_EVALUATIONS = 50
-"""Of which a table tells: it is logged again at each of them."""
+"""In a table, which is logged again at each of them."""
 EXCERPTS, SENTENCES = 40, 40  # documents that are looked at, and the first sentences of each
 SHORTEST, LONGEST = 8, 24  # tokens of a held-out sentence that makes a good sample
 
 
-class SampleFillings(pl.Callback):
+class SamplePredictions(pl.Callback):
     """At every evaluation, the likeliest tokens for each `[MASK]` of fixed sentences: printed, and kept in a file.
 
-    Dashboards get them as the table `val/fillings`, with the evaluations so far as its rows.
+    Dashboards get them as the table `val/predictions`, with the evaluations so far as its rows.
 
     Args:
         sentences: each with at least one `[MASK]`; None takes some held-out sentences and masks a word of each.
-        file: where the fillings are added.
-        top: tokens shown for each gap.
+        file: to which the predictions are appended.
+        top: tokens shown for each mask.
         heldout: how many sentences to take from the held-out text.
     """
 
@@ -42,11 +42,16 @@ class SampleFillings(pl.Callback):
         self._samples: list[tuple[str, list[int]]] = []  # what is shown, and its ids
         self._rows: list[list[str | int]] = []  # of the table: step, sentence, likeliest tokens
 
+    @property
+    def state_key(self) -> str:
+        """The name under which checkpoints of every version keep the state."""
+        return "SampleFillings"
+
     def state_dict(self) -> dict[str, Any]:
         return {"rows": self._rows}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self._rows = [[int(step), str(sentence), str(pieces)] for step, sentence, pieces in state_dict["rows"]]
+        self._rows = [[int(step), str(sentence), str(tokens)] for step, sentence, tokens in state_dict["rows"]]
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
@@ -54,16 +59,16 @@ class SampleFillings(pl.Callback):
         if self.sentences is not None:
             self._samples = [(sentence, data.tokenizer.encode(sentence).ids) for sentence in self.sentences]
         else:
-            self._samples = heldout_gaps(heldout_texts(data), data.tokenizer, self.heldout)
+            self._samples = heldout_masked(heldout_texts(data), data.tokenizer, self.heldout)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.sanity_checking or not self._samples:
             return
         with trainer.precision_plugin.forward_context():
-            fillings = self.fillings(pl_module)  # by all ranks: each may hold a part of the model
+            predictions = self.predictions(pl_module)  # by all ranks: each may hold a part of the model
         if not trainer.is_global_zero:
             return
-        lines = [f"step {trainer.global_step}", *fillings]
+        lines = [f"step {trainer.global_step}", *predictions]
         print("\n".join(lines), flush=True)
         self.file.parent.mkdir(parents=True, exist_ok=True)
         with self.file.open("a", encoding="utf-8") as file:
@@ -72,24 +77,24 @@ class SampleFillings(pl.Callback):
         self._rows = _thinned(self._rows)
         for dashboard in dashboards(trainer.loggers):
             table = Table(("step", "sentence", "likeliest tokens"), self._rows)
-            dashboard.log_table("val/fillings", table, trainer.global_step)
+            dashboard.log_table("val/predictions", table, trainer.global_step)
 
     @torch.no_grad()
-    def fillings(self, pl_module: pl.LightningModule) -> list[str]:
-        """One line a gap: the sentence, and its likeliest tokens with their probabilities."""
+    def predictions(self, pl_module: pl.LightningModule) -> list[str]:
+        """One line for each mask: the sentence, and the most likely tokens with their probabilities."""
         tokenizer = self._tokenizer
         rows = [ids for _, ids in self._samples]
         ids = torch.tensor([token for row in rows for token in row])
-        gaps = torch.nonzero(ids == tokenizer.get_vocab()[MASK]).squeeze(1)
+        masked = torch.nonzero(ids == tokenizer.get_vocab()[MASK]).squeeze(1)
         packed = Packed.of(rows)
         ends = packed.cu_seqlens.numpy()
-        logits = pl_module.model(packed.to(pl_module.device), gaps.to(pl_module.device)).masked_lm  # type: ignore[operator]
-        probabilities, pieces = logits.float().softmax(-1).topk(self.top)
-        owners = np.searchsorted(ends, gaps.numpy(), side="right") - 1
+        logits = pl_module.model(packed.to(pl_module.device), masked.to(pl_module.device)).masked_lm  # type: ignore[operator]
+        probabilities, tokens = logits.float().softmax(-1).topk(self.top)
+        owners = np.searchsorted(ends, masked.numpy(), side="right") - 1
         return [
             f"  {self._samples[owner][0]}  "
             + ", ".join(f"{tokenizer.id_to_token(i)} {p:.2f}" for i, p in zip(best, shares, strict=True))
-            for owner, best, shares in zip(owners, pieces.tolist(), probabilities.tolist(), strict=True)
+            for owner, best, shares in zip(owners, tokens.tolist(), probabilities.tolist(), strict=True)
         ]
 
 
@@ -123,23 +128,23 @@ def heldout_texts(data: Any) -> list[list[str]]:
     return documents
 
 
-def heldout_gaps(documents: Sequence[Sequence[str]], tokenizer: Tokenizer, count: int) -> list[tuple[str, list[int]]]:
+def heldout_masked(documents: Sequence[Sequence[str]], tokenizer: Tokenizer, count: int) -> list[tuple[str, list[int]]]:
     """Sentences spread over the documents, the longest word of each masked where it stands; the word stands behind.
 
     Args:
         documents: of sentences.
         tokenizer: which has ``[MASK]``.
-        count: at most so many.
+        count: the maximum number of sentences.
 
     Returns:
         What is shown, and the ids with the special tokens.
     """
-    gaps = [gap for texts in documents for text in texts if (gap := _gap(text, tokenizer)) is not None]
-    chosen = np.linspace(0, len(gaps) - 1, min(count, len(gaps))).astype(int)
-    return [gaps[number] for number in chosen]
+    found = [one for texts in documents for text in texts if (one := _masked(text, tokenizer)) is not None]
+    chosen = np.linspace(0, len(found) - 1, min(count, len(found))).astype(int)
+    return [found[number] for number in chosen]
 
 
-def _gap(text: str, tokenizer: Tokenizer) -> tuple[str, list[int]] | None:
+def _masked(text: str, tokenizer: Tokenizer) -> tuple[str, list[int]] | None:
     """Of a sentence of a good length: the longest of its words that are one token, in the middle where several are."""
     encoding, special = tokenizer.encode(text, add_special_tokens=False), tokenizer.get_vocab()
     words = encoding.word_ids
@@ -148,7 +153,7 @@ def _gap(text: str, tokenizer: Tokenizer) -> tuple[str, list[int]] | None:
         return None
     lengths = {i: encoding.offsets[i][1] - encoding.offsets[i][0] for i in alone}
     longest = [i for i in alone if lengths[i] == max(lengths.values())]
-    gap = longest[len(longest) // 2]
-    begin, end = encoding.offsets[gap]
-    ids = [special[CLS], *encoding.ids[:gap], special[MASK], *encoding.ids[gap + 1 :], special[SEP]]
+    index = longest[len(longest) // 2]
+    begin, end = encoding.offsets[index]
+    ids = [special[CLS], *encoding.ids[:index], special[MASK], *encoding.ids[index + 1 :], special[SEP]]
     return f"{text[:begin]}{MASK}{text[end:]} ({text[begin:end]})", ids

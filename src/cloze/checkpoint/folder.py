@@ -172,7 +172,7 @@ class Contents(NamedTuple):
         for part, name in absent.items():
             if part == required.rstrip(".") or part in there:
                 raise InputError(
-                    f"{self.weights} lacks {name}: expected every tensor of "
+                    f"{self.weights} has no {name}: expected every tensor of "
                     f"{f'the {part}' if part else self.architecture.class_of('pretraining')}"
                 )
         return state

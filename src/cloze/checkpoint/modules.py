@@ -67,4 +67,4 @@ def refuse_drawn(model: TaskModel, pretrained: Pretrained) -> None:
         InputError: parameters did not come from the folder.
     """
     if model.drawn:
-        raise InputError(f"{pretrained.folder}: its weights lack {', '.join(model.drawn)}; copy the folder again")
+        raise InputError(f"{pretrained.folder}: its weights have no {', '.join(model.drawn)}; copy the folder again")

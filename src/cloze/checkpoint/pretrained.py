@@ -188,7 +188,7 @@ def _published_head(contents: Contents, folder: Path) -> dict[str, Any]:
         return told
     for name in ("classifier.weight", "classifier.bias"):
         if name not in contents.theirs:
-            raise InputError(f"{contents.weights} lacks {name!r}: expected every tensor of {named}")
+            raise InputError(f"{contents.weights} has no {name!r}: expected every tensor of {named}")
         state[name] = contents.theirs[name].float()
     outputs, shape = len(state["classifier.bias"]), tuple(state["classifier.weight"].shape)
     if shape != (outputs, contents.config.hidden_size):

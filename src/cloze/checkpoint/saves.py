@@ -50,7 +50,7 @@ class Save:
     score: float | None = None
 
 
-class Saves:
+class CheckpointStore:
     """The checkpoints in one folder.
 
     Args:
@@ -206,7 +206,7 @@ def check_whole(file: Path) -> None:
     Raises:
         InputError: it is not as it was written.
     """
-    for save in Saves(file.parent).complete():
+    for save in CheckpointStore(file.parent).complete():
         if save.file == file.name and (damage := _damage(file, save)) is not None:
             raise InputError(f"{file} is damaged ({damage}): give another checkpoint as resume=")
 

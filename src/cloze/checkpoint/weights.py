@@ -116,7 +116,7 @@ def _read_shards(index: Path) -> dict[str, Tensor]:
     """The tensors of all files that an index names.
 
     Raises:
-        InputError: the index is damaged, or a file is missing, damaged, or lacks a tensor that the index sees in it.
+        InputError: the index or a file is damaged, or a file or a tensor that the index names is missing.
     """
     places = read_json(index).get("weight_map")
     if not isinstance(places, dict) or not places:
@@ -131,7 +131,7 @@ def _read_shards(index: Path) -> dict[str, Tensor]:
         tensors |= read_tensors(file)
     for name, shard in places.items():
         if name not in tensors:
-            raise InputError(f"{index.with_name(shard)} lacks {name!r}, which {index.name} sees in it")
+            raise InputError(f"{index.with_name(shard)} has no {name!r}, which {index.name} sees in it")
     return tensors
 
 

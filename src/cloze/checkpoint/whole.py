@@ -51,7 +51,7 @@ def difference(there: Any, here: Any, place: str, *, strict: bool = False) -> st
         if not isinstance(there, Mapping):
             return _instead(there, place, "a mapping")
         if odd := sorted(map(str, there.keys() ^ here.keys())):
-            return f"{place} {'lacks' if odd[0] in map(str, here) else 'has an odd'} {odd[0]!r}"
+            return f"{place} {'has no' if odd[0] in map(str, here) else 'has an odd'} {odd[0]!r}"
         pairs = [(name, there[name], here[name]) for name in here]
     elif isinstance(here, list | tuple):
         if not isinstance(there, list | tuple):

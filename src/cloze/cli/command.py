@@ -23,7 +23,7 @@ from cloze.runtime import distribution
 from cloze.runtime.redaction import masked_text
 from cloze.runtime.shell import ReaderLeft, check_surroundings, rank, results_are_printed
 from cloze.runtime.spinner import waiting
-from cloze.runtime.stopping import SIGNALLED, told
+from cloze.runtime.stopping import SIGNALLED, stop_request
 
 BAD_INPUT = 2
 R = TypeVar("R", bound=Root)
@@ -51,7 +51,7 @@ def run(
         The exit status: 0; 128 and the number of the signal that ended it; 75 when the same command has to be given
         again; or 2 when the input was bad, and then one line on stderr says what and where.
     """
-    with told.listening(f"interrupted; {interrupted}"):
+    with stop_request.listening(f"interrupted; {interrupted}"):
         try:
             results_are_printed()
             check_surroundings()

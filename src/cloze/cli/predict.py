@@ -1,4 +1,4 @@
-"""`cloze-predict`: gaps filled, sentences continued, every fine-tuned task, for any number of rows."""
+"""`cloze-predict`: masked tokens, next sentences, every fine-tuned task, for any number of rows."""
 
 import re
 import sys

@@ -41,7 +41,9 @@ def misfit(found: Outline, group: str, option: str) -> str:
         return "" if folder else f"cloze-{found.name} takes a size; init=FOLDER starts from a model"
     if group == "model" and "tokenizer" not in found.groups:
         return f"cloze-{found.name} needs a trained model: give model=FOLDER"
-    if group == "callbacks" and option == "default" and "corpus" not in found.groups:  # fill gaps in its sentences
+    if (
+        group == "callbacks" and option == "default" and "corpus" not in found.groups
+    ):  # predict the masked tokens of its sentences
         return _lacks(found, "corpus")
     if group == "experiment":
         return next(_of_experiment(found.plain or found, option), "")

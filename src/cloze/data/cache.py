@@ -60,7 +60,7 @@ class ShardCache:
             at_once: how many are in use together.
 
         Raises:
-            InputError: its manifest lacks checksums, or the cache is too small for twice as many, half of them ahead.
+            InputError: its manifest has no checksums, or the cache is too small for twice as many, half of them ahead.
         """
         if any(info.sha256 is None or info.bytes is None for info in shards):
             raise InputError(

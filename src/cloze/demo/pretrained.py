@@ -1,4 +1,4 @@
-"""The tabs of the two pre-training tasks: gaps, and whether one text continues another."""
+"""The tabs of the two pre-training tasks: masked tokens, and whether one text continues another."""
 
 from nicegui import ui
 
@@ -8,7 +8,7 @@ from cloze.inference.choose import FILL_MASK, NEXT_SENTENCE
 from cloze.inference.predictor import Prediction
 from cloze.text.tokenizer import MASK, PREFIX
 
-GAPS_SHOWN = 12
+MASKS_SHOWN = 12
 SENTENCES = (
     "The capital of France is [MASK].",
     "She plays the [MASK] in an orchestra.",
@@ -22,7 +22,7 @@ PAIRS = (
     ("The function opens a file.", "Penguins live in the south."),
 )
 INSERT = """
-const box = document.querySelector('.gap-text textarea');
+const box = document.querySelector('.mask-text textarea');
 box.focus();
 box.setRangeText('[MASK]', box.selectionStart, box.selectionEnd, 'end');
 box.dispatchEvent(new Event('input', {bubbles: true}));
@@ -30,10 +30,10 @@ box.dispatchEvent(new Event('input', {bubbles: true}));
 
 
 def fill_tab(reader: Reader) -> Live[Cells, Answer]:
-    """A text with gaps, and bars of what may stand in each."""
-    known = list(reader.examples.gaps) or [text for text in SENTENCES if reader.knows(text)] or [MASK]
-    ui.label(f"Write {MASK} where a word is missing: the model predicts what may stand there.").classes("lead")
-    box = field("Text", known[0], lambda: live.refresh()).classes("gap-text")
+    """A text with masks, and the candidates for each as bars."""
+    known = list(reader.examples.masked) or [text for text in SENTENCES if reader.knows(text)] or [MASK]
+    ui.label(f"Write {MASK} where a word is missing: the model predicts it.").classes("lead")
+    box = field("Text", known[0], lambda: live.refresh()).classes("mask-text")
     with ui.row().classes("examples"):
         insert = ui.button(f"Insert {MASK}", icon="add", on_click=lambda: ui.run_javascript(INSERT))
         insert.props("outline dense no-caps").classes("insert")
@@ -45,23 +45,23 @@ def fill_tab(reader: Reader) -> Live[Cells, Answer]:
         return {"text": box.value}
 
     def draw(answer: Answer) -> None:
-        gaps = answer.prediction["masks"]
+        masks = answer.prediction["masks"]
         notes((*reader.unknown(answer.prediction["text"]), *answer.notes))
         _filled(answer.prediction)
-        for number, gap in enumerate(gaps[:GAPS_SHOWN], start=1):
-            heading(f"Gap {number}" if len(gaps) > 1 else "What may stand there")
-            bars([(candidate["token"], candidate["probability"]) for candidate in gap["candidates"]])
-        if len(gaps) > GAPS_SHOWN:
-            hint(f"Of {len(gaps)} gaps the first {GAPS_SHOWN} are shown.")
+        for number, mask in enumerate(masks[:MASKS_SHOWN], start=1):
+            heading(f"[MASK] {number}" if len(masks) > 1 else "Predictions")
+            bars([(candidate["token"], candidate["probability"]) for candidate in mask["candidates"]])
+        if len(masks) > MASKS_SHOWN:
+            hint(f"The first {MASKS_SHOWN} of {len(masks)} masks are shown.")
 
     live = Live(read, lambda cells: reader.predict(FILL_MASK, cells), draw)
     return live
 
 
 def _filled(said: Prediction) -> None:
-    """The text with the likeliest tokens in its gaps."""
+    """The text with the most likely token in place of each mask."""
     before, *others = said["text"].split(MASK)
-    best = [gap["candidates"][0]["token"] for gap in said["masks"]]
+    best = [mask["candidates"][0]["token"] for mask in said["masks"]]
     with ui.element("div").classes("running"):
         for piece, other in zip(best, others, strict=True):
             ui.label(before.rstrip() if piece.startswith(PREFIX) else before)

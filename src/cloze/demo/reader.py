@@ -57,7 +57,7 @@ class Reader:
     Args:
         pretrained: the folder that was read.
         inference: how it is applied.
-        top_k: tokens told for each gap.
+        top_k: predictions for each mask.
         trust: packages whose classes may be built.
 
     Attributes:

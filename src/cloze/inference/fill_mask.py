@@ -1,4 +1,4 @@
-"""What a masked language model writes into gaps (Taylor 1953; Devlin et al. 2019, section 3.1)."""
+"""What a masked language model predicts for `[MASK]` (Taylor 1953; Devlin et al. 2019, section 3.1)."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -20,22 +20,22 @@ from cloze.runtime.wording import counted
 from cloze.text.tokenizer import MASK, PREFIX, UNK
 
 TOP_K = 5
-"""Tokens told for each gap, where nothing else is said."""
+"""Predictions for each mask by default."""
 
-GAPS_AT_ONCE = 256
-"""Rows of logits over the vocabulary, 30 MiB of them: a text may be all gaps."""
+MASKS_AT_ONCE = 256
+"""Rows of logits over the vocabulary, 30 MiB of them: a text may consist of masks only."""
 
 
 class FillMask(Predictor[TextExample]):
-    """The likeliest tokens for each ``[MASK]`` of a text or a pair, each gap by itself.
+    """The likeliest tokens for each ``[MASK]`` of a text or a pair, each mask by itself.
 
     Args:
         model: with its encoder and its masked-language-model head on the device; no other part is used.
         tokenizer: its own.
         inference: how it is applied.
-        top_k: tokens to tell for each gap; None for 5, or for all of the targets.
+        top_k: predictions for each mask; None for 5, or for all of the targets.
         targets: words reported alone, with their probabilities among all tokens; none for the likeliest tokens.
-        max_length: tokens of the longest sequence; of a longer text the part around its gaps is shown.
+        max_length: tokens of the longest sequence; of a longer text the part around its masks is read.
 
     Raises:
         InputError: a target is not one token of the vocabulary.
@@ -54,17 +54,17 @@ class FillMask(Predictor[TextExample]):
         self.model = model
         self.tokenizer = tokenizer
         self.inference = inference
-        self.targets = torch.tensor([*dict.fromkeys(_one_piece(word, tokenizer) for word in targets)], dtype=torch.long)
+        self.targets = torch.tensor([*dict.fromkeys(_one_token(word, tokenizer) for word in targets)], dtype=torch.long)
         self.top_k = min(top_k or len(self.targets) or TOP_K, len(self.targets) or model.config.vocab_size)
         self.max_length = max_length
         self.mask = int(tokenizer.token_to_id(MASK) or 0)
         self.counts = Counter()
         candidate = pa.struct({"token": pa.string(), "token_id": pa.int64(), "probability": pa.float64()})
-        gap = pa.struct({"segment": pa.int64(), "start": pa.int64(), "candidates": pa.list_(candidate)})
-        self.fields = {"filled": pa.string(), "filled_pair": pa.string(), "masks": pa.list_(gap)}
+        mask = pa.struct({"segment": pa.int64(), "start": pa.int64(), "candidates": pa.list_(candidate)})
+        self.fields = {"filled": pa.string(), "filled_pair": pa.string(), "masks": pa.list_(mask)}
 
     def predict(self, examples: Sequence[TextExample]) -> list[Prediction | BadRowError]:
-        """The text with its gaps filled, and what else each might hold."""
+        """The text with its masks filled in, and the candidates for each."""
         texts = self._encode([example.text for example in examples])
         pairs = iter(self._encode([e.text_pair for e in examples if e.text_pair is not None]))
         sequences = Sequences(self.tokenizer, self.max_length)
@@ -92,51 +92,51 @@ class FillMask(Predictor[TextExample]):
     def _item(
         self, number: int, example: TextExample, ids: np.ndarray, pair: np.ndarray | None, sequences: Sequences
     ) -> Item:
-        """A sequence with all gaps of its example; ``origin`` is where they are.
+        """A sequence with all masks of its example; ``origin`` is where they are.
 
         Raises:
-            BadRowError: there is no gap, or one is cut off.
+            BadRowError: there is no mask, or one is truncated.
         """
         written = example.text.count(MASK) + (example.text_pair or "").count(MASK)
         if not written:
             raise BadRowError(f"no {MASK}", f"has no {MASK}; write it where a word is to be filled in")
         if pair is None and len(ids) > self.max_length - 2:
             sequences.cut += 1
-            ids = self._around_gaps(ids, self.max_length - 2)
+            ids = self._around_masks(ids, self.max_length - 2)
         (sequence,) = sequences.of(ids, pair)
-        gaps = np.flatnonzero(sequence.input_ids == self.mask)
-        if len(gaps) != written:
+        masks = np.flatnonzero(sequence.input_ids == self.mask)
+        if len(masks) != written:
             reason = f"its {written} {MASK} do not fit into {counted(self.max_length, 'tokens')}; shorten the text"
-            raise BadRowError(f"{MASK} cut off", reason)
-        return Item(number, (sequence,), np.zeros(1, np.int64), gaps)
+            raise BadRowError(f"{MASK} truncated", reason)
+        return Item(number, (sequence,), np.zeros(1, np.int64), masks)
 
-    def _around_gaps(self, ids: np.ndarray, room: int) -> np.ndarray:
-        gaps = np.flatnonzero(ids == self.mask)
-        if len(ids) <= room or not len(gaps):
+    def _around_masks(self, ids: np.ndarray, room: int) -> np.ndarray:
+        masks = np.flatnonzero(ids == self.mask)
+        if len(ids) <= room or not len(masks):
             return ids
-        start = (int(gaps[0]) + int(gaps[-1]) + 1 - room) // 2
+        start = (int(masks[0]) + int(masks[-1]) + 1 - room) // 2
         start = min(max(0, start), len(ids) - room)
         return ids[start : start + room]
 
     def _step(self, batch: TaskBatch) -> dict[int, np.ndarray]:
-        """Of each item (gaps, 2, k): the ids of the likeliest tokens, and their probabilities."""
-        places = torch.nonzero(batch.packed.input_ids == self.mask).squeeze(1)
-        hidden = self.model.encoder(batch.packed)[places]
+        """Of each item (masks, 2, k): the ids of the likeliest tokens, and their probabilities."""
+        positions = torch.nonzero(batch.packed.input_ids == self.mask).squeeze(1)
+        hidden = self.model.encoder(batch.packed)[positions]
         found = []
-        for vectors in hidden.split(GAPS_AT_ONCE):
-            told = self.model.masked_lm_logits(vectors).float().softmax(dim=-1)
+        for states in hidden.split(MASKS_AT_ONCE):
+            scores = self.model.masked_lm_logits(states).float().softmax(dim=-1)
             if len(self.targets):
-                told = told[:, self.targets.to(told.device)]
-            probabilities, ids = told.topk(self.top_k)
+                scores = scores[:, self.targets.to(scores.device)]
+            probabilities, ids = scores.topk(self.top_k)
             if len(self.targets):
                 ids = self.targets.to(ids.device)[ids]
             found.append(torch.stack([ids.double(), probabilities.double()], dim=1))
-        ends = torch.searchsorted(places, batch.packed.cu_seqlens[1:-1].long()).cpu().numpy()
+        ends = torch.searchsorted(positions, batch.packed.cu_seqlens[1:-1].long()).cpu().numpy()
         rows = np.split(torch.cat(found).cpu().numpy(), ends)
         return dict(zip(batch.items.tolist(), rows, strict=True))
 
-    def _prediction(self, example: TextExample, gaps: np.ndarray) -> Prediction:
-        found = iter(gaps)
+    def _prediction(self, example: TextExample, rows: np.ndarray) -> Prediction:
+        found = iter(rows)
         said: Prediction = {"id": example.id, "text": example.text}
         if example.text_pair is not None:
             said["text_pair"] = example.text_pair
@@ -145,10 +145,12 @@ class FillMask(Predictor[TextExample]):
             if name not in said:
                 continue
             here: list[Prediction] = [
-                {"segment": segment, "start": start, "candidates": self._candidates(rows)}
-                for start, rows in zip(_starts(said[name]), islice(found, said[name].count(MASK)), strict=True)
+                {"segment": segment, "start": start, "candidates": self._candidates(best)}
+                for start, best in zip(_starts(said[name]), islice(found, said[name].count(MASK)), strict=True)
             ]
-            said[("filled", "filled_pair")[segment]] = fill(said[name], [gap["candidates"][0]["token"] for gap in here])
+            said[("filled", "filled_pair")[segment]] = fill(
+                said[name], [mask["candidates"][0]["token"] for mask in here]
+            )
             masks += here
         return {**said, "masks": masks}
 
@@ -163,7 +165,7 @@ class FillMask(Predictor[TextExample]):
         ]
 
 
-def _one_piece(word: str, tokenizer: Tokenizer) -> int:
+def _one_token(word: str, tokenizer: Tokenizer) -> int:
     """The id of a word that is one token: as it stands in the vocabulary, else as it is read in a text.
 
     Raises:
@@ -175,27 +177,27 @@ def _one_piece(word: str, tokenizer: Tokenizer) -> int:
     if read.tokens == [UNK]:
         raise InputError(f"targets: {word!r} is not in the vocabulary of this model, which reads it as {UNK}")
     if len(read.ids) != 1:
-        pieces = f"{counted(len(read.ids), 'tokens')} ({' '.join(read.tokens)})" if read.ids else "no token"
-        raise InputError(f"targets: {word!r} is {pieces} of this model, but must be one: a mask stands for one token")
+        several = f"{counted(len(read.ids), 'tokens')} ({' '.join(read.tokens)})" if read.ids else "no token"
+        raise InputError(f"targets: {word!r} is {several} of this model, but must be one: a mask stands for one token")
     return int(read.ids[0])
 
 
-def fill(text: str, pieces: Sequence[str]) -> str:
-    """The text with a token in each gap; one that continues a word joins the word before it.
+def fill(text: str, tokens: Sequence[str]) -> str:
+    """The text with a token in start of each mask; one that continues a word joins the word before it.
 
     >>> fill("play [MASK] the [MASK].", ["##ing", "game"])
     'playing the game.'
     """
     first, *others = text.split(MASK)
     filled = first
-    for piece, other in zip(pieces, others, strict=True):
-        filled = (filled.rstrip() + piece.removeprefix(PREFIX) if piece.startswith(PREFIX) else filled + piece) + other
+    for token, other in zip(tokens, others, strict=True):
+        filled = (filled.rstrip() + token.removeprefix(PREFIX) if token.startswith(PREFIX) else filled + token) + other
     return filled
 
 
 def _starts(text: str) -> Iterator[int]:
-    """The first character of each gap."""
-    place = text.find(MASK)
-    while place >= 0:
-        yield place
-        place = text.find(MASK, place + len(MASK))
+    """The first character of each mask."""
+    start = text.find(MASK)
+    while start >= 0:
+        yield start
+        start = text.find(MASK, start + len(MASK))

@@ -157,7 +157,7 @@ def _callback_faults(states: Any, trainer: pl.Trainer, same: bool) -> Iterator[s
         name, own = callback.state_key, callback.state_dict()
         if name not in states:
             if isinstance(callback, ALWAYS) or (same and own):
-                yield f"callbacks lacks {name!r}"
+                yield f"callbacks has no {name!r}"
             continue
         yield from _fault(states[name], own, f"callbacks.{name}")
         try:

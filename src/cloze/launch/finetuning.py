@@ -13,7 +13,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from cloze.callbacks.checkpoints import Checkpoints
 from cloze.callbacks.length import Length
 from cloze.callbacks.progress import Progress
-from cloze.checkpoint.saves import Saves, model_fault, read_checkpoint
+from cloze.checkpoint.saves import CheckpointStore, model_fault, read_checkpoint
 from cloze.checkpoint.task_models import save_task_model
 from cloze.config.schema import FineTuning as Config
 from cloze.config.sections import TaskTraining, model_folder
@@ -187,7 +187,7 @@ def _take_best(module: FineTuning[Any], trainer: pl.Trainer, dev_splits: Sequenc
         warn(f"{checkpoints.saves.folder}: no checkpoint that did well on dev is whole; the last weights are used")
 
 
-def _best(saves: Saves, module: FineTuning[Any]) -> Path | None:
+def _best(saves: CheckpointStore, module: FineTuning[Any]) -> Path | None:
     def fault(file: Path) -> str | None:
         try:
             found = model_fault(read_checkpoint(file)["state_dict"], module.state_dict())

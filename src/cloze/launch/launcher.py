@@ -18,7 +18,7 @@ from lightning.fabric.plugins.environments.cluster_environment import ClusterEnv
 from lightning.pytorch.strategies.launchers.subprocess_script import _SubprocessScriptLauncher
 
 from cloze.errors import TRY_AGAIN, Lost
-from cloze.runtime.stopping import SIGNALLED, STOPS, told
+from cloze.runtime.stopping import SIGNALLED, STOPS, stop_request
 
 GRACE = 10.0
 """Seconds that a process has to end by itself."""
@@ -92,7 +92,7 @@ def _watching(environment: ClusterEnvironment, timeout: float) -> Iterator[None]
         yield
     except BaseException as error:
         if not _is_lost(error):
-            _end_children(told.number or signal.SIGTERM)
+            _end_children(stop_request.number or signal.SIGTERM)
             raise
         if not _LAST_WORD.acquire(blocking=False):
             time.sleep(GRACE)  # another thread is ending this process
@@ -119,10 +119,12 @@ def _what_happened(error: BaseException, rank: int, timeout: float, has_parent: 
     silent = SILENCE.search(str(error)) is not None
     number, child = _ended_child(0.5 if silent else GRACE / 2)
     if child is not None and child.returncode - SIGNALLED in STOPS:
-        told.number = told.number or child.returncode - SIGNALLED
-    if told.number:
-        _end_children(told.number)
-        return told.stop(SIGNALLED + told.number, "stopped; the same command resumes from the last checkpoint")
+        stop_request.number = stop_request.number or child.returncode - SIGNALLED
+    if stop_request.number:
+        _end_children(stop_request.number)
+        return stop_request.stop(
+            SIGNALLED + stop_request.number, "stopped; the same command resumes from the last checkpoint"
+        )
     if child is not None:
         sentence, status = _ending(number, child)
     elif stopped := _stopped_child():
@@ -204,8 +206,8 @@ def _watch_children(over: threading.Event) -> None:
             os.kill(os.getpid(), child.returncode - SIGNALLED)
         if over.wait(GRACE) or not _LAST_WORD.acquire(blocking=False):
             return
-        if told.number:
-            status = SIGNALLED + told.number
+        if stop_request.number:
+            status = SIGNALLED + stop_request.number
         else:
             sentence, status = _ending(number, child)
             print(f"error: {sentence}; {ADVICE}", file=sys.stderr, flush=True)

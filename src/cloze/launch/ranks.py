@@ -104,7 +104,7 @@ def _own_rank(hardware: Hardware) -> int:
     names = ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK")
     if hardware.num_nodes > 1 and (missing := [name for name in names if name not in os.environ]):
         raise InputError(
-            f"hardware.num_nodes is {hardware.num_nodes}, but the environment lacks {', '.join(missing)}: start "
+            f"hardware.num_nodes is {hardware.num_nodes}, but the environment has no {', '.join(missing)}: start "
             "the command on every node with MASTER_ADDR=(the first node) MASTER_PORT=(a free port there) NODE_RANK="
             f"(0 to {hardware.num_nodes - 1}), or under torchrun or srun"
         )

@@ -12,7 +12,7 @@ import lightning.pytorch as pl
 from lightning.pytorch.utilities import rank_zero_only
 
 from cloze.callbacks.checkpoints import CONFIGURATION, Checkpoints
-from cloze.checkpoint.saves import ADVICE, Saves, read_checkpoint
+from cloze.checkpoint.saves import ADVICE, CheckpointStore, read_checkpoint
 from cloze.checkpoint.whole import is_plain
 from cloze.config.schema import Run
 from cloze.errors import InputError
@@ -93,7 +93,7 @@ def resumed(
 
 def _of_use(checkpoint: Path, fault: Callable[[Path], str | None], resume: str) -> Path | None:
     if resume == "auto":
-        return Saves(checkpoint.parent).newest_good(warn, fault)
+        return CheckpointStore(checkpoint.parent).newest_good(warn, fault)
     if (found := fault(checkpoint)) is not None:
         raise InputError(f"{checkpoint} {found}: {ADVICE} with this model")
     return checkpoint

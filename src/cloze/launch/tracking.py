@@ -14,7 +14,7 @@ from cloze.config.schema import Run
 from cloze.errors import Stopped
 from cloze.files.layout import METRICS
 from cloze.loggers import MetricsFile
-from cloze.loggers.protocol import Story, Table, dashboards
+from cloze.loggers.protocol import RunInfo, Table, dashboards
 from cloze.report.classes import class_scores, confusion, labelled
 from cloze.report.picture import confusion_picture
 from cloze.report.predictions import Prediction, legible, worst
@@ -51,7 +51,7 @@ def tracked(trainer: pl.Trainer, config: Run, data: Mapping[str, Any], *, resume
     failed = True
     try:
         if found:
-            told = story(config.recorded, data)
+            told = run_info(config.recorded, data)
             for dashboard in found:
                 dashboard.begin(told, resume_step)
         yield
@@ -64,7 +64,7 @@ def tracked(trainer: pl.Trainer, config: Run, data: Mapping[str, Any], *, resume
             dashboard.end(failed=failed)
 
 
-def story(config: Mapping[str, Any], data: Mapping[str, Any]) -> Story:
+def run_info(config: Mapping[str, Any], data: Mapping[str, Any]) -> RunInfo:
     """How a run came about, without secrets."""
     versions = sorted({f"{one.metadata['Name']}=={one.version}" for one in distributions()}, key=str.lower)
     texts = {
@@ -74,7 +74,7 @@ def story(config: Mapping[str, Any], data: Mapping[str, Any]) -> Story:
     }
     if diff := changes():
         texts["changes"] = masked_text(diff)
-    return Story(dict(config), texts)
+    return RunInfo(dict(config), texts)
 
 
 def changes() -> str:

@@ -19,7 +19,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from cloze.callbacks.checkpoints import Checkpoints
 from cloze.callbacks.length import Length
 from cloze.callbacks.step_seed import StepSeed
-from cloze.checkpoint.saves import Saves
+from cloze.checkpoint.saves import CheckpointStore
 from cloze.config.hardware import Hardware
 from cloze.config.nodes import Node
 from cloze.config.schema import Run
@@ -100,7 +100,9 @@ def lasting(config: Run, *, monitor: str | None, higher_is_better: bool = False)
         higher_is_better: of that metric.
     """
     section, hardware = config.checkpoint, config.hardware
-    saves = Saves(Path(config.folder) / CHECKPOINTS, keep_last=section.keep_last, higher_is_better=higher_is_better)
+    saves = CheckpointStore(
+        Path(config.folder) / CHECKPOINTS, keep_last=section.keep_last, higher_is_better=higher_is_better
+    )
     checkpoints = Checkpoints(
         saves,
         configuration=config.recorded,

@@ -12,7 +12,7 @@ from typing import Any
 
 from cloze.errors import InputError
 from cloze.loggers.axes import AxesLogger, flat, kept_id, run_names
-from cloze.loggers.protocol import Story, Table
+from cloze.loggers.protocol import RunInfo, Table
 from cloze.runtime.distribution import installation
 
 BY_TOKENS = "by_tokens"
@@ -39,7 +39,7 @@ class MlflowLogger(AxesLogger):
         self._client: Any = None
         self._run = ""
 
-    def begin(self, story: Story, resume_step: int) -> None:
+    def begin(self, info: RunInfo, resume_step: int) -> None:
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         from mlflow import MlflowClient
         from mlflow.entities import Param
@@ -57,10 +57,10 @@ class MlflowLogger(AxesLogger):
         name, group = run_names(self.folder)
         tags = {"cloze.group": group} if group else {}
         self._run = kept_id(file, self._client.create_run(self._experiment(), run_name=name, tags=tags).info.run_id)
-        settings = [Param(key, str(value)[:LONGEST_PARAM]) for key, value in flat(story.config).items()]
+        settings = [Param(key, str(value)[:LONGEST_PARAM]) for key, value in flat(info.config).items()]
         for begin in range(0, len(settings), PARAMS_AT_ONCE):
             self._client.log_batch(self._run, params=settings[begin : begin + PARAMS_AT_ONCE])
-        for text_name, text in story.texts.items():
+        for text_name, text in info.texts.items():
             self._client.log_text(self._run, text, f"run/{text_name}.txt")
 
     def write(self, row: Mapping[str, float], step: int, tokens: int) -> None:

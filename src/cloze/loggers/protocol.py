@@ -12,7 +12,7 @@ TOKENS = "data/tokens"
 """The metric that counts the tokens that training has seen: the second axis of every chart."""
 
 
-class Story(NamedTuple):
+class RunInfo(NamedTuple):
     """How a run came about.
 
     Attributes:
@@ -35,7 +35,7 @@ class Table(NamedTuple):
 class Dashboard(Protocol):
     """A logger that shows more than curves. Only rank zero calls it, and no method touches the state of training."""
 
-    def begin(self, story: Story, resume_step: int) -> None:
+    def begin(self, info: RunInfo, resume_step: int) -> None:
         """Open the run, or resume it: what it had logged after `resume_step` will be logged again."""
 
     def log_table(self, name: str, table: Table, step: int) -> None:

@@ -11,7 +11,7 @@ import yaml
 
 from cloze.errors import InputError
 from cloze.loggers.axes import AxesLogger, flat
-from cloze.loggers.protocol import Cell, Story, Table
+from cloze.loggers.protocol import Cell, RunInfo, Table
 from cloze.runtime.distribution import installation
 
 BY_STEPS, BY_TOKENS = "steps", "tokens"
@@ -26,7 +26,7 @@ class EventsLogger(AxesLogger):
         self._writers: dict[str, Any] = {}
         self._resumed = False
 
-    def begin(self, story: Story, resume_step: int) -> None:
+    def begin(self, info: RunInfo, resume_step: int) -> None:
         from torch.utils.tensorboard.summary import hparams
 
         self._resumed = resume_step > 0
@@ -37,12 +37,12 @@ class EventsLogger(AxesLogger):
             return
         steps = self._writers[BY_STEPS]
         settings = {
-            key: value for key, value in flat(story.config).items() if isinstance(value, bool | int | float | str)
+            key: value for key, value in flat(info.config).items() if isinstance(value, bool | int | float | str)
         }
         # Which settings there were, and by which metric to compare.
         for part in hparams(settings, {"val/loss": 0.0})[:2]:
             steps.file_writer.add_summary(part)
-        texts = {"config": yaml.safe_dump(dict(story.config), sort_keys=False, allow_unicode=True), **story.texts}
+        texts = {"config": yaml.safe_dump(dict(info.config), sort_keys=False, allow_unicode=True), **info.texts}
         for name, text in texts.items():
             steps.add_text(f"run/{name}", _block(text), 0)
         steps.flush()

@@ -14,7 +14,7 @@ from cloze.errors import InputError
 from cloze.files.layout import METRICS
 from cloze.loggers.axes import AxesLogger, kept_id, run_names
 from cloze.loggers.metrics_file import read_rows
-from cloze.loggers.protocol import STEP, TOKENS, Story, Table
+from cloze.loggers.protocol import STEP, TOKENS, RunInfo, Table
 from cloze.runtime.redaction import has_wandb_key, masked_text
 
 RUN_ID = "wandb/run_id.txt"
@@ -39,7 +39,7 @@ class WandbLogger(AxesLogger):
         self.settings = dict(settings)
         self.run: Any = None
 
-    def begin(self, story: Story, resume_step: int) -> None:
+    def begin(self, info: RunInfo, resume_step: int) -> None:
         import wandb
 
         identity = kept_id(self.folder / RUN_ID, os.environ.get("WANDB_RUN_ID") or secrets.token_hex(4))
@@ -48,13 +48,13 @@ class WandbLogger(AxesLogger):
         with _masked_command():
             self.run = wandb.init(
                 **self.settings, id=identity, dir=self.folder, mode=mode, resume="allow", reinit="finish_previous",
-                config=dict(story.config), settings=own,
+                config=dict(info.config), settings=own,
             )  # fmt: skip
         self.run.define_metric(STEP, hidden=True)
         self.run.define_metric(TOKENS, step_metric=STEP)
         self.run.define_metric("*", step_metric=STEP)
         if resume_step == 0 or self.offline:
-            for name, text in story.texts.items():
+            for name, text in info.texts.items():
                 self._save(f"{name}.txt", text)
         if resume_step and self.offline:
             self._tell_again()

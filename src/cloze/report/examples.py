@@ -11,14 +11,14 @@ from cloze.files.atomic import write_atomically
 from cloze.files.bounded import parse_yaml, read_json, read_text
 from cloze.files.layout import CONFIG, MODEL
 from cloze.report.page.corpus import REPORT
-from cloze.report.page.fillings import read_fillings
 from cloze.report.page.run import beside, section
+from cloze.report.page.samples import read_samples
 
 EXAMPLES = "predictions/examples.json"
 MOST = 8
 LONGEST = 4000  # characters of an example
 ANSWER = re.compile(r" \([^()]*\)$")
-"""The word that stood in the gap of a held-out sentence."""
+"""The word that was masked in a held-out sentence."""
 
 
 class RunExamples(NamedTuple):
@@ -27,13 +27,13 @@ class RunExamples(NamedTuple):
     Attributes:
         name: of the run, else of the folder.
         cells: of the task's dev split, as rows of an input would have them.
-        gaps: sentences with `[MASK]`.
+        masked: sentences with `[MASK]`.
         pairs: sentences that follow each other.
     """
 
     name: str
     cells: Sequence[dict[str, Any]] = ()
-    gaps: Sequence[str] = ()
+    masked: Sequence[str] = ()
     pairs: Sequence[tuple[str, str]] = ()
 
 
@@ -61,8 +61,8 @@ def read_examples(model: Path) -> RunExamples:
         return RunExamples(model.resolve().name)
     rows = _read(run / EXAMPLES)
     cells = [row for row in rows if _is_cells(row)] if isinstance(rows, list) else []
-    gaps = [ANSWER.sub("", sentence.text) for sentence in read_fillings(run / "samples.txt", most=2)]
-    return RunExamples(run.name, cells, list(dict.fromkeys(gaps))[:MOST], _pairs(run))
+    masked = [ANSWER.sub("", sentence.text) for sentence in read_samples(run / "samples.txt", most=2)]
+    return RunExamples(run.name, cells, list(dict.fromkeys(masked))[:MOST], _pairs(run))
 
 
 def _is_cells(row: Any) -> bool:

@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 from lightning.pytorch.utilities import rank_zero_only
 
-from cloze.checkpoint.saves import INDEX, Saves, check_whole
+from cloze.checkpoint.saves import INDEX, CheckpointStore, check_whole
 from cloze.config.given import remembered
 from cloze.config.schema import Run
 from cloze.errors import InputError
@@ -100,7 +100,7 @@ def checkpoint_to_resume(
         raise InputError(f"{folder} holds a finished run: {advice}")
     if claiming:
         claim(folder)
-    newest = Saves(folder / CHECKPOINTS).newest_good(warn)
+    newest = CheckpointStore(folder / CHECKPOINTS).newest_good(warn)
     if given is not None and newest is not None and not given.samefile(newest):
         raise InputError(
             f"resume={policy}: {folder} has newer checkpoints; resume from this one under another run=NAME"
@@ -191,7 +191,7 @@ def telling_what_lacks(folder: Path) -> Iterator[None]:
         if number not in REFUSED:
             raise
         where = getattr(error, "filename", None) or folder
-        saves = Saves(folder / CHECKPOINTS).complete()
+        saves = CheckpointStore(folder / CHECKPOINTS).complete()
         last = f"the last good checkpoint is {folder / CHECKPOINTS / saves[-1].file}" if saves else NONE_YET
         raise InputError(f"{where}: {os.strerror(number)}; {last}; fix that and give the same command again") from error
 

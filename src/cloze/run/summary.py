@@ -29,7 +29,7 @@ def summary(trainer: pl.Trainer, manifest: Manifest, folder: Path) -> str:
         lines.append(fitted(told, NAME))
     if (accuracy := metrics.get("val/next_sentence_accuracy")) is not None:
         majority = metrics["val/next_sentence_majority"]
-        told = f"  sentence pairs  {accuracy:.1%} right on held-out text; {majority:.1%} for always the commoner answer"
+        told = f"  sentence pairs  {accuracy:.1%} right on held-out text; {majority:.1%} for the majority class"
         lines.append(fitted(told, NAME))
     if (speed := metrics.get("speed/tokens_per_second")) is not None:
         mfu = f", {metrics['speed/mfu']:.0%} of the peak" if "speed/mfu" in metrics else ""

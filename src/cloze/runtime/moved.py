@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 MOVED = {
+    "cloze.callbacks.samples.SampleFillings": "cloze.callbacks.samples.SamplePredictions",
     "cloze.data.downstream.windows.": "cloze.data.finetuning.questions.",
     "cloze.data.downstream.": "cloze.data.finetuning.",
     "cloze.data.objective.Objective": "cloze.data.pretraining.masked_lm.MaskedLM",

@@ -1,4 +1,4 @@
-"""Being told to end: by Ctrl-C, by SIGTERM, or by SIGUSR1, with which a scheduler warns before it takes the machine."""
+"""Requests to stop: Ctrl-C, SIGTERM, or SIGUSR1, with which a scheduler warns before it takes the machine."""
 
 import os
 import signal
@@ -21,10 +21,10 @@ BEGAN = time.monotonic()
 """When this process began, nearly: the clock of its own time limit."""
 
 
-class Told:
-    """What this process was told.
+class StopRequest:
+    """Whether this process has been asked to stop.
 
-    A signal raises `Stopped` wherever the process stands; while training can save its state it is only noted.
+    A signal raises `Stopped` wherever the process is; while training can save its state it is only noted.
 
     Attributes:
         number: of the first signal, or 0.
@@ -58,11 +58,11 @@ class Told:
             self._before = {}
 
     def note_only(self) -> None:
-        """From now on somebody asks for `number`."""
+        """From now on the caller polls `number`."""
         self._noted_only = True
 
     def raise_at_once(self) -> None:
-        """Nobody asks any more."""
+        """Signals raise again: nobody polls `number` any more."""
         self._noted_only = False
 
     def stop(self, status: int, message: str) -> Stopped:
@@ -83,5 +83,5 @@ class Told:
         self._before = {}
 
 
-told = Told()
-"""This process."""
+stop_request = StopRequest()
+"""Of this process."""

@@ -140,7 +140,7 @@ def _means(sums: list[float], stage: str) -> dict[str, float | Tensor]:
     if pairs:
         means["next_sentence_loss"] = ns_loss / pairs
         means["next_sentence_accuracy"] = ns_correct / pairs
-        # What the commoner label, said every time, would reach: chunks of one sentence make it over a half.
+        # The accuracy of the majority class: chunks of one sentence make it over a half.
         means["next_sentence_majority"] = max(ones, pairs - ones) / pairs
         means["loss"] += means["next_sentence_loss"]
     return {f"{stage}/{name}": value for name, value in means.items()}

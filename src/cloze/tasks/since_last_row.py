@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 
-class SinceLastRow:
+class MetricAccumulator:
     """Sums over training steps, each row taken once.
 
     Attributes:

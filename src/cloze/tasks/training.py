@@ -23,7 +23,7 @@ from cloze.optim.schedules import Schedule
 from cloze.optim.settings import Settings, restate, settings
 from cloze.optim.trial import OptimizerFactory
 from cloze.optim.updates import copied_parameters, update_ratios
-from cloze.tasks.since_last_row import SinceLastRow, log_past
+from cloze.tasks.since_last_row import MetricAccumulator, log_past
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +70,7 @@ class TrainingModule(LightningModule, ABC):
         self.model = model
         self.recipe = recipe
         self.labels: list[str] = []
-        self.since_last_row = SinceLastRow(recipe.log_every)
+        self.since_last_row = MetricAccumulator(recipe.log_every)
         self._settings: Settings = []
 
     @abstractmethod

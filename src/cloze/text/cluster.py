@@ -157,7 +157,7 @@ class DaskPool:
             answers = self._client.run(_introduce, os.getcwd(), plan)  # noqa: PTH109
         except ModuleNotFoundError as error:
             raise WorkerKilledError(
-                f"a worker of the cluster lacks a package ({error}); install cloze there"
+                f"a worker of the cluster is missing a package ({error}); install cloze there"
             ) from error
         for worker, (installed, sees) in sorted(answers.items()):
             if installed != VERSION:

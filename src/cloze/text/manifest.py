@@ -21,7 +21,7 @@ MANIFEST = "manifest.json"
 class ShardInfo:
     """A shard of the folder, its counts, and what tells whether a copy of it is whole.
 
-    Manifests of earlier versions lack the size and the checksum; their folders are read where they lie.
+    Manifests of earlier versions have no the size and the checksum; their folders are read where they lie.
     """
 
     file: str

@@ -173,7 +173,7 @@ def render_report(report: Mapping[str, Any]) -> Group:
     handled = "removed" if duplicates["removed"] else "kept"
     facts.add_row("tokens a word", f"{report['tokens_per_word']:.3f}")
     facts.add_row("[UNK] among tokens", f"{report['unknown_rate']:.4%}")
-    if characters := report.get("characters"):  # corpora of earlier versions lack it
+    if characters := report.get("characters"):  # corpora of earlier versions have no it
         lost, total = characters["unknown"] + characters["overlong"], max(characters["all"], 1)
         facts.add_row("[UNK] among characters", f"{lost / total:.4%}")
         facts.add_row("of that in overlong words", f"{characters['overlong'] / total:.4%}")

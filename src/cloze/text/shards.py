@@ -145,7 +145,7 @@ def shard_of(batch: pa.RecordBatch, path: Location) -> Shard:
         lengths, document_offsets = flatten(batch.column("sentence_lengths"))
         vocab_size = int(batch.schema.metadata[b"cloze.vocab_size"])
     except (KeyError, AssertionError, ValueError) as error:
-        raise InputError(f"{path}: lacks the columns of a shard ({error}); prepare the corpus again") from error
+        raise InputError(f"{path}: does not have the columns of a shard ({error}); prepare the corpus again") from error
     sentence_offsets = np.zeros(len(lengths) + 1, np.int64)
     np.cumsum(lengths, out=sentence_offsets[1:])
     if not np.array_equal(sentence_offsets[document_offsets], token_offsets):

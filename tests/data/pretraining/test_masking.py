@@ -122,7 +122,7 @@ def test_whole_words_are_masked_whole(wikitext: WikiText) -> None:
     assert np.isin(masked[whole > 0], [0]).mean() < 1
     assert ((masked == 0) | (masked == whole)).all()
     assert (masked[whole > 1] > 0).sum() > 1000
-    # Words too long for what is left of the number leave a small gap.
+    # Words too long for what is left of the number leave a small remainder.
     planned = sum(min(20, max(1, round(0.15 * n))) for n in np.diff(batch.packed.cu_seqlens.numpy()).tolist())
     assert 0.98 * planned < batch.global_masked <= planned
 

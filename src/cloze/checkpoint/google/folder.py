@@ -193,7 +193,7 @@ def _check_shapes(bundle: Bundle, names: Mapping[str, str], settings: Mapping[st
         expected = tuple(as_the_other_side(variable, like).shape)
         if entry is None:
             if name.startswith(("bert.embeddings.", "bert.encoder.")):
-                raise damaged(bundle.index, f"it lacks {variable!r}, which a model as in {file.name} has")
+                raise damaged(bundle.index, f"it has no {variable!r}, which a model as in {file.name} has")
         elif entry.shape != expected:
             raise InputError(
                 f"{bundle.index}: {variable!r} has shape {entry.shape}, but {file.name} says {expected}; the two files "

@@ -23,7 +23,7 @@ class Sizes:
     Attributes:
         max_length: tokens of the longest sequence, special ones included.
         stride: tokens from the beginning of a window to that of the next; null for half of a window.
-        long_texts: ``windows``, where each token comes from the window in which it has the most context; or ``truncate``.
+        long_texts: ``windows``: each token from the window in which it has the most context; or ``truncate``.
         special_tokens: whether level=token gives [CLS] and [SEP] out, too.
 
     Raises:

@@ -49,7 +49,7 @@ class Tables(SplitFiles, ABC, Generic[E]):
         """The examples of a split.
 
         Raises:
-            InputError: the file is missing, has not the columns, or a row is not as it should be.
+            InputError: the file is missing, does not have the columns, or a row is not as it should be.
         """
         path = self.paths()[split]
         if not is_hub(path):

@@ -45,7 +45,7 @@ class TaggedRows:
         """The sentences of a table.
 
         Raises:
-            InputError: it has not the columns, or a row holds something else.
+            InputError: it does not have the columns, or a row holds something else.
         """
         for key, name in (("text", self.text), ("document", self.document)):
             if name is not None and name not in table.columns:

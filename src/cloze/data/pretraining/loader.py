@@ -21,7 +21,7 @@ from cloze.data.pretraining.dataset import Index, MicroBatches, Window
 from cloze.data.pretraining.objective import B
 from cloze.data.transfer import on_device
 from cloze.errors import InputError
-from cloze.runtime.stopping import SIGNALLED, told
+from cloze.runtime.stopping import SIGNALLED, stop_request
 
 ENDLESS = 2**40
 """The length of a loader for a run of unknown length. It must have one: Lightning reads a batch ahead of a loader
@@ -270,8 +270,8 @@ def telling_of_dead_workers() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        if told.number:  # they were told before they could leave the group
-            raise told.stop(SIGNALLED + told.number, "stopped; the same command resumes") from None
+        if stop_request.number:  # they were told before they could leave the group
+            raise stop_request.stop(SIGNALLED + stop_request.number, "stopped; the same command resumes") from None
         if match := re.match(r"DataLoader worker \(pid\(?s?\)? ?([\d, ]+)\) (.*)", str(error)):
             raise InputError(
                 f"process {match[1]}, which made batches, has died ({match[2].splitlines()[0].strip(' .')}), most "

@@ -101,8 +101,8 @@ def choose(
         place: in the random stream of the sequence.
 
     Returns:
-        How many tokens are to be predicted (``num_to_predict``, less only where whole words leave a gap), and the place
-        in the random stream after the choice.
+        How many tokens are to be predicted (``num_to_predict``, less only where whole words leave a remainder), and the
+        position in the random stream after the choice.
     """
     for i in range(length):
         scratch.treatment[i] = UNTOUCHED

@@ -124,7 +124,7 @@ def pack(
 
     arrays = _Arrays.empty(num_tokens + num_padding, num_sequences, num_predictions)
     filled = _fill(arrays, shard.tokens, plan.rows, chosen, plan.mask_key, masking, vocabulary, max_length)
-    if static is None:  # whole words may have left a gap
+    if static is None:  # whole words may have left a remainder
         arrays = arrays._replace(
             masked_positions=arrays.masked_positions[: max(filled, 1)],
             masked_labels=arrays.masked_labels[: max(filled, 1)],

@@ -101,7 +101,7 @@ def choices_of(cells: Sequence[object]) -> tuple[str, ...]:
     last = max((number for number, cell in enumerate(cells, start=1) if not is_absent(cell)), default=0)
     if gap := next((number for number, cell in enumerate(cells[:last], start=1) if is_absent(cell)), None):
         raise BadRowError(
-            "choices with a gap", f"its choice {gap} is empty, but a later one is not; leave the last ones empty"
+            "choices with an empty one", f"its choice {gap} is empty, but a later one is not; leave the last ones empty"
         )
     if last < 2:
         raise BadRowError(

@@ -1,1 +1,1 @@
-"""The page of a run: curves, figures, fillings, scores and data in one HTML file that needs no network."""
+"""The page of a run: curves, figures, sample predictions, scores and data in one HTML file that needs no network."""

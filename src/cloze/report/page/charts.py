@@ -89,7 +89,7 @@ def chart_data(runs: Sequence[Run], corpora: Sequence[Corpus | None], *, scale: 
 def _place(name: str) -> tuple[str, str, str, str]:
     """Of a metric: the section, the chart in it, the split and what else tells it from the curves beside it.
 
-    One chart shows a measure on all splits; with the accuracy of pairs goes that of always the commoner answer, and the
+    One chart shows a measure on all splits; with the accuracy of pairs goes that of the majority class, and the
     scores of single types of entities share one chart, as do all metrics of a name with two slashes.
     """
     head, _, rest = name.partition("/")
@@ -101,7 +101,7 @@ def _place(name: str) -> tuple[str, str, str, str]:
         )
     split, which = match[1], match[2] or ""
     if rest.endswith("_majority"):
-        return "learning", rest.replace("_majority", "_accuracy"), split, f"{which} commoner answer".strip()
+        return "learning", rest.replace("_majority", "_accuracy"), split, f"{which} majority class".strip()
     if rest.startswith(OF_ONE_TYPE):
         return "learning", OF_EACH_TYPE, split, f"{which} {rest.removeprefix('f1_')}".strip()
     return "learning", rest, split, which

@@ -78,7 +78,7 @@ def _split(file: Path, run: Run, most: int) -> Split:
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(
-            f"{file}: a prediction lacks what the others of its task have ({error!r}); predict again"
+            f"{file}: a prediction does not have all that the others of its task have ({error!r}); predict again"
         ) from error
 
 

@@ -82,7 +82,7 @@ def _heldout(run: Run) -> list[Figure]:
     for name, what in (("masked_lm", "masked tokens right"), ("next_sentence", "sentence pairs right")):
         accuracy, majority = (curves.get(f"val/{name}_{part}") for part in ("accuracy", "majority"))
         if accuracy is not None and len(accuracy.values):
-            note = f"always the commoner answer: {majority.values[-1]:.1%}" if majority is not None else "held out"
+            note = f"majority class: {majority.values[-1]:.1%}" if majority is not None else "held out"
             found.append(Figure(what, f"{accuracy.values[-1]:.1%}", note))
     return found
 

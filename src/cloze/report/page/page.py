@@ -20,19 +20,19 @@ from cloze.report.page.corpus import Corpus, read_corpus
 from cloze.report.page.differences import differences
 from cloze.report.page.evaluation import Split, read_splits
 from cloze.report.page.figures import key_figures, score_table, table_of_figures
-from cloze.report.page.fillings import Filling, Sentence, read_fillings
 from cloze.report.page.folders import is_run
 from cloze.report.page.names import named, title_of
 from cloze.report.page.phases import phases_in_words
 from cloze.report.page.run import Run, read_run
+from cloze.report.page.samples import MaskPrediction, Sentence, read_samples
 from cloze.runtime.distribution import VERSION
 
 REPORT = "report.html"
 COMPARISON = "comparison.html"
 LARGEST = 1_900_000  # bytes; the page shall be below 2 MB
 MOST_RUNS = 40  # in the charts of a page
-IN_DETAIL = 6  # runs of a page whose fillings, classes and errors are shown, too
-EVALUATIONS = 10  # of each filling
+IN_DETAIL = 6  # runs of a page whose samples, classes and errors are shown, too
+EVALUATIONS = 10  # of each masked sentence
 ERRORS = 40  # of each split
 SCALES = (1.0, 0.5, 0.2, 0.05)
 """Of points, evaluations and errors: the first with which the page is small enough."""
@@ -42,7 +42,7 @@ class Detail(NamedTuple):
     """What is shown of a run besides curves and figures."""
 
     run: Run
-    fillings: Sequence[Sentence]
+    samples: Sequence[Sentence]
     splits: Sequence[Split]
 
 
@@ -83,7 +83,7 @@ def _render(runs: Sequence[Run], shown: Sequence[Run], corpora: Sequence[Corpus 
     errors = max(3, int(scale * ERRORS / len(runs)))
     evaluations = max(2, int(scale * EVALUATIONS))
     details = [
-        Detail(run, read_fillings(run.folder / "samples.txt", most=evaluations), read_splits(run, most=errors))
+        Detail(run, read_samples(run.folder / "samples.txt", most=evaluations), read_splits(run, most=errors))
         for run in runs[:IN_DETAIL]
     ]
     styles, library, script = (_asset(name) for name in ("uPlot.min.css", "uPlot.iife.min.js", "page.js"))
@@ -97,7 +97,7 @@ def _render(runs: Sequence[Run], shown: Sequence[Run], corpora: Sequence[Corpus 
             shown=shown,
             kinds=list(dict.fromkeys(run.kind or "unknown" for run in runs)),
             details=details,
-            last_fillings=_last_fillings(details),
+            last_samples=_last_samples(details),
             corpora=_once(runs, corpora),
             figures=key_figures(runs[0]) if len(runs) == 1 else [],
             table=table_of_figures(runs),
@@ -116,13 +116,13 @@ def _render(runs: Sequence[Run], shown: Sequence[Run], corpora: Sequence[Corpus 
     )
 
 
-def _last_fillings(details: Sequence[Detail]) -> dict[str, list[tuple[str, int, int, Sequence[Filling]]]]:
+def _last_samples(details: Sequence[Detail]) -> dict[str, list[tuple[str, int, int, Sequence[MaskPrediction]]]]:
     """Of each sentence: a run's name and number, and what it fills in at its last evaluation."""
-    found: dict[str, list[tuple[str, int, int, Sequence[Filling]]]] = {}
+    found: dict[str, list[tuple[str, int, int, Sequence[MaskPrediction]]]] = {}
     for number, detail in enumerate(details):
-        for sentence in detail.fillings:
-            step, fillings = sentence.rows[-1]
-            found.setdefault(sentence.text, []).append((detail.run.name, number, step, fillings))
+        for sentence in detail.samples:
+            step, predictions = sentence.rows[-1]
+            found.setdefault(sentence.text, []).append((detail.run.name, number, step, predictions))
     return found
 
 

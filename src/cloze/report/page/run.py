@@ -52,7 +52,7 @@ def section(config: Mapping[str, Any], key: str) -> Mapping[str, Any]:
 
 
 def read_run(folder: Path, name: str) -> Run:
-    """Read what is small; predictions and fillings are read when they are shown.
+    """Read what is small; predictions and samples are read when they are shown.
 
     Raises:
         InputError: a file of the run is broken.

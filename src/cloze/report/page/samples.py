@@ -1,4 +1,4 @@
-"""`samples.txt` as tables: of each sentence, what stood in its gap at each evaluation."""
+"""`samples.txt` as tables: for each masked sentence, the predictions at each evaluation."""
 
 import re
 from collections.abc import Sequence
@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 STEP = re.compile(r"step (\d+)")
-PIECE = re.compile(r"(\S+) ([01]\.\d\d)(?:, |$)")  # a token may be a comma
+PREDICTION = re.compile(r"(\S+) ([01]\.\d\d)(?:, |$)")  # a token may be a comma
 
 
-class Filling(NamedTuple):
+class MaskPrediction(NamedTuple):
     """A token and its probability."""
 
-    piece: str
+    token: str
     probability: float
 
     @property
@@ -22,7 +22,7 @@ class Filling(NamedTuple):
 
 
 class Sentence(NamedTuple):
-    """A gap over training.
+    """The predictions for one mask over training.
 
     Attributes:
         text: with `[MASK]`, and in brackets behind it the word that stood there, if it is known.
@@ -31,36 +31,36 @@ class Sentence(NamedTuple):
     """
 
     text: str
-    rows: Sequence[tuple[int, Sequence[Filling]]]
+    rows: Sequence[tuple[int, Sequence[MaskPrediction]]]
     left_out: int
 
 
-def read_fillings(file: Path, *, most: int) -> list[Sentence]:
-    """The sentences in their order; lines that are no fillings are passed over.
+def read_samples(file: Path, *, most: int) -> list[Sentence]:
+    """The sentences in their order; lines of another form are skipped.
 
     Args:
-        file: that `SampleFillings` writes. A resumed run repeats a step: its last evaluation counts.
+        file: that `SamplePredictions` writes. A resumed run repeats a step: its last evaluation counts.
         most: evaluations shown of each sentence, evenly chosen, the first and the last among them.
     """
     if not file.is_file():
         return []
-    found: dict[tuple[str, int], dict[int, list[Filling]]] = {}
+    found: dict[tuple[str, int], dict[int, list[MaskPrediction]]] = {}
     step, seen = 0, dict[str, int]()
     for line in file.read_text(encoding="utf-8", errors="replace").split(
         "\n"
-    ):  # splitlines() would cut at rarer signs, too
+    ):  # splitlines() would split at rarer characters, too
         if match := STEP.fullmatch(line.strip()):
             step, seen = int(match[1]), {}
             continue
-        text, blanks, pieces = line.strip().rpartition("  ")
-        fillings = [Filling(piece, float(share)) for piece, share in PIECE.findall(pieces)]
-        if fillings and blanks:
-            seen[text] = seen.get(text, 0) + 1  # a sentence with two gaps has two lines
-            found.setdefault((text, seen[text]), {})[step] = fillings
+        text, blanks, tokens = line.strip().rpartition("  ")
+        predictions = [MaskPrediction(token, float(share)) for token, share in PREDICTION.findall(tokens)]
+        if predictions and blanks:
+            seen[text] = seen.get(text, 0) + 1  # a sentence with two masks has two lines
+            found.setdefault((text, seen[text]), {})[step] = predictions
     return [_sentence(text, steps, most) for (text, _), steps in found.items()]
 
 
-def _sentence(text: str, steps: dict[int, list[Filling]], most: int) -> Sentence:
+def _sentence(text: str, steps: dict[int, list[MaskPrediction]], most: int) -> Sentence:
     rows = sorted(steps.items())
     if len(rows) <= most:
         return Sentence(text, rows, 0)
