@@ -34,10 +34,9 @@ from cloze.config.sections import Training
 from cloze.launch.trainer import make_trainer
 from cloze.loggers import MetricsFile, mlflow_logger, tensorboard_logger, wandb_logger
 from cloze.loggers.protocol import RunInfo, dashboards
-from cloze.model.bert import BertForPreTraining
 from cloze.optim.schedules import Linear
 from cloze.runtime.allocator import keep_large_buffers
-from cloze.tasks.pretraining import Pretraining
+from cloze.tasks.masked_lm import MaskedLMPretraining
 from cloze.tasks.training import Recipe
 
 LOG_EVERY = 50
@@ -92,7 +91,7 @@ def train(
         length=total,
         log_every=LOG_EVERY,
     )
-    module = Pretraining(model=BertForPreTraining(shape(size)), recipe=recipe)
+    module = MaskedLMPretraining(shape=shape(size), recipe=recipe)
     training = Training(max_steps=total, log_every=LOG_EVERY)
     trainer = make_trainer(training, Hardware(), callbacks=[clock, Length(steps=total), *callbacks], loggers=found)
     trainer.limit_val_batches = 0

@@ -24,7 +24,7 @@ from cloze.model.bert import BertForPreTraining
 from cloze.model.config import BertConfig
 from cloze.model.families.bert import block_bytes, head_bytes
 from cloze.model.memory import Kernels, activation_bytes, step_memory
-from cloze.tasks.pretraining import pretraining_losses
+from cloze.tasks.masked_lm import pretraining_losses
 
 CARDS = {"141 GB": 141e9, "80 GB": 80e9, "24 GB": 24e9}
 RESERVED = 2e9

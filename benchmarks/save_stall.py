@@ -24,7 +24,7 @@ from cloze.callbacks.checkpoints import BackgroundIO
 from cloze.checkpoint.saves import CheckpointStore
 from cloze.model.bert import BertForPreTraining
 from cloze.runtime.allocator import keep_large_buffers
-from cloze.tasks.pretraining import pretraining_losses
+from cloze.tasks.masked_lm import pretraining_losses
 
 STEPS = 8
 MILLISECONDS = 1000

@@ -35,7 +35,7 @@ from cloze.model.flops import training_flops
 from cloze.run.hardware import multiplies_bf16
 from cloze.runtime.allocator import keep_large_buffers
 from cloze.runtime.peak import products
-from cloze.tasks.pretraining import pretraining_losses
+from cloze.tasks.masked_lm import pretraining_losses
 
 
 def batch(lengths: str, sequences: int = 32) -> PretrainingBatch:

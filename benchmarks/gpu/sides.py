@@ -13,7 +13,7 @@ from cloze.model.bert import BertForPreTraining
 from cloze.model.kernels.fp8 import multiply_in_fp8
 from cloze.optim.clipping import clip_gradients
 from cloze.optim.groups import parameter_groups
-from cloze.tasks.pretraining import Losses, compiled_losses, pretraining_losses
+from cloze.tasks.masked_lm import Losses, compiled_losses, pretraining_losses
 
 VARIANTS = ("ours", "ours without compile", "Hugging Face", "Hugging Face compiled")
 

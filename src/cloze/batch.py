@@ -7,7 +7,7 @@ They are ``NamedTuple``s because both the DataLoader's pinning and Lightning's d
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar, get_args, get_origin
 
 import numpy as np
 import torch
@@ -72,6 +72,24 @@ class TokenBatch(Protocol):
     @property
     def num_tokens(self) -> int:
         """Real tokens, without the padding to constant shapes."""
+
+
+def batch_type(kind: type, base: type) -> type | None:
+    """The type of batch that a class says it is for: ``MyBatch`` of ``class Mine(Objective[MyBatch])``.
+
+    Args:
+        kind: the class.
+        base: the generic class whose first parameter it is, at any distance.
+
+    Returns:
+        None where no class between the two says it.
+    """
+    for each in kind.__mro__:
+        for stated in vars(each).get("__orig_bases__", ()):
+            origin, arguments = get_origin(stated), get_args(stated)
+            if isinstance(origin, type) and issubclass(origin, base) and isinstance(arguments[0], type):
+                return arguments[0]
+    return None
 
 
 class PretrainingBatch(NamedTuple):

@@ -7,9 +7,12 @@ import lightning.pytorch as pl
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
+from cloze.batch import Packed
 from cloze.callbacks.pairs import heldout_pairs
 from cloze.callbacks.samples import LONGEST, SHORTEST, SamplePredictions, heldout_masked, heldout_texts
+from cloze.model.bert import BertForPreTraining
 from cloze.text.prepare import Preparation
 from cloze.text.report import REPORT, load_report
 from cloze.text.sentences import Lines
@@ -95,12 +98,22 @@ def heldout_texts_of_all_workers(preparation: Preparation, folder: Path) -> list
     return [[" ".join(text.split()) for text in texts] for texts in told]
 
 
+class Filling(pl.LightningModule):
+    """A module that fills in masked tokens."""
+
+    def __init__(self, model: BertForPreTraining) -> None:
+        super().__init__()
+        self.model = model
+
+    def masked_lm_logits(self, packed: Packed, positions: Tensor) -> Tensor:
+        return self.model(packed, positions).masked_lm  # type: ignore[no-any-return]
+
+
 def test_the_predictions_are_the_likeliest_tokens() -> None:
     model = tiny_model(18)
     with torch.no_grad():
         model.masked_lm_head.decoder_bias[TOKENIZER.token_to_id("dreary")] = 9.0
-    module = pl.LightningModule()
-    module.model = model.eval()
+    module = Filling(model.eval())
     samples = SamplePredictions(sentences=["once [MASK] a [MASK]", "weak"], file="", top=2)
     trainer = pl.Trainer(accelerator="cpu", logger=False, barebones=True)
     trainer.datamodule = pl.LightningDataModule()  # type: ignore[attr-defined]

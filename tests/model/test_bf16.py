@@ -8,7 +8,7 @@ from cloze.batch import PretrainingBatch
 from cloze.model.bert import BertForPreTraining
 from cloze.model.config import BertConfig
 from cloze.model.kernels.dropout import Dropout
-from cloze.tasks.pretraining import pretraining_losses
+from cloze.tasks.masked_lm import pretraining_losses
 
 STEPS = 25
 

@@ -15,7 +15,7 @@ from cloze.data.pretraining.masked_lm import MaskedLM
 from cloze.data.pretraining.plan import BatchSize
 from cloze.model.bert import BertForPreTraining
 from cloze.model.config import BertConfig
-from cloze.tasks.pretraining import Losses, compiled_losses, pretraining_losses
+from cloze.tasks.masked_lm import Losses, compiled_losses, pretraining_losses
 from tests.data.corpora import VOCAB_SIZE, prose, vocabulary, write_shards
 
 # Dynamo makes one itself to see what is kept for the backward pass.

@@ -14,7 +14,7 @@ from cloze.batch import PretrainingBatch
 from cloze.model.bert import BertForPreTraining
 from cloze.model.config import BertConfig
 from cloze.model.families.bert import NAMES
-from cloze.tasks.pretraining import pretraining_losses
+from cloze.tasks.masked_lm import pretraining_losses
 
 LENGTHS = [3, 17, 17, 40, 64, 64, 64, 5]
 

@@ -22,9 +22,8 @@ from cloze.callbacks.length import Length
 from cloze.callbacks.step_seed import StepSeed
 from cloze.callbacks.throughput import Throughput
 from cloze.data.transfer import on_device
-from cloze.model.bert import BertForPreTraining
 from cloze.optim.schedules import Linear
-from cloze.tasks.pretraining import Pretraining
+from cloze.tasks.masked_lm import MaskedLMPretraining
 from cloze.tasks.training import Recipe
 from tests.tiny import tiny_config
 
@@ -61,12 +60,12 @@ class Watched(pl.Callback):
         torch.cuda.set_sync_debug_mode("default")
 
 
-def module(*, log_every: int, dropout: float, fused: bool) -> Pretraining:
+def module(*, log_every: int, dropout: float, fused: bool) -> MaskedLMPretraining:
     shape = tiny_config(60, hidden_dropout_prob=dropout, attention_probs_dropout_prob=0.0)
     recipe = Recipe(
         optimizer=partial(torch.optim.AdamW, lr=1e-3, fused=fused), schedule=Linear(), length=100, log_every=log_every
     )
-    return Pretraining(model=BertForPreTraining(shape), recipe=recipe)
+    return MaskedLMPretraining(shape=shape, recipe=recipe)
 
 
 class Loader:

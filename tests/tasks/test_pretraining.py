@@ -14,27 +14,28 @@ from cloze.batch import IGNORED_LABEL, PretrainingBatch
 from cloze.model.bert import BertForPreTraining
 from cloze.model.config import BertConfig
 from cloze.optim.schedules import Linear
-from cloze.tasks.pretraining import Pretraining, pretraining_losses
+from cloze.tasks.masked_lm import MaskedLMPretraining, pretraining_losses
 from cloze.tasks.training import Recipe
 
 VOCAB_SIZE = 60
 LENGTHS = [[7, 30], [12, 12], [4, 20], [25, 3]]  # of the sequences of four micro-batches
 
 
+SHAPE = BertConfig(
+    vocab_size=VOCAB_SIZE,
+    hidden_size=32,
+    num_hidden_layers=2,
+    num_attention_heads=2,
+    intermediate_size=64,
+    max_position_embeddings=32,
+    hidden_dropout_prob=0.0,
+    attention_probs_dropout_prob=0.0,
+)
+
+
 def model() -> BertForPreTraining:
     torch.manual_seed(0)
-    return BertForPreTraining(
-        BertConfig(
-            vocab_size=VOCAB_SIZE,
-            hidden_size=32,
-            num_hidden_layers=2,
-            num_attention_heads=2,
-            intermediate_size=64,
-            max_position_embeddings=32,
-            hidden_dropout_prob=0.0,
-            attention_probs_dropout_prob=0.0,
-        )
-    )
+    return BertForPreTraining(SHAPE)
 
 
 def global_batch(step: int, micro_batches: int) -> list[PretrainingBatch]:
@@ -67,9 +68,10 @@ def join(batches: list[PretrainingBatch]) -> PretrainingBatch:
     )
 
 
-def train(folder: Path, micro_batches: int, steps: int = 3, log_every: int = 1) -> Pretraining:
+def train(folder: Path, micro_batches: int, steps: int = 3, log_every: int = 1) -> MaskedLMPretraining:
     recipe = Recipe(optimizer=partial(torch.optim.SGD, lr=0.5), schedule=Linear(), length=steps, log_every=log_every)
-    task = Pretraining(model=model(), recipe=recipe)
+    torch.manual_seed(0)
+    task = MaskedLMPretraining(shape=SHAPE, recipe=recipe)
     batches = [batch for step in range(steps) for batch in global_batch(step, micro_batches)]
     trainer = pl.Trainer(
         accelerator="cpu",

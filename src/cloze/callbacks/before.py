@@ -1,6 +1,6 @@
 """Evaluate the initial model before training starts."""
 
-import math
+from typing import Any
 
 import lightning.pytorch as pl
 
@@ -9,6 +9,7 @@ class Before(pl.Callback):
     """Prints the loss on held-out text before the first step; the trainer's sanity check must run over all of it."""
 
     def on_sanity_check_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        loss = trainer.callback_metrics.get("val/masked_lm_loss")
-        if trainer.is_global_zero and loss is not None:
-            print(f"before training: loss {loss:.3f} (perplexity {math.exp(loss):,.1f}) on held-out text", flush=True)
+        module: Any = pl_module
+        metrics = module.heldout(trainer.callback_metrics)
+        if trainer.is_global_zero and metrics:
+            print(f"before training: {module.told(metrics)} on held-out text", flush=True)

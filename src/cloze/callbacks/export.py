@@ -24,4 +24,12 @@ class ModelFolder(pl.Callback):
         if trainer.is_global_zero:
             data: Any = trainer.datamodule  # type: ignore[attr-defined]
             model: Any = pl_module.model
-            save_pretrained(model, data.tokenizer, self.folder, state, tokenizer_files=data.tokenizer_files)
+            module: Any = pl_module
+            save_pretrained(
+                model,
+                data.tokenizer,
+                self.folder,
+                state,
+                tokenizer_files=data.tokenizer_files,
+                record=module.recorded(),
+            )

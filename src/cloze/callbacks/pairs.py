@@ -30,7 +30,7 @@ class PairExamples(pl.Callback):
     """At every evaluation, predictions for some held-out pairs: the table `val/sentence_pairs` of dashboards.
 
     Pairs of single sentences, where training has runs of them; half of them are true. Without a dashboard, or where the
-    objective has no pairs, nothing is computed.
+    objective has no pairs or the module no `pair_logits`, nothing is computed.
 
     Args:
         count: of pairs.
@@ -45,7 +45,7 @@ class PairExamples(pl.Callback):
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
         kind = data.objective.pairs
-        if kind == "none" or not dashboards(trainer.loggers):
+        if kind == "none" or not hasattr(pl_module, "pair_logits") or not dashboards(trainer.loggers):
             return
         swapped = kind == "sentence_order"
         self._names = ("in order", "swapped") if swapped else ("next", "random")
@@ -83,8 +83,8 @@ class PairExamples(pl.Callback):
         pairs = list(zip(ids[::2], ids[1::2], strict=True))
         rows = [[cls, *a, sep, *b, sep] for a, b in pairs]
         types = [[0] * (len(a) + 2) + [1] * (len(b) + 1) for a, b in pairs]
-        nowhere = torch.zeros(0, dtype=torch.int64, device=pl_module.device)
-        logits = pl_module.model(Packed.of(rows, types).to(pl_module.device), nowhere).next_sentence  # type: ignore[operator]
+        module: Any = pl_module
+        logits = module.pair_logits(Packed.of(rows, types).to(module.device))
         found: list[list[float]] = logits.float().softmax(-1).tolist()
         return found
 

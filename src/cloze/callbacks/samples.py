@@ -1,5 +1,6 @@
 """Predictions for masked tokens of fixed sentences: the quickest look at what the model has learned."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,8 @@ SHORTEST, LONGEST = 8, 24  # tokens of a held-out sentence that makes a good sam
 class SamplePredictions(pl.Callback):
     """At every evaluation, the likeliest tokens for each `[MASK]` of fixed sentences: printed, and kept in a file.
 
-    Dashboards get them as the table `val/predictions`, with the evaluations so far as its rows.
+    Dashboards get them as the table `val/predictions`, with the evaluations so far as its rows. A module of the user's own
+    has them where it has a method `masked_lm_logits`, as `cloze.tasks.masked_lm.MaskedLMPretraining`.
 
     Args:
         sentences: each with at least one `[MASK]`; None takes some held-out sentences and masks a word of each.
@@ -54,6 +56,10 @@ class SamplePredictions(pl.Callback):
         self._rows = [[int(step), str(sentence), str(tokens)] for step, sentence, tokens in state_dict["rows"]]
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if not hasattr(pl_module, "masked_lm_logits"):
+            if trainer.is_global_zero:
+                print(f"note: {type(pl_module).__name__} fills in no [MASK]: no samples are written", file=sys.stderr)
+            return
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
         self._tokenizer = data.tokenizer
         if self.sentences is not None:
@@ -88,7 +94,8 @@ class SamplePredictions(pl.Callback):
         masked = torch.nonzero(ids == tokenizer.get_vocab()[MASK]).squeeze(1)
         packed = Packed.of(rows)
         ends = packed.cu_seqlens.numpy()
-        logits = pl_module.model(packed.to(pl_module.device), masked.to(pl_module.device)).masked_lm  # type: ignore[operator]
+        module: Any = pl_module
+        logits = module.masked_lm_logits(packed.to(module.device), masked.to(module.device))
         probabilities, tokens = logits.float().softmax(-1).topk(self.top)
         owners = np.searchsorted(ends, masked.numpy(), side="right") - 1
         return [

@@ -10,7 +10,7 @@ import lightning.pytorch as pl
 import torch
 from torch import Tensor
 
-from cloze.batch import IGNORED_LABEL, PretrainingBatch, TaskBatch
+from cloze.batch import IGNORED_LABEL, TokenBatch
 from cloze.callbacks.length import Length
 from cloze.model.flops import training_flops
 from cloze.runtime.peak import peak_flops
@@ -56,7 +56,7 @@ class Throughput(pl.Callback):
         self._started = self._end = time.perf_counter()
 
     def on_train_batch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: PretrainingBatch | TaskBatch, batch_idx: int
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: TokenBatch, batch_idx: int
     ) -> None:
         self._begin = time.perf_counter()
         if self._evaluated:  # what other callbacks did at its end was no waiting
@@ -69,14 +69,13 @@ class Throughput(pl.Callback):
         trainer: pl.Trainer,
         pl_module: pl.LightningModule,
         outputs: Any,
-        batch: PretrainingBatch | TaskBatch,
+        batch: TokenBatch,
         batch_idx: int,
     ) -> None:
         assert self._totals is not None
         ends, lengths = batch.packed.cu_seqlens[1:], batch.packed.cu_seqlens.diff()
         real = (lengths > 0) & (ends <= batch.num_tokens)  # sequences that only pad to constant shapes come last
-        labels = batch.masked_labels if isinstance(batch, PretrainingBatch) else lengths.new_empty(0)
-        masked = labels != IGNORED_LABEL
+        masked = pl_module.masked_labels(batch) != IGNORED_LABEL  # type: ignore[operator]
         self._totals += torch.stack([(real * lengths.double() ** 2).sum(), masked.sum(), real.sum()])
         self._tokens += batch.num_tokens
         self._end = time.perf_counter()

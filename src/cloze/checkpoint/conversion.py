@@ -10,26 +10,18 @@ from safetensors import SafetensorError
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from cloze.checkpoint.folder import Contents, read_folder, write_folder
+from cloze.checkpoint.folder import Contents, head_of_parts, read_folder, write_folder
 from cloze.checkpoint.google import write_google
 from cloze.checkpoint.onnx import TOLERANCE, check_packages, difference, padded_model, write_onnx
-from cloze.checkpoint.pretrained import HEAD, Pretrained, pretrained_of
-from cloze.checkpoint.record import EARLIER, RECORD, Record
+from cloze.checkpoint.pretrained import Pretrained, pretrained_of
+from cloze.checkpoint.record import EARLIER, HEAD, RECORD, Record
 from cloze.checkpoint.training import write_model_folder
 from cloze.errors import InputError
 from cloze.files.atomic import whole_folder
-from cloze.model.architecture import Head
 from cloze.runtime.wording import counted
 from cloze.text.bert_rules import LONGEST_WORD, bert_rules, own_tokens
 
 Format = Literal["hf", "google", "onnx"]
-HEADS: dict[frozenset[str], Head] = {
-    frozenset({"masked_lm_head", "next_sentence_head"}): "pretraining",
-    frozenset({"masked_lm_head"}): "masked_lm",
-    frozenset({"next_sentence_head"}): "next_sentence",
-}
-"""By their parts, for a folder that names no class."""
-
 PASSING = ("transformers_version", "torch_dtype", "dtype", "_name_or_path", "tie_word_embeddings", "use_cache")
 """Settings of the one who wrote the folder, not of the model."""
 
@@ -88,20 +80,21 @@ def _settings(contents: Contents, pretrained: Pretrained) -> dict[str, Any]:
     """What the configuration says beyond the shape, with the class that the heads are those of."""
     settings = {name: value for name, value in contents.settings.items() if name not in (*PASSING, *EARLIER)}
     if pretrained.head is None:
-        heads = frozenset({"masked_lm_head", "next_sentence_head"} & {*pretrained.parts})
-        settings["architectures"] = [contents.architecture.class_of(HEADS.get(heads, "encoder"))]
+        settings["architectures"] = [contents.architecture.class_of(head_of_parts(pretrained.parts))]
     return settings
 
 
 def _record(pretrained: Pretrained) -> dict[str, bytes]:
-    """The file that says what made a fine-tuned model."""
-    return {} if pretrained.labels is None else {RECORD: pretrained.record.as_bytes()}
+    """The file that says what made the model, where that is told of it or it is one of a task."""
+    is_told = pretrained.labels is not None or pretrained.record.module.target is not None
+    return {RECORD: pretrained.record.as_bytes()} if is_told else {}
 
 
 def _write_hugging_face(
     contents: Contents, pretrained: Pretrained, kept: dict[str, Tensor], settings: Mapping[str, Any], to: Path
 ) -> None:
-    own = {HEAD: (contents.folder / HEAD).read_bytes()} if pretrained.record.head is not None else {}
+    has_own = pretrained.record.head is not None or pretrained.own_heads
+    own = {HEAD: (contents.folder / HEAD).read_bytes()} if has_own else {}
     own |= {**pretrained.tokenizer_files, **_record(pretrained)}
     if pretrained.head == "question_answering":
         kept = contents.architecture.names.with_answers(kept)
@@ -111,7 +104,7 @@ def _write_hugging_face(
 def _write_google(
     contents: Contents, pretrained: Pretrained, kept: dict[str, Tensor], settings: Mapping[str, Any], to: Path
 ) -> None:
-    if pretrained.record.head is not None:
+    if pretrained.record.head is not None or pretrained.own_heads:
         raise InputError(
             f"{contents.folder} has a head of its own ({RECORD}), which has no place in Google's format: give format=hf"
         )

@@ -4,38 +4,84 @@
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save, save_file
 from tokenizers import Tokenizer
 from torch import Tensor
 
 from cloze.checkpoint.google import is_google_folder, read_google
 from cloze.checkpoint.hub import local_folder
+from cloze.checkpoint.record import HEAD, RECORD, Record
 from cloze.checkpoint.weights import CONFIG, WEIGHTS, read_json, read_weights
 from cloze.errors import InputError
 from cloze.files.atomic import under_umask, whole_folder
-from cloze.model.architecture import Architecture, architecture_of, stated_architecture
-from cloze.model.bert import BertForPreTraining
+from cloze.model.architecture import Architecture, Head, architecture_of, stated_architecture
 from cloze.model.config import EncoderConfig
+from cloze.model.encoder import EncoderWithHeads
 from cloze.model.families.bert import BERT
 from cloze.text.tokenizer import save_tokenizer
 
 GOOGLE_CONFIG = "bert_config.json"
 
 
+HEADS: dict[frozenset[str], Head] = {
+    frozenset({"masked_lm_head", "next_sentence_head"}): "pretraining",
+    frozenset({"masked_lm_head"}): "masked_lm",
+    frozenset({"next_sentence_head"}): "next_sentence",
+}
+"""By their parts."""
+UNMADE = Record()
+"""Of a model that no module has trained."""
+
+
+def head_of_parts(parts: Iterable[str]) -> Head:
+    """The head of pre-training that consists of these parts of a model."""
+    return HEADS.get(frozenset({"masked_lm_head", "next_sentence_head"} & {*parts}), "encoder")
+
+
+def published_parts(config: EncoderConfig, state: Mapping[str, Tensor]) -> set[str]:
+    """The parts of a pre-training model, by our names, that Hugging Face's class has just so; others are its own.
+
+    Raises:
+        ValueError: the encoder is not of this shape.
+    """
+    with torch.device("meta"):
+        expected = architecture_of(config).pretraining(config).state_dict()
+    there, known = _by_part(state), _by_part(expected)
+    found = {part for part, tensors in there.items() if tensors == known.get(part)}
+    if "encoder" not in found:
+        raise ValueError("its encoder is not of the shape that its configuration says")
+    return found
+
+
+def published_head(config: EncoderConfig, state: Mapping[str, Tensor]) -> Head:
+    """The head of Hugging Face's class of which such a model becomes the folder."""
+    return head_of_parts(published_parts(config, state))
+
+
+def _by_part(state: Mapping[str, Tensor]) -> dict[str, dict[str, torch.Size]]:
+    found: dict[str, dict[str, torch.Size]] = {}
+    for name, tensor in state.items():
+        found.setdefault(name.partition(".")[0], {})[name] = tensor.shape
+    return found
+
+
 def save_pretrained(
-    model: BertForPreTraining,
+    model: EncoderWithHeads,
     tokenizer: Tokenizer,
     folder: Path,
     state: Mapping[str, Tensor] | None = None,
     *,
     tokenizer_files: Mapping[str, bytes] | None = None,
+    record: Record = UNMADE,
 ) -> None:
-    """Write the model folder of an encoder with both pre-training heads.
+    """Write the model folder of an encoder with the heads of its pre-training.
+
+    Heads that no class of Hugging Face's has are written beside the others, into ``head.safetensors`` under our names.
 
     Args:
         model: saved in fp32.
@@ -43,14 +89,40 @@ def save_pretrained(
         folder: replaced if it exists.
         state: the parameters, where the model itself holds only a rank's part of them.
         tokenizer_files: of the folder that the tokenizer was read from, which are written as they are.
+        record: what made the model.
     """
-    record = architecture_of(model)
-    theirs = record.names.to_hugging_face(portable(model.state_dict() if state is None else state))
-    settings = {"architectures": [record.class_of("pretraining")]}
-    write_folder(folder, tokenizer, model.config, theirs, settings, tokenizer_files)
+    state = model.state_dict() if state is None else state
+    save_state(model.config, state, tokenizer, folder, tokenizer_files=tokenizer_files, record=record)
 
 
-def load_pretrained(folder: Path) -> BertForPreTraining:
+def save_state(
+    config: EncoderConfig,
+    state: Mapping[str, Tensor],
+    tokenizer: Tokenizer,
+    folder: Path,
+    *,
+    tokenizer_files: Mapping[str, bytes] | None = None,
+    record: Record = UNMADE,
+) -> None:
+    """``save_pretrained`` of the parameters of a model.
+
+    Raises:
+        ValueError: they are of another shape than ``config`` says.
+    """
+    family, published = architecture_of(config), published_parts(config, state)
+    state = portable(state)
+    own = {name: tensor.contiguous() for name, tensor in state.items() if name.partition(".")[0] not in published}
+    theirs = family.names.to_hugging_face({name: tensor for name, tensor in state.items() if name not in own})
+    settings = {"architectures": [family.class_of(head_of_parts(published))]}
+    files = dict(tokenizer_files or {})
+    if record.module.target is not None:
+        files[RECORD] = record.as_bytes()
+    if own:
+        files[HEAD] = save(own)
+    write_folder(folder, tokenizer, config, theirs, settings, files)
+
+
+def load_pretrained(folder: Path) -> EncoderWithHeads:
     """Read a model folder that holds both pre-training heads.
 
     Raises:

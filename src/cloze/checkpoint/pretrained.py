@@ -9,7 +9,8 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from cloze.checkpoint.folder import Contents, read_folder
-from cloze.checkpoint.record import OwnHead, Record, is_number, read_record
+from cloze.checkpoint.hub import local_folder
+from cloze.checkpoint.record import HEAD, RECORD, OwnHead, Record, is_number, read_record
 from cloze.checkpoint.weights import CONFIG, read_tensors
 from cloze.errors import InputError
 from cloze.files import layout
@@ -32,9 +33,6 @@ PARTS = ("encoder", "pooler", "masked_lm_head", "next_sentence_head")
 ROUNDING = 128
 """Embeddings without a token that a model may have fewer than: their number is often rounded up to a multiple of 64."""
 
-HEAD = "head.safetensors"
-"""Beside a bare encoder, for heads that no class of Hugging Face's has; see `cloze.checkpoint.record.Head`."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Pretrained:
@@ -51,6 +49,7 @@ class Pretrained:
         classifier_dropout: the model's own.
         adaptation: how outputs come from the encoder, where the folder was saved for a task.
         record: the classes that made it, with their arguments, and what else its training has found.
+        own_heads: of a pre-training, under our names: those that no class of Hugging Face's has.
         folder: where it was read.
     """
 
@@ -64,6 +63,7 @@ class Pretrained:
     classifier_dropout: float | None = None
     adaptation: Adaptation = field(default_factory=Adaptation)
     record: Record = field(default_factory=Record)
+    own_heads: Mapping[str, Tensor] = field(default_factory=dict)
     folder: Path | None = None
 
     @property
@@ -97,7 +97,8 @@ class Pretrained:
     def told(self) -> str:
         """One line: 'BertForMaskedLM: encoder, masked_lm_head; no pooler, no next_sentence_head'."""
         absent = "".join(f"{', ' if number else '; '}no {part}" for number, part in enumerate(self.absent))
-        return f"{self.kind}: {', '.join(self.parts) or 'no weights'}{absent}"
+        own = dict.fromkeys(name.partition(".")[0] for name in self.own_heads)
+        return f"{self.kind}: {', '.join([*self.parts, *own]) or 'no weights'}{absent}"
 
 
 def read_pretrained(folder: Path | str) -> Pretrained:
@@ -110,9 +111,23 @@ def read_pretrained(folder: Path | str) -> Pretrained:
     Raises:
         InputError: a file is missing or damaged, the encoder is of another kind, the tokenizer is that of another one.
     """
+    return pretrained_of(read_folder(_model_of(folder)))
+
+
+def pretraining_record(folder: Path | str) -> Record:
+    """What made the model of a folder as ``read_pretrained`` takes it, where it has been recorded.
+
+    Raises:
+        InputError: there is no such folder, or the record is damaged.
+    """
+    there = local_folder(_model_of(folder))
+    return read_record(there, {}) if (there / RECORD).is_file() else Record()
+
+
+def _model_of(folder: Path | str) -> Path | str:
     inside = Path(folder) / layout.MODEL
     in_run = not (Path(folder) / CONFIG).is_file() and (inside / CONFIG).is_file()
-    return pretrained_of(read_folder(inside if in_run else folder))
+    return inside if in_run else folder
 
 
 def pretrained_of(contents: Contents) -> Pretrained:
@@ -132,6 +147,7 @@ def pretrained_of(contents: Contents) -> Pretrained:
         tokenizer_files=files,
         classifier_dropout=contents.settings.get("classifier_dropout"),
         record=record,
+        own_heads=read_tensors(folder / HEAD) if record.head is None and (folder / HEAD).is_file() else {},
         folder=folder,
         **(_published_head(contents, folder) if record.head is None else _own_head(contents, folder, record.head)),
     )

@@ -19,6 +19,8 @@ from cloze.model.architecture import SUFFIXES, Head, architecture_of
 from cloze.runtime.moved import present_path
 
 RECORD = "cloze.json"
+HEAD = "head.safetensors"
+"""Beside an encoder, under our names: the heads that no class of Hugging Face's has."""
 VERSION = 1
 MAX_DEPTH = 16
 """Of lists and mappings in the arguments of a class."""
@@ -69,8 +71,9 @@ class Record:
     """What `cloze.json` says.
 
     Attributes:
-        module: the LightningModule of the task.
-        features: from examples to what the model sees.
+        module: the LightningModule.
+        features: of a task, from examples to what the model sees.
+        objective: of pre-training, from sequences to what the model sees.
         state: what training has found beside the parameters, as a threshold.
         head: where Hugging Face has no class for it.
         is_known: whether the classes are known; they are not where the folder is older than their record.
@@ -78,6 +81,7 @@ class Record:
 
     module: Made = field(default_factory=Made)
     features: Made = field(default_factory=Made)
+    objective: Made = field(default_factory=Made)
     state: Mapping[str, float] = field(default_factory=dict)
     head: OwnHead | None = None
     is_known: bool = True
@@ -87,6 +91,8 @@ class Record:
         content: dict[str, Any] = {"version": VERSION}
         if self.is_known:
             content |= {"module": self.module.as_json(), "features": self.features.as_json()}
+        if objective := self.objective.as_json():
+            content["objective"] = objective
         if self.state:
             content["state"] = dict(self.state)
         if self.head is not None:
@@ -102,6 +108,11 @@ class Record:
     def as_bytes(self) -> bytes:
         """The file."""
         return (json.dumps(self.as_json(), indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def import_path(kind: Any) -> str:
+    """``cloze.tasks.classification.Classification``."""
+    return f"{kind.__module__}.{kind.__qualname__}"
 
 
 def read_record(folder: Path, settings: Mapping[str, Any]) -> Record:
@@ -138,6 +149,7 @@ def record_of(content: Mapping[str, Any], file: Path) -> Record:
     return Record(
         module=_made(content, "module", file),
         features=_made(content, "features", file),
+        objective=_made(content, "objective", file),
         state=_state(content.get("state") or {}, "state", file),
         head=None if head is None else _head(head, file),
         is_known="module" in content and "features" in content,

@@ -10,8 +10,8 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from cloze.checkpoint.folder import portable, write_folder
-from cloze.checkpoint.pretrained import FIXED_OUTPUTS, HEAD, Pretrained
-from cloze.checkpoint.record import RECORD, OwnHead, Record
+from cloze.checkpoint.pretrained import FIXED_OUTPUTS, Pretrained
+from cloze.checkpoint.record import HEAD, RECORD, OwnHead, Record
 from cloze.errors import InputError
 from cloze.model.adaptation import Adaptation
 from cloze.model.architecture import Head, architecture_of

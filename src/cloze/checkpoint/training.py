@@ -14,7 +14,7 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from cloze.checkpoint.folder import save_pretrained
+from cloze.checkpoint.folder import published_head, save_state
 from cloze.checkpoint.pretrained import FIXED_OUTPUTS
 from cloze.checkpoint.record import Record, earlier_record, head_named, record_of
 from cloze.checkpoint.task_models import save_task_model
@@ -22,15 +22,15 @@ from cloze.checkpoint.weights import load_pickle, plain
 from cloze.errors import InputError
 from cloze.model.adaptation import Adaptation
 from cloze.model.architecture import Head, architecture_of
-from cloze.model.bert import BertForPreTraining
 from cloze.model.config import EncoderConfig
+from cloze.model.encoder import EncoderWithHeads
 from cloze.model.task_heads import TASK_MODELS, TaskModel
 from cloze.text.patterns import pattern_fault
 
 KEY = "model_folder"
 """In a checkpoint, of the description."""
 RECORD_KEY = "task_record"
-"""In the checkpoint of a fine-tuning, of what made the model; earlier versions have the keys of `earlier_record`."""
+"""In a checkpoint, of what made the model; of a task, earlier versions have the keys of `earlier_record`."""
 FILES_KEY = "tokenizer_files"
 """In the description, of the files of the tokenizer; those of earlier versions have no it."""
 MODEL_TYPE = "model_type"
@@ -40,7 +40,7 @@ PREFIX = "model."
 
 
 def description(
-    model: BertForPreTraining | TaskModel,
+    model: EncoderWithHeads,
     tokenizer: Tokenizer,
     *,
     head: Head,
@@ -144,13 +144,13 @@ def write_model_folder(checkpoint: Path, folder: Path) -> None:
 def _write(described: Description, state: Mapping[str, Any], folder: Path, record: Record) -> None:
     own = {name.removeprefix(PREFIX): tensor for name, tensor in state.items() if name.startswith(PREFIX)}
     if described.adaptation is None:
-        with torch.device("meta"):  # a shape is not believed before its tensors are there
-            model = architecture_of(described.config).pretraining(described.config)
-        model.load_state_dict(own, assign=True)
-        save_pretrained(model, described.tokenizer, folder, tokenizer_files=described.tokenizer_files)
+        if (head := published_head(described.config, own)) != described.head:
+            raise ValueError(f"it has the heads of {head}, but is described with those of {described.head}")
+        files = described.tokenizer_files
+        save_state(described.config, own, described.tokenizer, folder, tokenizer_files=files, record=record)
         return
     outputs = FIXED_OUTPUTS.get(described.head, max(1, len(described.labels)))
-    with torch.device("meta"):  # as above
+    with torch.device("meta"):  # a shape is not believed before its tensors are there
         task = TASK_MODELS[described.head](described.config, outputs, described.adaptation)
     task.load_state_dict(own, assign=True)
     save_task_model(

@@ -30,6 +30,7 @@ if TYPE_CHECKING:  # a node imports its class when it is built: help and refusal
     from cloze.data.pretraining.objective import Objective
     from cloze.optim.schedules import Schedule
     from cloze.optim.trial import OptimizerFactory
+    from cloze.tasks.pretraining import Pretraining as PretrainingModule
     from cloze.text.documents import SentenceSplitter
     from cloze.text.prepare import Preparation
     from cloze.text.tokenizer import WordPiece
@@ -44,6 +45,7 @@ class Pretraining(Root):
         resume: `auto` resumes from the newest checkpoint when the run exists with the same configuration; `never`
             starts from scratch under another name; else the checkpoint to resume from.
         init: a model folder to start from, with its shape, its weights and its tokenizer; null starts from scratch.
+        trust: packages of the user's own that are imported before a model folder is read.
     """
 
     run: str
@@ -52,6 +54,7 @@ class Pretraining(Root):
     resume: str
     stage: Literal["train", "evaluate"] = "train"
     init: str | None = None
+    trust: str | list[str] | None = None
     grow: Growth = field(default_factory=Growth)
     trainer: Training
     checkpoint: Checkpointing
@@ -62,6 +65,7 @@ class Pretraining(Root):
     tokenizer: "Node[WordPiece]"
     preparation: "Node[Preparation]"
     objective: "Node[Objective]"
+    module: "Node[PretrainingModule[Any]]"
     schedule: "Node[Schedule]"
     optimizer: "Node[OptimizerFactory]"
     data: "Node[PretrainingData]"

@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 
 from cloze.checkpoint.pretrained import Pretrained
-from cloze.checkpoint.record import RECORD, Made, Record
+from cloze.checkpoint.record import RECORD, Made, Record, import_path
 from cloze.config.trust import trusted_class
 from cloze.config.validation import checked_arguments
 from cloze.data.finetuning.choice import ChoiceFeatures
@@ -20,7 +20,7 @@ from cloze.model.architecture import Head
 from cloze.model.task_heads import TaskModel
 from cloze.optim.schedules import Linear
 from cloze.tasks.classification import Classification, MultiLabel, Regression
-from cloze.tasks.finetuning import FineTuning, import_path
+from cloze.tasks.finetuning import FineTuning
 from cloze.tasks.multiple_choice import MultipleChoice
 from cloze.tasks.question_answering import QuestionAnswering
 from cloze.tasks.token_classification import TokenClassification

@@ -8,7 +8,8 @@ from pathlib import Path
 from torch import Tensor
 
 from cloze.checkpoint.growth import grow_positions, grow_tokens, grow_vocabulary, told_tokens
-from cloze.checkpoint.pretrained import read_pretrained
+from cloze.checkpoint.pretrained import PARTS, read_pretrained
+from cloze.checkpoint.record import Record
 from cloze.checkpoint.training import MODEL_TYPE
 from cloze.config.nodes import Node
 from cloze.config.schema import Pretraining
@@ -18,8 +19,8 @@ from cloze.errors import InputError
 from cloze.files.atomic import write_atomically
 from cloze.files.bounded import read_json
 from cloze.model.architecture import architecture_of
-from cloze.model.bert import BertForPreTraining
 from cloze.model.config import BertConfig, EncoderConfig
+from cloze.model.encoder import EncoderWithHeads
 from cloze.run.folder import note
 from cloze.runtime.wording import counted
 from cloze.text.bert_rules import own_tokens
@@ -37,6 +38,8 @@ from cloze.text.tokenizer_adaptation import check_apart, normalised, own_words
 BEGINNING, SHAPE = "init", "shape.json"
 """The folder of a run that keeps the shape and the tokenizer with which it began: a resumed run reads nothing else."""
 
+PUBLISHED = (*PARTS, "classifier")
+"""Parts that any folder may have."""
 FREE = ("hidden_dropout_prob", "attention_probs_dropout_prob", "initializer_range")
 """What may differ from the model: how it is trained, and how what it lacks is drawn."""
 
@@ -49,40 +52,49 @@ class Beginning:
         config: the shape, before the vocabulary grows.
         tokenizer: that of the model, with what is added to it.
         state: parameters under our names; none for a run that resumes from its own checkpoint.
+        record: what made the model, as its folder tells.
     """
 
     config: EncoderConfig
     tokenizer: ContinuedTokenizer
     state: dict[str, Tensor] = field(default_factory=dict)
+    record: Record = field(default_factory=Record)
 
-    def model(self, data: PretrainingData) -> BertForPreTraining:
-        """The model with these weights, grown to the vocabulary of the corpus; what it lacks is drawn and told.
+    def shape(self, data: PretrainingData) -> EncoderConfig:
+        """The shape, grown to the vocabulary of the corpus.
 
         Raises:
             InputError: the corpus was prepared with another tokenizer.
         """
-        own = self.tokenizer
-        own.check(data.tokenizer, data.folder)
+        self.tokenizer.check(data.tokenizer, data.folder)
+        # Some models have more rows than tokens, which stay.
+        return replace(self.config, vocab_size=max(self.config.vocab_size, len(vocabulary(data.tokenizer))))
+
+    def load(self, model: EncoderWithHeads, data: PretrainingData) -> None:
+        """Give a model of this shape these weights; what they lack stays as it was drawn, and is reported."""
+        if not self.state:
+            return
+        own, rows_of = self.tokenizer, architecture_of(self.config).vocabulary
         pieces, size = vocabulary(data.tokenizer), own.learned.get_vocab_size()
         tokens, new = pieces[size : own.own_size], pieces[own.own_size :]
-        # Some models have more rows than tokens, which stay.
-        rows = max(self.config.vocab_size, len(pieces))
-        record = architecture_of(self.config)
-        model: BertForPreTraining = record.pretraining(replace(self.config, vocab_size=rows))
-        rows_of = record.vocabulary
-        if self.state:
-            state = grow_tokens(self.state, rows_of, own.learned, tokens) if tokens else self.state
-            state = grow_vocabulary(state, rows_of, pieces[: own.own_size], new) if new else state
-            expected = model.state_dict()
-            kept = {name: tensor for name, tensor in state.items() if name in expected}
-            model.load_state_dict(kept, strict=False)
-            drawn = dict.fromkeys(name.partition(".")[0] for name in expected if name not in kept)
-            if tokens:
-                note(told_tokens(tokens))
-            if new:
-                note(f"{counted(len(new), 'new tokens')}, each as the mean of those it was read as: {_few(new)}")
-            note(f"starts from {own.name}" + (f"; {', '.join(drawn)}: drawn at random" if drawn else ""))
-        return model
+        state = grow_tokens(self.state, rows_of, own.learned, tokens) if tokens else self.state
+        state = grow_vocabulary(state, rows_of, pieces[: own.own_size], new) if new else state
+        expected = model.state_dict()
+        # A head is taken as a whole or not at all.
+        other = {_part(name) for name in expected if name not in state or state[name].shape != expected[name].shape}
+        kept = {name: tensor for name, tensor in state.items() if name in expected and _part(name) not in other}
+        model.load_state_dict(kept, strict=False)
+        drawn = dict.fromkeys(_part(name) for name in expected if name not in kept)
+        left = dict.fromkeys(_part(name) for name in state if _part(name) not in {*model.parts, *PUBLISHED})
+        if tokens:
+            note(told_tokens(tokens))
+        if new:
+            note(f"{counted(len(new), 'new tokens')}, each as the mean of those it was read as: {_few(new)}")
+        note(
+            f"starts from {own.name}"
+            + (f"; {', '.join(drawn)}: drawn at random" if drawn else "")
+            + (f"; {', '.join(left)}: of {self.record.module.target}, left out" if left else "")
+        )
 
     def save(self, run: Path, data: PretrainingData, config: EncoderConfig) -> None:
         """Keep in the folder of a run what it needs to resume from its own checkpoint."""
@@ -135,7 +147,8 @@ def _from_run(run: Path, words: WordPiece) -> Beginning:
 def _from_folder(config: Pretraining, name: str, words: WordPiece) -> Beginning:
     growth = config.grow
     found = read_pretrained(name)
-    shape, state, learned = _shape(config.model, found.config, name), found.state, found.config
+    shape, learned = _shape(config.model, found.config, name), found.config
+    state = {**found.state, **found.own_heads}
     own = FolderTokenizer(found.tokenizer, dict(found.tokenizer_files))
     if words.special_tokens:
         own = own.with_tokens(words.special_tokens)
@@ -156,7 +169,7 @@ def _from_folder(config: Pretraining, name: str, words: WordPiece) -> Beginning:
     tokenizer = ContinuedTokenizer(
         name=name, words=words, learned=found.tokenizer, own=own, added=added, vocab_size=growth.vocab_size
     )
-    return Beginning(config=shape, tokenizer=tokenizer, state=state)
+    return Beginning(config=shape, tokenizer=tokenizer, state=state, record=found.record)
 
 
 def _shape(stated: Node[EncoderConfig], own: EncoderConfig, name: str) -> EncoderConfig:
@@ -180,6 +193,10 @@ def _shape(stated: Node[EncoderConfig], own: EncoderConfig, name: str) -> Encode
         return replace(own, **changed)
     except ValueError as error:
         raise InputError(f"model: {error}") from error
+
+
+def _part(name: str) -> str:
+    return name.partition(".")[0]
 
 
 def _few(words: list[str]) -> str:

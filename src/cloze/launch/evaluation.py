@@ -6,15 +6,18 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from cloze.callbacks.length import Length
 from cloze.callbacks.progress import Progress
+from cloze.checkpoint.pretrained import pretraining_record
 from cloze.config.schema import Pretraining as Config
 from cloze.config.sections import Growth
+from cloze.config.trust import import_packages
 from cloze.data.pretraining.loader import telling_of_dead_workers
 from cloze.data.pretraining.module import PretrainingData
 from cloze.errors import InputError
 from cloze.files.layout import RESULTS
 from cloze.launch.continuation import Beginning
+from cloze.launch.module import as_trained, make_module
 from cloze.launch.placement import at_place, with_corpus
-from cloze.launch.pretraining import begin, make_model, make_module, prepared_data
+from cloze.launch.pretraining import begin, begun_module, prepared_data
 from cloze.launch.ranks import Ranks, begin_ranks
 from cloze.launch.reporting import leave_report
 from cloze.launch.trainer import accumulate, make_trainer
@@ -36,56 +39,61 @@ def evaluate(config: Config) -> float:
         config: the root, with the hardware as it is on this machine.
 
     Returns:
-        The masked-token loss.
+        What the module monitors.
 
     Raises:
         InputError: for what only the data, the model, the machine or the run's folder can show to be wrong.
     """
-    _check(config)
+    trust, name = import_packages(config.trust), _check(config)
+    config = as_trained(config, pretraining_record(name), name, trust)
     folder, ranks = Path(config.folder), begin_ranks(config.hardware)
     if (run := begin(config, ranks, policy="never", finished=RESULTS)) is None:
         rank_zero_only(print)(f"{folder} is finished", flush=True)
-        return _told(folder, read_results(folder))
+        return _told(config, read_results(folder))
     assert run.start is not None
-    _check_heads(run.start, config.objective.build().pairs)
+    _check_heads(config, run.start)
     set_up(config.hardware, config.seed)
     data, config = _heldout(config, run.config, run.start, ranks)
-    module = make_module(config, make_model(config, data, run.start), Length(steps=1))
+    module = begun_module(config, data, run.start, Length(steps=1))
     trainer = make_trainer(config.trainer, config.hardware, callbacks=[Progress()], loggers=[])
     accumulate(trainer, data, config.hardware.micro_batch_tokens, config.trainer.validate_every)
     if trainer.is_global_zero:
         write_config(config)
     with telling_of_dead_workers():
         found = trainer.validate(module, datamodule=data, verbose=False)[0]
-    metrics = {name.removeprefix("val/"): value for name, value in found.items() if name.startswith("val/")}
-    results: Results = {HELDOUT: metrics}
+    results: Results = {HELDOUT: module.heldout(found)}
     if trainer.is_global_zero:
         write_results(results, folder)
-    return _told(folder, results)
+    return _told(config, results)
 
 
-def _told(folder: Path, results: Results) -> float:
+def _told(config: Config, results: Results) -> float:
+    folder = Path(config.folder)
     rank_zero_only(print)(task_summary(folder, results, None), flush=True)
     leave_report(folder)
-    return results[HELDOUT]["masked_lm_loss"]
+    return results[HELDOUT][config.module.class_.monitor]
 
 
-def _check(config: Config) -> None:
+def _check(config: Config) -> str:
+    """The model that is evaluated."""
     if config.init is None:
         raise InputError("stage=evaluate needs a model: give init=FOLDER, as init=runs/NAME/model")
     if config.resume not in ("auto", "never"):
         raise InputError(f"resume={config.resume} is for stage=train, but stage is evaluate: leave one of them out")
     if config.grow != Growth():
         raise InputError("grow is for stage=train, but stage is evaluate: leave one of them out")
+    return config.init
 
 
-def _check_heads(start: Beginning, pairs: str) -> None:
+def _check_heads(config: Config, start: Beginning) -> None:
     """Refuse a model without the heads that are asked: those that would be newly initialised know nothing."""
-    needed = ("masked_lm_head",) if pairs == "none" else ("masked_lm_head", "pooler", "next_sentence_head")
-    there = {name.partition(".")[0] for name in start.state}
-    for part in needed:
+    module = make_module(config, start.config, Length(steps=1), device="meta")
+    expected = module.model.state_dict()
+    there = {name.partition(".")[0] for name, tensor in start.state.items() if name in expected}
+    for part in module.needed_parts(config.objective.build()):
         if part not in there:
-            advice = "give a pre-trained model" if part == "masked_lm_head" else "evaluate it with objective=mlm"
+            of_pairs = part in ("pooler", "next_sentence_head")
+            advice = "evaluate it with objective=mlm" if of_pairs else "give a pre-trained model"
             raise InputError(
                 f"{start.tokenizer.name} has no {part}, so that the objective cannot be evaluated: {advice}"
             )

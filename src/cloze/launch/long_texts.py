@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
-from cloze.checkpoint.record import Made
+from cloze.checkpoint.record import Made, import_path
 from cloze.config.nodes import Node
 from cloze.config.sections import Task
 from cloze.data.finetuning.classification import LONG_TEXTS
@@ -13,7 +13,6 @@ from cloze.data.finetuning.questions import QuestionFeatures
 from cloze.data.finetuning.sequences import Long
 from cloze.data.finetuning.tagging import TaggingFeatures
 from cloze.errors import InputError
-from cloze.tasks.finetuning import import_path
 
 T = TypeVar("T")
 TRUNCATE: Long = "truncate"

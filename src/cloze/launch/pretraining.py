@@ -5,7 +5,7 @@ import sys
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import lightning.pytorch as pl
 from lightning.pytorch.utilities import rank_zero_only
@@ -15,21 +15,21 @@ from cloze.callbacks.length import Length
 from cloze.config.hardware import Hardware
 from cloze.config.schema import Pretraining as Config
 from cloze.config.sections import Training
+from cloze.config.trust import import_packages
 from cloze.data.pretraining.loader import telling_of_dead_workers
 from cloze.data.pretraining.module import PretrainingData
 from cloze.errors import InputError
 from cloze.files.layout import METRICS, MODEL
 from cloze.launch.continuation import Beginning, beginning
+from cloze.launch.module import check_module, computed, make_module
 from cloze.launch.placement import with_corpus, with_known_corpus
 from cloze.launch.ranks import Ranks, begin_ranks
 from cloze.launch.reporting import leave_report
 from cloze.launch.resuming import resumed
-from cloze.launch.strategy import check_optimizer, compute_as, losses_for
+from cloze.launch.strategy import check_optimizer
 from cloze.launch.tracking import tracked
-from cloze.launch.trainer import accumulate, lasting, make_recipe, make_trainer
+from cloze.launch.trainer import accumulate, lasting, make_trainer
 from cloze.loggers.metrics_file import read_rows
-from cloze.model.architecture import architecture_of
-from cloze.model.bert import BertForPreTraining
 from cloze.model.config import EncoderConfig
 from cloze.run.folder import checkpoint_to_resume, is_finished
 from cloze.run.hardware import check_attention, set_up
@@ -61,7 +61,7 @@ def pretrain(config: Config) -> float | None:
         config: the root, with the hardware as it is on this machine.
 
     Returns:
-        The masked-token loss on held-out text, which a search makes small; None without held-out text.
+        What the module monitors on held-out text, which a search makes small; None without held-out text.
 
     Raises:
         InputError: for what only the data, the machine or the run's folder can show to be wrong.
@@ -69,7 +69,7 @@ def pretrain(config: Config) -> float | None:
     check_optimizer(config.optimizer, config.hardware)
     folder, ranks = Path(config.folder), begin_ranks(config.hardware)
     if (run := begin(config, ranks)) is None:
-        told, loss = finished_summary(folder, read_rows(folder / METRICS))
+        told, loss = finished_summary(folder, read_rows(folder / METRICS), config.module.class_.monitor)
         rank_zero_only(print)(told, flush=True)
         return loss
     config, start = with_corpus(config, run.config, run.start, ranks), run.start
@@ -81,8 +81,8 @@ def pretrain(config: Config) -> float | None:
         length = training_length(config.trainer, data)
     data.training_batches = length.steps
     with waiting("making the model"):
-        module = make_module(config, make_model(config, data, start), length)
-    trainer = _trainer(config, data, length)
+        module = begun_module(config, data, start, length)
+    trainer = _trainer(config, data, length, monitor=f"val/{module.monitor}")
     checkpoint, step = resumed(run.checkpoint, trainer, module, data, config, ranks)
     if start is not None and checkpoint is None:
         trainer.num_sanity_val_steps = float("inf")  # all held-out batches, for what the model knows before
@@ -91,9 +91,9 @@ def pretrain(config: Config) -> float | None:
             start.save(folder, data, module.model.config)
         trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     if trainer.is_global_zero:
-        print(summary(trainer, data.manifest, folder), flush=True)
+        print(summary(trainer, module, data.manifest, folder), flush=True)
         leave_report(folder)
-    last = trainer.callback_metrics.get("val/masked_lm_loss")
+    last = trainer.callback_metrics.get(f"val/{module.monitor}")
     return None if last is None else float(last)
 
 
@@ -110,8 +110,10 @@ def begin(
         claiming: as there.
 
     Raises:
-        InputError: the folder, the model to start from or the schedule is refused.
+        InputError: the module, the folder, the model to start from or the schedule is refused.
     """
+    import_packages(config.trust)
+    check_module(config)
     config = with_known_corpus(config)
     if is_finished(config, finished=finished):
         return None
@@ -123,11 +125,11 @@ def begin(
     return Begun(config, checkpoint, start)
 
 
-def _trainer(config: Config, data: PretrainingData, length: Length) -> pl.Trainer:
+def _trainer(config: Config, data: PretrainingData, length: Length, *, monitor: str) -> pl.Trainer:
     callbacks = [
         length,
         Before(),
-        *lasting(config, monitor="val/masked_lm_loss"),
+        *lasting(config, monitor=monitor),
         *(callback.build() for callback in config.callbacks.values()),
     ]
     training = replace(config.trainer, log_every=length.log_every(config.trainer.log_every))
@@ -174,19 +176,15 @@ def training_length(training: Training, data: PretrainingData) -> Length:
     return Length(steps=training.max_steps)
 
 
-def make_model(config: Config, data: PretrainingData, start: Beginning | None) -> BertForPreTraining:
-    """With random weights, or those of the model to start from."""
-    shape = start.config if start is not None else config.model.build(vocab_size=data.manifest.vocab_size)
+def begun_module(config: Config, data: PretrainingData, start: Beginning | None, length: Length) -> Pretraining[Any]:
+    """With random weights, or those of the model to start from; computed as the hardware asks."""
+    vocabulary = data.manifest.vocab_size
+    shape = start.shape(data) if start is not None else config.model.build(vocab_size=vocabulary)
     check_shape(shape, data.max_length, config.hardware)
-    model: BertForPreTraining = start.model(data) if start is not None else architecture_of(shape).pretraining(shape)
-    return model
-
-
-def make_module(config: Config, model: BertForPreTraining, length: Length) -> Pretraining:
-    """The module of a model, computed as the hardware asks and updated as the configuration says."""
-    compute_as(config.hardware, model.encoder, static_shapes=config.hardware.static_shapes)
-    recipe = make_recipe(config, length)
-    return Pretraining(model=model, recipe=recipe, losses=losses_for(config.hardware))
+    module = make_module(config, shape, length)
+    if start is not None:
+        start.load(module.model, data)
+    return computed(module, config.hardware)
 
 
 def check_shape(shape: EncoderConfig, max_length: int, hardware: Hardware) -> None:

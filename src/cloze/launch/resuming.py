@@ -19,7 +19,7 @@ from cloze.errors import InputError
 from cloze.launch.checking import Data, checkpoint_fault
 from cloze.launch.ranks import Ranks
 from cloze.run.folder import FREE, first_changes, warn
-from cloze.runtime.moved import present
+from cloze.runtime.moved import present_run
 from cloze.tasks.training import TrainingModule
 from cloze.text.manifest import differences
 
@@ -108,7 +108,7 @@ def changes(before: Mapping[str, Any] | None, now: Mapping[str, Any]) -> list[st
     """
     if before is None:
         return None
-    there = _moved(present(before), str(before.get("folder")), str(now["folder"]))
+    there = _moved(present_run(before), str(before.get("folder")), str(now["folder"]))
     there, now = ({name: part for name, part in one.items() if name not in NAMES} for one in (there, now))
     return differences(there, now)
 

@@ -15,7 +15,6 @@ from cloze.model.encoder import Encoder
 from cloze.model.kernels.fp8 import multiply_in_fp8
 from cloze.model.sharding import cut_like, load_whole, whole
 from cloze.optim.trial import OptimizerFactory
-from cloze.tasks.pretraining import Losses, compiled_losses, pretraining_losses
 
 
 def make_strategy(hardware: Hardware) -> str | Strategy:
@@ -46,19 +45,20 @@ def check_optimizer(optimizer: Node[OptimizerFactory], hardware: Hardware) -> No
         )
 
 
-def compute_as(hardware: Hardware, encoder: Encoder, *, static_shapes: bool) -> None:
+def compute_as(hardware: Hardware, encoder: Encoder, *, static_shapes: bool, one_graph: bool = False) -> None:
     """Have an encoder computed as the hardware asks. Compiled, it keeps the names in its state.
 
     Args:
         hardware: what is asked for.
         encoder: before its parameters are cut.
         static_shapes: whether all batches have the same shapes.
+        one_graph: whether it is compiled as a part of the whole step.
     """
     encoder.gradient_checkpointing = hardware.gradient_checkpointing
     encoder.use_kernel(hardware.attention)
     if hardware.precision == "fp8-mixed":
         multiply_in_fp8(encoder)
-    if not hardware.compile or (static_shapes and is_one_graph(hardware)):
+    if not hardware.compile or one_graph:
         return
     if hardware.strategy != "fsdp":
         encoder.compile(dynamic=not static_shapes)
@@ -75,11 +75,6 @@ def is_one_graph(hardware: Hardware) -> bool:
     """
     alone = hardware.strategy not in ("ddp", "fsdp") and hardware.devices * hardware.num_nodes == 1
     return hardware.compile and hardware.static_shapes and hardware.kernel != "reference" and alone
-
-
-def losses_for(hardware: Hardware) -> Losses:
-    """What computes the losses of a step."""
-    return compiled_losses(cuda_graphs=hardware.cuda_graphs) if is_one_graph(hardware) else pretraining_losses
 
 
 class FullySharded(ModelParallelStrategy):

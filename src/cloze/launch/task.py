@@ -13,7 +13,7 @@ from cloze.callbacks.length import Length
 from cloze.checkpoint.growth import told_tokens, with_own_tokens
 from cloze.checkpoint.modules import refuse_drawn
 from cloze.checkpoint.pretrained import Pretrained, read_pretrained
-from cloze.checkpoint.record import Made, Record
+from cloze.checkpoint.record import Made, Record, import_path
 from cloze.checkpoint.task_models import task_model
 from cloze.config.nodes import Node
 from cloze.config.schema import FineTuning as Config
@@ -34,7 +34,7 @@ from cloze.model.task_heads import TaskModel
 from cloze.run.folder import note
 from cloze.run.hardware import check_attention
 from cloze.runtime.spinner import waiting
-from cloze.tasks.finetuning import FineTuning, import_path
+from cloze.tasks.finetuning import FineTuning
 from cloze.text.progress import ConsoleProgress
 from cloze.text.scripts import suited, unreachable
 from cloze.text.tokenizer import FolderTokenizer, vocabulary

@@ -13,11 +13,10 @@ from torch import nn
 
 from cloze.errors import InputError
 from cloze.model.config import EncoderConfig
-from cloze.model.encoder import Encoder
+from cloze.model.encoder import Encoder, EncoderWithHeads
 from cloze.model.tensor_names import TensorNames
 
 if TYPE_CHECKING:
-    from cloze.model.bert import BertForPreTraining
     from cloze.model.memory import Kernels
 
 C = TypeVar("C", bound=EncoderConfig)
@@ -95,7 +94,7 @@ class Architecture(Generic[C]):
     heads: tuple[Head, ...] = tuple(SUFFIXES)
     config: type[C]
     encoder: Callable[[C], Encoder]
-    pretraining: "Callable[[C], BertForPreTraining]"
+    pretraining: Callable[[C], EncoderWithHeads]
     pooler: Callable[[C], nn.Module] | None
     initialise: Callable[[nn.Module, C], None]
     names: TensorNames

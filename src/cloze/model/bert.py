@@ -6,7 +6,7 @@ no tensor here has padding. The config is in ``cloze.model.config``, which impor
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from cloze.batch import Packed
 from cloze.model.config import BertConfig
-from cloze.model.encoder import Block, Encoder
+from cloze.model.encoder import Block, Encoder, EncoderWithHeads
 from cloze.model.kernels.attention import Padded, Sequences, attend, attention_weights
 from cloze.model.kernels.dropout import Dropout
 from cloze.model.kernels.matmul import Linear
@@ -180,7 +180,7 @@ class PretrainingLogits(NamedTuple):
     next_sentence: Tensor
 
 
-class BertForPreTraining(nn.Module):
+class BertForPreTraining(EncoderWithHeads):
     """Encoder, pooler and both heads, initialised as published.
 
     Args:
@@ -188,10 +188,11 @@ class BertForPreTraining(nn.Module):
         encoder: makes the encoder of it; for an architecture that differs from BERT only there.
     """
 
+    entry_points: ClassVar[tuple[str, ...]] = ("heads",)
+    config: BertConfig
+
     def __init__(self, config: BertConfig, *, encoder: Callable[[BertConfig], Encoder] = BertEncoder) -> None:
-        super().__init__()
-        self.config = config
-        self.encoder = encoder(config)
+        super().__init__(config, encoder(config))
         self.pooler = Pooler(config)
         self.masked_lm_head = MaskedLMHead(config)
         self.next_sentence_head = nn.Linear(config.hidden_size, 2)

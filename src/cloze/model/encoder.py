@@ -7,7 +7,7 @@ and prediction have no padding, rows (B, T, ...) are for formats that know no pa
 import platform
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Self
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -140,3 +140,27 @@ class Encoder(nn.Module):
             for block in self.stack:
                 block.pack()
         return self
+
+
+class EncoderWithHeads(nn.Module):
+    """An encoder and the heads that read its hidden states: what is trained.
+
+    Args:
+        config: the shape of the encoder.
+        encoder: of that shape.
+
+    Attributes:
+        entry_points: methods beside ``forward`` that training calls: under FSDP they, too, put the parameters together.
+    """
+
+    entry_points: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, config: EncoderConfig, encoder: Encoder) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = encoder
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The names of the encoder and of the heads that have parameters, in their order."""
+        return tuple(dict.fromkeys(name.partition(".")[0] for name in self.state_dict()))

@@ -92,6 +92,7 @@ def step_memory(
     length: float,
     masked: int,
     optimizer_bytes: float,
+    parameters: int | None = None,
     checkpointing: bool = False,
     shards: int = 1,
 ) -> StepMemory:
@@ -104,10 +105,11 @@ def step_memory(
         length: see ``activation_bytes``.
         masked: M.
         optimizer_bytes: of the optimizer's state, for each parameter; AdamW keeps 8.
+        parameters: of a model with heads of its own; None for those of the architecture.
         checkpointing: see ``activation_bytes``.
         shards: devices that share parameters, gradients and the optimizer's state, as FSDP has it.
     """
-    parameters = count_parameters(config)
+    parameters = count_parameters(config) if parameters is None else parameters
     casts = parameters * kernels.compute if kernels.compute < FP32 else 0
     rows = min(ROWS_ON_A_DEVICE if kernels.on_gpu else ROWS_AT_ONCE, masked)
     logits = 2 * FP32 * rows * config.vocab_size  # they and their gradient

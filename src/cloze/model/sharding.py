@@ -16,8 +16,10 @@ from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.utils._pytree import tree_map_only
 
+from cloze.model.encoder import EncoderWithHeads
 
-def shard(model: nn.Module, mesh: DeviceMesh, *, bf16: bool) -> None:
+
+def shard(model: EncoderWithHeads, mesh: DeviceMesh, *, bf16: bool) -> None:
     """Cut all parameters of a model with an encoder, in place; one that is cut already stays as it is.
 
     Args:
@@ -29,11 +31,11 @@ def shard(model: nn.Module, mesh: DeviceMesh, *, bf16: bool) -> None:
         return
     # The residual stream stays in fp32, as under autocast without sharding: inputs are not cast.
     half = MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32, cast_forward_inputs=False)
-    for block in model.encoder.blocks:  # type: ignore[union-attr]
+    for block in model.encoder.blocks:
         fully_shard(block, mesh=mesh, mp_policy=half if bf16 else MixedPrecisionPolicy())
     fully_shard(model, mesh=mesh)
-    if hasattr(model, "heads"):  # called in the place of forward
-        register_fsdp_forward_method(model, "heads")
+    for name in model.entry_points:
+        register_fsdp_forward_method(model, name)
 
 
 def local(tensor: Tensor) -> Tensor:

@@ -12,13 +12,14 @@ from cloze.model.adaptation import Adaptation
 from cloze.model.architecture import Head, architecture_of
 from cloze.model.bert import first_vectors
 from cloze.model.config import EncoderConfig
+from cloze.model.encoder import EncoderWithHeads
 from cloze.model.kernels.dropout import Dropout
 from cloze.model.kernels.matmul import Linear
 from cloze.model.layers import LayerMix
 from cloze.model.recurrent import BiLSTM
 
 
-class TaskModel(nn.Module):
+class TaskModel(EncoderWithHeads):
     """An encoder with a classifier on the hidden states of its tokens.
 
     Attributes:
@@ -34,12 +35,11 @@ class TaskModel(nn.Module):
     classifier_drops: ClassVar[bool] = True
 
     def __init__(self, config: EncoderConfig, num_outputs: int, adaptation: Adaptation) -> None:
-        super().__init__()
-        self.config = config = adaptation.configured(config)
+        config = adaptation.configured(config)
+        record = architecture_of(config)
+        super().__init__(config, record.encoder(config))
         self.adaptation = adaptation
         self.drawn: tuple[str, ...] = ()
-        record = architecture_of(config)
-        self.encoder = record.encoder(config)
         self.mix = LayerMix(config, adaptation)
         width = self.mix.width
         self.lstm: BiLSTM | None = None

@@ -26,7 +26,7 @@ from cloze.files.bounded import parse_yaml, read_text
 from cloze.files.layout import CONFIG, METRICS, MODEL, PREDICTIONS, RESULTS
 from cloze.files.lock import lock_file
 from cloze.runtime.distribution import VERSION
-from cloze.runtime.moved import present
+from cloze.runtime.moved import present_run
 from cloze.runtime.redaction import masked_text
 from cloze.text.manifest import differences
 
@@ -170,7 +170,7 @@ def differences_of_run(config: Run) -> list[str]:
         raise InputError(f"{file} cannot be read ({error}): choose another run=NAME") from error
     if not isinstance(before, dict):
         raise InputError(f"{file} holds no configuration: choose another run=NAME")
-    return differences(_science(present(before)), _science(config.recorded))
+    return differences(_science(present_run(before)), _science(config.recorded))
 
 
 @contextmanager

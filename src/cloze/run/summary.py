@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import lightning.pytorch as pl
 
@@ -10,49 +11,45 @@ from cloze.files.layout import METRICS, MODEL, PREDICTIONS, RESULTS
 from cloze.report.results import Results
 from cloze.runtime.shell import fitted
 from cloze.runtime.wording import counted
+from cloze.tasks.pretraining import Pretraining
 from cloze.text.manifest import Manifest
 
 NAME = 18  # columns of the name of a line
+FILLING = ("pretraining", "masked_lm")
+"""Heads that fill in masked tokens."""
 
 
-def summary(trainer: pl.Trainer, manifest: Manifest, folder: Path) -> str:
-    """What the last evaluation says, beside what a model would reach that has learned nothing but frequencies."""
+def summary(trainer: pl.Trainer, module: Pretraining[Any], manifest: Manifest, folder: Path) -> str:
+    """What the last evaluation says, in the words of the module, and what to do with the model."""
     metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
     tokens = sum(shard.tokens for shard in manifest.train)
     steps = counted(trainer.global_step, "steps")
     lines = [f"{steps} on {tokens:,} tokens of text, a vocabulary of {manifest.vocab_size:,}"]
-    if (loss := metrics.get("val/masked_lm_loss")) is not None:
-        told = (
-            f"  masked tokens   loss {loss:.3f} (perplexity {math.exp(loss):,.1f}) on held-out text; "
-            f"{manifest.unigram_entropy:.3f} for one that knows only how frequent each token is"
-        )
-        lines.append(fitted(told, NAME))
-    if (accuracy := metrics.get("val/next_sentence_accuracy")) is not None:
-        majority = metrics["val/next_sentence_majority"]
-        told = f"  sentence pairs  {accuracy:.1%} right on held-out text; {majority:.1%} for the majority class"
-        lines.append(fitted(told, NAME))
+    if heldout := module.heldout(metrics):
+        lines += [fitted(f"  {name:<{NAME - 2}}{told}", NAME) for name, told in module.summary(heldout, manifest)]
     if (speed := metrics.get("speed/tokens_per_second")) is not None:
         mfu = f", {metrics['speed/mfu']:.0%} of the peak" if "speed/mfu" in metrics else ""
         lines.append(f"  speed           {speed:,.0f} tokens/s{mfu}")
     model = folder / MODEL
-    lines += [
-        f"  {folder}/  metrics.csv, config.yaml, checkpoints/, model/",
-        "Next:",
-        "  from transformers import pipeline",
-        f'  pipeline("fill-mask", "{model}")("The function returns a [MASK].")',
-        f"  python finetune.py model={model}    # a task, trained from here and from random weights",
-    ]
+    lines += [f"  {folder}/  metrics.csv, config.yaml, checkpoints/, model/", "Next:"]
+    if module.head in FILLING:
+        lines += [
+            "  from transformers import pipeline",
+            f'  pipeline("fill-mask", "{model}")("The function returns a [MASK].")',
+        ]
+    lines.append(f"  python finetune.py model={model}    # a task, trained from here and from random weights")
     return "\n".join(lines)
 
 
-def finished_summary(folder: Path, rows: Sequence[Mapping[str, str]]) -> tuple[str, float | None]:
+def finished_summary(folder: Path, rows: Sequence[Mapping[str, str]], monitor: str) -> tuple[str, float | None]:
     """What there is to say of a pre-training that was finished before, and its last loss on held-out text.
 
     Args:
         folder: of the run.
         rows: of its metrics.
+        monitor: the metric of the evaluation that says how good it is.
     """
-    losses = [float(row["val/masked_lm_loss"]) for row in rows if row.get("val/masked_lm_loss")]
+    losses = [float(row[f"val/{monitor}"]) for row in rows if row.get(f"val/{monitor}")]
     facts = [f"{rows[-1]['step']} steps"] if rows else []
     facts += [f"loss {losses[-1]:.3f} on held-out text"] if losses else []
     told = f"{folder} is finished" + (f": {', '.join(facts)}" if facts else "")

@@ -20,6 +20,19 @@ def present_path(path: str) -> str:
     return path
 
 
+ADDED = {"module": ("objective", {"_target_": "cloze.tasks.masked_lm.MaskedLMPretraining", "_partial_": True})}
+"""Nodes that configurations of earlier versions lack: beside which one they belong, and what they were then."""
+
+
+def present_run(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration of a run of an earlier version as it is stated today."""
+    found = {name: present(part) for name, part in config.items()}
+    for name, (beside, node) in ADDED.items():
+        if beside in found:
+            found.setdefault(name, node)
+    return found
+
+
 def present(value: Any) -> Any:
     """A recorded configuration with every ``_target_`` as it is called today."""
     if isinstance(value, Mapping):

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from cloze.batch import TaskBatch
-from cloze.checkpoint.record import Made, Record
+from cloze.checkpoint.record import Made, Record, import_path
 from cloze.checkpoint.training import RECORD_KEY
 from cloze.data.finetuning.items import Item
 from cloze.data.finetuning.module import Split, TaskData
@@ -156,11 +156,6 @@ class FineTuning(TrainingModule, Generic[E]):
     def scores(self, split: Split[E], outputs: Sequence[np.ndarray]) -> dict[str, float]:
         """The metrics of a split."""
         return self.metrics(split.examples, self.predictions(split.examples, split.items, outputs))
-
-
-def import_path(kind: Any) -> str:
-    """``cloze.tasks.classification.Classification``."""
-    return f"{kind.__module__}.{kind.__qualname__}"
 
 
 def prefix(split: str) -> str:

@@ -14,9 +14,8 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from cloze.checkpoint.training import KEY, description
 from cloze.model.architecture import Head
-from cloze.model.bert import BertForPreTraining
+from cloze.model.encoder import EncoderWithHeads
 from cloze.model.sharding import shard
-from cloze.model.task_heads import TaskModel
 from cloze.optim.clipping import clip_gradients
 from cloze.optim.groups import parameter_groups
 from cloze.optim.schedules import Schedule
@@ -61,11 +60,12 @@ class TrainingModule(LightningModule, ABC):
         since_last_row: those since the last row.
     """
 
-    head: ClassVar[Head]
+    head: Head
     sums: ClassVar[int]
+    model: EncoderWithHeads
     problem_type: str | None = None
 
-    def __init__(self, model: BertForPreTraining | TaskModel, recipe: Recipe) -> None:
+    def __init__(self, model: EncoderWithHeads, recipe: Recipe) -> None:
         super().__init__()
         self.model = model
         self.recipe = recipe
@@ -76,6 +76,10 @@ class TrainingModule(LightningModule, ABC):
     @abstractmethod
     def row(self, sums: list[float]) -> dict[str, float | Tensor]:
         """What the metrics say of the training steps since the last row, from their sums over all ranks."""
+
+    def masked_labels(self, batch: Any) -> Tensor:
+        """(M,) labels of a masked-language-model head, for the formulas of cost; none where there is no such head."""
+        return batch.packed.cu_seqlens.new_empty(0)  # type: ignore[no-any-return]
 
     def configure_model(self) -> None:
         """Under FSDP2, which alone has a mesh of devices: cut the parameters."""

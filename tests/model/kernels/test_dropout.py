@@ -7,7 +7,7 @@ from cloze.model.bert import BertForPreTraining
 from cloze.model.config import BertConfig
 from cloze.model.kernels.attention import attend
 from cloze.model.kernels.dropout import Dropout, Mask, draw_key, drop_fused
-from cloze.tasks.pretraining import pretraining_losses
+from cloze.tasks.masked_lm import pretraining_losses
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.5])

@@ -10,7 +10,7 @@ from cloze.errors import InputError
 from cloze.model.bert import BertForPreTraining
 from cloze.model.config import BertConfig
 from cloze.model.kernels.fp8 import multiply_in_fp8
-from cloze.tasks.pretraining import pretraining_losses
+from cloze.tasks.masked_lm import pretraining_losses
 
 
 def model(hidden_size: int = 32) -> BertForPreTraining:

@@ -3,9 +3,9 @@
 import math
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from cloze.batch import PretrainingBatch
+from cloze.batch import TokenBatch
 from cloze.callbacks.length import Length
 from cloze.config.hardware import Hardware
 from cloze.config.schema import Pretraining as Config
@@ -19,17 +19,17 @@ from cloze.launch.dry_run import estimate
 from cloze.launch.dry_run.estimate import Cut, Extent, Output
 from cloze.launch.dry_run.placement import Placement, alone
 from cloze.launch.dry_run.step import Tried, try_step
+from cloze.launch.module import computed, make_module
 from cloze.launch.placement import with_corpus
-from cloze.launch.pretraining import begin, check_shape, make_model, make_module, training_length, warn_of
+from cloze.launch.pretraining import begin, begun_module, check_shape, training_length, warn_of
 from cloze.launch.ranks import Ranks
 from cloze.launch.strategy import check_optimizer
-from cloze.model.architecture import architecture_of
-from cloze.model.bert import BertForPreTraining
 from cloze.model.config import EncoderConfig
 from cloze.model.memory import Kernels, activation_bytes, step_memory
 from cloze.run.hardware import set_up
 from cloze.runtime.shell import rank
 from cloze.runtime.wording import counted
+from cloze.tasks.pretraining import Pretraining
 from cloze.text.manifest import MANIFEST
 from cloze.text.progress import silent
 
@@ -39,8 +39,8 @@ class _Parts(NamedTuple):
 
     data: PretrainingData
     prepared: bool
-    batch: PretrainingBatch
-    model: BertForPreTraining
+    batch: TokenBatch
+    module: Pretraining[Any]
     length: Length | None
 
 
@@ -68,10 +68,9 @@ def dry_run(config: Config) -> None:
         node.build()
     set_up(config.hardware, config.seed)
     parts = _parts(config, placement, run.start)
-    module = make_module(config, parts.model, parts.length or Length(steps=1))
     accumulation = parts.data.accumulation(placement.asked.micro_batch_tokens, placement.ranks)
     cut = Cut(parts.data.size.most_tokens(parts.data.max_length), parts.batch.num_tokens, accumulation)
-    tried = try_step(module, parts.batch, config.trainer, config.hardware, seed=config.seed)
+    tried = try_step(parts.module, parts.batch, config.trainer, config.hardware, seed=config.seed)
     print("dry run: nothing is written")
     if run.checkpoint is not None:
         print(estimate.line("resumes", f"from {run.checkpoint}; all figures are those of the whole run"))
@@ -93,19 +92,20 @@ def _parts(config: Config, placement: Placement, start: Beginning | None) -> _Pa
         length: Length | None = (
             training_length(training, data) if data.cache is None else _stated_length(training, data)
         )
-        model = make_model(config, data, start)
-        check_shape(model.config, data.max_length, asked)
+        module = begun_module(config, data, start, length or Length(steps=1))
+        check_shape(module.model.config, data.max_length, asked)
         if data.cache is None:  # a cache would be filled
             warn_of(data)
             data.training_batches = length.steps if length is not None else None
             batch = data.first_batch(placement.ranks, accumulation, longest)
-            return _Parts(data, True, batch, model, length)
+            return _Parts(data, True, batch, module, length)
     else:
         length = _stated_length(training, data)
         shape = _shape(config, start)
         check_shape(shape, data.max_length, asked)
-        model = architecture_of(shape).pretraining(shape)
-    return _Parts(data, False, _synthetic(data, accumulation * placement.ranks, model.config, here), model, length)
+        module = computed(make_module(config, shape, length or Length(steps=1)), here)
+    batch = _synthetic(data, accumulation * placement.ranks, module.model.config, here)
+    return _Parts(data, False, batch, module, length)
 
 
 def _stated_length(training: Training, data: PretrainingData) -> Length | None:
@@ -125,7 +125,7 @@ def _shape(config: Config, start: Beginning | None) -> EncoderConfig:
     return config.model.build(vocab_size=pieces)
 
 
-def _synthetic(data: PretrainingData, count: int, shape: EncoderConfig, hardware: Hardware) -> PretrainingBatch:
+def _synthetic(data: PretrainingData, count: int, shape: EncoderConfig, hardware: Hardware) -> TokenBatch:
     """Random tokens in the shape of the largest micro-batch of `count`."""
     longest = data.max_length
     tokens = max(longest, math.ceil(data.size.most_tokens(longest) / count))
@@ -134,13 +134,13 @@ def _synthetic(data: PretrainingData, count: int, shape: EncoderConfig, hardware
     lengths = [longest] * (tokens // longest) + [rest for rest in (tokens % longest,) if rest]
     objective = replace(data.objective, max_length=longest)
     sequences = random_sequences(sorted(lengths), objective, shape.vocab_size)
-    batch: PretrainingBatch = objective.batch(sequences, objective.counts(sequences), None)
+    batch: TokenBatch = objective.batch(sequences, objective.counts(sequences), None)
     return batch
 
 
 def _lines(config: Config, placement: Placement, parts: _Parts, cut: Cut, tried: Tried) -> list[str]:
-    data, shape, asked = parts.data, parts.model.config, placement.asked
-    parameters = sum(parameter.numel() for parameter in parts.model.parameters())
+    data, shape, asked = parts.data, parts.module.model.config, placement.asked
+    parameters = sum(parameter.numel() for parameter in parts.module.parameters())
     lengths = parts.batch.packed.cu_seqlens.diff().double()
     mean = float((lengths**2).sum() / lengths.sum())
     kernels = Kernels.of(asked.of_lightning, on_gpu=asked.on_gpu)
@@ -150,7 +150,8 @@ def _lines(config: Config, placement: Placement, parts: _Parts, cut: Cut, tried:
         kernels,
         tokens=int(lengths.sum()),
         length=mean,
-        masked=len(parts.batch.masked_positions),
+        masked=len(parts.module.masked_labels(parts.batch)),
+        parameters=parameters,
         optimizer_bytes=tried.optimizer_bytes / parameters,
         checkpointing=checkpointing,
         shards=placement.ranks if asked.strategy == "fsdp" else 1,
