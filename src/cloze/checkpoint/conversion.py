@@ -85,9 +85,9 @@ def _settings(contents: Contents, pretrained: Pretrained) -> dict[str, Any]:
 
 
 def _record(pretrained: Pretrained) -> dict[str, bytes]:
-    """The file that says what made the model, where that is told of it or it is one of a task."""
-    is_told = pretrained.labels is not None or pretrained.record.module.target is not None
-    return {RECORD: pretrained.record.as_bytes()} if is_told else {}
+    """The file that says what made the model, where that is known or it is one of a task."""
+    is_known = pretrained.labels is not None or pretrained.record.module.target is not None
+    return {RECORD: pretrained.record.as_bytes()} if is_known else {}
 
 
 def _write_hugging_face(
