@@ -25,8 +25,8 @@ SHORTEST, LONGEST = 8, 24  # tokens of a held-out sentence that makes a good sam
 class SamplePredictions(pl.Callback):
     """At every evaluation, the likeliest tokens for each `[MASK]` of fixed sentences: printed, and kept in a file.
 
-    Dashboards get them as the table `val/predictions`, with the evaluations so far as its rows. A module of the user's own
-    has them where it has a method `masked_lm_logits`, as `cloze.tasks.masked_lm.MaskedLMPretraining`.
+    Dashboards get them as the table `val/predictions`, with the evaluations so far as its rows. A module of the user's
+    own has them where it has a method `masked_lm_logits`, as `cloze.tasks.masked_lm.MaskedLMPretraining`.
 
     Args:
         sentences: each with at least one `[MASK]`; None takes some held-out sentences and masks a word of each.

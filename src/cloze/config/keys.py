@@ -12,9 +12,8 @@ def join(key: str, name: str) -> str:
 def nearest(name: str, valid: Iterable[str]) -> str:
     """`; did you mean 'x'?` when something in `valid` is like `name`, else the list of what is valid."""
     names = sorted(valid)
-    swapped = [
-        other for other in names if other != name and sorted(other) == sorted(name)
-    ]  # letters: the commonest slip
+    # Two letters that are swapped are the commonest slip.
+    swapped = [other for other in names if other != name and sorted(other) == sorted(name)]
     if close := swapped or difflib.get_close_matches(name, names, n=1):
         return f"; did you mean '{close[0]}'?"
     return f"; valid here: {', '.join(names)}" if names else ""
