@@ -26,10 +26,10 @@ from cloze.checkpoint.folder import read_folder, save_pretrained
 from cloze.checkpoint.google import write_google
 from cloze.checkpoint.saves import CheckpointStore, read_checkpoint
 from cloze.checkpoint.weights import read_json, read_weights
+from cloze.data.extraction.partial import partial_features
 from cloze.data.tables.formats import TableFormat
 from cloze.data.tables.output import open_output
 from cloze.data.tables.stream import stream_rows
-from cloze.data.tables.unfinished import unfinished
 from cloze.errors import InputError
 from cloze.model.bert import BertForPreTraining
 from cloze.model.config import BertConfig
@@ -161,9 +161,9 @@ def _saves(folder: Path) -> Path:
 
 def _journal(name: str) -> Callable[[Path], Path]:
     def make(folder: Path) -> Path:
-        with unfinished(folder / "out.npy") as found:
+        with partial_features(folder / "out.npy") as found:
             found.begin({"model": "a", "layers": [1, 2]})
-            found.add(0, {"rows": 10, "results": ["last"], "left_out": {}})
+            found.add(0, {"texts": 9, "tokens": 30, "next_row": 10, "left_out": {"odd": 1}, "notes": {}})
             found.end({"overlong lines": 2})
         return folder / "out.npy.unfinished" / name
 
@@ -171,7 +171,7 @@ def _journal(name: str) -> Callable[[Path], Path]:
 
 
 def _use_journal(folder: Path) -> object:
-    with unfinished(folder / "out.npy") as found:
+    with partial_features(folder / "out.npy") as found:
         found.begin({"model": "a", "layers": [1, 2]})
         return found.parts(), found.left_out() if found.at_end else None
 

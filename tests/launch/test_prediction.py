@@ -370,7 +370,7 @@ def test_a_run_that_is_stopped_goes_on(
     assert "the same command resumes" in said["error"]
     assert len(lines(tmp_path / "a.jsonl.partial")) == 17
     (said,) = run(*words, "output=a.jsonl", "top_k=3", status=2)
-    assert "a.jsonl.partial: was begun with another top_k" in said["error"]
+    assert "a.jsonl: there is unfinished output of something else (top_k: was null, is 3)" in said["error"]
     run(*words, "output=a.jsonl", "hardware.micro_batch_tokens=100")
     assert len(calls) == 4 + 4
     ours, undisturbed = lines(tmp_path / "a.jsonl"), lines(tmp_path / "whole.jsonl")

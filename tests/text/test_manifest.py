@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from cloze.errors import InputError
-from cloze.text.manifest import MANIFEST, Manifest, ShardInfo, differences
+from cloze.files.partial_output import differences
+from cloze.text.manifest import MANIFEST, Manifest, ShardInfo
 from cloze.text.tokenizer import SPECIAL_TOKENS, build_tokenizer, save_tokenizer, tokenizer_sha256
 
 VOCAB = [*SPECIAL_TOKENS, "a", "b", "##b"]

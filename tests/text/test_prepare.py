@@ -323,6 +323,28 @@ def test_changed_input_ends_an_unfinished_preparation(own: Preparation, tmp_path
     assert (tmp_path / "corpus" / "train-00000.arrow").exists()
 
 
+@pytest.mark.parametrize("name", ["plan", "encoded-00000", "duplicates"])
+def test_a_damaged_record_is_named_and_nothing_goes(name: str, own: Preparation, tmp_path: Path) -> None:
+    folder = tmp_path / "corpus"
+
+    def stop(step: str, done: int, total: int) -> None:
+        if step == "cutting shards":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        own.run(folder, stop)
+    record = folder / UNFINISHED / f"{name}.json"
+    whole = record.read_bytes()
+    record.write_bytes(whole[: len(whole) // 2])
+    there = bytes_of(folder)
+    message = f"{record} is damaged (.*); delete {folder}, and the same command starts from scratch"
+    with pytest.raises(InputError, match=message):
+        own.run(folder)
+    assert bytes_of(folder) == there
+    record.write_bytes(whole)
+    own.run(folder)
+
+
 def test_the_leftover_of_a_kill_after_the_manifest_goes(own: Preparation, tmp_path: Path) -> None:
     own.run(tmp_path / "corpus")
     shutil.copytree(tmp_path / "corpus", tmp_path / "copy")

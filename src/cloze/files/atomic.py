@@ -17,16 +17,21 @@ def write_atomically(path: Location, data: bytes | pa.Buffer) -> None:
     if isinstance(path, RemotePath):  # an object appears whole
         path.write(data)
         return
+    with written_beside(path) as partial:
+        partial.write_bytes(memoryview(data))
+
+
+@contextmanager
+def written_beside(path: Path) -> Iterator[Path]:
+    """A file beside `path` to be written: takes its place at the end, once it is on the disk."""
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with partial.open("wb") as stream:
-            stream.write(memoryview(data))
-            stream.flush()
+        yield partial
+        with partial.open("rb") as stream:
             os.fsync(stream.fileno())
         partial.replace(path)
-    except BaseException:
+    finally:
         partial.unlink(missing_ok=True)
-        raise
 
 
 @contextmanager

@@ -21,13 +21,13 @@ from cloze.data.extraction.chunks import Chunks
 from cloze.data.extraction.feature_files import feature_files
 from cloze.data.extraction.feature_reading import WrittenFeatures
 from cloze.data.extraction.feature_rows import RowTables
-from cloze.data.extraction.features import LONGEST_BYTES, PART_BYTES, Outcome, input_identity, write_features
+from cloze.data.extraction.features import LONGEST_BYTES, PART_BYTES, FeatureWriter, Outcome, input_identity
 from cloze.data.extraction.options import Level, Sizes
+from cloze.data.extraction.partial import PartialFeatures, partial_features
 from cloze.data.extraction.text_tokens import RowReader, TextEncoder
 from cloze.data.extraction.vectors import Extractor, is_pooled
 from cloze.data.tables.formats import STANDARD_INPUT, TableFormat
 from cloze.data.tables.stream import stream_rows
-from cloze.data.tables.unfinished import Unfinished, unfinished
 from cloze.errors import InputError
 from cloze.files.atomic import write_atomically
 from cloze.model.architecture import architecture_of
@@ -64,7 +64,7 @@ def extract(config: Features) -> None:
     if config.input != STANDARD_INPUT:
         layout.of(config.input)
     identity = input_identity(config.input)
-    feature_files(Unfinished(output), as_folder=config.output.endswith("/"))  # told before the model is read
+    feature_files(PartialFeatures(output), as_folder=config.output.endswith("/"))  # told before the model is read
     set_up(hardware)
     pretrained = _pretrained(config)
     plan = _plan(config, pretrained)
@@ -77,14 +77,14 @@ def extract(config: Features) -> None:
     }
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
-        with unfinished(output) as journal:
-            journal.begin(asked)
-            if config.input == STANDARD_INPUT and journal.parts() and not journal.at_end:
+        with partial_features(output) as partial:
+            partial.begin(asked)
+            if config.input == STANDARD_INPUT and partial.parts() and not partial.at_end:
                 raise InputError(
-                    f"{journal.folder}: an unfinished output of standard input, which cannot be read again from its "
+                    f"{partial.work}: an unfinished output of standard input, which cannot be read again from its "
                     "middle; delete the folder and start from scratch, or give input=FILE"
                 )
-            outcome, seconds = _write(config, layout, pretrained, plan, sizes, journal)
+            outcome, seconds = _write(config, layout, pretrained, plan, sizes, partial)
         print(_summary(outcome, output, seconds), file=sys.stderr)
         if config.probe is not None:
             _probe(output, plan, config.probe)
@@ -178,7 +178,7 @@ def _write(
     pretrained: Pretrained,
     plan: LayerPlan,
     sizes: Sizes,
-    journal: Unfinished,
+    partial: PartialFeatures,
 ) -> tuple[Outcome, float]:
     level, columns = config.level, config.columns
     assert level is not None
@@ -202,17 +202,19 @@ def _write(
     )
     started = time.monotonic()
     with LiveCount() as live:
-        outcome = write_features(
+        writer = FeatureWriter(
+            chunks=chunks,
+            extractor=extractor,
+            tables=tables,
+            files=feature_files(partial, as_folder=config.output.endswith("/")),
+            partial=partial,
+            tell=lambda texts, tokens: live(texts=texts, tokens=tokens),
+            resumes_parts=config.input != STANDARD_INPUT,
+        )
+        outcome = writer.write(
             lambda skip, counts: stream_rows(
                 config.input, layout, skip=skip, on_bad_row=config.on_bad_row, counts=counts
-            ),
-            chunks,
-            extractor,
-            tables,
-            feature_files(journal, as_folder=config.output.endswith("/")),
-            journal,
-            lambda texts, tokens: live(texts=texts, tokens=tokens),
-            goes_on=config.input != STANDARD_INPUT,
+            )
         )
     return outcome, time.monotonic() - started
 

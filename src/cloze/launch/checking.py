@@ -17,10 +17,10 @@ from cloze.callbacks.length import Length
 from cloze.checkpoint.saves import model_fault
 from cloze.checkpoint.training import FILES_KEY, KEY, MODEL_TYPE, Description, description
 from cloze.checkpoint.whole import ANYTHING, difference, optimizer_fault, tensor_fault
+from cloze.files.partial_output import differences
 from cloze.optim.groups import parameter_groups
 from cloze.optim.trial import tried
 from cloze.tasks.training import TrainingModule
-from cloze.text.manifest import differences
 from cloze.text.tokenizer import tokenizer_sha256
 
 ALWAYS = (Length, Checkpoints)

@@ -16,12 +16,12 @@ from cloze.checkpoint.saves import ADVICE, CheckpointStore, read_checkpoint
 from cloze.checkpoint.whole import is_plain
 from cloze.config.schema import Run
 from cloze.errors import InputError
+from cloze.files.partial_output import differences
 from cloze.launch.checking import Data, checkpoint_fault
 from cloze.launch.ranks import Ranks
 from cloze.run.folder import FREE, first_changes, warn
 from cloze.runtime.moved import present_run
 from cloze.tasks.training import TrainingModule
-from cloze.text.manifest import differences
 
 NAMES = ("run", "folder", "resume")
 """Of the run itself: they differ wherever a run is resumed under another name."""

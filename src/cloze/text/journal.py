@@ -10,15 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from cloze.errors import InputError
-from cloze.files.atomic import write_atomically
-from cloze.files.bounded import read_json
-from cloze.files.lock import lock_file
+from cloze.files.partial_output import PartialOutput, differences
 from cloze.files.remote import Location, RemotePath, remove_folder
 from cloze.runtime.redaction import masked
 from cloze.text.manifest import MANIFEST, Prepared, changed_preparation
 from cloze.text.shards import FORMAT
 
-HELD = "is preparing a corpus here; wait for it, or choose another folder"
 UNFINISHED = "unfinished"
 """Subfolder of all that only an unfinished preparation needs; it goes once the manifest stands."""
 
@@ -43,66 +40,42 @@ def sha256(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-class HeldError(InputError):
-    """Another process is preparing the corpus."""
-
-
-class Journal:
+class Journal(PartialOutput):
     """The record of a preparation's finished steps, in ``unfinished/`` of its folder."""
 
+    kind, held = "an unfinished preparation", "is preparing a corpus here"
+    other = "choose another folder with corpus.prepared="
+
     def __init__(self, folder: Location) -> None:
-        self.folder = folder
-        self.work = folder / UNFINISHED
+        super().__init__(folder, folder / UNFINISHED, deleted=str(folder))
 
     @property
     def finished(self) -> bool:
-        return (self.folder / MANIFEST).exists()
+        return (self.output / MANIFEST).exists()
 
-    def done(self, step: str) -> dict[str, Any] | None:
-        """What a finished step left on record, or None."""
-        path = self.work / f"{step}.json"
-        return read_json(path) if path.exists() else None
+    def plan(self, config: Mapping[str, Any], source: Mapping[str, Any]) -> dict[str, Any]:
+        """What decides a preparation."""
+        return {"format": FORMAT, "config": config, "source": source}
 
-    def record(self, step: str, outcome: Mapping[str, Any]) -> None:
-        """Marks a step as finished; all that it wrote must stand before."""
-        write_atomically(self.work / f"{step}.json", json.dumps(outcome).encode())
-
-    def begin(self, config: Mapping[str, Any], source: Mapping[str, Any]) -> bool:
-        """Starts a preparation or resumes one that was stopped; True if there was one.
-
-        Raises:
-            InputError: the one that was stopped had another configuration or other input; names what differs.
-        """
-        plan = {"format": FORMAT, "config": config, "source": source}
-        before = self.done("plan")
-        if before is None:
-            self.record("plan", plan)
-            return False
-        changed = changed_preparation(Prepared(before["config"], before["source"]), Prepared(config, source))
-        if changed or before["format"] != FORMAT:
-            raise InputError(
-                f"{self.folder}: holds an unfinished preparation of something else ({'; '.join(changed[:5])}); "
-                "undo that change, delete the folder, or choose another with corpus.prepared="
-            )
-        if isinstance(self.folder, RemotePath):
-            return True
-        for leftover in [*self.folder.glob(".*.[0-9]*"), *self.work.glob(".*.[0-9]*")]:  # killed while writing
-            leftover.unlink(missing_ok=True)
-        return True
+    def changes(self, before: Mapping[str, Any], plan: Mapping[str, Any]) -> list[str]:
+        """As in the base, less what moved or touched files change."""
+        format_there, format_here = ({"format": each.get("format")} for each in (before, plan))
+        there, here = (Prepared(each.get("config") or {}, each.get("source") or {}) for each in (before, plan))
+        return [*differences(format_there, format_here), *changed_preparation(there, here)]
 
     def end(self) -> None:
-        """Removes the record; the manifest stands."""
+        """Removes the records; the manifest stands."""
         remove_folder(self.work)
 
     def discard(self) -> None:
         """Removes all that an unfinished preparation wrote, and its folder if nothing else is in it."""
-        for path in [*self.folder.glob("train-*.arrow"), *self.folder.glob("heldout-*.arrow")]:
+        for path in [*self.output.glob("train-*.arrow"), *self.output.glob("heldout-*.arrow")]:
             path.unlink()
-        remove_folder(self.folder / "tokenizer")
+        remove_folder(self.output / "tokenizer")
         self.end()
-        if isinstance(self.folder, Path):
+        if isinstance(self.output, Path):
             with suppress(OSError):
-                self.folder.rmdir()
+                self.output.rmdir()
 
 
 @contextmanager
@@ -126,15 +99,9 @@ def open_journal(folder: Location) -> Iterator[Journal]:
     ours = journal.finished or journal.work.is_dir()
     if folder.is_dir() and not ours and any(folder.iterdir()):
         raise InputError(f"{folder}: is not empty and not a prepared corpus; choose an empty or a new folder")
-    try:
-        work = folder / UNFINISHED
-        work.mkdir(parents=True, exist_ok=True)
-        lock = lock_file(work / "lock", lambda holder: HeldError(f"{folder}: {holder} {HELD}"))
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be written ({error.strerror}); choose another folder") from error
-    try:
+    with journal.locked():
+        for leftover in folder.glob(".*.[0-9]*"):  # of processes that were killed while writing
+            leftover.unlink(missing_ok=True)
         yield journal
         if journal.finished:
             journal.end()
-    finally:
-        os.close(lock)

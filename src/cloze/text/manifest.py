@@ -10,6 +10,7 @@ from tokenizers import Tokenizer
 from cloze.errors import InputError
 from cloze.files.atomic import write_atomically
 from cloze.files.bounded import read_json
+from cloze.files.partial_output import differences
 from cloze.files.remote import Location
 from cloze.text.shards import FORMAT
 from cloze.text.tokenizer import load_tokenizer, tokenizer_sha256, vocabulary
@@ -156,20 +157,3 @@ def changed_preparation(before: Prepared, now: Prepared, *, vocabulary: bool = T
     changed = differences(there, here, "input ")
     told = [change for change in changed if not change.startswith("input content")]
     return differences(before.config, now.config) + (told or (changed if comparable else []))
-
-
-def differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """Readable differences of two nested configurations, as ``key: was this, is that``."""
-    found = []
-    for key in sorted({*before, *now}):
-        old, new = before.get(key), now.get(key)
-        if isinstance(old, Mapping) and isinstance(new, Mapping):
-            found += differences(old, new, f"{prefix}{key}.")
-        elif old != new:
-            found.append(f"{prefix}{key}: was {_shorten(old)}, is {_shorten(new)}")
-    return found
-
-
-def _shorten(value: object) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 80 else text[:77] + "..."

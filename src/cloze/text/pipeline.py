@@ -25,6 +25,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from cloze.errors import InputError
+from cloze.files.partial_output import DamagedError
 from cloze.files.remote import Location, RemotePath, remove_folder
 from cloze.text.duplicates import find_duplicates
 from cloze.text.heldout import count_heldout, heldout_below, heldout_hashes
@@ -92,16 +93,16 @@ class Pipeline:
     ) -> None:
         self.preparation, self.journal, self.progress, self.engine = preparation, journal, progress, engine
         self.config, self.fingerprint = config, fingerprint
-        self.folder, self.work = journal.folder, journal.work
+        self.folder, self.work = journal.output, journal.work
         self.workers = default_workers() if preparation.workers is None else preparation.workers
         self.begun = time.monotonic()
         self.bytes_now = 0  # of text, encoded by this call
 
     def run(self) -> Manifest:
-        self.resumed = self.journal.begin(self.config, self.fingerprint)
+        self.resumed = self.journal.begin(self.journal.plan(self.config, self.fingerprint))
         try:
             return self._steps()
-        except WorkerKilledError:
+        except (WorkerKilledError, DamagedError):
             raise
         except InputError:  # once that is fixed the input is another, and nothing of this could be used
             self.journal.discard()
@@ -201,10 +202,11 @@ class Pipeline:
             folder=self.folder,
             tokenizer_sha256=tokenizer_sha256(tokenizer),
         )
-        missing = [task for task in tasks if self.journal.done(task.step) is None]
+        missing = [task for task in tasks if not self.journal.record_file(task.step).exists()]
         for record in self._map("encoding", partial(encode_units, common), missing):
             self.bytes_now += record["text_bytes"]
-        records = [{**(self.journal.done(task.step) or {}), "heldout": task.heldout} for task in tasks]
+        kinds = {"parts": list, "text_bytes": int, "characters": Counter, "counts": Counter}
+        records = [{**(self.journal.recorded(task.step, **kinds) or {}), "heldout": task.heldout} for task in tasks]
         for heldout, key in ((False, "corpus.files"), (True, "corpus.heldout_files")):
             if any(task.heldout == heldout for task in tasks) and not _parts(records, heldout=heldout):
                 name = "the held-out text" if heldout else "the corpus"
@@ -216,7 +218,7 @@ class Pipeline:
 
     def _find_duplicates(self, records: list[dict[str, Any]], heldout: tuple[str, ...]) -> dict[str, Any]:
         """Finds repeated lines and documents, and which documents are held out: by hash, or being in these parts."""
-        if (summary := self.journal.done("duplicates")) is not None:
+        if (summary := self.journal.recorded("duplicates", heldout_below=int)) is not None:
             return summary
         parts = _parts(records, heldout=False)
         paths = [self.work / part["file"] for part in parts]

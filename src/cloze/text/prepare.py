@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from cloze.errors import InputError
+from cloze.files.partial_output import HeldError
 from cloze.files.remote import Location
 from cloze.text.bert_rules import own_tokens
-from cloze.text.journal import HeldError, Journal, describe, open_journal, sha256
+from cloze.text.journal import Journal, describe, open_journal, sha256
 from cloze.text.manifest import Manifest, Prepared, changed_preparation
 from cloze.text.pipeline import Pipeline
 from cloze.text.placement import place

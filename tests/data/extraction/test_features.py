@@ -12,19 +12,18 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
-from cloze.data.extraction import begun
-from cloze.data.extraction.begun import Begun
+from cloze.data.extraction import partial
 from cloze.data.extraction.chunks import Chunks
 from cloze.data.extraction.feature_files import feature_files
 from cloze.data.extraction.feature_reading import WrittenFeatures
 from cloze.data.extraction.feature_rows import RowTables
-from cloze.data.extraction.features import Outcome, write_features
+from cloze.data.extraction.features import FeatureWriter, Outcome
 from cloze.data.extraction.options import Level, Sizes
+from cloze.data.extraction.partial import PartialFeatures, PartialPart, partial_features
 from cloze.data.extraction.text_tokens import RowReader, TextEncoder
 from cloze.data.extraction.vectors import Extractor, is_pooled
 from cloze.data.tables.columns import TextColumns
 from cloze.data.tables.stream import StreamRow
-from cloze.data.tables.unfinished import Unfinished, unfinished
 from cloze.errors import InputError
 from cloze.model.bert import BertEncoder, Pooler
 from cloze.model.encoder import Encoder
@@ -113,10 +112,13 @@ def run(
         return (StreamRow(n, f"x, line {n + 1}", cell) for n, cell in enumerate(cells) if n >= skip)
 
     tables = RowTables(VOCAB, columns, level, special_tokens=work.sizes.special_tokens, labelled=label is not None)
-    with unfinished(output) as journal:
-        journal.begin({"level": level})
-        files = feature_files(journal, as_folder=output.suffix == "")
-        return write_features(rows or source, chunks, work, tables, files, journal, lambda _, __: None)
+    with partial_features(output) as found:
+        found.begin({"level": level})
+        files = feature_files(found, as_folder=output.suffix == "")
+        writer = FeatureWriter(
+            chunks=chunks, extractor=work, tables=tables, files=files, partial=found, tell=lambda _, __: None
+        )
+        return writer.write(rows or source)
 
 
 def windowed_states(text: str, pair: str | None = None) -> list[torch.Tensor]:
@@ -271,7 +273,7 @@ def test_a_part_that_was_stopped_in_its_middle_goes_on_there(
     cells = [{"text": text} for text in TEXTS * 5]
     (tmp_path / "whole").mkdir()
     run(tmp_path / "whole" / name, cells, level)
-    monkeypatch.setattr(begun, "SECONDS", 0.0)
+    monkeypatch.setattr(partial, "SECONDS", 0.0)
     results, batches = Extractor._results, 0
 
     def stopping(self: Extractor, packed: Any) -> Any:
@@ -302,11 +304,11 @@ def test_what_was_begun_and_is_damaged_is_done_again(tmp_path: Path, damage: byt
     file = tmp_path / "part.npz"
     file.write_bytes(damage)
     into = {"a": np.zeros(3, np.float32)}
-    assert Begun(file).restore(into) == 0
+    assert PartialPart(file).restore(into) == 0
     np.savez(file, batches=np.int64(4), a=np.ones(2, np.float32))  # of other texts
-    assert Begun(file).restore(into) == 0
+    assert PartialPart(file).restore(into) == 0
     np.savez(file, batches=np.int64(4), a=np.ones(3, np.float32))
-    assert Begun(file).restore(into) == 4
+    assert PartialPart(file).restore(into) == 4
     assert into["a"].tolist() == [1, 1, 1]
 
 
@@ -314,7 +316,7 @@ def test_stopped_while_it_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     cells = [{"text": text} for text in TEXTS * 5]
     for name in ("a.parquet", "a.npy", "folder"):
         with monkeypatch.context() as patch:
-            patch.setattr(Unfinished, "remove", stop)
+            patch.setattr(PartialFeatures, "remove", stop)
             with pytest.raises(Stop):
                 run(tmp_path / name, cells, layers="last")
         assert run(tmp_path / name, cells, layers="last").texts == len(cells)

@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 from safetensors.numpy import save_file
 
 from cloze.data.extraction.feature_rows import with_places, with_vectors
-from cloze.data.tables.unfinished import Unfinished, keep, write_beside
+from cloze.data.extraction.partial import PartialFeatures
 from cloze.errors import InputError
-from cloze.files.atomic import under_umask, write_atomically
+from cloze.files.atomic import under_umask, write_atomically, written_beside
 
 SHARDS, INDEX = "shards", "index.json"
 ARRAY = "features.npy"
@@ -35,11 +35,11 @@ class FeatureFiles(ABC):
     """One form of output.
 
     Args:
-        unfinished: where the parts are.
+        partial: where the parts are.
     """
 
-    def __init__(self, unfinished: Unfinished) -> None:
-        self._unfinished = unfinished
+    def __init__(self, partial: PartialFeatures) -> None:
+        self._partial = partial
 
     @abstractmethod
     def write(self, number: int, part: Part, before: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -50,25 +50,25 @@ class FeatureFiles(ABC):
         """Makes the output of all parts, and lets it appear."""
 
 
-def feature_files(unfinished: Unfinished, *, as_folder: bool) -> FeatureFiles:
+def feature_files(partial: PartialFeatures, *, as_folder: bool) -> FeatureFiles:
     """The form that the name of the output asks for.
 
     Args:
-        unfinished: where the parts are.
+        partial: where the parts are.
         as_folder: the name ended in a slash.
 
     Raises:
         InputError: the name asks for none.
     """
-    suffix = unfinished.output.suffix
+    suffix = partial.output.suffix
     if as_folder or suffix == ".safetensors":
-        return SafetensorsShards(unfinished)
+        return SafetensorsShards(partial)
     if suffix == ".parquet":
-        return ParquetFile(unfinished)
+        return ParquetFile(partial)
     if suffix == ".npy":
-        return NumpyArray(unfinished)
+        return NumpyArray(partial)
     raise InputError(
-        f"output={unfinished.output}: expected a name that ends in .parquet, .npy or .safetensors, or a folder with a "
+        f"output={partial.output}: expected a name that ends in .parquet, .npy or .safetensors, or a folder with a "
         "slash behind it"
     )
 
@@ -84,18 +84,18 @@ class ParquetFile(FeatureFiles):
 
     def finish(self, parts: Sequence[Mapping[str, Any]]) -> None:
         """All row groups in one file."""
-        _join_parquet([self._part(n) for n in range(len(parts))], self._unfinished, parts[0]["results"])
+        _join_parquet([self._part(n) for n in range(len(parts))], self._partial, parts[0]["results"])
 
     def _part(self, number: int) -> Path:
-        return self._unfinished.folder / f"part-{number:05d}.parquet"
+        return self._partial.work / f"part-{number:05d}.parquet"
 
 
 class SafetensorsShards(FeatureFiles):
     """A folder: ``shard-00000.safetensors`` with the results, ``shard-00000.rows.parquet``, and ``index.json``."""
 
-    def __init__(self, unfinished: Unfinished) -> None:
-        super().__init__(unfinished)
-        self._folder = unfinished.folder / SHARDS
+    def __init__(self, partial: PartialFeatures) -> None:
+        super().__init__(partial)
+        self._folder = partial.work / SHARDS
 
     def write(self, number: int, part: Part, before: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """A shard with its table."""
@@ -105,13 +105,8 @@ class SafetensorsShards(FeatureFiles):
         rows, shard = (self._folder / f"shard-{number:05d}{suffix}" for suffix in (".rows.parquet", ".safetensors"))
         table = with_places(part.table, part.counts, 0)
         _write_parquet(rows, table.schema, iter([table]), [])
-        partial = write_beside(shard)
-        try:
-            with under_umask(partial):
-                save_file(part.vectors, partial)
-            keep(partial, shard)
-        finally:
-            partial.unlink(missing_ok=True)
+        with written_beside(shard) as partial, under_umask(partial):
+            save_file(part.vectors, partial)
         vectors = len(next(iter(part.vectors.values())))
         return {"file": shard.name, "rows": rows.name, "texts": table.num_rows, "features": vectors}
 
@@ -122,7 +117,7 @@ class SafetensorsShards(FeatureFiles):
         keys = ("file", "rows", "texts", "features")
         shards = [{key: part[key] for key in keys} for part in parts]
         write_atomically(self._folder / INDEX, (json.dumps({"shards": shards}, indent=1) + "\n").encode())
-        self._folder.rename(self._unfinished.output)
+        self._folder.rename(self._partial.output)
 
 
 class NumpyArray(FeatureFiles):
@@ -135,7 +130,7 @@ class NumpyArray(FeatureFiles):
         _write_parquet(self._rows(number), table.schema, iter([table]), [])
         arrays = list(part.vectors.values())
         whole = arrays[0] if len(arrays) == 1 else np.stack(arrays, axis=1)
-        with (self._unfinished.folder / ARRAY).open("ab") as stream:
+        with (self._partial.work / ARRAY).open("ab") as stream:
             stream.truncate(HEADER_BYTES + start * whole[:1].nbytes if start else HEADER_BYTES)
             stream.seek(0, os.SEEK_END)
             stream.write(np.ascontiguousarray(whole).data)
@@ -145,18 +140,18 @@ class NumpyArray(FeatureFiles):
 
     def finish(self, parts: Sequence[Mapping[str, Any]]) -> None:
         """The header, then both files; the array last."""
-        path, output = self._unfinished.folder / ARRAY, self._unfinished.output
+        path, output = self._partial.work / ARRAY, self._partial.output
         if path.exists():  # else it has been renamed already
             shape = (sum(part["features"] for part in parts), *parts[0]["shape"])
             with path.open("r+b") as stream:
                 stream.write(_header(shape, np.dtype(parts[0]["dtype"])))
                 stream.flush()
                 os.fsync(stream.fileno())
-            _join_parquet([self._rows(n) for n in range(len(parts))], self._unfinished, [], rows_path(output))
+            _join_parquet([self._rows(n) for n in range(len(parts))], self._partial, [], rows_path(output))
             path.rename(output)
 
     def _rows(self, number: int) -> Path:
-        return self._unfinished.folder / f"rows-{number:05d}.parquet"
+        return self._partial.work / f"rows-{number:05d}.parquet"
 
 
 def rows_path(output: Path) -> Path:
@@ -172,17 +167,17 @@ def _header(shape: tuple[int, ...], dtype: np.dtype) -> bytes:
 
 
 def _join_parquet(
-    parts: Sequence[Path], unfinished: Unfinished, vectors: Sequence[str], output: Path | None = None
+    parts: Sequence[Path], partial: PartialFeatures, vectors: Sequence[str], output: Path | None = None
 ) -> None:
     """The row groups of all files in one; a single one is just renamed."""
-    output = output or unfinished.output
+    output = output or partial.output
     if len(parts) == 1:
         if parts[0].exists():
             parts[0].rename(output)
         return
     schema = pq.read_schema(parts[0])
     # In our folder, so that what is left of it goes with that.
-    beside = unfinished.folder / "joined.parquet"
+    beside = partial.work / "joined.parquet"
     _write_parquet(beside, schema, (pq.read_table(part, memory_map=True) for part in parts), vectors)
     beside.rename(output)
 
@@ -191,20 +186,18 @@ def _write_parquet(path: Path, schema: pa.Schema, tables: Iterator[pa.Table], ve
     """Each table a row group. Hidden states hardly shrink by compression, and no two are alike."""
     others = [name for name in schema.names if name not in vectors]
     compression = dict.fromkeys(_leaves(schema, others), "zstd")
-    partial = write_beside(path)
-    try:
-        with pq.ParquetWriter(
+    with (
+        written_beside(path) as partial,
+        pq.ParquetWriter(
             partial,
             schema,
             compression=dict.fromkeys(_leaves(schema, vectors), "none") | compression,
             use_dictionary=_leaves(schema, others),
             write_statistics=[name for name in ("row", "id") if name in schema.names],
-        ) as writer:
-            for table in tables:
-                writer.write_table(table, row_group_size=max(1, table.num_rows))
-        keep(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+        ) as writer,
+    ):
+        for table in tables:
+            writer.write_table(table, row_group_size=max(1, table.num_rows))
 
 
 def _leaves(schema: pa.Schema, names: Sequence[str]) -> list[str]:

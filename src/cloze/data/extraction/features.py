@@ -3,18 +3,18 @@
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cloze.data.extraction.begun import Begun
 from cloze.data.extraction.chunks import Chunk, Chunks
 from cloze.data.extraction.feature_files import FeatureFiles, Part
 from cloze.data.extraction.feature_rows import RowTables
+from cloze.data.extraction.partial import PartialFeatures, PartialPart
 from cloze.data.extraction.vectors import Extractor, is_pooled
 from cloze.data.tables.formats import STANDARD_INPUT
 from cloze.data.tables.stream import StreamRow
-from cloze.data.tables.unfinished import Unfinished
 from cloze.errors import InputError
 
 RowSource = Callable[[int, Counter[str]], Iterator[StreamRow]]
@@ -48,67 +48,71 @@ class Outcome(NamedTuple):
     went_on: int
 
 
-def write_features(
-    rows: RowSource,
-    chunks: Chunks,
-    extractor: Extractor,
-    tables: RowTables,
-    files: FeatureFiles,
-    journal: Unfinished,
-    tell: Tells,
-    *,
-    goes_on: bool = True,
-) -> Outcome:
-    """Compute and write what is not written yet, then let the output appear.
+@dataclass(frozen=True, kw_only=True)
+class FeatureWriter:
+    """Computes and writes what is not written yet, then lets the output appear.
 
-    Args:
-        rows: of the input.
-        chunks: cuts them.
+    Attributes:
+        chunks: cuts the rows.
         extractor: computes.
         tables: what stands beside the hidden states.
         files: writes.
-        journal: of this output, begun.
+        partial: this output, begun.
         tell: for progress.
-        goes_on: keep a part that is not whole, too, from time to time: the same rows can be read again.
+        resumes_parts: keep a part that is not finished, too, from time to time: the same rows can be read again.
     """
-    records = journal.parts()
-    went_on = sum(record["texts"] for record in records)
 
-    def written(key: str) -> int:
-        return sum(record[key] for record in records)
+    chunks: Chunks
+    extractor: Extractor
+    tables: RowTables
+    files: FeatureFiles
+    partial: PartialFeatures
+    tell: Tells
+    resumes_parts: bool = True
 
-    def add(chunk: Chunk) -> None:
-        counts = None if is_pooled(extractor.level) else extractor.row_counts(chunk.texts)
-        texts, tokens, within = written("texts"), written("tokens"), sum(len(text.ids) for text in chunk.texts)
-        begun = Begun(
-            journal.begun(len(records)) if goes_on else None,
-            lambda share: tell(texts + int(share * len(chunk.texts)), tokens + int(share * within)),
+    def write(self, rows: RowSource) -> Outcome:
+        """The features of all rows."""
+        records, counts = self.partial.parts(), self.chunks.counts
+        went_on = _sum(records, "texts")
+        if not self.partial.at_end:
+            if records:
+                counts.update(records[-1]["left_out"])
+            for chunk in self.chunks.cut(rows(records[-1]["next_row"] if records else 0, counts)):
+                self._add(chunk, records)
+            if not records:
+                self._add(Chunk([], [], [], 0, {}, {}), records)
+            self.partial.end(counts)
+        left_out = self.partial.left_out()
+        self.files.finish(records)
+        self.partial.remove()
+        notes = sum((Counter(record["notes"]) for record in records), Counter[str]())
+        return Outcome(_sum(records, "texts"), _sum(records, "tokens"), left_out, dict(notes), went_on)
+
+    def _add(self, chunk: Chunk, records: list[dict[str, Any]]) -> None:
+        number, counts = len(records), None
+        if not is_pooled(self.extractor.level):
+            counts = self.extractor.row_counts(chunk.texts)
+        texts, tokens = _sum(records, "texts"), _sum(records, "tokens")
+        within = sum(len(text.ids) for text in chunk.texts)
+        begun = PartialPart(
+            self.partial.begun(number) if self.resumes_parts else None,
+            lambda share: self.tell(texts + int(share * len(chunk.texts)), tokens + int(share * within)),
         )
-        part = Part(tables.table(chunk), counts, extractor.extract(chunk.texts, begun))
-        record = files.write(len(records), part, records) | {
+        part = Part(self.tables.table(chunk), counts, self.extractor.extract(chunk.texts, begun))
+        record = self.files.write(number, part, records) | {
             "texts": len(chunk.numbers),
             "tokens": within,
             "next_row": chunk.next_row,
             "left_out": chunk.left_out,
             "notes": chunk.notes,
         }
-        journal.add(len(records), record)
+        self.partial.add(number, record)
         begun.remove()
         records.append(record)
 
-    if not journal.at_end:
-        if records:
-            chunks.counts.update(records[-1]["left_out"])
-        for chunk in chunks.cut(rows(records[-1]["next_row"] if records else 0, chunks.counts)):
-            add(chunk)
-        if not records:
-            add(Chunk([], [], [], 0, {}, {}))
-        journal.end(chunks.counts)
-    left_out = journal.left_out()
-    files.finish(records)
-    journal.remove()
-    notes = sum((Counter(record["notes"]) for record in records), Counter[str]())
-    return Outcome(written("texts"), written("tokens"), left_out, dict(notes), went_on)
+
+def _sum(records: Sequence[Mapping[str, Any]], key: str) -> int:
+    return sum(record[key] for record in records)
 
 
 def input_identity(path: str) -> dict[str, Any]:

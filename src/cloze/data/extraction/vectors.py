@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from cloze.batch import Packed
-from cloze.data.extraction.begun import Begun
 from cloze.data.extraction.options import TOKEN_LEVELS, Level, Sizes
+from cloze.data.extraction.partial import PartialPart
 from cloze.data.extraction.text_tokens import OUTSIDE, TextTokens
 from cloze.data.finetuning.batching import evaluation_batches
 from cloze.data.long_texts import TextWindow, text_windows
@@ -88,14 +88,14 @@ class Extractor:
         size = self.dtype.itemsize if self.level in COPIED else 4
         return len(self.plan.names) * self.plan.width * size * self._rows(text)[1]
 
-    def extract(self, texts: Sequence[TextTokens], begun: Begun | None = None) -> dict[str, np.ndarray]:
+    def extract(self, texts: Sequence[TextTokens], begun: PartialPart | None = None) -> dict[str, np.ndarray]:
         """Every result, (R, width), the rows of the texts one after the other.
 
         Args:
             texts: of a part.
             begun: knows what of them has been computed before, and keeps it.
         """
-        begun = begun or Begun()
+        begun = begun or PartialPart()
         sequences, total = self._sequences(texts)
         is_copied = self.level in COPIED
         start = -np.inf if self.level == "max" else 0

@@ -18,9 +18,8 @@ import pyarrow.parquet as pq
 from cloze.data.tables.delimited_output import Delimited, Rows, plain
 from cloze.data.tables.formats import DELIMITERS, JSON_SUFFIXES
 from cloze.errors import InputError
-from cloze.files.atomic import write_atomically
-from cloze.files.bounded import read_json
 from cloze.files.lock import try_lock
+from cloze.files.partial_output import PartialOutput
 
 ADVICE = "make room and give the same command again"
 NO_COLUMNS = "columns of the input go into Parquet where they are the same in all rows: write .jsonl, or set keep=false"
@@ -128,9 +127,9 @@ class LinesFile(Output):
         self.file = file
         self.table = table
         self.partial = file.with_name(f"{file.name}.partial")
-        self.journal = file.with_name(f"{file.name}.partial.json")
-        self.command = None if command is None else json.loads(json.dumps(command))
+        self.command = command
         self.bytes = 0
+        self.journal = PartialOutput(file, file.parent, f"{self.partial} and {self.partial}.json")
 
     def __enter__(self) -> Self:
         try:
@@ -146,31 +145,16 @@ class LinesFile(Output):
 
     def _begin(self) -> None:
         if not try_lock(self.stream.fileno()):
-            raise InputError(f"{self.partial}: another run is writing it; wait, or choose another output")
-        if self.journal.exists():
-            self._go_on({"input": "-"} if self.command is None else self.command)
+            raise self.journal.held_by("another process")
+        kinds = {"command": dict, "rows": int, "bytes": int, "counts": Counter}
+        if (before := self.journal.recorded(self.partial.name, **kinds)) is not None:
+            command = {"input": "-"} if self.command is None else self.command
+            self.journal.check({key: value for key, value in before["command"].items() if key in command}, command)
+            if 0 <= before["bytes"] <= self.stream.tell():
+                self.done, self.bytes, self.counts = before["rows"], before["bytes"], Counter(before["counts"])
         self.stream.truncate(self.bytes)
         if self.bytes and self.table is not None:
             self.table.go_on(self.partial)
-
-    def _go_on(self, command: dict[str, Any]) -> None:
-        try:
-            written = read_json(self.journal)
-            before, done, size = dict(written["command"]), int(written["rows"]), int(written["bytes"])
-            counts = Counter({str(name): int(count) for name, count in written["counts"].items()})
-        except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
-            raise InputError(
-                f"{self.journal} is damaged; delete it and {self.partial.name}, and the same command starts from "
-                "scratch"
-            ) from error
-        changed = [key for key, value in command.items() if before.get(key) != value]
-        if changed:
-            raise InputError(
-                f"{self.partial}: was begun with another {' and '.join(changed)}; give that command again to resume, "
-                "or delete the file and its .json to start from scratch"
-            )
-        if 0 <= size <= self.stream.tell():
-            self.done, self.bytes, self.counts = done, size, counts
 
     def write(self, rows: Rows, done: int) -> None:
         """Add the lines, then say so in the journal.
@@ -182,8 +166,8 @@ class LinesFile(Output):
             self._append(json_lines(rows) if self.table is None else self.table.lines(rows))
             size = self.stream.tell()
             if self.command is not None:
-                journal = {"command": self.command, "rows": done, "bytes": size, "counts": self.counts}
-                write_atomically(self.journal, json.dumps(journal).encode())
+                record = {"command": self.command, "rows": done, "bytes": size, "counts": self.counts}
+                self.journal.record(self.partial.name, record)
         except OSError as error:
             raise InputError(
                 f"{self.partial}: cannot be written ({error.strerror}); {ADVICE}, which resumes where this one stopped"
@@ -203,7 +187,7 @@ class LinesFile(Output):
             if not self.bytes and self.table is not None:
                 self._append(self.table.nothing())
             self.partial.replace(self.file)
-            self.journal.unlink(missing_ok=True)
+            Path(f"{self.partial}.json").unlink(missing_ok=True)
         self.stream.close()
 
 
