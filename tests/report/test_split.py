@@ -18,10 +18,11 @@ from torchmetrics.functional.classification import (
     multiclass_recall,
 )
 
+from cloze.data.tables.examples import Prediction
 from cloze.metrics.entities import bio2, entities, entity_scores
 from cloze.report.classes import class_scores, confusion
 from cloze.report.picture import confusion_picture
-from cloze.report.predictions import Prediction, readable
+from cloze.report.predictions import readable
 from cloze.report.split import rankings, write_report
 from tests.report.records import ANSWERS, CHOICES, PARTS_OF_SPEECH, SCORES, SEVERAL, TAGS, TEXTS
 

@@ -24,12 +24,11 @@ from cloze.data.finetuning.items import Item
 from cloze.data.finetuning.loader import EvaluationLoader
 from cloze.data.finetuning.module import TaskData
 from cloze.data.finetuning.tagging import TaggingFeatures
-from cloze.data.tables.examples import TaggedExample
+from cloze.data.tables.examples import Prediction, TaggedExample
 from cloze.errors import InputError
 from cloze.metrics.entities import bio2
 from cloze.model.adaptation import Adaptation
 from cloze.optim.schedules import Linear
-from cloze.tasks.finetuning import Prediction
 from cloze.tasks.token_classification import TokenClassification
 from cloze.tasks.training import Recipe
 from cloze.text.tokenizer import SPECIAL_TOKENS, build_tokenizer, read_vocabulary

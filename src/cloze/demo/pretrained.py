@@ -2,10 +2,10 @@
 
 from nicegui import ui
 
+from cloze.data.tables.examples import Prediction
 from cloze.demo.parts import Cells, IncompleteError, Live, bars, examples, field, heading, hint, notes
 from cloze.demo.reader import Answer, Reader
 from cloze.inference.choose import FILL_MASK, NEXT_SENTENCE
-from cloze.inference.predictor import Prediction
 from cloze.text.tokenizer import MASK, PREFIX
 
 MASKS_SHOWN = 12

@@ -14,11 +14,12 @@ from cloze.data.extraction.text_tokens import RowText, TextEncoder
 from cloze.data.extraction.vectors import Extractor
 from cloze.data.long_texts import kept
 from cloze.data.tables.columns import Columns
+from cloze.data.tables.examples import Prediction
 from cloze.data.tables.row_examples import ExampleMaker
 from cloze.data.tables.stream import StreamRow
 from cloze.errors import InputError
 from cloze.inference.choose import FILL_MASK, FINE_TUNED, TASKS, make_predictor
-from cloze.inference.predictor import Chosen, Inference, Options, Prediction
+from cloze.inference.predictor import Chosen, Inference, Options
 from cloze.model.architecture import architecture_of
 from cloze.model.encoder import Encoder
 from cloze.model.pooling import LayerChoice

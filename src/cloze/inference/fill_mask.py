@@ -12,9 +12,9 @@ from tokenizers import Tokenizer
 from cloze.batch import TaskBatch
 from cloze.data.finetuning.items import Item
 from cloze.data.finetuning.sequences import Sequences
-from cloze.data.tables.examples import TextExample
+from cloze.data.tables.examples import Prediction, TextExample
 from cloze.errors import BadRowError, InputError
-from cloze.inference.predictor import Inference, Prediction, Predictor
+from cloze.inference.predictor import Inference, Predictor
 from cloze.model.bert import BertForPreTraining
 from cloze.runtime.wording import counted
 from cloze.text.tokenizer import MASK, PREFIX, UNK

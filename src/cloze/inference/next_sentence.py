@@ -8,9 +8,9 @@ from tokenizers import Tokenizer
 
 from cloze.batch import TaskBatch
 from cloze.data.finetuning.classification import TextFeatures
-from cloze.data.tables.examples import TextExample
+from cloze.data.tables.examples import Prediction, TextExample
 from cloze.errors import BadRowError
-from cloze.inference.predictor import PROBABILITY, Inference, Prediction, Predictor
+from cloze.inference.predictor import PROBABILITY, Inference, Predictor
 from cloze.model.bert import BertForPreTraining
 
 

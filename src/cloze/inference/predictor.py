@@ -14,13 +14,10 @@ import torch
 from cloze.batch import TaskBatch
 from cloze.data.finetuning.batching import collate, evaluation_batches
 from cloze.data.finetuning.items import Item
-from cloze.data.tables.examples import Example
+from cloze.data.tables.examples import Example, Prediction
 from cloze.errors import BadRowError
 
 E = TypeVar("E", bound=Example)
-Prediction = dict[str, Any]
-"""As in `cloze.tasks.finetuning`, which is not imported: Lightning takes longer to load than most texts to predict."""
-
 PROBABILITY = {"probability": pa.float64()}
 
 

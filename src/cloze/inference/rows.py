@@ -7,10 +7,10 @@ from typing import Any, Literal
 
 from cloze.data.long_texts import batched
 from cloze.data.tables.delimited_output import flat
-from cloze.data.tables.examples import Example
+from cloze.data.tables.examples import Example, Prediction
 from cloze.data.tables.stream import StreamRow, leave_out
 from cloze.errors import BadRowError
-from cloze.inference.predictor import Prediction, Predictor
+from cloze.inference.predictor import Predictor
 
 ROWS_AT_ONCE = 4096
 CHARACTERS_AT_ONCE = 2_000_000

@@ -10,13 +10,13 @@ from cloze.batch import TaskBatch
 from cloze.checkpoint.modules import fine_tuned_model
 from cloze.checkpoint.pretrained import Pretrained
 from cloze.data.finetuning.items import Features
-from cloze.data.tables.examples import Example
+from cloze.data.tables.examples import Example, Prediction
 from cloze.data.tables.spans import with_whole_tokens
 from cloze.errors import BadRowError, InputError
 from cloze.inference.predictor import Chosen, Inference, Options, Predictor
 from cloze.inference.rebuild import rebuild
 from cloze.model.task_heads import TaskModel
-from cloze.tasks.finetuning import FineTuning, Prediction
+from cloze.tasks.finetuning import FineTuning
 
 
 class TaskPredictor(Predictor[Example]):

@@ -11,13 +11,14 @@ from typing import Any
 import lightning.pytorch as pl
 
 from cloze.config.schema import Run
+from cloze.data.tables.examples import Prediction
 from cloze.errors import Stopped
 from cloze.files.layout import METRICS
 from cloze.loggers import MetricsFile
 from cloze.loggers.protocol import RunInfo, Table, dashboards
 from cloze.report.classes import class_scores, confusion, labelled
 from cloze.report.picture import confusion_picture
-from cloze.report.predictions import Prediction, legible, worst
+from cloze.report.predictions import legible, worst
 from cloze.report.split import LARGEST_PICTURE
 from cloze.run.folder import provenance, write_config
 from cloze.runtime.redaction import masked, masked_text

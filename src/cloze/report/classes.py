@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from cloze.data.tables.examples import Prediction
 from cloze.metrics.entities import OUTSIDE, Entity, entities
-from cloze.report.predictions import Prediction
 
 
 class Confusions(NamedTuple):

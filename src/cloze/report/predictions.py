@@ -5,15 +5,12 @@ import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from cloze.data.tables.delimited_output import flat
+from cloze.data.tables.examples import Prediction
 from cloze.files.atomic import write_atomically
 from cloze.metrics.entities import entities
 from cloze.report.markdown import plain, table
-
-Prediction = Mapping[str, Any]
-"""`id`, the inputs, `prediction`, `probability`, what its shape adds, `label` and `correct` (a score: `error`)."""
 
 ERRORS = 100
 NOT_FOR_THE_EYE = {

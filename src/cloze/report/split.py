@@ -6,12 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
+from cloze.data.tables.examples import Prediction
 from cloze.files.atomic import write_atomically
 from cloze.metrics.classification import auroc, average_precision
 from cloze.report.classes import ClassScore, Confusions, class_scores, confusion, labelled
 from cloze.report.markdown import plain, table
 from cloze.report.picture import confusion_picture
-from cloze.report.predictions import Prediction, write_csv, write_errors, write_predictions
+from cloze.report.predictions import write_csv, write_errors, write_predictions
 from cloze.runtime.wording import counted
 
 LARGEST_PICTURE = 30  # classes

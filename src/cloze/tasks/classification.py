@@ -12,12 +12,12 @@ from cloze.batch import IGNORED_LABEL, TaskBatch
 from cloze.data.finetuning.classification import Problem
 from cloze.data.finetuning.items import Item
 from cloze.data.finetuning.module import Split
-from cloze.data.tables.examples import TextExample
+from cloze.data.tables.examples import Prediction, TextExample
 from cloze.errors import InputError
 from cloze.metrics.classification import METRICS, RANKINGS, best_thresholds, check_metrics
 from cloze.model.task_heads import TaskModel
 from cloze.tasks.class_weights import ClassWeights, check_class_weights, positive_weights, scaled_class_weights
-from cloze.tasks.finetuning import FineTuning, Prediction
+from cloze.tasks.finetuning import FineTuning
 from cloze.tasks.thresholds import Threshold, as_state, is_stated, of_state, quoted_labels, thresholds_of
 from cloze.tasks.training import Recipe
 

@@ -15,14 +15,11 @@ from cloze.checkpoint.record import Made, Record, import_path
 from cloze.checkpoint.training import RECORD_KEY
 from cloze.data.finetuning.items import Item
 from cloze.data.finetuning.module import Split, TaskData
-from cloze.data.tables.examples import Example
+from cloze.data.tables.examples import Example, Prediction
 from cloze.model.task_heads import TaskModel
 from cloze.tasks.training import Recipe, TrainingModule
 
 E = TypeVar("E", bound=Example)
-Prediction = dict[str, Any]
-"""What is said of one example, JSON-able: ``id``, its texts, ``prediction``, ``probability``, what its shape adds, and
-where it is labelled ``label`` and ``correct`` (for scores ``error``, the absolute difference)."""
 
 
 class FineTuning(TrainingModule, Generic[E]):

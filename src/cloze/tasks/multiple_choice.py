@@ -9,10 +9,10 @@ from torch import Tensor
 
 from cloze.batch import IGNORED_LABEL, TaskBatch
 from cloze.data.finetuning.items import Item
-from cloze.data.tables.examples import ChoiceExample
+from cloze.data.tables.examples import ChoiceExample, Prediction
 from cloze.metrics.classification import accuracy
 from cloze.tasks.classification import softmax
-from cloze.tasks.finetuning import FineTuning, Prediction
+from cloze.tasks.finetuning import FineTuning
 
 
 class MultipleChoice(FineTuning[ChoiceExample]):

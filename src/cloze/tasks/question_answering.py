@@ -12,12 +12,12 @@ from torch import Tensor
 from cloze.batch import IGNORED_LABEL, Packed, TaskBatch
 from cloze.data.finetuning.items import Item
 from cloze.data.finetuning.module import Split
-from cloze.data.tables.examples import QuestionExample
+from cloze.data.tables.examples import Prediction, QuestionExample
 from cloze.errors import InputError
 from cloze.metrics.answers import AnswerScore, Language, Threshold, answer_score, best_threshold, mean_score
 from cloze.model.task_heads import TaskModel
 from cloze.tasks.answer_spans import best_answers
-from cloze.tasks.finetuning import FineTuning, Prediction
+from cloze.tasks.finetuning import FineTuning
 from cloze.tasks.training import Recipe
 
 ANSWER = pa.struct({"text": pa.string(), "probability": pa.float64(), "start": pa.int64(), "end": pa.int64()})

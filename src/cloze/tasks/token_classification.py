@@ -10,12 +10,12 @@ from torch import Tensor
 
 from cloze.batch import IGNORED_LABEL, TaskBatch
 from cloze.data.finetuning.items import Item
-from cloze.data.tables.examples import TaggedExample
+from cloze.data.tables.examples import Prediction, TaggedExample
 from cloze.metrics.classification import accuracy, macro_f1
 from cloze.metrics.entities import Entity, bio2, entities, entity_scores, make_entities
 from cloze.model.task_heads import TaskModel
 from cloze.tasks.class_weights import ClassWeights, check_class_weights, scaled_class_weights
-from cloze.tasks.finetuning import FineTuning, Prediction
+from cloze.tasks.finetuning import FineTuning
 from cloze.tasks.training import Recipe
 
 ENTITY = pa.struct(

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +89,11 @@ class ChoiceExample(Example):
     text: str
     choices: tuple[str, ...]
     label: int | None
+
+
+Prediction = dict[str, Any]
+"""What is said of one example, JSON-able: ``id``, its texts, ``prediction``, ``probability``, what its shape adds, and
+where it is labelled ``label`` and ``correct`` (for scores ``error``, the absolute difference)."""
 
 
 def texts(example: Example) -> Iterator[str]:

@@ -7,12 +7,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from cloze.data.tables.examples import Prediction
 from cloze.errors import InputError
 from cloze.files.bounded import parse_json, read_json
 from cloze.files.layout import MODEL, PREDICTIONS
 from cloze.report.classes import ClassScore, class_scores, labelled
 from cloze.report.page.run import Run
-from cloze.report.predictions import Prediction, legible, worst
+from cloze.report.predictions import legible, worst
 
 LARGEST_MATRIX = 20  # classes
 CONFUSIONS = 20
