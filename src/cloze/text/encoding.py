@@ -58,6 +58,9 @@ class Lost(NamedTuple):
     overlong: int
 
 
+NOTHING_LOST = Lost(0, 0)
+
+
 class WordEncoder(dict[str, bytes]):
     """Encodes sentences without special tokens; as a mapping, the cache from chunk or word to the bytes of its ids."""
 
@@ -84,8 +87,11 @@ class WordEncoder(dict[str, bytes]):
 
     def lost(self, sentence: str, ids: bytes) -> Lost:
         """The characters of `sentence`, which gave `ids`, that became ``[UNK]``."""
-        if self._unknown is None or self._unknown_bytes not in ids:  # found between two ids, it only costs time
-            return Lost(0, 0)
+        at = -1 if self._unknown is None else ids.find(self._unknown_bytes)
+        while at > 0 and at % self.dtype.itemsize:  # half of one id and half of the next
+            at = ids.find(self._unknown_bytes, at + 1)
+        if at < 0:
+            return NOTHING_LOST
         found = [self._lost_in(word) for chunk in sentence.split(" ") for word in self._cut(chunk)]
         return Lost(sum(lost.unknown for lost in found), sum(lost.overlong for lost in found))
 

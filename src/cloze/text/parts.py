@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from cloze.files.remote import Location
 from cloze.text.documents import Document, SentenceSplitter
-from cloze.text.encoding import WordEncoder
+from cloze.text.encoding import NOTHING_LOST, WordEncoder
 from cloze.text.shards import Shard, flatten, list_column, read_table, shard_of, write_table
 
 
@@ -118,9 +118,8 @@ class PartBuilder:
 
     def _encode(self, sentence: str) -> bytes:
         ids = self._encoder.encode(sentence)
-        lost = self._encoder.lost(sentence, ids)
-        self.characters["unknown"] += lost.unknown
-        self.characters["overlong"] += lost.overlong
+        if (lost := self._encoder.lost(sentence, ids)) is not NOTHING_LOST:
+            self.characters.update(lost._asdict())
         return ids
 
     def write(self, path: Location, vocab_size: int) -> None:

@@ -99,23 +99,23 @@ def _cut(line: str, language: Language) -> list[str]:
 
 def _end(line: str, begin: int, match: re.Match[str], language: Language) -> int | None:
     """Where the sentence from `begin` on ends, if it does with these marks."""
-    mark, space, end = match[1], match[3], match.end()
+    (mark, _, space), end = match.groups(), match.end()
     if end == len(line):
         return None  # the line does
     if mark.strip(MARKS):
-        within = line[end] in GOES_ON or (mark == "\uff0e" and line[end].isdigit())
+        if line[end] in GOES_ON or (mark == "\uff0e" and line[end].isdigit()):
+            return None
     elif space:
-        following = BEGINNING.match(line, end)
-        within = following is None or following[2][0].islower()
-        if following is not None and not within and mark == ".":
-            within = _within_sentence(line, begin, match.start(), following[2], language)
-        if following is not None and not within and following[1] and line.count('"', begin, end) % 2:
+        if (following := BEGINNING.match(line, end)) is None:
+            return None
+        quote, word = following.groups()
+        if word[0].islower() or (mark == "." and _within_sentence(line, begin, match.start(), word, language)):
+            return None
+        if quote and line.count('"', begin, end) % 2:
             end = following.end(1)
-    else:
-        within = not _between_east_asian(line, match)
-    if within or (language.goes_on is not None and language.goes_on.match(line, end)):
+    elif not _between_east_asian(line, match):
         return None
-    return end
+    return None if language.goes_on is not None and language.goes_on.match(line, end) else end
 
 
 def _between_east_asian(line: str, match: re.Match[str]) -> bool:
