@@ -6,13 +6,13 @@ K head size, M masked tokens, V vocabulary.
 They are ``NamedTuple``s because both the DataLoader's pinning and Lightning's device transfer recurse into those.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, Protocol, TypeVar, get_args, get_origin
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_map_only
+from torch.utils._pytree import tree_leaves, tree_map_only
 
 Batch = TypeVar("Batch")
 Row = Sequence[int] | np.ndarray | Tensor
@@ -148,6 +148,34 @@ def moved(batch: Batch, device: torch.device | str) -> Batch:
     """A nesting of tuples with its tensors on a device; copies from page-locked memory to a GPU do not wait."""
     is_gpu = torch.device(device).type == "cuda"
     return tree_map_only(Tensor, lambda tensor: tensor.to(device, non_blocking=is_gpu), batch)  # type: ignore[no-any-return]
+
+
+def on_device(batches: Iterable[Batch], device: torch.device | None) -> Iterator[Batch]:
+    """The same batches on a CUDA device, each copied on a stream of its own; off CUDA as they are.
+
+    Steps are started long before the device gets to them, so the next batch is asked for, and copied, while the device
+    is at work; it waits for the copy only where it would use it. Nothing is read ahead: a loader whose position is its
+    state stands where training does.
+
+    Args:
+        batches: any nesting of tuples with tensors, in page-locked memory if copies are not to wait.
+        device: where they go.
+    """
+    if device is None or device.type != "cuda":
+        yield from batches
+        return
+    copies = torch.cuda.Stream(device)
+
+    iterator = iter(batches)
+    while (batch := next(iterator, None)) is not None:
+        with torch.cuda.stream(copies):
+            there = moved(batch, device)
+        compute = torch.cuda.current_stream(device)
+        compute.wait_stream(copies)
+        for tensor in tree_leaves(there):
+            if isinstance(tensor, Tensor):
+                tensor.record_stream(compute)  # its memory is not given away before the step is over
+        yield there
 
 
 def _concatenated(sequences: Sequence[Row]) -> Tensor:

@@ -16,12 +16,11 @@ from lightning.pytorch.strategies import SingleDeviceStrategy
 from torch.utils.data import DataLoader
 
 from benchmarks.batches import random_batch
-from cloze.batch import PretrainingBatch
+from cloze.batch import PretrainingBatch, on_device
 from cloze.callbacks.finite import FiniteLoss
 from cloze.callbacks.length import Length
 from cloze.callbacks.step_seed import StepSeed
 from cloze.callbacks.throughput import Throughput
-from cloze.data.transfer import on_device
 from cloze.optim.schedules import Linear
 from cloze.tasks.masked_lm import MaskedLMPretraining
 from cloze.tasks.training import Recipe

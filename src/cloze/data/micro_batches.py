@@ -1,9 +1,14 @@
 """How a global batch is shared out over ranks and accumulation steps."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from cloze.data.splitmix import IntArray
 from cloze.runtime.compiled import compiled
+
+if TYPE_CHECKING:  # prediction needs no Lightning, which takes longer to import than most texts to predict
+    from lightning.pytorch import Trainer
 
 
 def cut(lengths: IntArray, micro_batches: int) -> list[IntArray]:
@@ -34,3 +39,15 @@ def _deal(lengths: IntArray, micro_batches: int) -> IntArray:
         owner[i] = lightest
         loads[lightest] += lengths[i]
     return owner
+
+
+def recount_micro_batches(trainer: "Trainer") -> None:
+    """Tell the trainer how many micro-batches it has seen, counted in those of this run.
+
+    Lightning steps at multiples of the accumulation in its own count of micro-batches, and restores that count from
+    the checkpoint, where another accumulation may have been in force.
+    """
+    seen = trainer.fit_loop.epoch_loop.batch_progress.current
+    shift = trainer.global_step * trainer.accumulate_grad_batches - seen.ready
+    for name in ("ready", "started", "processed", "completed"):
+        setattr(seen, name, getattr(seen, name) + shift)

@@ -10,8 +10,7 @@ from tokenizers import Tokenizer
 from cloze.batch import IGNORED_LABEL
 from cloze.data.finetuning.classification import check_length
 from cloze.data.finetuning.items import Item
-from cloze.data.finetuning.sequences import Sequences
-from cloze.data.finetuning.token_ids import encode
+from cloze.data.finetuning.sequences import Sequences, encode
 from cloze.data.tables.examples import ChoiceExample
 from cloze.errors import InputError
 

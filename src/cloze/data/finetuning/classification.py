@@ -11,8 +11,7 @@ from tokenizers import Tokenizer
 
 from cloze.batch import IGNORED_LABEL
 from cloze.data.finetuning.items import Item
-from cloze.data.finetuning.sequences import Long, Sequences
-from cloze.data.finetuning.token_ids import encode
+from cloze.data.finetuning.sequences import Long, Sequences, encode
 from cloze.data.tables.examples import TextExample
 from cloze.errors import InputError
 

@@ -11,8 +11,8 @@ from tokenizers import Tokenizer
 
 from cloze.batch import IGNORED_LABEL
 from cloze.data.finetuning.items import Item, TokenSequence
+from cloze.data.finetuning.sequences import encode
 from cloze.data.finetuning.squad import UNKNOWN
-from cloze.data.finetuning.token_ids import encode
 from cloze.data.long_texts import windows
 from cloze.data.tables.examples import Answer, QuestionExample
 from cloze.errors import InputError

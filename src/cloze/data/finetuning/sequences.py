@@ -1,12 +1,13 @@
-"""Tokens to sequences: [CLS] A [SEP] or [CLS] A [SEP] B [SEP], and what is shown of texts that are longer than one."""
+"""Texts to sequences, [CLS] A [SEP] or [CLS] A [SEP] B [SEP], and what is shown of texts that are longer than one."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
 from tokenizers import Tokenizer
 
 from cloze.data.finetuning.items import TokenSequence
-from cloze.data.long_texts import shown, text_windows
+from cloze.data.long_texts import TOKENIZER_CHARACTERS, batched, shown, text_windows
 from cloze.text.tokenizer import CLS, SEP
 
 Long = Literal["truncate", "head_tail", "windows"]
@@ -15,6 +16,20 @@ overlapping windows."""
 
 HEAD = 4
 """Of ``head_tail``, every fourth token is of the head, as 128 of 510 in Sun et al. 2019, section 5.3.1."""
+
+
+def encode(tokenizer: Tokenizer, texts: Sequence[str]) -> list[np.ndarray]:
+    """The ids of each text, (T,) int32, without [CLS] and [SEP] around it.
+
+    A special token that stands in a text is that token, as it is to transformers: "[SEP]" in a text is [SEP].
+    """
+    tokenizer.no_truncation()  # what the folder of a model may have switched on
+    tokenizer.no_padding()
+    return [
+        np.array(encoding.ids, np.int32)
+        for part in batched(texts, len, TOKENIZER_CHARACTERS)
+        for encoding in tokenizer.encode_batch_fast(part, add_special_tokens=False)
+    ]
 
 
 class Sequences:

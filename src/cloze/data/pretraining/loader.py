@@ -17,9 +17,9 @@ from typing import Any, Generic, NamedTuple
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from cloze.batch import on_device
 from cloze.data.pretraining.dataset import Index, MicroBatches, Window
 from cloze.data.pretraining.objective import B
-from cloze.data.transfer import on_device
 from cloze.errors import InputError
 from cloze.runtime.stopping import SIGNALLED, stop_request
 

@@ -10,12 +10,12 @@ from lightning import LightningDataModule
 from tokenizers import Tokenizer
 
 from cloze.data.cache import ShardCache
+from cloze.data.micro_batches import recount_micro_batches
 from cloze.data.pretraining.dataset import Index, MicroBatches, Order
 from cloze.data.pretraining.loader import HeldoutLoader, TrainingLoader
 from cloze.data.pretraining.masking import Vocabulary
 from cloze.data.pretraining.objective import B, Objective
 from cloze.data.pretraining.plan import BatchSize
-from cloze.data.resume import recount_micro_batches
 from cloze.errors import InputError
 from cloze.files.remote import Location, RemotePath, location
 from cloze.text.manifest import Manifest, ShardInfo

@@ -12,7 +12,7 @@ from cloze.config.schema import Pretraining as Config
 from cloze.config.sections import Training
 from cloze.data.pretraining.module import PretrainingData
 from cloze.data.pretraining.packing import StaticShape
-from cloze.data.pretraining.synthetic import random_sequences
+from cloze.data.pretraining.plan import random_sequences
 from cloze.errors import InputError
 from cloze.launch.continuation import Beginning
 from cloze.launch.dry_run import estimate
