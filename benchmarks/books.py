@@ -9,7 +9,7 @@ BOOKS = DATA / "corpus/classic_books.tar.xz"
 
 
 def extract_books(folder: Path, megabytes: float) -> list[Path]:
-    """The first books, written into a folder, until they have so many megabytes."""
+    """The first books, written into a folder, until they have this many megabytes."""
     written: list[Path] = []
     size = 0.0
     with tarfile.open(BOOKS) as archive:

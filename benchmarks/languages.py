@@ -188,7 +188,7 @@ def glue(language: str) -> str:
 
 
 def agreement(split: Split, groups: Sequence[Sequence[str]], glue: str) -> tuple[float, float]:
-    """Precision and recall of the ends within groups of sentences, joined and cut again."""
+    """Precision and recall of the ends within groups of sentences, joined and split again."""
     right = found = there = 0
     for group in groups:
         expected, got = _ends(group), _ends(split(glue.join(group)))

@@ -1,11 +1,12 @@
-"""What a training step keeps in memory: the formula of ``cloze.model.memory`` beside what is measured.
+"""What a training step keeps in memory: the formula of ``cloze.model.memory`` next to what is measured.
 
     python -m benchmarks.memory --json FILE
 
 First the bytes that the forward pass keeps for each token, by formula and as autograd keeps them on this processor, in
 fp32 and under bf16. Then the largest micro-batch of each size at length 512 on cards of 141, 80 and 24 GB, in bf16 with
 AdamW, by formula: with all activations, and with ``hardware.gradient_checkpointing``. Where torch sees a GPU, a step
-of that formula's half is run on it, and the most that it took stands beside the formula. A compiled encoder keeps less.
+of that formula's half is run on it, and the most that it took stands next to the formula. A compiled encoder keeps
+less.
 """
 
 import argparse

@@ -3,7 +3,7 @@
     python -m benchmarks.save_stall --sizes small base --json FILE
 
 Both sides are ours, `checkpoint.asynchronous=true` and `false`; the model and AdamW's state of each size are on disk at
-the end. Besides the wait, writing in the background slows the steps beside it down: `seconds lost a save` is how much
+the end. Besides the wait, writing in the background slows the steps next to it down: `seconds lost a save` is how much
 longer eight steps and a save took than eight steps without one, the median of the rounds.
 """
 
@@ -67,7 +67,7 @@ def seconds(work: Callable[[], None]) -> float:
 
 
 def measure(size: str, rounds: int) -> dict[str, Any]:
-    """One row: the median wait of both sides, and what a save costs beside it."""
+    """One row: the median wait of both sides, and what a save costs next to it."""
     training = Training(size)
     training.step()
     waits: dict[bool, list[float]] = {True: [], False: []}

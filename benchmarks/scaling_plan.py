@@ -39,7 +39,7 @@ class Network:
     between: float
 
     def rate(self, gpus: int) -> float:
-        """Bytes/s of a collective over so many GPUs: the slowest part of the ring."""
+        """Bytes/s of a collective over this many GPUs: the slowest part of the ring."""
         return self.inside if gpus <= GPUS_A_NODE else min(self.inside, self.between)
 
 
@@ -57,7 +57,7 @@ def parameters(size: str) -> int:
 
 
 def compute_seconds(size: str, tokens: int) -> float:
-    """Of one GPU's forward and backward pass over so many tokens."""
+    """Of one GPU's forward and backward pass over this many tokens."""
     sequences = max(1, tokens // LENGTH)
     work = training_flops(
         shape(size),

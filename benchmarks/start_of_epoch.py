@@ -2,10 +2,10 @@
 
     OMP_NUM_THREADS=1 python -m benchmarks.start_of_epoch --json FILE [--shards N ...] [--plan N]
 
-A shard holds 10,000 documents of synthetic lengths. A corpus has a manifest of so many shards, whose files are links to
-four different ones; nothing in the code can tell. Each corpus is opened by a process of its own: manifest, tokenizer,
-the length of an epoch in steps, the plan of the first shard, its first micro-batch. Imports are not counted. The first
-`--plan` shards of the largest corpus are then planned one after the other, as a training would.
+A shard holds 10,000 documents of synthetic lengths. A corpus has a manifest of this many shards, whose files are links
+to four different ones; nothing in the code can tell. Each corpus is opened by a process of its own: manifest,
+tokenizer, the length of an epoch in steps, the plan of the first shard, its first micro-batch. Imports are not counted.
+The first `--plan` shards of the largest corpus are then planned one after the other, as a training would.
 """
 
 import argparse

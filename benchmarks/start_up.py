@@ -4,7 +4,7 @@
 
 Each is a process of its own, from its start to its end; that of training ends itself after the first optimizer step of
 ``experiment=pydocs`` on the prepared corpus. One run comes first and is not counted: it compiles what numba keeps, and
-reads what the system keeps. The medians are of the time on the clock; beside them stands the time on processors, which
+reads what the system keeps. The medians are of the time on the clock; next to them stands the time on processors, which
 another job on the machine disturbs less.
 """
 
@@ -86,7 +86,7 @@ def _processor() -> float:
 
 
 def measure(start: Start, rounds: int) -> dict[str, Any]:
-    """One row: the median beside the goal."""
+    """One row: the median next to the goal."""
     seconds(start)
     clocks, processors = zip(*(seconds(start) for _ in range(rounds)), strict=True)
     clock = statistics.median(clocks)

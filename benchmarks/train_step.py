@@ -111,7 +111,7 @@ def side(name: str, size: str, lengths: str, threads: int, pipe: Connection) -> 
 
 
 def turn(pipe: Connection, steps: int) -> list[float]:
-    """Seconds of each of so many steps of one side."""
+    """Seconds of each of this many steps of one side."""
     time.sleep(0.3)  # lets the other side's spinning threads fall asleep
     pipe.send(steps)
     seconds: list[float] = pipe.recv()

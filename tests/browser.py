@@ -51,7 +51,7 @@ class Visitor:
         self.requests: list[str] = []
 
     def open(self, url: str, *, width: int = 1100, dark: bool = False) -> None:
-        """Any page, on a screen so many pixels wide."""
+        """Any page, on a screen this many pixels wide."""
         theme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": theme})
         size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}

@@ -89,7 +89,7 @@ def no_process_outlives_its_test() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def shared_cases() -> Path:
-    """The folder of small files after real reports, `../shared/cases` beside the checkout; without it, skip."""
+    """The folder of small files after real reports, `../shared/cases` next to the checkout; without it, skip."""
     folder = REPOSITORY.parent / "shared" / "cases"
     if not folder.is_dir():
         pytest.skip(f"no cases: {folder} is no folder")
@@ -98,7 +98,7 @@ def shared_cases() -> Path:
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """The folder of real data: `$CLOZE_DATA`, else `../shared/data` beside the checkout; without it, skip."""
+    """The folder of real data: `$CLOZE_DATA`, else `../shared/data` next to the checkout; without it, skip."""
     folder = Path(os.environ.get("CLOZE_DATA", REPOSITORY.parent / "shared" / "data"))
     if not folder.is_dir():
         pytest.skip(f"no real data: {folder} is no folder (set CLOZE_DATA)")

@@ -40,7 +40,7 @@ COMMANDS: dict[str, Callable[[], int | None]] = {
 
 
 def in_fork(work: Callable[[], int | None], *, seconds: float) -> Answer:
-    """Do the work in a fork, as a process of its own would; it is killed after so many seconds."""
+    """Do the work in a fork, as a process of its own would; it is killed after this many seconds."""
     output, error = _pipe(), _pipe()  # no files: a limit on the size of files would be one on messages, too
     child = os.fork()
     if child == 0:

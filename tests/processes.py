@@ -155,7 +155,7 @@ def limited(process: "subprocess.Popen[Any]", seconds: float) -> Iterator[None]:
 def started(
     command: Sequence[str | Path], *, seconds: float = SECONDS, **options: Any
 ) -> "Iterator[subprocess.Popen[Any]]":
-    """A process that ends with the block at the latest, and after so many seconds in any case."""
+    """A process that ends with the block at the latest, and after this many seconds in any case."""
     process = start(command, **options)
     try:
         with limited(process, seconds):

@@ -117,7 +117,7 @@ def test_a_pretrained_model_predicts_as_the_command(tmp_path: Path) -> None:
     assert is_close(bert.fill_mask(iter(["the [MASK]"]), targets=["the", "b"]), said)
     said = rows_of(model, "task=next-sentence", "text=the cab", "text_pair=bad", folder=tmp_path)
     assert is_close(bert.predict([("the cab", "bad")], task="next-sentence"), said)
-    with pytest.warns(UserWarning, match="1 texts cut at 48 tokens"):
+    with pytest.warns(UserWarning, match="1 texts truncated to 48 tokens"):
         bert.fill_mask(["[MASK] " + "a b " * 40])
     assert len(bert.tokenizer.encode("[MASK]", add_special_tokens=False)) == 1  # its own is not touched
     assert bert.predict([]) == []

@@ -9,7 +9,7 @@ clock; preparation is outside. At each third the model is written, and afterward
 sides alike: the loss of 15 % masked tokens of books which nobody read, and that of WikiText-2's validation text. The
 books choose what is kept: who has learned more of books may know less of an encyclopaedia. Every finished run is a
 line in FILE's neighbour ``FILE.runs.jsonl`` at once, and is not made again under the same conditions. On another
-machine the search goes on with the missing runs and makes the best recipe's once more, to have something beside them.
+machine the search goes on with the missing runs and makes the best recipe's once more, to have something next to them.
 """
 
 import argparse
@@ -157,8 +157,8 @@ def main() -> None:
     parser.add_argument(
         "--megabytes", type=float, default=60, help="of the books; no recipe reads them all in half an hour"
     )
-    parser.add_argument("--changes", type=int, default=len(CHANGES), help="only so many of the changes")
-    parser.add_argument("--peers", type=int, default=len(PEERS), help="only so many of the other side's runs")
+    parser.add_argument("--changes", type=int, default=len(CHANGES), help="only this many of the changes")
+    parser.add_argument("--peers", type=int, default=len(PEERS), help="only this many of the other side's runs")
     parser.add_argument("--work", type=Path, default=REPOSITORY / "runs/bench/budget", help="text, shards and runs")
     parser.add_argument("--json", type=Path, default=REPOSITORY / "benchmarks/measured/budget.json")
     given = parser.parse_args()

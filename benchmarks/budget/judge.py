@@ -8,7 +8,7 @@ from torch import Tensor
 from transformers import AutoModelForMaskedLM, BertTokenizerFast, DataCollatorForLanguageModeling, set_seed
 from transformers.utils import logging
 
-logging.set_verbosity_error()  # what is in our folder beside its own head
+logging.set_verbosity_error()  # what is in our folder next to its own head
 logging.disable_progress_bar()
 
 LENGTH = 128

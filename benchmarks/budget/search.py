@@ -34,7 +34,7 @@ def fitting(train: Train, name: str, overrides: Overrides, best: Run) -> int:
 
 
 class Search:
-    """The published recipe and each change on what was best before it; then the other side beside the best.
+    """The published recipe and each change on what was best before it; then the other side next to the best.
 
     Half an hour is not the same on another machine. So what is compared ran on one: where the record holds no such two
     runs, both are made on this machine.
@@ -86,7 +86,7 @@ class Search:
 
 
 def rows(runs: Sequence[Run]) -> list[dict[str, Any]]:
-    """One line for each run, beside the other side's best on the same machine, if there is one."""
+    """One line for each run, next to the other side's best on the same machine, if there is one."""
     found = []
     for run in runs:
         end, minutes = run["books"][-1], [run["minutes"] * third / len(THIRDS) for third in THIRDS]

@@ -3,7 +3,7 @@
     python -m benchmarks.gpu                                               the table, in runs/bench/gpu.json and .md
     python -m benchmarks.gpu                                               again: what the time did not suffice for
     python -m benchmarks.gpu --sizes base --lengths 128 --trace step.json  a trace of three steps, and what took longest
-    python -m benchmarks.gpu --curves runs/bench/fp8.json                  the loss in fp8 beside that in bf16
+    python -m benchmarks.gpu --curves runs/bench/fp8.json                  the loss in fp8 next to that in bf16
     python -m benchmarks.gpu --device cpu --sizes tiny --seconds 1         the same code where there is no GPU
 
 Needs this checkout, torch 2.11, lightning, tokenizers, transformers, pyarrow and Hydra; numba for the rows that the

@@ -1,4 +1,4 @@
-"""The loss curve in fp8 beside that in bf16: same weights, same batches, same masks, on the text of this checkout."""
+"""The loss curve in fp8 next to that in bf16: same weights, same batches, same masks, on the text of this checkout."""
 
 import itertools
 from collections.abc import Iterator

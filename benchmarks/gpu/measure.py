@@ -82,7 +82,7 @@ def measure(
     peak: float | None,
     gemm: float,
 ) -> dict[str, Any]:
-    """One row of the table: real tokens only, whatever padding was computed beside them.
+    """One row of the table: real tokens only, whatever padding was computed next to them.
 
     Args:
         side: what trains.

@@ -30,7 +30,7 @@ def describe(device: torch.device) -> dict[str, Any]:
 
 
 def markdown(result: dict[str, Any]) -> str:
-    """The page: where, when, the table, and beside each of ours how much faster it is than the peer."""
+    """The page: where, when, the table, and next to each of ours how much faster it is than the peer."""
     rate = f"A large product of random numbers ran at {result['gemm_flops'] / 1e12:,.2f} TFLOP/s in the same run."
     lines = [
         f"{result['device']}, {result['versions']}, {result['date']}. {rate}",

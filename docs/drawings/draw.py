@@ -186,7 +186,7 @@ def global_batch() -> str:
         arrow((238, 198), (238, 246), (296, 246)),
         arrow((746, 198), (746, 246), (684, 246)),
     ]
-    return picture(980, 284, "A global batch cut for one GPU and for four", parts)
+    return picture(980, 284, "A global batch split for one GPU and for four", parts)
 
 
 DRAWINGS = {"data_flow": data_flow, "packed_batch": packed_batch, "global_batch": global_batch}

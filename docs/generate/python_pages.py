@@ -18,7 +18,7 @@ PAGES = {
 
 
 def python_pages() -> dict[str, str]:
-    """Their texts, by their place in the site's folder."""
+    """Their texts, by their path in the site's folder."""
     pages = {}
     for name, (title, packages) in PAGES.items():
         modules = [module for package in packages for module in modules_of(package)]

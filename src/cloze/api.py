@@ -55,7 +55,7 @@ class Ready:
 
     Attributes:
         encoder: from ``Packed`` tokens to their hidden states, (N, D).
-        tokenizer: its own, which neither cuts nor pads.
+        tokenizer: its own, which neither truncates nor pads.
         config: the shape of the encoder.
         pooler: from the hidden states to one embedding a text, (B, D), where the folder has one.
         model: what the folder was saved for, on the same encoder: pre-training heads, or the head of a task. None for
@@ -105,7 +105,7 @@ class Ready:
                 ``(text, [choice, choice])``; of a tagger a list of words; or a row of cells under the names of
                 ``cloze-predict``'s columns.
             task: None for the one that the model was fine-tuned on, and of any other ``fill-mask``.
-            top_k: tokens told for each mask; None for 5, or for all of the targets.
+            top_k: predictions for each mask; None for 5, or for all of the targets.
             targets: words whose probabilities are reported for each mask.
             max_length: tokens of a sequence; None as in training, and of other models all that they can take.
             threshold: probability from which one label of several applies, or one for each; None for those that
@@ -222,7 +222,7 @@ class Ready:
             heads: ``(layer, head)`` from 0 of each map; None for the first head of every layer.
 
         Raises:
-            InputError: there is no such head, or the text is too long for its tokens to be told apart.
+            InputError: there is no such head, or the text is too long for its tokens to be distinguished.
         """
         from cloze.callbacks.attention import attention_figure  # Lightning takes long to import
 
@@ -243,8 +243,8 @@ class Ready:
     def pack(self, texts: Iterable[Text]) -> Packed:
         """Texts, or pairs of texts, with their special tokens as one flat stream.
 
-        A text that is longer than the model reaches is cut at its end, the longer one of a pair first; a warning says
-        how many were.
+        A text that is longer than the model's maximum length is truncated at its end, the longer one of a pair first; a
+        warning says how many were.
 
         Raises:
             InputError: it is one text, or an element is neither a text nor a pair.
@@ -256,7 +256,7 @@ class Ready:
             longest = self.config.max_position_embeddings
             warnings.warn(
                 f"{cut} of {len(encodings)} texts are longer than the {longest} tokens that this model reaches; "
-                "their ends are cut off",
+                "their ends are left out",
                 stacklevel=2,
             )
         return Packed.of([encoding.ids for encoding in encodings], [encoding.type_ids for encoding in encodings])

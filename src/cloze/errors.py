@@ -1,4 +1,4 @@
-"""Exceptions that are no bugs: what a user can fix, and being told to stop."""
+"""Exceptions that are no bugs: what a user can fix, and the request to stop."""
 
 TRY_AGAIN = 75
 """The exit status for which the same command has to be given again: EX_TEMPFAIL of `sysexits.h`."""
@@ -13,7 +13,7 @@ class InputError(Exception):
 
 
 class Stopped(BaseException):  # no error, and as Ctrl-C not for libraries to swallow
-    """The process was told to end, or has come to its limit, and has saved what there was.
+    """The process was asked to stop, or has come to its limit, and has saved what there was.
 
     Args:
         status: of the exit: 128 and the number of a signal, as shells have it, or `TRY_AGAIN`.

@@ -272,10 +272,10 @@ HOLDERS = ("model", "net", "encoder", "bert", "backbone", "bert_model", "transfo
     outer=st.lists(st.sampled_from([*WRAPPERS, *HOLDERS]), max_size=3),
     inside=st.sampled_from(["", *WRAPPERS]),
     bare=st.booleans(),
-    head=st.sampled_from(["beside", "outside"]),
+    head=st.sampled_from(["next to", "outside"]),
 )
 def test_modules_around_a_model_leave_only_their_names(
-    outer: list[str], inside: str, bare: bool, head: Literal["beside", "outside"]
+    outer: list[str], inside: str, bare: bool, head: Literal["next to", "outside"]
 ) -> None:
     names = [
         f"{name}.weight" for name in ("embeddings.word_embeddings", "encoder.layer.0.output.dense", "pooler.dense")
@@ -294,7 +294,7 @@ def test_modules_around_a_model_leave_only_their_names(
     if bare and holders:  # the encoder itself is the last of them
         words = outer[: len(outer) - 1 - outer[::-1].index(holders[-1])]
         beside = "".join(f"{word}." for word in words)
-    theirs |= {(beside if head == "beside" else "") + name: torch.ones(1) for name in heads}
+    theirs |= {(beside if head == "next to" else "") + name: torch.ones(1) for name in heads}
     assert NAMES.present_spelling(theirs).keys() == expected.keys()
 
 

@@ -97,7 +97,7 @@ def test_types_of_other_packages_are_names() -> None:
     assert any(isinstance(kind, type) and issubclass(kind, Foreign) for kind in rate.hint.__args__)
     assert described(rate.hint) == "a number"
     assert rate.default == "1e-3"
-    assert first_sentence(rate.meaning) == "learning rate"  # the default is told beside it
+    assert first_sentence(rate.meaning) == "learning rate"  # the default is told next to it
 
 
 def test_light_modules_are_those_of_plain_python() -> None:

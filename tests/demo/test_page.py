@@ -118,7 +118,7 @@ def fill_in(visitor: Visitor, reader: Reader) -> None:
         visitor.until(lambda text: visitor.bars() == says(text), text)
         shown = visitor.text(".running")
         assert all("".join(part.split()) in "".join(shown.split()) for part in text.split("[MASK]"))
-    assert "the text is cut at 64 tokens" in visitor.text(".note")
+    assert "the text is truncated to 64 tokens" in visitor.text(".note")
     visitor.write(0, "北京 [MASK] 😀")
     visitor.until(lambda: "Not in the vocabulary, and read as [UNK]: 😀" in visitor.text(".note"))
     for text in ("", " ", "no mask 😀"):

@@ -18,7 +18,7 @@ ROOTS = {"train.py": ("train", Pretraining), "finetune.py": ("finetune", FineTun
 
 
 def test_each_yes_of_ours_leads_to_its_proof() -> None:
-    (table,) = re.findall(r"## Beside the others\n\n(.*?)\n\n", README, re.DOTALL)
+    (table,) = re.findall(r"## Compared with others\n\n(.*?)\n\n", README, re.DOTALL)
     ours = [row.split(" | ")[1] for row in table.splitlines()[2:]]
     assert len(ours) > 12
     for cell in ours:

@@ -123,7 +123,7 @@ def test_a_preparation_into_a_store_goes_on(small_text: Path, store: Store, tmp_
     preparation, remote = preparation_of(str(small_text)), RemotePath(store.uri) / "stopped"
 
     def stop(step: str, done: int, total: int) -> None:
-        if step == "cutting shards" and done == 2:
+        if step == "writing shards" and done == 2:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

@@ -24,7 +24,7 @@ class OwnFeatures(TextFeatures):
 
 
 class WithParameters(Classification):
-    """Has a parameter beside the model."""
+    """Has a parameter next to the model."""
 
     def __init__(
         self, *, metrics: Sequence[str] | None = None, model: TaskModel, labels: Sequence[str], recipe: Recipe

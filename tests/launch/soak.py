@@ -1,4 +1,4 @@
-"""Hours of training that is killed every few minutes, beside the same training left alone; both have to end equal.
+"""Hours of training that is killed every few minutes, next to the same training left alone; both have to end equal.
 
     python -m tests.launch.soak --minutes 3 -- train.py experiment=pydocs trainer.max_steps=20000
 

@@ -119,7 +119,7 @@ def test_from_a_table_to_a_model_that_transformers_takes(
 
 
 class TestStopped:
-    """A run that was cut off goes on as if nothing had happened."""
+    """A run that is truncated goes on as if nothing had happened."""
 
     LONGER = ("trainer.max_steps=14",)
 

@@ -90,11 +90,11 @@ def test_what_is_cut_is_said_once_with_counts(tmp_path: Path, finetune: Command,
     ran = finetune(*SMALL, *files, f"task.long={long}", "run=cut", "trainer.max_steps=2")
     assert ran.returncode == 0, ran.stderr
     places = f" ({counts[0]} in train, {counts[1]} in dev)"
-    notes = [line for line in ran.stderr.splitlines() if "texts cut at 16 tokens" in line]
+    notes = [line for line in ran.stderr.splitlines() if "texts truncated to 16 tokens" in line]
     more = "; task.long=head_tail shows their ends, task.long=windows all of them"
     if long == "head_tail":
         places, more = f", a quarter from the beginning and the rest from the end{places}", ""
-    assert notes == [f"note: {sum(counts)} texts cut at 16 tokens{places}{more}"]
+    assert notes == [f"note: {sum(counts)} texts truncated to 16 tokens{places}{more}"]
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_what_is_cut_is_said_once_with_counts(tmp_path: Path, finetune: Command,
     [
         (["task=token_classification", "task.long=head_tail"], "sentences and passages are always read in windows"),
         (["task=question_answering", "task.long=truncate"], "sentences and passages are always read in windows"),
-        (["task=multiple_choice", "task.long=windows"], "multiple_choice cuts long texts at their end"),
+        (["task=multiple_choice", "task.long=windows"], "multiple_choice truncates long texts at their end"),
         (
             ["task=classification", "task.long=all"],
             "task.long is 'all', but must be one of truncate, head_tail, windows",

@@ -20,7 +20,7 @@ class Watch(pl.Callback):
         rank: that is told.
         order: a file to which every micro-batch adds a line: step, micro-batch, rank, hash of what is in it.
         gradients: a file for those of the first steps, before they are clipped, with the accumulation.
-        steps: so many.
+        steps: this many.
         shards: a file for the number of numbers in each parameter and of those on this rank.
     """
 

@@ -1,4 +1,4 @@
-"""An architecture of the user's own, one file in a package beside the repository, goes through every command."""
+"""An architecture of the user's own, one file in a package next to the repository, goes through every command."""
 
 import csv
 import json

@@ -88,7 +88,7 @@ RUNS = {
     "task/frozen_below_an_lstm": f"{TAGS} {FROZEN} adaptation.head=bilstm adaptation.lstm_hidden_size=16",
     "task/two_processes": f"{PAIRS} {PRETRAINED} hardware.micro_batch_tokens=64",
 }
-"""The words of each run beside those of all."""
+"""The words of each run next to those of all."""
 
 
 class Losses(Logger):

@@ -76,7 +76,7 @@ def sweep(folder: Path) -> list[Path]:
 
 
 def tags(folder: Path) -> Path:
-    """More kinds of entities than fit beside each other on a phone."""
+    """More kinds of entities than fit next to each other on a phone."""
     kinds = [f"{place}-a-rather-long-kind-{number}" for number in range(8) for place in "BI"]
     records = [
         {"id": str(n), "words": ["one", "two"], "prediction": ["O", kind], "label": ["O", "O"], "correct": False}

@@ -9,7 +9,7 @@ from cloze.runtime.wording import counted, duration
         (1, "texts", "1 text"),
         (0, "texts", "0 texts"),
         (1, "labelled examples", "1 labelled example"),
-        (1, "texts cut at 512 tokens", "1 text cut at 512 tokens"),
+        (1, "texts truncated to 512 tokens", "1 text truncated to 512 tokens"),
         (1, "rows left out: rows without text", "1 row left out: rows without text"),
         (2_000, "entries", "2,000 entries"),
         (1, "classes", "1 class"),

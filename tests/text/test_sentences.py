@@ -1,4 +1,4 @@
-"""Sentence splitting: hard cases, real sentences joined and cut again, and that no text is lost."""
+"""Sentence splitting: hard cases, real sentences joined and split again, and that no text is lost."""
 
 import lzma
 import random

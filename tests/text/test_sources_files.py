@@ -284,10 +284,10 @@ def test_bad_lines_stop_or_are_counted(tmp_path: Path, name: str, content: bytes
 def test_truncated_compression(tmp_path: Path, suffix: str) -> None:
     path = compress(tmp_path / f"a.txt{suffix}", "".join(f"Line {n * n}.\n" for n in range(10_000)).encode())
     path.write_bytes(path.read_bytes()[:-50])
-    with pytest.raises(InputError, match=f"a.txt{suffix}: the {suffix} file is damaged or cut short"):
+    with pytest.raises(InputError, match=f"a.txt{suffix}: the {suffix} file is damaged or truncated"):
         read(TextFiles(files=str(path)))
     path.write_bytes(b"something else")
-    with pytest.raises(InputError, match="damaged or cut short"):
+    with pytest.raises(InputError, match="damaged or truncated"):
         read(TextFiles(files=str(path)))
 
 

@@ -1,4 +1,4 @@
-"""What the configuration says of a tokenizer beside a model that brings its own."""
+"""What the configuration says of a tokenizer next to a model that brings its own."""
 
 from typing import Any
 

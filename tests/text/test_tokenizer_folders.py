@@ -176,7 +176,7 @@ def test_tokenizers_in_code_are_refused_by_name(tmp_path: Path) -> None:
         return refusal(folder)
 
     assert told(tokenizer_class="BertJapaneseTokenizer").startswith(
-        "FOLDER/tokenizer_config.json: tokenizer_class is 'BertJapaneseTokenizer', which cuts text by code of its own"
+        "FOLDER/tokenizer_config.json: tokenizer_class is 'BertJapaneseTokenizer', which splits text by code of its own"
     )
     assert "word_tokenizer_type is 'mecab', but only 'basic' is read" in told(word_tokenizer_type="mecab")
     assert "split_special_tokens is True" in told(split_special_tokens=True)

@@ -33,10 +33,10 @@ QUEUED_AGAIN = (TRY_AGAIN, SIGNALLED + signal.SIGUSR1)
 class Checkpoints(Checkpoint):
     """Saves the whole state of training; ends it on a signal to stop, or before its time limit.
 
-    A checkpoint is saved after an optimizer step: every so many steps or minutes, before each evaluation, at the end,
-    and at once after SIGTERM, SIGINT or SIGUSR1. It remembers whether the evaluation of its step is still to come,
-    which a resumed run makes up for first. All processes of a run stop at the same place, whichever of
-    them received it.
+    A checkpoint is saved after an optimizer step: every few steps or minutes (`every_steps`, `every_minutes`), before
+    each evaluation, at the end, and at once after SIGTERM, SIGINT or SIGUSR1. It remembers whether the evaluation of
+    its step is still to come, which a resumed run makes up for first. All processes of a run stop at the same step,
+    whichever of them received it.
 
     Args:
         saves: the folder of checkpoints.
@@ -46,7 +46,7 @@ class Checkpoints(Checkpoint):
         every_minutes: minutes between two of them, or None.
         monitor: the metric of the evaluation by which the best one is kept, or None.
         asynchronous: write in the background; training continues after a copy in memory.
-        stop_after: seconds after whose beginning this process shall have saved and ended, or None.
+        stop_after: seconds after whose beginning this process must have saved and ended, or None.
         timeout: seconds to wait for the other processes.
         queue_again: called by rank zero once all is saved, when a scheduler's warning or `stop_after` ended the run.
     """
@@ -170,7 +170,7 @@ class Checkpoints(Checkpoint):
         stop_request.raise_at_once()
 
     def _ask(self, trainer: pl.Trainer) -> int:
-        """The exit status with which all processes shall end now, or 0; notes whether it is time for a checkpoint."""
+        """The exit status with which all processes must end now, or 0; notes whether it is time for a checkpoint."""
         now = time.monotonic()
         self._longest_step = max(self._longest_step, now - self._asked_time)
         self._asked_time = now
@@ -200,7 +200,7 @@ class Checkpoints(Checkpoint):
         trainer.strategy.barrier()
         stop_request.number = stop_request.number or max(
             0, status - SIGNALLED
-        )  # others were told; all end in the same way
+        )  # others were signalled; all end in the same way
         if trainer.is_global_zero and self.queue_again is not None and status in QUEUED_AGAIN:
             self.queue_again()
         why = ", before checkpoint.stop_after is over" if status == TRY_AGAIN else ""
@@ -266,7 +266,7 @@ class BackgroundIO(CheckpointIO):
 
 
 def _found(module: pl.LightningModule) -> bool:
-    """Whether a module has state beside its parameters."""
+    """Whether a module has state besides its parameters."""
     return type(module).get_extra_state is not torch.nn.Module.get_extra_state and bool(module.get_extra_state())
 
 

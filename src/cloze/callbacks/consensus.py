@@ -1,4 +1,4 @@
-"""What any of the processes of a run was told, known to all of them at the same step."""
+"""A signal to any of the processes of a run, known to all of them at the same step."""
 
 from datetime import timedelta
 from typing import Any

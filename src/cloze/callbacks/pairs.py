@@ -1,4 +1,4 @@
-"""What the model predicts for sentence pairs: examples beside the accuracy."""
+"""What the model predicts for sentence pairs: examples next to the accuracy."""
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby
@@ -94,7 +94,7 @@ def heldout_pairs(documents: Sequence[Sequence[str]], count: int, *, swapped: bo
 
     Args:
         documents: of sentences that follow each other.
-        count: at most so many.
+        count: at most this many.
         swapped: untrue pairs have their sentences swapped; else B comes from another document.
     """
     firsts = [(texts, place) for texts in documents for place in range(len(texts) - 1)]

@@ -1,4 +1,4 @@
-"""Dropout as a pure function of the place in training, as the order of the data is."""
+"""Dropout as a pure function of the position in training, as the order of the data is."""
 
 from typing import Any
 

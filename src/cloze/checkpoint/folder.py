@@ -147,7 +147,7 @@ def write_folder(
     settings: Mapping[str, Any],
     files: Mapping[str, bytes] | None = None,
 ) -> None:
-    """Write a model folder beside its place and rename it, so that no reader ever sees half of one.
+    """Write a model folder under a temporary name and rename it, so that no reader ever sees half of one.
 
     Args:
         folder: replaced if it exists.

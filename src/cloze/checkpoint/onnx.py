@@ -25,7 +25,7 @@ MODEL = "model.onnx"
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 TOLERANCE = 1e-4
 LARGEST = 3 << 29
-"""Bytes of weights in the graph's own file; protobuf ends at 2 GiB, so more go into a file beside it."""
+"""Bytes of weights in the graph's own file; protobuf ends at 2 GiB, so more go into a file next to it."""
 
 
 def padded_model(pretrained: Pretrained) -> PaddedModel:
@@ -46,7 +46,7 @@ def padded_model(pretrained: Pretrained) -> PaddedModel:
 
 
 def write_onnx(model: PaddedModel, folder: Path) -> None:
-    """Write ``model.onnx`` into a folder; weights of more than 1.5 GiB into ``model.onnx.data`` beside it.
+    """Write ``model.onnx`` into a folder; weights of more than 1.5 GiB into ``model.onnx.data`` next to it.
 
     Raises:
         InputError: a package for it is missing.

@@ -40,7 +40,7 @@ class Pretrained:
 
     Attributes:
         config: the shape of the encoder.
-        tokenizer: its own, which neither cuts nor pads.
+        tokenizer: its own, which neither truncates nor pads.
         tokenizer_files: those of the folder, which are written back as they are with the model; by name.
         state: parameters under our names: of the encoder, and of what else the folder holds. None: a random encoder.
         head: that the folder was saved with; None where it does not say.

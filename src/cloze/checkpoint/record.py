@@ -20,7 +20,7 @@ from cloze.runtime.moved import present_path
 
 RECORD = "cloze.json"
 HEAD = "head.safetensors"
-"""Beside an encoder, under our names: the heads that no class of Hugging Face's has."""
+"""Next to an encoder, under our names: the heads that no class of Hugging Face's has."""
 VERSION = 1
 MAX_DEPTH = 16
 """Of lists and mappings in the arguments of a class."""
@@ -74,7 +74,7 @@ class Record:
         module: the LightningModule.
         features: of a task, from examples to what the model sees.
         objective: of pre-training, from sequences to what the model sees.
-        state: what training has found beside the parameters, as a threshold.
+        state: what training has found besides the parameters, as a threshold.
         head: where Hugging Face has no class for it.
         is_known: whether the classes are known; they are not where the folder is older than their record.
     """

@@ -1,8 +1,8 @@
 """The checkpoints of a run on disk: each whole and with a checksum, the last few and the best one kept.
 
-``checkpoints/step-00001500.ckpt`` and an index of those that are complete. A checkpoint is written beside its place,
-reaches the disk, is renamed, and only then enters the index, which is itself replaced by a rename: a process killed at
-any moment leaves at most a file that no index names, and the next save removes it.
+``checkpoints/step-00001500.ckpt`` and an index of those that are complete. A checkpoint is written under a temporary
+name, reaches the disk, is renamed, and only then enters the index, which is itself replaced by a rename: a process
+killed at any moment leaves at most a file that no index names, and the next save removes it.
 """
 
 import dataclasses
@@ -201,7 +201,7 @@ def read_checkpoint(file: Path) -> dict[str, Any]:
 
 
 def check_whole(file: Path) -> None:
-    """Compare a checkpoint with the checksum in the index beside it, where there is one.
+    """Compare a checkpoint with the checksum in the index next to it, where there is one.
 
     Raises:
         InputError: it is not as it was written.

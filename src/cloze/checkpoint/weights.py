@@ -84,7 +84,7 @@ def _tensors(content: object) -> dict[str, Tensor]:
 
 
 def _state(content: Mapping[Any, Any], file: Path) -> dict[str, Tensor]:
-    """The tensors under the one name that has some, as trainers save a state beside their own.
+    """The tensors under the one name that has some, as trainers save a state besides their own.
 
     Raises:
         InputError: several names have.

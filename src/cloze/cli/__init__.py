@@ -9,7 +9,7 @@ from cloze.runtime.shell import speak_utf8, take_streams
 
 
 def _is_command(program: str) -> bool:
-    """Whether a program is one of ours; `-m` stands there while Python looks for the module that it shall run."""
+    """Whether a program is one of ours; `-m` stands there while Python looks for the module that it will run."""
     name = os.path.basename(program)  # noqa: PTH119  # pathlib would take longer than all else in here
     return name in ("train.py", "finetune.py", "-m") or name.startswith("cloze-")
 

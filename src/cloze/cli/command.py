@@ -45,7 +45,7 @@ def run(
         name: the root configuration.
         schema: the dataclass of that root.
         interrupted: what is printed after Ctrl-C or SIGTERM.
-        lasting: what it makes lies in files, so that it goes on where standard output cannot be written.
+        lasting: what it makes lies in files, so that it continues where standard output cannot be written.
 
     Returns:
         The exit status: 0; 128 and the number of the signal that ended it; 75 when the same command has to be given
@@ -143,7 +143,7 @@ def _checked(config: Any, found: Outline, schema: type[R], typed: Sequence[str])
     settings = HydraConfig.get()
     if settings.mode == RunMode.MULTIRUN and "folder" in config:
         config.folder = os.path.relpath(settings.runtime.output_dir)
-        # Further ranks are started with this process' arguments: they shall run this job, not the sweep.
+        # Further ranks are started with this process' arguments: they must run this job, not the sweep.
         job = [*settings.overrides.task, f"++folder={config.folder}"]
         sys.argv[1:] = [*folder_flag(typed), *job]
         remember([*program(sys.argv[0]), *words_of_job(job, typed)])

@@ -60,7 +60,7 @@ def _glue(config: Glue, passed: Sequence[str]) -> None:
         status = subprocess.run([sys.executable, "-m", "cloze.cli.finetune", *run.words], check=False).returncode
         if status == command.BAD_INPUT and number == 1:
             raise InputError(
-                f"{run.name}, the first run, was refused, as told above: fix it and give the command again"
+                f"{run.name}, the first run, was refused, as reported above: fix it and give the command again"
             )
         if status:
             failed.append(run.name)

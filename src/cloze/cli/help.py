@@ -173,7 +173,7 @@ class Page:
             self.lines.append(f"{bold}  {line}".rstrip())
 
     def row(self, name: str, text: str, column: int = 14) -> None:
-        """A name, and its text beside it or, where the name is too long, below."""
+        """A name, and its text next to it or, where the name is too long, below."""
         wrapped = textwrap.wrap(text, max(20, self.width - column - 2), break_on_hyphens=False) or [""]
         shown = f"\x1b[36m{name}\x1b[0m" if self.colours else name
         if len(name) < column:

@@ -12,7 +12,7 @@ from cloze.runtime.spinner import waiting
 
 
 class Words(NamedTuple):
-    """Words of the command line that Hydra shall not see.
+    """Words of the command line that Hydra must not see.
 
     Attributes:
         task: the last value of `task`, which Hydra would take for a group of `conf/`.

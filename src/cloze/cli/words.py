@@ -1,4 +1,4 @@
-"""Mistakes that the words of a command line show by themselves, each told with what was meant."""
+"""Mistakes that the words of a command line show by themselves, each reported with what was meant."""
 
 import difflib
 import re
@@ -87,7 +87,7 @@ def _refuse_bare(word: str, before: Sequence[str], behind: str | None, found: Ou
         value = behind or "..." if word == "=" else word.lstrip("=") if word.startswith("=") else word
         raise InputError(f"blanks around '=': write '{previous.rstrip('=')}={value}' as one word")
     if behind is not None and behind.startswith("="):
-        return  # told at that word, which knows both sides
+        return  # reported at that word, which knows both sides
     keys = {entry.key for entry in found.all_entries()} | set(found.groups)
     key, sign, value = word.partition(":")
     if sign and key in keys:
@@ -137,7 +137,7 @@ def _check_option(key: str, value: str, found: Outline, words: Sequence[str]) ->
 
 
 def _check_key(key: str, found: Outline) -> None:
-    """A key that no signature has: told at once, as the check of all would later."""
+    """A key that no signature has: reported at once, as the check of all would later."""
     if key in found.groups or not KEY.fullmatch(key) or key.partition(".")[0] in {"hydra", *found.own_groups}:
         return
     if unknown := unknown_part(found, key):

@@ -30,7 +30,7 @@ class Foreign:
 
 
 def meant(annotation: ast.expr | None, module: Module) -> Any:
-    """The type behind an annotation of a module, `Any` where there is none or it cannot be told."""
+    """The type behind an annotation of a module, `Any` where there is none or it is unknown."""
     if annotation is None:
         return Any
     try:

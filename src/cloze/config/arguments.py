@@ -33,7 +33,7 @@ def conf_folder() -> Path:
     for folder in (package / "conf", package.parents[1] / "conf"):
         if (folder / "train.yaml").is_file():
             return folder
-    raise InputError(f"no conf/train.yaml beside {package}: the installation is incomplete: {installation()}")
+    raise InputError(f"no conf/train.yaml next to {package}: the installation is incomplete: {installation()}")
 
 
 def own_folders(words: Sequence[str]) -> list[Path]:

@@ -41,7 +41,7 @@ def opening(docstring: str | None) -> str:
 
 
 def first_sentence(text: str) -> str:
-    """Up to the first full stop that ends one, without it and without a default, which is shown beside it."""
+    """Up to the first full stop that ends one, without it and without a default, which is shown next to it."""
     return STATED_DEFAULT.sub("", SENTENCE.split(text, maxsplit=1)[0].removesuffix("."))
 
 

@@ -22,7 +22,7 @@ def fitting(found: Outline, group: str) -> list[str]:
 def _fits(found: Outline, group: str, option: str) -> bool:
     try:
         return not misfit(found, group, option)
-    except InputError:  # a file of the user's that is no YAML: told when it is chosen
+    except InputError:  # a file of the user's that is no YAML: reported when it is chosen
         return False
 
 

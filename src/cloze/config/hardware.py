@@ -23,7 +23,8 @@ class Hardware:
         strategy: how the processes work together, by Lightning's name: `auto`, `ddp`, ...
         precision: Lightning's name; parameters stay in fp32 for all but the `-true` ones. Besides, an experiment:
             `fp8-mixed`, which is `bf16-mixed` with the products of the blocks in fp8 (needs torchao).
-        micro_batch_tokens: at most so many tokens at once in one process. How often gradients are accumulated follows.
+        micro_batch_tokens: at most this many tokens at once in one process. How often gradients are accumulated
+            follows.
         attention: the kernel: `triton` (CUDA, 16 bits), `varlen` (the same, no dropout), `sdpa` (anywhere),
             `reference` (for a CPU), or `auto` for the fastest that can do what is asked for.
         compile: compile with `torch.compile`: the whole step where shapes are static and attention waits for nothing,
@@ -31,7 +32,7 @@ class Hardware:
         cuda_graphs: with `compile`, record the step's kernels once and start them all at once.
         static_shapes: pad every micro-batch to the same sizes (under 2 % of the tokens), as compiled code wants.
         gradient_checkpointing: compute each layer's activations again in the backward pass, for less memory.
-        workers: processes that make batches beside each training process; 0 makes them in it.
+        workers: processes that make batches next to each training process; 0 makes them in it.
         threads: torch threads of each process; null leaves torch's choice.
         collective_timeout: seconds that a process waits for the others before it gives up.
     """

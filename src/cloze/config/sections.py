@@ -67,7 +67,7 @@ class TaskTraining(Training):
 
     Attributes:
         validate_every: optimizer steps between two evaluations on the dev set; null for one an epoch.
-        patience: stop when so many evaluations in a row have not been better than the best; null never stops early.
+        patience: stop when this many evaluations in a row have not been better than the best; null never stops early.
         layer_decay: the learning rate of each layer as a share of that of the layer above; 1 for the same everywhere.
     """
 

@@ -140,4 +140,4 @@ def _inherited_meanings(target: Callable[..., Any]) -> Iterator[tuple[str, str]]
 
 def _shown(default: Any) -> str:
     factory = type(default).__name__ == "_HAS_DEFAULT_FACTORY_CLASS"
-    return "made anew" if factory else default.__name__ if inspect.isclass(default) else repr(default)
+    return "made again" if factory else default.__name__ if inspect.isclass(default) else repr(default)

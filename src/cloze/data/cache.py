@@ -32,7 +32,7 @@ class Lease:
         self.path, self._descriptor = path, descriptor
 
     def __del__(self) -> None:
-        # Closed, never unlocked: a forked worker that has it, too, goes on holding it.
+        # Closed, never unlocked: a forked worker that has it, too, keeps holding it.
         with contextlib.suppress(OSError):
             os.close(self._descriptor)
 

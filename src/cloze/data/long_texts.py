@@ -61,10 +61,10 @@ def shown(first: int, second: int | None, max_length: int, *, in_windows: bool) 
 
 
 def kept(length: int, length_pair: int, room: int) -> tuple[int, int]:
-    """How many tokens stay of each text of a pair: the longer one is cut first, until both fit into `room` together.
+    """How many tokens each text of a pair keeps: the longer one is shortened first, to fit `room`.
 
-    This is Google's rule (``_truncate_seq_pair``) as the tokenizers library has it: where both texts are cut and `room`
-    is odd, the token more goes to the text that was the longer one, the second when they were equal.
+    This is Google's rule (``_truncate_seq_pair``) as the tokenizers library has it: where both texts are truncated and
+    `room` is odd, the token more goes to the text that was the longer one, the second when they were equal.
     """
     if length + length_pair <= room:
         return length, length_pair
@@ -77,7 +77,7 @@ def kept(length: int, length_pair: int, room: int) -> tuple[int, int]:
 def text_windows(first: int, second: int | None, max_length: int, stride: int | None) -> list[TextWindow]:
     """The windows of [CLS] A [SEP] or [CLS] A [SEP] B [SEP], one where all of it fits.
 
-    Of a pair the longer text is cut into windows, and the shorter one stands whole in each; its hidden states are
+    Of a pair the longer text is split into windows, and the shorter one stands whole in each; its hidden states are
     taken from the first, as is that of [CLS].
 
     Args:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:  # prediction needs no Lightning, which takes longer to import
 
 
 def cut(lengths: IntArray, micro_batches: int) -> list[IntArray]:
-    """Cut sequences into micro-batches of nearly equal tokens: each the longest left, to the one with the fewest.
+    """Split sequences into micro-batches of nearly equal tokens: each the longest left, to the one with the fewest.
 
     Args:
         lengths: (n,) tokens of each sequence.

@@ -67,7 +67,7 @@ def below(state: State, bound: int) -> np.int64:
 
 @compiled
 def next_below(place: np.uint64, bound: int) -> tuple[np.int64, np.uint64]:
-    """``below`` for inner loops: the integer, and the place in the stream after it, which stays in a register."""
+    """``below`` for inner loops: the integer, and the position in the stream after it, which stays in a register."""
     wide = np.uint64(bound)
     place += GAMMA
     product = (mix(place) >> np.uint64(32)) * wide

@@ -193,7 +193,7 @@ def _question_tab(reader: Reader) -> TaskLive:
 
 
 def _choice_tab(reader: Reader) -> TaskLive:
-    """How well each choice goes on."""
+    """How well each choice continues the text."""
     ui.label("Which of several endings fits a beginning best.").classes("lead")
     known = _examples(reader, "text", "choices") or [(START, CHOICES)]
     box = field("Beginning", known[0][0], lambda: live.refresh())

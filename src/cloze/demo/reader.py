@@ -111,7 +111,7 @@ class Reader:
             cells: as a row of an input would have them: ``text``, ``text_pair``, ``words``, ``choices``.
 
         Raises:
-            BadRowError: the example is not as the task needs it; the message goes on after its name.
+            BadRowError: the example is not as the task needs it; the message continues after its name.
         """
         predictor, shape = self.chosen[task]
         with self._lock:
@@ -125,7 +125,7 @@ class Reader:
     def attention(self, text: str, text_pair: str | None = None) -> Attention:
         """Who looks at whom in a text or a pair of texts; of a longer one, among its first ``MOST_DRAWN`` tokens.
 
-        The whole of the text is read, up to the positions of the model: only the picture is cut.
+        The whole of the text is read, up to the positions of the model: only the figure is truncated.
         """
         longest = self.config.max_position_embeddings
         with self._lock:
@@ -152,7 +152,7 @@ class Reader:
         new = [text for text in dict.fromkeys(texts) if text not in found]
         for start in range(0, len(new), AT_ONCE):
             part = new[start : start + AT_ONCE]
-            with self._lock:  # given back in between: others shall not wait for a long list
+            with self._lock:  # given back in between: others must not wait for a long list
                 tokens = self._texts.encode([RowText(text, None, None, None) for text in part])
                 (rows,) = self._extractor.extract(tokens).values()
                 rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9)
@@ -183,7 +183,7 @@ class Reader:
         return unknown not in self._tokenizer.encode(text, add_special_tokens=False).ids
 
     def _pack(self, text: str, text_pair: str | None, longest: int) -> tuple[Packed, int]:
-        """[CLS] A [SEP] or [CLS] A [SEP] B [SEP], cut to what the model reaches; and how long it was."""
+        """[CLS] A [SEP] or [CLS] A [SEP] B [SEP], truncated to what the model reads; and how long it was."""
         parts = [text] if text_pair is None else [text, text_pair]
         ids = [self._tokenizer.encode(part, add_special_tokens=False).ids for part in parts]
         room = longest - 1 - len(ids)
@@ -207,8 +207,8 @@ def _encoder(pretrained: Pretrained) -> Encoder:
 
 
 def _sentence(note: str) -> str:
-    """'texts cut at 512 tokens' -> 'Longer than the model reads at once: the text is cut at 512 tokens.'"""
+    """'texts truncated to 512 tokens' -> 'Longer than the model reads at once: the text is truncated to 512 tokens.'"""
     what, _, rest = note.partition(" ")
-    if rest.startswith("cut"):
+    if rest.startswith("truncated"):
         return f"Longer than the model reads at once: the {what.removesuffix('s')} is {rest}."
     return "Longer than the model reads at once: read in several windows."

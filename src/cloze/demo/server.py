@@ -67,7 +67,7 @@ def serve(config: Demo) -> None:
 
 
 def _checked_folder(config: Demo) -> str:
-    """The folder of the model, once all is well that can be told before anything is read."""
+    """The folder of the model, once everything is fine that can be checked before anything is read."""
     hardware = config.hardware
     if find_spec("nicegui") is None:
         raise InputError(f"cloze-demo needs the package nicegui, which is not installed: {installation('demo')}")

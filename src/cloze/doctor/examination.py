@@ -29,7 +29,7 @@ def _steps(hardware: Hardware, runs: Path, data: Path) -> Iterator[Step]:
     yield "packages", check_packages
     try:
         importlib.import_module("torch")
-    except Exception as error:  # a library that is missing, a package that was cut off: whatever an import can raise
+    except Exception as error:  # a library that is missing, a package that is truncated: whatever an import can raise
         message = str(error).strip().partition("\n")[0]
         yield "torch", lambda: [_without_torch(message)]
         return

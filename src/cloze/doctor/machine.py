@@ -19,7 +19,7 @@ LEAST_DISK = 200 * MIB
 """Below it not even the smallest run finds room."""
 SMALL_DISK = 5 * GIB
 BATCH_BYTES = 40
-"""Of a batch in shared memory, for each token: three int64, and the masked tokens and bounds beside them."""
+"""Of a batch in shared memory, for each token: three int64, and the masked tokens and bounds next to them."""
 AHEAD = 3
 """Batches of each worker that are on their way at once: torch prefetches two, and one is in use."""
 SHARED = Path("/dev/shm")

@@ -88,7 +88,7 @@ def _namesakes() -> Iterator[Finding]:
         yield Finding(
             topic="packages",
             level=level,  # type: ignore[arg-type]
-            text=f"{other.name} {other.version} is installed beside this project, {ours}{both}",
+            text=f"{other.name} {other.version} is installed next to this project, {ours}{both}",
             advice=f"pip uninstall {other.name}, then install this project again: {distribution.installation()}",
             figures={"package": other.name, "installed": other.version},
         )
@@ -126,7 +126,7 @@ def _extras(requirements: list[Wanted]) -> Iterator[Finding]:
 
 
 def _companions() -> Iterator[Finding]:
-    """Packages that are built for one build of torch and break imports beside another."""
+    """Packages that are built for one build of torch and break imports next to another."""
     torch = _version("torch")
     for name in ("torchvision", "torchaudio"):
         found = _version(name)

@@ -1,4 +1,4 @@
-"""Whether batches come out of worker processes: shared memory, pinned memory, and forks beside CUDA, tried out."""
+"""Whether batches come out of worker processes: shared memory, pinned memory, and forks next to CUDA, tried out."""
 
 import subprocess
 import sys

@@ -13,7 +13,7 @@ from cloze.files.remote import Location, RemotePath
 
 
 def write_atomically(path: Location, data: bytes | pa.Buffer) -> None:
-    """Writes `data` beside `path` and renames: a reader, or a process killed on the way, never sees half a file."""
+    """Writes `data` to a temporary file and renames it: a reader, or a killed process, never sees half a file."""
     if isinstance(path, RemotePath):  # an object appears whole
         path.write(data)
         return
@@ -48,7 +48,7 @@ def under_umask(path: Path) -> Iterator[None]:
 
 @contextmanager
 def whole_folder(folder: Path) -> Iterator[Path]:
-    """A folder to be filled beside `folder`: takes its place at the end, and is removed where that is not reached."""
+    """A folder to be filled next to `folder`: takes its place at the end, and is removed where that is not reached."""
     beside = folder.with_name(f".{folder.name}.{os.getpid()}")
     beside.mkdir(parents=True)
     try:

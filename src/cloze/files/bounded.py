@@ -133,7 +133,7 @@ def _is_long_number(scalar: yaml.ScalarEvent) -> bool:
 
 
 def largest_expansion(packed: int) -> int:
-    """Bytes into which a compressed file of so many may expand."""
+    """Bytes into which a compressed file of this many may expand."""
     return max(FREE_EXPANSION, MAX_EXPANSION * packed)
 
 

@@ -30,7 +30,7 @@ ATTEMPTS = 3
 
 @dataclass(frozen=True, order=True)
 class RemotePath:
-    """A place on an object store. The methods are those of `pathlib.Path` and raise what they raise, `OSError`."""
+    """A path on an object store. The methods are those of `pathlib.Path` and raise what they raise, `OSError`."""
 
     uri: str  # without a slash at its end
 
@@ -140,7 +140,7 @@ class RemotePath:
 
     @contextmanager
     def _store(self) -> Iterator[tuple[fs.FileSystem, str]]:
-        """The store and the path in it; its errors name this place in one sentence."""
+        """The store and the path in it; its errors name this path in one sentence."""
         try:
             yield _store(self.uri.partition("://")[0]), self.uri.partition("://")[2]
         except FileNotFoundError as error:
@@ -155,7 +155,7 @@ Location = Path | RemotePath
 
 
 def location(place: str | os.PathLike[str] | RemotePath) -> Location:
-    """What a user's words name: a place on a store if they begin with a protocol, else a path of this machine."""
+    """What a user's words name: a path on a store if they begin with a protocol, else a path of this machine."""
     if isinstance(place, RemotePath):
         return place
     text = os.fspath(place)

@@ -43,7 +43,7 @@ OPTIONS = (
     "layers", "weights", "level", "dtype", "columns", "format", "delimiter", "quoting", "header", "on_bad_row",
     "max_length", "long_texts", "stride", "special_tokens", "probe",
 )  # fmt: skip
-"""What determines the output, beside the model, the input and the precision."""
+"""What determines the output, besidess the model, the input and the precision."""
 
 
 def extract(config: Features) -> None:
@@ -64,7 +64,7 @@ def extract(config: Features) -> None:
     if config.input != STANDARD_INPUT:
         layout.of(config.input)
     identity = input_identity(config.input)
-    feature_files(PartialFeatures(output), as_folder=config.output.endswith("/"))  # told before the model is read
+    feature_files(PartialFeatures(output), as_folder=config.output.endswith("/"))  # reported before the model is read
     set_up(hardware)
     pretrained = _pretrained(config)
     plan = _plan(config, pretrained)

@@ -78,7 +78,7 @@ class FillMask(Predictor[TextExample]):
             except BadRowError as bad:
                 found.append(bad)
         if sequences.cut:
-            self.counts[f"texts cut at {counted(self.max_length, 'tokens')}"] += sequences.cut
+            self.counts[f"texts truncated to {counted(self.max_length, 'tokens')}"] += sequences.cut
         outputs = iter(self.inference.outputs(items, self._step))
         return [
             said if isinstance(said, BadRowError) else self._prediction(example, next(outputs))

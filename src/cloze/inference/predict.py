@@ -85,13 +85,13 @@ def predict(config: Predicting, texts: Sequence[str] = (), pairs: Sequence[str] 
 
 
 def _checked_folder(config: Predicting, path: str, layout: TableFormat, *, direct: bool) -> str:
-    """The folder of the model, once all is well that can be told before it is read."""
+    """The folder of the model, once everything is fine that can be checked before it is read."""
     hardware = config.hardware
     check_hardware(hardware)
     if hardware.devices > 1 or hardware.num_nodes > 1:
         raise InputError(
-            "hardware: prediction works on one device; set hardware.devices=1, or cut the input and start one command "
-            "for each part"
+            "hardware: prediction works on one device; set hardware.devices=1, or split the input and start "
+            "one command for each part"
         )
     if hardware.precision not in ("32-true", "bf16-mixed", "16-mixed"):
         raise InputError(f"hardware.precision={hardware.precision}: prediction knows 32-true, bf16-mixed and 16-mixed")

@@ -65,7 +65,7 @@ class Predictor(ABC, Generic[E]):
     Attributes:
         fields: the columns of a prediction with their types, in Parquet; without ``id`` and what repeats the example.
         repeats: what of a prediction repeats the example.
-        counts: what was cut, for the reader.
+        counts: what was truncated, for the reader.
     """
 
     repeats: ClassVar[frozenset[str]] = frozenset({"text", "text_pair"})

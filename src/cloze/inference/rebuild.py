@@ -38,7 +38,7 @@ class Stock:
         module: says which head and which problem_type it serves.
         features: from its examples to what the model sees.
         shape: of its examples.
-        arguments: of the features, beside their lengths.
+        arguments: of the features, besides their lengths.
         max_length: tokens of a sequence, where neither the folder nor the command says it; None for all positions.
         max_question_length: the same of a question; None for features without questions.
     """
@@ -114,7 +114,7 @@ def rebuild(
         model: of its task.
         max_length: tokens of a sequence, in place of those in training.
         options: arguments of the module in place of those in training.
-        trust: packages beside cloze whose classes may be built.
+        trust: packages besides cloze whose classes may be built.
 
     Raises:
         InputError: the folder asks for a class that is not trusted or is none of a task, or for arguments that it does

@@ -67,7 +67,7 @@ def with_cells(cells: Mapping[str, Any], said: Prediction, repeats: frozenset[st
 
 
 def chunks(rows: Iterable[StreamRow], most: int = ROWS_AT_ONCE) -> Iterator[list[StreamRow]]:
-    """Rows in lists of at most so many, and of about so many characters as are held at once."""
+    """Rows in lists of at most this many, and of about this many characters as are held at once."""
     return batched(
         rows,
         lambda row: sum(len(cell) for cell in row.cells.values() if isinstance(cell, str)),

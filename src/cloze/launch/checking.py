@@ -24,7 +24,7 @@ from cloze.tasks.training import TrainingModule
 from cloze.text.tokenizer import tokenizer_sha256
 
 ALWAYS = (Length, Checkpoints)
-"""Callbacks of every run: without their state it would go on as another one."""
+"""Callbacks of every run: without their state it would continue as another one."""
 FREE = ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout", "cache")
 """What may change of a model: how it is trained, not what it computes."""
 
@@ -50,7 +50,7 @@ def checkpoint_fault(
         content: of the checkpoint; its main parts are there and have their types.
         trainer: with its callbacks.
         module: with its model.
-        data: whose place in training it tells.
+        data: whose position in training it tells.
         same_callbacks: whether it was saved with the same callbacks, so that none of their states may be missing.
     """
     try:

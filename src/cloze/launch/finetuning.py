@@ -130,7 +130,7 @@ def _finished(folder: Path) -> Results:
 
 
 def _apply(config: Config) -> Results:
-    """Evaluate or predict with a fine-tuned model; again, its results are just told."""
+    """Evaluate or predict with a fine-tuned model; again, its results are just reported."""
     if not has_weights(config):
         raise InputError(f"stage={config.stage} needs a fine-tuned model: give model=FOLDER")
     if config.resume not in ("auto", "never"):

@@ -202,7 +202,7 @@ def _watch_children(over: threading.Event) -> None:
         number, child = _ended_child(0.0)
         if child is None:
             continue
-        if child.returncode - SIGNALLED in STOPS:  # it was told before it could tell the others
+        if child.returncode - SIGNALLED in STOPS:  # the signal came before it could pass it on
             os.kill(os.getpid(), child.returncode - SIGNALLED)
         if over.wait(GRACE) or not _LAST_WORD.acquire(blocking=False):
             return

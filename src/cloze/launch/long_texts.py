@@ -34,8 +34,8 @@ def show_as_asked(features: Features[Any], task: Task) -> None:
             )
     elif not hasattr(features, "long"):
         raise InputError(
-            f"task.long={task.long}: is for a class, labels or a score of a text, but {task.name} cuts long texts at"
-            " their end and knows no other way; leave it out"
+            f"task.long={task.long}: is for a class, labels or a score of a text, but {task.name} truncates long texts"
+            " at their end and knows no other way; leave it out"
         )
     elif features.long not in (TRUNCATE, task.long):
         raise InputError(f"task.long={task.long}: task.features.long is {features.long}; leave one of them out")
@@ -54,7 +54,7 @@ def differences(node: Mapping[str, Any], made: Made, *, asked: str | None) -> It
     recorded = made.arguments or {}
     long = recorded.get("long", TRUNCATE)
     if asked is None and node.get("long") == long != TRUNCATE:
-        yield f"task.long={long}, as the model was trained; task.long={TRUNCATE} cuts long texts"
+        yield f"task.long={long}, as the model was trained; task.long={TRUNCATE} truncates long texts"
     for name in sorted(recorded.keys() & node.keys() - {"long"}):
         if node[name] != recorded[name]:
             key = "task.max_length" if name == "max_length" else f"task.features.{name}"
@@ -62,7 +62,7 @@ def differences(node: Mapping[str, Any], made: Made, *, asked: str | None) -> It
 
 
 def encoding_notes(features: Features[Any], counts: Mapping[str, Counter[str]]) -> Iterator[str]:
-    """What was cut or left out in encoding, and how often in each split."""
+    """What was truncated or left out in encoding, and how often in each split."""
     total = sum(counts.values(), Counter[str]())
     for note, count in sorted(total.items()):
         places = ", ".join(f"{of[note]:,} in {split}" for split, of in counts.items() if of[note])

@@ -153,7 +153,7 @@ def prepared_data(config: Config, start: Beginning | None, *, stage: str = "fit"
         while not (data.folder / MANIFEST).exists():  # written last, by rename
             time.sleep(1.0)
     if start is not None:
-        data.preparation = None  # done, with another tokenizer than its own: the trainer shall not ask for it again
+        data.preparation = None  # done, with another tokenizer than its own: the trainer must not ask for it again
     data.setup(stage)
     return data
 

@@ -50,7 +50,7 @@ def compute_as(hardware: Hardware, encoder: Encoder, *, static_shapes: bool, one
 
     Args:
         hardware: what is asked for.
-        encoder: before its parameters are cut.
+        encoder: before its parameters are sharded.
         static_shapes: whether all batches have the same shapes.
         one_graph: whether it is compiled as a part of the whole step.
     """
@@ -63,7 +63,7 @@ def compute_as(hardware: Hardware, encoder: Encoder, *, static_shapes: bool, one
     if hardware.strategy != "fsdp":
         encoder.compile(dynamic=not static_shapes)
         return
-    for block in encoder.blocks:  # whose parameters come and go around it: what gathers and cuts them stays outside
+    for block in encoder.blocks:  # whose parameters come and go around it: what gathers and shards them stays outside
         block.forward = torch.compile(block.forward, dynamic=not static_shapes)
 
 
@@ -80,7 +80,7 @@ def is_one_graph(hardware: Hardware) -> bool:
 class FullySharded(ModelParallelStrategy):
     """FSDP2 over all ranks, with the checkpoints of any other strategy.
 
-    The modules cut themselves in ``configure_model``. A checkpoint holds whole tensors, and the state of the optimizer
+    The modules are sharded in ``configure_model``. A checkpoint holds whole tensors, and the state of the optimizer
     as its own ``state_dict`` has it: so it is the same file as under DDP or in one process, any of which resumes from
     it. Lightning's own way assembles by the names of parameters, reads the file past our plug-in, and knows no
     optimizer made of two.
@@ -133,7 +133,7 @@ class FullySharded(ModelParallelStrategy):
 
 
 def _cut(state: dict[str, Any], optimizer: Any) -> dict[str, Any]:
-    """The state of an optimizer over parameters that are cut, from that over whole ones."""
+    """The state of an optimizer over sharded parameters, from that over whole ones."""
     if "parts" in state:  # of an optimizer made of several
         return {"parts": [_cut(part, own) for part, own in zip(state["parts"], optimizer.parts, strict=True)]}
     numbers = (number for group in state["param_groups"] for number in group["params"])

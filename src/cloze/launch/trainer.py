@@ -36,10 +36,10 @@ from cloze.tasks.training import Recipe
 
 
 class Cuttable(Protocol):
-    """A data module that knows into how many micro-batches it has to cut a global batch."""
+    """A data module that knows into how many micro-batches it has to split a global batch."""
 
     def accumulation(self, micro_batch_tokens: int, ranks: int) -> int:
-        """The fewest micro-batches a rank that keep each within about so many tokens."""
+        """The fewest micro-batches a rank that keep each within about this many tokens."""
 
 
 def make_trainer(

@@ -50,7 +50,7 @@ class MetricsFile(Logger):
         self.row |= {name: _written(float(value)) for name, value in metrics.items() if name != "epoch"}
 
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
-        """The configuration lies in `config.yaml` beside the file."""
+        """The configuration lies in `config.yaml` next to the file."""
 
     @rank_zero_only
     def save(self) -> None:
@@ -72,7 +72,7 @@ class MetricsFile(Logger):
 
     @rank_zero_only
     def _write(self, rows: list[dict[str, str]]) -> None:
-        """The whole file, beside its place and renamed: a reader never sees half of it."""
+        """The whole file, under a temporary name and renamed: a reader never sees half of it."""
         self.file.parent.mkdir(parents=True, exist_ok=True)
         beside = self.file.with_suffix(".new")
         with beside.open("w", newline="", encoding="utf-8") as file:
@@ -88,7 +88,7 @@ def _filled(row: dict[str, str]) -> dict[str, str]:
 
 
 def read_rows(file: Path) -> list[dict[str, str]]:
-    """The rows of the file; none where there is no file. A last row that is cut is left out."""
+    """The rows of the file; none where there is no file. A last row that is truncated is left out."""
     if not file.exists():
         return []
     lines = file.read_text(encoding="utf-8").splitlines(keepends=True)

@@ -110,7 +110,7 @@ class MlflowLogger(AxesLogger):
             return str(self._client.get_experiment_by_name(self.experiment).experiment_id)
 
     def _artifacts(self) -> str | None:
-        """Tables and pictures lie beside the database; a server knows its own place."""
+        """Tables and pictures lie next to the database; a server knows its own place."""
         if not self.address.startswith(SQLITE):
             return None
         return (Path(self.address.removeprefix(SQLITE)).absolute().parent / "mlflow").as_uri()

@@ -1,4 +1,4 @@
-"""What a dashboard shows beside curves: how a run came about, tables, pictures. Callbacks and loggers meet here."""
+"""What a dashboard shows in addition to curves: a run's origin, tables, figures. Callbacks and loggers meet here."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable

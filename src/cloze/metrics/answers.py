@@ -22,8 +22,9 @@ CHINESE_PUNCTUATION = str.maketrans("", "", r"-:_*^/\~`+=，。：？！“”�
 CHINESE_CHARACTER = re.compile("([\u4e00-\u9fa5])")
 SIGNS = r"()[\]{}<>" + r'"–—;@#$%&?!'  # noqa: RUF001 - each a token of its own
 WORD = re.compile(rf"[{SIGNS}]|\.{{2,}}|,(?!\d)|\.(?=\W*$)|(?:[^\s{SIGNS},.]|,(?=\d)|\.(?!\W*$))+")
-"""A token between Chinese characters. CMRC 2018 cuts there with NLTK's ``word_tokenize``, of which this is what matters
-in answers: all 603 different such pieces in the answers of its dev set are cut alike, but ``don't`` is one token here.
+"""A token between Chinese characters. CMRC 2018 splits there with NLTK's ``word_tokenize``; this is what matters of it
+in answers: all 603 different such pieces in the answers of its dev set are split alike, but ``don't`` is one token
+here.
 """
 
 

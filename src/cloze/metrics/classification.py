@@ -94,7 +94,7 @@ def _ranked(
 
 
 def best_thresholds(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """For each label the probability from which it shall apply for the best F1, (n, L) to (L,).
+    """For each label the probability from which it applies for the best F1, (n, L) to (L,).
 
     Between two probabilities of the split, of equally good places the nearest to 0.5; 0.5 where no row has the label.
     """

@@ -23,10 +23,10 @@ class Adaptation:
     """Fine-tuning (Devlin et al. 2019, section 4) as it stands; the feature-based approach (section 5.3) by options.
 
     Attributes:
-        frozen_layers: so many lower blocks, with the embeddings, stay as they are and drop nothing out; `all` freezes
+        frozen_layers: this many lower blocks, with the embeddings, stay as they are and drop nothing out; `all` freezes
             the whole encoder, whose hidden states are then computed once and kept in `cache`.
-        reinitialized_layers: so many upper blocks, with the pooler, start from scratch (Zhang et al. 2021, "Revisiting
-            Few-sample BERT Fine-tuning", section 5).
+        reinitialized_layers: this many upper blocks, with the pooler, start from scratch (Zhang et al. 2021,
+            "Revisiting Few-sample BERT Fine-tuning", section 5).
         layers: which hidden states the head reads, as in table 7 of the BERT paper.
         head: a linear layer alone, or a bidirectional LSTM below it.
         lstm_hidden_size: of the LSTM, in each direction.

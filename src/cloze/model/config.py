@@ -53,7 +53,7 @@ class BertConfig:
         type_vocab_size: the number of segments (A and B); with one, both texts of a pair are segment 0.
         hidden_dropout_prob: dropout on the embeddings and on the output of each sub-layer.
         attention_probs_dropout_prob: dropout on the attention probabilities.
-        initializer_range: standard deviation of the truncated-normal initialisation (cut at two of them).
+        initializer_range: standard deviation of the truncated-normal initialisation (truncated at two of them).
         layer_norm_eps: epsilon of every LayerNorm.
 
     Raises:

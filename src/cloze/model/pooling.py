@@ -59,7 +59,7 @@ class LayerChoice:
     weights: list[float] | None = None
 
     def plan(self, num_hidden_layers: int, hidden_size: int) -> LayerPlan:
-        """The plan for an encoder of so many blocks and such a width.
+        """The plan for an encoder of this many blocks and such a width.
 
         Raises:
             ValueError: there is no such layer, or the weights are not as many as the layers.

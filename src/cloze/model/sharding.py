@@ -1,9 +1,9 @@
 """Parameters shared out among the ranks of a run: PyTorch's fully sharded data parallel, FSDP2 (Zhao et al. 2023).
 
 Each rank keeps a part of every parameter. Those of a block are put together when the block is computed, forward and
-again backward, and given up after it; its gradients are averaged in fp32 where they are cut again. The root, which
+again backward, and given up after it; its gradients are averaged in fp32 where they are sharded again. The root, which
 holds the embeddings, the pooler and the heads, is put together once a step and in fp32. So the decoder that is tied to
-the word embeddings sees the one and only parameter, whose gradient has both parts before it is cut.
+the word embeddings sees the one and only parameter, whose gradient has both parts before it is sharded.
 """
 
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ from cloze.model.encoder import EncoderWithHeads
 
 
 def shard(model: EncoderWithHeads, mesh: DeviceMesh, *, bf16: bool) -> None:
-    """Cut all parameters of a model with an encoder, in place; one that is cut already stays as it is.
+    """Shard all parameters of a model with an encoder, in place; one that is split already stays as it is.
 
     Args:
         model: the same on all ranks; its blocks become units of their own, the rest one unit.
@@ -39,17 +39,17 @@ def shard(model: EncoderWithHeads, mesh: DeviceMesh, *, bf16: bool) -> None:
 
 
 def local(tensor: Tensor) -> Tensor:
-    """The part of a tensor that is on this rank; of one that is not cut, all of it."""
+    """The part of a tensor that is on this rank; of one that is not sharded, all of it."""
     return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
 def whole(state: Any, *, keep: bool = True) -> Any:
-    """Any nesting of containers with every cut tensor put together, on the CPU.
+    """Any nesting of containers with every sharded tensor gathered, on the CPU.
 
     All ranks must call it; only those with ``keep`` hold more than one whole tensor at a time.
 
     Args:
-        state: dictionaries, lists, ...; what is not cut stays as it is.
+        state: dictionaries, lists, ...; what is not sharded stays as it is.
         keep: false returns an empty dictionary.
     """
     found = tree_map_only(
@@ -59,7 +59,7 @@ def whole(state: Any, *, keep: bool = True) -> Any:
 
 
 def cut_like(tensor: Any, parameter: Tensor) -> Any:
-    """This rank's part of a whole tensor, cut as a parameter of its shape is; anything else stays as it is."""
+    """This rank's part of a whole tensor, sharded as a parameter of its shape is; anything else stays as it is."""
     if isinstance(parameter, DTensor) and isinstance(tensor, Tensor) and tensor.shape == parameter.shape:
         # No rank sends anything: each takes its part of what it has read.
         return distribute_tensor(tensor, parameter.device_mesh, parameter.placements, src_data_rank=None)
@@ -67,6 +67,6 @@ def cut_like(tensor: Any, parameter: Tensor) -> Any:
 
 
 def load_whole(module: nn.Module, state: Mapping[str, Any]) -> None:
-    """``module.load_state_dict`` of whole tensors, whether the module's are cut or not."""
+    """``module.load_state_dict`` of whole tensors, whether the module's are sharded or not."""
     own = module.state_dict()
     module.load_state_dict({name: cut_like(value, own.get(name, value)) for name, value in state.items()})

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 WRAPPERS = {"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module"}
-"""What DDP, torch.compile, FSDP, activation checkpointing and DeepSpeed put into names, at any place."""
+"""What DDP, torch.compile, FSDP, activation checkpointing and DeepSpeed put into names, anywhere."""
 BUFFERS = (".position_ids", ".token_type_ids")
 
 
@@ -127,11 +127,11 @@ class TensorNames:
             inner = name.removeprefix(roots[0])
             if name.startswith(roots[0]) and inner.startswith(self.bare):
                 named[f"{self.base}.{inner}"] = tensor
-            else:  # a head stands beside its encoder, or beside what holds that
+            else:  # a head stands next to its encoder, or next to what holds that
                 outer = (h for p in around if (h := name.removeprefix(p)).startswith(self.heads))
                 named[next(outer, name)] = tensor
         if len(named) < len(found):
-            raise ValueError("holds a head twice, beside its encoder and elsewhere: save the one that you mean alone")
+            raise ValueError("holds a head twice, next to its encoder and elsewhere: save the one that you mean alone")
         return named
 
     def _theirs(self, name: str) -> Sequence[str]:

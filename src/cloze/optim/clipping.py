@@ -1,4 +1,4 @@
-"""The global norm of the gradients: clipped, and told."""
+"""The global norm of the gradients: clipped, and logged."""
 
 import torch
 from torch import Tensor
@@ -12,7 +12,7 @@ def clip_gradients(optimizer: Optimizer, max_norm: float | None) -> dict[str, Te
     """Scale all gradients so that their norm is at most `max_norm` (Pascanu et al. 2013, algorithm 1).
 
     Args:
-        optimizer: of the parameters, which may be cut over ranks.
+        optimizer: of the parameters, which may be sharded over ranks.
         max_norm: None leaves them as they are.
 
     Returns:
@@ -32,10 +32,10 @@ def clip_gradients(optimizer: Optimizer, max_norm: float | None) -> dict[str, Te
 
 
 def _global_norm(gradients: list[Tensor]) -> Tensor:
-    """(), over all ranks where gradients are cut: one number is sent, where ``clip_grad_norm_`` sends one a tensor."""
+    """(), over all ranks where gradients are sharded: one number is sent; ``clip_grad_norm_`` sends one a tensor."""
     norm = torch.nn.utils.get_total_norm([local(gradient) for gradient in gradients])
     meshes = {gradient.device_mesh for gradient in gradients if isinstance(gradient, DTensor)}
-    for mesh in meshes:  # one, since all gradients are cut alike or none is
+    for mesh in meshes:  # one, since all gradients are sharded alike, or none is
         square = norm.square()
         torch.distributed.all_reduce(square, group=mesh.get_group())
         norm = square.sqrt()

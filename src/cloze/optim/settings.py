@@ -12,7 +12,7 @@ Settings = list[dict[str, Any]]
 
 
 def settings(optimizer: Optimizer) -> Settings:
-    """What the constructor of a new optimizer was told of each group of parameters.
+    """What the constructor of a new optimizer was given for each group of parameters.
 
     The other keys of a group, as the count of steps that some optimizers keep there, are state.
     """

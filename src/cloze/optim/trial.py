@@ -28,7 +28,7 @@ class Trial(NamedTuple):
     shapes: dict[int, tuple[int, ...]]
 
     def expected(self, parameter: Parameter, state: Tensor) -> list[int | None]:
-        """The shape of a state of the model's parameter; None for a side whose size cannot be told.
+        """The shape of a state of the model's parameter; None for a side whose size is unknown.
 
         Args:
             parameter: the small one.

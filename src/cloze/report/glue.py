@@ -1,4 +1,4 @@
-"""The table of GLUE: the tasks with their official metrics, the runs of a folder, the published rows beside them."""
+"""The table of GLUE: the tasks with their official metrics, the runs of a folder, the published rows next to them."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence

@@ -19,6 +19,6 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def plain(text: str, longest: int = 300) -> str:
-    """Any text as one line of Markdown that shows it literally, cut with `…` at `longest` characters."""
+    """Any text as one line of Markdown that shows it literally, truncated with `…` at `longest` characters."""
     line = " ".join(text.split())
     return SPECIAL.sub(r"\\\g<0>", line if len(line) <= longest else line[: longest - 1].rstrip() + "…")

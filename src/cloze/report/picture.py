@@ -51,7 +51,7 @@ def confusion_picture(matrix: np.ndarray, labels: Sequence[str], title: str) -> 
 
 
 def blank(width: float, height: float) -> Any:
-    """A matplotlib figure of so many inches, laid out by itself."""
+    """A matplotlib figure of this many inches, laid out by itself."""
     from matplotlib.figure import Figure  # late: slow to import
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 

@@ -61,7 +61,7 @@ def write_csv(columns: Sequence[str], rows: Iterable[Sequence[object]], file: Pa
 
 
 def readable(record: Prediction) -> dict[str, str]:
-    """A record as the Markdown cells of one row: words and choices resolved, long texts cut."""
+    """A record as the Markdown cells of one row: words and choices resolved, long texts truncated."""
     return {key: plain(text) for key, text in legible(record).items()}
 
 

@@ -71,9 +71,9 @@ def probe_layers(features: WrittenFeatures, label: str, progress: ReportsProgres
     """A probe on every result of an output.
 
     Args:
-        features: embeddings with the labels beside them.
+        features: embeddings with the labels next to them.
         label: what the column of the labels was called.
-        progress: told of layers.
+        progress: receives the number of layers.
 
     Raises:
         InputError: the labels are no classes, or too few.

@@ -23,7 +23,7 @@ def check_hardware(hardware: Hardware) -> None:
     """Compare what was asked with what is there.
 
     Raises:
-        InputError: there is no GPU, or not so many; or more threads than any machine bears.
+        InputError: there is no GPU, or too few; or more threads than any machine bears.
     """
     processors = os.cpu_count() or 1
     for name, value in (("threads", hardware.threads or 0), ("workers", hardware.workers)):
@@ -173,7 +173,7 @@ def check_attention(dropout: float, hardware: Hardware, *, key: str) -> None:
 
 
 def set_up(hardware: Hardware, seed: int | None = None) -> None:
-    """Threads and the allocator on a CPU, TF32 for what remains in fp32 beside 16-bit on a GPU.
+    """Threads and the allocator on a CPU, TF32 for what remains in fp32 next to 16-bit on a GPU.
 
     Args:
         hardware: what is asked for.

@@ -57,7 +57,7 @@ def finished_summary(folder: Path, rows: Sequence[Mapping[str, str]], monitor: s
 
 
 def task_summary(folder: Path, results: Results, baseline: Results | None) -> str:
-    """The scores of a fine-tuned model, beside those of the same encoder from random weights where there are any."""
+    """The scores of a fine-tuned model, next to those of the same encoder from random weights where there are any."""
     lines = []
     if results:
         head = f"{'split':<14} {'metric':<18} {'score':>8}"

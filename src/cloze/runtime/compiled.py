@@ -14,7 +14,7 @@ import numpy as np
 def compiled(function: Callable[..., Any] | None = None, **options: Any) -> Any:
     """Compile a function without holding Python's lock, and keep the result on disk.
 
-    numba compiles anew when the file of a function has changed. Code of other files is compiled into it, too: the
+    numba compiles again when the file of a function has changed. Code of other files is compiled into it, too: the
     functions that it calls, and the values of constants. So what its file takes from others counts as well.
 
     Args:

@@ -130,7 +130,7 @@ def _is_text(word: str) -> bool:
 
 
 def fitted(line: str, indent: int) -> str:
-    """A line for a person: on a terminal that is narrower it is cut between words, what follows set in.
+    """A line for a person: on a terminal that is narrower it is broken between words, what follows set in.
 
     Args:
         line: of any length; elsewhere it stays whole, for programs that read it.

@@ -22,7 +22,7 @@ def waiting(what: str) -> Iterator[None]:
     Only where stderr is a terminal, and only in the first of several processes that share it.
 
     Args:
-        what: goes on, as `reading the model`.
+        what: is being done, as `reading the model`.
     """
     if not sys.stderr.isatty() or rank() != 0:
         yield
@@ -39,7 +39,7 @@ def waiting(what: str) -> Iterator[None]:
 
 
 def spinner() -> "Progress":
-    """For stderr: what goes on, behind a wheel that turns. Its one task is that; it vanishes when it stops."""
+    """For stderr: what is being done, after a spinner. Its one task is that; it vanishes when it stops."""
     from rich.console import Console
     from rich.progress import Progress, SpinnerColumn, TextColumn
 

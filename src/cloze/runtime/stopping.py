@@ -53,7 +53,7 @@ class StopRequest:
         try:
             yield
         finally:
-            for number, handler in self._before.items():  # Python's own end shall not be broken off, either
+            for number, handler in self._before.items():  # Python's own end must not be broken off, either
                 signal.signal(number, signal.SIG_IGN if self.number else handler)
             self._before = {}
 

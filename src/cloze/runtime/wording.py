@@ -10,8 +10,8 @@ SINGULAR = {"entries": "entry", "entities": "entity", "classes": "class"}
 def counted(number: int, things: str) -> str:
     """A number with what it counts.
 
-    >>> counted(1, "texts cut at 9 tokens"), counted(2_000, "texts"), counted(1, "bad entries")
-    ('1 text cut at 9 tokens', '2,000 texts', '1 bad entry')
+    >>> counted(1, "texts truncated to 9 tokens"), counted(2_000, "texts"), counted(1, "bad entries")
+    ('1 text truncated to 9 tokens', '2,000 texts', '1 bad entry')
 
     Args:
         number: of things.

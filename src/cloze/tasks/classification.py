@@ -206,7 +206,7 @@ class MultiLabel(Classification):
             self.thresholds = of_state(state, self.labels)
 
     def scores(self, split: Split[TextExample], outputs: Sequence[np.ndarray]) -> dict[str, float]:
-        """The metrics of a dev split; the first one sets the thresholds, where it shall."""
+        """The metrics of a dev split; the first one sets the thresholds, where it has to."""
         predictions = self.predictions(split.examples, split.items, outputs)
         data = self.trainer.datamodule  # type: ignore[attr-defined]
         labelled = [prediction for prediction in predictions if "label" in prediction]

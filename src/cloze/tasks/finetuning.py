@@ -80,11 +80,11 @@ class FineTuning(TrainingModule, Generic[E]):
         return []
 
     def get_extra_state(self) -> dict[str, float]:
-        """What training has found beside the parameters; kept in checkpoints and in the model folder."""
+        """What training has found besides the parameters; kept in checkpoints and in the model folder."""
         return {}
 
     def set_extra_state(self, state: dict[str, float]) -> None:
-        """Take over what `get_extra_state` has told."""
+        """Restore what `get_extra_state` returned."""
 
     @property
     def fields(self) -> Mapping[str, pa.DataType]:

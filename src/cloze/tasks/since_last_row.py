@@ -33,7 +33,7 @@ class MetricAccumulator:
         return [] if self._sums is None else self._sums.tolist()
 
     def due(self, step: int) -> bool:
-        """Whether a row comes after so many optimizer steps."""
+        """Whether a row comes after this many optimizer steps."""
         return step % self.log_every == 0
 
     def seen(self, trainer: pl.Trainer) -> dict[str, float | Tensor]:

@@ -85,8 +85,8 @@ class TokenClassification(FineTuning[TaggedExample]):
         """The most probable tag of each word, and the entities that they make, if they do.
 
         Tags of entities are written as labels are, in BIO2, so that they are right where the entities are: an I- that
-        begins an entity is a B-. Places of entities count words; in a raw text characters, as ``offsets`` do, which say
-        where its words are.
+        begins an entity is a B-. Offsets of entities count words; in a raw text characters, as ``offsets`` do, which
+        say where its words are.
 
         The probability of a sentence, and of an entity, is that of the tag that is least sure in it.
         """
@@ -141,7 +141,7 @@ class TokenClassification(FineTuning[TaggedExample]):
 
 
 def _entity(example: TaggedExample, entity: Entity, probabilities: np.ndarray) -> dict[str, Any]:
-    """An entity with its text; in a raw text the place of its characters."""
+    """An entity with its text; in a raw text the offsets of its characters."""
     kind, start, end = entity
     score = float(probabilities[start:end].min())
     if example.text is not None:

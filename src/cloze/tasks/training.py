@@ -82,7 +82,7 @@ class TrainingModule(LightningModule, ABC):
         return batch.packed.cu_seqlens.new_empty(0)  # type: ignore[no-any-return]
 
     def configure_model(self) -> None:
-        """Under FSDP2, which alone has a mesh of devices: cut the parameters."""
+        """Under FSDP2, which alone has a mesh of devices: shard the parameters."""
         if self.device_mesh is not None:
             shard(self.model, self.device_mesh["data_parallel"], bf16=self.trainer.precision == "bf16-mixed")
 
@@ -147,7 +147,7 @@ class TrainingModule(LightningModule, ABC):
         return {**self.row(sums), **self.since_last_row.optimizer, **self.since_last_row.seen_at_row(self.trainer)}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """The next row of a resumed run shall be the same; and what makes a model folder of a checkpoint."""
+        """The next row of a resumed run must be the same; and what makes a model folder of a checkpoint."""
         checkpoint["since_last_row"] = self.since_last_row.state(self.trainer)
         data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
         checkpoint[KEY] = description(

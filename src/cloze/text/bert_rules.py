@@ -1,4 +1,4 @@
-"""BERT's rules for cutting a text, of the tokenizers library: how they are built and recognised, and which tokens."""
+"""BERT's rules for splitting a text, of the tokenizers library: how they are built and recognised, and which tokens."""
 
 import json
 import re
@@ -20,7 +20,7 @@ NAMES = {"pad_token": PAD, "unk_token": UNK, "cls_token": CLS, "sep_token": SEP,
 """What transformers calls the special tokens."""
 
 OF_MODEL = ("unk_token", "continuing_subword_prefix", "max_input_chars_per_word")
-"""What WordPiece has beside its vocabulary."""
+"""What WordPiece has besides its vocabulary."""
 
 CASE_SHARE = (
     0.01  # uncased vocabularies hold a few capitals (2 of 21,128 in Google's Chinese one), cased ones a quarter
@@ -30,7 +30,7 @@ CASE_SHARE = (
 def build_normalizer(
     *, lowercase: bool, chinese_characters: bool, strip_accents: bool | None
 ) -> normalizers.Normalizer:
-    """Google's BasicTokenizer up to the cutting: control characters, white space, Chinese characters, case, accents."""
+    """The cleaning of Google's BasicTokenizer: control characters, white space, Chinese characters, case, accents."""
     return normalizers.BertNormalizer(
         clean_text=True, handle_chinese_chars=chinese_characters, strip_accents=strip_accents, lowercase=lowercase
     )
@@ -141,7 +141,7 @@ def bert_rules(tokenizer: Tokenizer) -> dict[str, bool | None] | None:
 
 
 def own_tokens(tokenizer: Tokenizer) -> list[AddedToken]:
-    """The tokens beside BERT's that are found in a text before it is cut, in the order of their ids."""
+    """The tokens besides BERT's that are found in a text before it is split, in the order of their ids."""
     added = tokenizer.get_added_tokens_decoder()
     return [token for _, token in sorted(added.items()) if token.content not in SPECIAL_TOKENS]
 
@@ -180,7 +180,7 @@ def is_dense(tokenizer: Tokenizer) -> bool:
 
 
 def steps(tokenizer: Tokenizer) -> dict[str, Any]:
-    """All that decides how a text is cut, beside the vocabulary and the added tokens."""
+    """All that decides how a text is split, besides the vocabulary and the added tokens."""
     model = {"type": type(tokenizer.model).__name__} | {key: getattr(tokenizer.model, key, None) for key in OF_MODEL}
     parts = {"normalizer": tokenizer.normalizer, "pre_tokenizer": tokenizer.pre_tokenizer}
     # The whole as JSON would be its vocabulary, most of all.

@@ -83,7 +83,7 @@ class DaskPool:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if isinstance(error, InputError) and not isinstance(error, WorkerKilledError):
-            self._let_end()  # the folder is about to be emptied: nobody shall write into it any more
+            self._let_end()  # the folder is about to be emptied: nobody may write into it any more
         with suppress(Exception):
             self._client.close(timeout=5)
 

@@ -1,4 +1,4 @@
-"""The tokenizer of a model that goes on with its pre-training: the model's own, with what is added to it."""
+"""The tokenizer of a model that continues its pre-training: the model's own, with what is added to it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -83,7 +83,7 @@ class ContinuedTokenizer:
             replace(preparation, tokenizer=words).run(folder, progress)
 
     def _planned(self, source: Source, progress: ReportsProgress) -> list[str]:
-        """The new tokens with which the corpus shall be prepared."""
+        """The new tokens with which the corpus is prepared."""
         if self.vocab_size is None:
             return self.added
         progress("choosing new tokens", 0, 1)

@@ -16,7 +16,7 @@ class Unit(NamedTuple):
     """A piece of work for one worker. The list of units depends on the input alone, never on the number of workers."""
 
     path: str  # file, or what the source calls its piece
-    start: int  # first byte (or row group) when a file is cut into ranges, else 0
+    start: int  # first byte (or row group) when a file is split into ranges, else 0
     end: int  # one past the last byte (or row group), -1 for the whole
     bytes: int  # estimated size of the text, by which units are grouped into shards
 
@@ -47,7 +47,7 @@ class Source(Protocol):
 
 
 class SentenceSplitter(Protocol):
-    """Cuts a line of a document into sentences."""
+    """Splits a line of a document into sentences."""
 
     def split(self, line: str) -> list[str]:
         """Sentences of `line`, stripped, none empty; joined they equal the line up to white space."""

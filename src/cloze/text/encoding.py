@@ -1,13 +1,13 @@
 """Sentences to token ids, faster than the tokeniser alone.
 
 BERT's normalisation and pre-tokenisation look at one character at a time: they clean, lower-case and strip accents,
-then cut at white space, at punctuation and around Chinese characters, and WordPiece sees one word at a time. So the ids
-of a sentence are those of its space-separated chunks, one after the other, those of a chunk are those of its words, and
-what was seen before need not be encoded again. Words follow Zipf's law, and Chinese has some thousand characters: the
-cache answers for all but one or two per cent.
+then split at white space, at punctuation and around Chinese characters, and WordPiece sees one word at a time. So the
+ids of a sentence are those of its space-separated chunks, one after the other, those of a chunk are those of its words,
+and what was seen before need not be encoded again. Words follow Zipf's law, and Chinese has some thousand characters:
+the cache answers for all but one or two per cent.
 
 The one step that looks further, canonical order of combining marks, goes no further back than the last character that
-is not a mark; no cut lies between two marks.
+is not a mark; no split lies between two marks.
 """
 
 import json
@@ -32,8 +32,8 @@ MOST_CACHED_WORDS = 6
 """Of a chunk with its punctuation; more are a sentence without spaces, which seldom comes again."""
 
 LONGEST_ENCODED_CHUNK = 10_000
-"""Characters; the tokeniser takes some 400 bytes of memory for each, so longer ones are cut at punctuation whatever the
-tokeniser."""
+"""Characters; a tokenizer takes some 400 bytes of memory for each, so longer ones are split at punctuation whatever the
+tokenizer."""
 
 AFTER_PUNCTUATION = re.compile(r"(?<=[,.;:!?])")  # each a word of its own, and in no special token
 

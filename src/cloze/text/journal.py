@@ -84,7 +84,7 @@ def open_journal(folder: Location) -> Iterator[Journal]:
 
     Raises:
         InputError: the folder is a file, holds something else, cannot be written, or another preparation works in it.
-            A store knows no lock: there, two at once are not told of each other.
+            A store knows no lock: there, two at once do not know of each other.
     """
     journal = Journal(folder)
     if isinstance(folder, RemotePath):

@@ -20,11 +20,11 @@ class Language:
         titles: in lower case; always followed by the name they belong to, so never the end of a sentence.
         before_numbers: in lower case; part of the sentence when a number follows.
         abbreviations: in lower case; part of the sentence whatever follows, unless it is a word that opens sentences.
-        openers: words that begin a sentence far more often than they go on with an abbreviation as part of a name.
+        openers: words that begin a sentence far more often than they continue with an abbreviation as part of a name.
         never_last: in lower case; abbreviations of two words that introduce something, so never the end.
         before_house_numbers: in lower case; ends of words that are part of the sentence when a number follows.
         ordinals: whether "3." is "third", so that it does not end a sentence before another word.
-        goes_on: what, after a mark and the quotation mark that closes behind it, shows that the sentence goes on: who
+        goes_on: what, after a mark and the quotation mark that closes behind it, shows that the sentence continues: who
             spoke, where no small letter tells.
         marks: whether sentences end with marks; in Thai a space is all there is.
     """

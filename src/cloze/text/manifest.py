@@ -74,7 +74,7 @@ class Manifest:
             raise InputError(f"{path}: not a valid manifest ({error}); prepare the corpus again") from error
 
     def save(self, folder: Location) -> None:
-        """Writes the manifest into `folder`, beside and by rename."""
+        """Writes the manifest into `folder`, atomically."""
         content = json.dumps({"format": FORMAT, **asdict(self)}, indent=1, ensure_ascii=False)
         write_atomically(folder / MANIFEST, content.encode())
 
@@ -114,7 +114,7 @@ class Prepared(NamedTuple):
     source: Mapping[str, Any] | None
 
     def identity(self) -> dict[str, Any]:
-        """As JSON, without the places of the files where their content is known.
+        """As JSON, without the paths of the files where their content is known.
 
         What is null is left out, so that a key that is new in a later version changes nothing.
         """

@@ -17,11 +17,11 @@ from cloze.text.tokenizer import PREFIX, WordPiece, build_normalizer
 from cloze.text.wordpiece import train_vocabulary
 
 SAMPLED_UNITS = 16
-"""Tokens are chosen from at least so many places of the corpus."""
+"""Tokens are chosen from at least this many places of the corpus."""
 
 
 def word_pieces(piece: str, vocab: Collection[str]) -> list[str]:
-    """The longest-first cut of a word, or of a token that continues one, into tokens of `vocab`; none if there is none.
+    """The longest-first split of a word, or of a token that continues one, into tokens of `vocab`; else empty.
 
     >>> word_pieces("##ological", {"##olog", "##ical", "log"})
     ['##olog', '##ical']
@@ -46,7 +46,7 @@ def read_new_pieces(path: str | Path, vocab: Sequence[str], words: WordPiece) ->
         words: the normalisation, under which each new token must be possible.
 
     Raises:
-        InputError: the file cannot be read, holds nothing new, or a token that no text could ever be cut into.
+        InputError: the file cannot be read, holds nothing new, or a token that no text could ever be split into.
     """
     try:
         lines = [line.strip() for line in read_text(Path(path)).splitlines()]
@@ -87,7 +87,7 @@ def useful_pieces(lines: Sequence[str], vocab: Sequence[str], words: WordPiece, 
         count: how many tokens.
 
     Raises:
-        InputError: the corpus does not give so many.
+        InputError: the corpus gives fewer.
     """
     # So large that there are enough even if it holds all that is known.
     size = max(100 + len(words.special_tokens), len(vocab) + count)
@@ -112,7 +112,7 @@ def useful_pieces(lines: Sequence[str], vocab: Sequence[str], words: WordPiece, 
 
 
 def sample_lines(source: Source, megabytes: float) -> Iterator[str]:
-    """Lines from the beginnings of evenly spaced pieces of a corpus, about so many megabytes in all."""
+    """Lines from the beginnings of evenly spaced pieces of a corpus, about this many megabytes in all."""
     units = source.units()
     budget, total = megabytes * 1e6, sum(unit.bytes for unit in units)
     if total <= budget:
@@ -151,13 +151,13 @@ class _Cut:
         return [word for word, _ in self.splitter.pre_tokenize_str(self.normalizer.normalize_str(text))]
 
     def can_give(self, piece: str) -> bool:
-        """Whether some text has a word that is the token, or goes on with it."""
+        """Whether some text has a word that is the token, or continues with it."""
         word = f"a{piece.removeprefix(PREFIX)}" if piece.startswith(PREFIX) else piece
         return len(word) <= self.longest and piece != PREFIX and self.words(word) == [word]
 
 
 def _count_words(lines: Iterable[str], words: WordPiece) -> Counter[str]:
-    """How often each word stands in the text; each chunk between blanks is cut once, as words follow Zipf's law."""
+    """How often each word stands in the text; each chunk between spaces is split once, as words follow Zipf's law."""
     chunks: Counter[str] = Counter()
     own = own_pattern(words.special_tokens)
     for line in lines:

@@ -1,7 +1,7 @@
-"""Parts: what a worker makes of its piece of the corpus, before duplicates are known and shards are cut.
+"""Parts: what a worker makes of its piece of the corpus, before duplicates are known and shards are written.
 
-A part is a shard with three more columns, by which lines can still be told apart: for each line of a document its hash
-and the number of sentences it gave, and for each document its hash.
+A part is a shard with three more columns, by which lines can still be distinguished: for each line of a document its
+hash and the number of sentences it gave, and for each document its hash.
 """
 
 from collections import Counter
@@ -39,7 +39,7 @@ class Excerpt(NamedTuple):
 
 
 EXCERPTED_SENTENCES = 40
-"""Of each document at most, and of a task about so many, whatever its size: some kilobytes."""
+"""Of each document at most, and of a task about this many, whatever its size: some kilobytes."""
 
 LONGEST_EXCERPTED = 300
 """Characters of a sentence."""

@@ -4,7 +4,7 @@
 units of the source -> parts (workers) -> duplicates -> train shards, held-out pieces (workers) -> held-out shards
                     -> report -> manifest, last, by rename
 ```
-How work is cut depends on the input and the configuration alone: any number of workers writes the same bytes. Every
+How work is split depends on the input and the configuration alone: any number of workers writes the same bytes. Every
 step leaves whole files and then its record in ``unfinished/``, so that a preparation killed at any moment resumes with
 what is missing. Memory is bounded by the sizes of tasks, parts and shards, whatever the size of the corpus.
 """
@@ -73,7 +73,7 @@ from cloze.text.tokenizer import (
 from cloze.text.tokenizer_files import WHOLE
 
 SAMPLED_TASKS = 16
-"""A vocabulary is trained on at least so many places of the corpus, however large each is."""
+"""A vocabulary is trained on at least this many places of the corpus, however large each is."""
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -183,7 +183,7 @@ class Pipeline:
         share = min(1.0, budget / max(total, 1))
         count = min(len(tasks), max(SAMPLED_TASKS, math.ceil(len(tasks) * share)))
         chosen = [tasks[index * len(tasks) // count] for index in range(count)]
-        most = budget if share == 1 else budget // count  # where all fits, nothing is cut short
+        most = budget if share == 1 else budget // count  # where all fits, nothing is truncated
         samples = [SampleTask(task.number, task.units, most) for task in chosen]
         with self.engine.pool(self.workers, self.folder) as pool:
             assert self.preparation.training_source is not None
@@ -258,7 +258,7 @@ class Pipeline:
         tasks = [CuttingTask(index, placed[group.start : group.stop]) for index, group in enumerate(groups)]
         whole = [PlacedPart(file, 0) for file in common.heldout_parts]
         tasks += [CuttingTask(index, [part], heldout=True) for index, part in enumerate(whole, start=len(tasks))]
-        list(self._map("cutting shards", partial(cut_shard, common), tasks))
+        list(self._map("writing shards", partial(cut_shard, common), tasks))
 
         pieces = [heldout_piece(self.folder, task.number) for task in tasks]
         tokens = [len(read_shard(piece).tokens) for piece in pieces]

@@ -44,7 +44,7 @@ class Preparation(PreparationSettings):
         vocabulary: dict[str, Any] | None = None,
         check_tokenizer: Callable[[Path], None] | None = None,
     ) -> Path:
-        """The folder below ``data/`` where this corpus lies, or shall lie: see `cloze.text.placement`.
+        """The folder below ``data/`` where this corpus lies, or will lie: see `cloze.text.placement`.
 
         Args:
             name: of the corpus.

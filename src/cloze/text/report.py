@@ -28,7 +28,7 @@ LOST_FROM = 0.005
 _PAIRS_NOTE = (
     "warning: {:.1%} of the documents have one sentence, and next-sentence prediction learns nothing from these: train "
     "with objective=mlm, or with objective=mlm_sop, which leaves them out; or check how documents are separated "
-    "(corpus.source.document_boundary=) and cut into sentences (sentences=)"
+    "(corpus.source.document_boundary=) and split into sentences (sentences=)"
 )
 
 
@@ -52,7 +52,7 @@ def corpus_statistics(
         unknown: id of [UNK].
 
     Returns:
-        JSON for the report. Words are what the pre-tokeniser cuts: punctuation marks and Chinese characters count.
+        JSON for the report. Words are what the pre-tokeniser splits: punctuation marks and Chinese characters count.
     """
     counts = _sum((measure.token_counts for measure in [*train, *heldout]), len(continuation))
     histogram = _sum((measure.sentence_lengths for measure in [*train, *heldout]), len(LENGTH_BINS) - 1)

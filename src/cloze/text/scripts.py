@@ -155,7 +155,9 @@ def sentence_notes(splitter: SentenceSplitter, lines: Iterable[str]) -> list[str
     found, there = (sum(len(rules.split(line)) for line in text) for rules in (splitter, Unicode(language="th")))
     if not text or isinstance(splitter, Lines) or there < 2 * found:
         return []
-    known = "set sentences=unicode sentences.language=th to cut at spaces, or sentences=line where a line is a sentence"
+    known = (
+        "set sentences=unicode sentences.language=th to split at spaces, or sentences=line where a line is a sentence"
+    )
     return [f"warning: the text is Thai, whose sentences have no marks at their ends, so that few are found; {known}"]
 
 

@@ -1,4 +1,4 @@
-"""Cutting lines into sentences: text of any script, Chinese text, and text that is cut already.
+"""Splitting lines into sentences: text of any script, Chinese text, and text that is split already.
 
 The rules are our own. Preparation keeps pace with the tokenizer (1.65 MB/s a core), which rules out the accurate
 splitters at 0.2 to 0.4 MB/s; and the fast libraries lose what next-sentence prediction lives on, the sentences
@@ -49,9 +49,9 @@ EAST_ASIAN = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uff66-\uff9f]
 class Unicode:
     """Text of any script: a sentence ends at the marks of its script, but not after an abbreviation of the language.
 
-    Quoted speech is cut at the sentences within it. A full stop does not end a sentence before lower case, after
+    Quoted speech is split at the sentences within it. A full stop does not end a sentence before lower case, after
     initials, titles and other abbreviations, in decimals, after ordinal numbers where the language writes them so, or
-    after the number of a list item. Thai, which has no marks, is cut at the spaces between its longer phrases.
+    after the number of a list item. Thai, which has no marks, is split at the spaces between its longer phrases.
 
     Attributes:
         language: its code in ISO 639, of those in `cloze.text.languages`; "en" does for one that has no list, too.
@@ -187,7 +187,7 @@ def _phrases(line: str) -> list[str]:
 
 
 # Latin marks do not count inside a name or an address (a?b=c), a Latin full stop only between Chinese characters. A
-# comma or a colon after it all shows that the sentence goes on.
+# comma or a colon after it all shows that the sentence continues.
 CHINESE_MARK = (
     r"[\u3002\uff01\uff1f]++[!?]*+|[!?]++(?![=A-Za-z0-9\uff01\uff1f])|\u2026{2,}+"
     r"|(?<=[\u4e00-\u9fff])\.(?=[\u4e00-\u9fff])"

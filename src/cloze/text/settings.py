@@ -19,13 +19,13 @@ class PreparationSettings:
 
     Attributes:
         source: where the documents come from.
-        sentences: cuts their lines into sentences.
+        sentences: splits their lines into sentences.
         tokenizer: which vocabulary, or how to train one.
         duplicates: ``count`` exact duplicates in the report, or also ``remove`` every line that occurred before, and
             the documents of which nothing is left.
         heldout_fraction: share of the documents that is held out from training, chosen by their hash; at least one
             when there are two different ones, none with 0. 1 holds out all, to evaluate a model on them. None takes
-            0.01, and 0 beside `heldout_files`.
+            0.01, and 0 with `heldout_files`.
         heldout_files: paths and patterns of files that are held out in place of a share, read as those of the source.
             Training leaves out these files, and documents of others that are the same as one in them.
         shard_tokens: size of the shards; `data.shuffle_shards` of them are shuffled together.

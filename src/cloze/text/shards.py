@@ -32,7 +32,7 @@ def token_dtype(vocab_size: int) -> np.dtype:
 
 
 def write_shard(path: Location, documents: Sequence[tuple[np.ndarray, np.ndarray]], vocab_size: int) -> None:
-    """Writes one shard, beside and by rename.
+    """Writes one shard, atomically.
 
     Args:
         path: the file.
@@ -84,7 +84,7 @@ def flatten(column: "pa.Array[Any]") -> tuple[np.ndarray, np.ndarray]:
     """The values of a list column and the offsets (d+1,) of its records, both without a copy.
 
     Raises:
-        ValueError: there are no values in some places, or they are no numbers.
+        ValueError: there are no values at some positions, or they are no numbers.
     """
     assert isinstance(column, pa.ListArray)
     try:  # not to_numpy, which imports pandas where that is installed

@@ -35,7 +35,7 @@ LENGTH_BINS = (1, 5, 9, 17, 25, 33, 49, 65, 97, 129, 257, 513, 1 << 31)
 
 
 def even_groups(sizes: Sequence[int], target: int) -> list[range]:
-    """Cuts consecutive items into groups of about `target` in sum, as even as the items allow."""
+    """Splits consecutive items into groups of about `target` in sum, as even as the items allow."""
     total = max(sum(sizes), 1)
     count = max(1, round(total / target))
     starts = np.cumsum([0, *sizes])[:-1]
@@ -117,7 +117,7 @@ def encode_units(common: Encoding, task: EncodingTask) -> dict[str, Any]:
 
 @dataclass(frozen=True, kw_only=True)
 class Cutting:
-    """What all tasks of the cutting step have in common."""
+    """What all tasks of the splitting step have in common."""
 
     folder: Location
     vocab_size: int
@@ -128,7 +128,7 @@ class Cutting:
 
 class PlacedPart(NamedTuple):
     file: str
-    first_line: int  # its place among the lines of the corpus
+    first_line: int  # its index among the lines of the corpus
 
 
 class CuttingTask(NamedTuple):

@@ -169,7 +169,7 @@ class FolderTokenizer(NamedTuple):
     """The tokenizer of a folder.
 
     Attributes:
-        tokenizer: with every token that transformers would give it; it neither cuts nor pads.
+        tokenizer: with every token that transformers would give it; it neither truncates nor pads.
         files: those of the folder by name, which make the same tokenizer wherever they are written.
     """
 
@@ -183,7 +183,7 @@ class FolderTokenizer(NamedTuple):
         return self.replaced(tokenizer)
 
     def replaced(self, tokenizer: Tokenizer) -> "FolderTokenizer":
-        """Another tokenizer with what the configuration says beside the tokens."""
+        """Another tokenizer with what the configuration says besides the tokens."""
         settings = parse_json(self.files.get(CONFIG, b"{}"))
         for key in ("extra_special_tokens", "added_tokens_decoder"):  # they stand in tokenizer.json
             settings.pop(key, None)
@@ -230,8 +230,8 @@ def load_tokenizer(folder: str | Path | RemotePath) -> Tokenizer:
 def read_tokenizer(folder: str | Path | RemotePath) -> FolderTokenizer:
     """The tokenizer of a folder in Hugging Face's layout: ``tokenizer.json``, or ``vocab.txt`` as Google published it.
 
-    Its ids are those of `AutoTokenizer`, with the tokens that other files add. Beside a ``vocab.txt`` for which nothing
-    says ``do_lower_case``, the vocabulary tells whether text is to be lowercased: an uncased one has next to no
+    Its ids are those of `AutoTokenizer`, with the tokens that other files add. Next to a ``vocab.txt`` for which
+    nothing says ``do_lower_case``, the vocabulary tells whether text is to be lowercased: an uncased one has next to no
     capitals.
 
     Raises:
@@ -265,7 +265,7 @@ def read_tokenizer(folder: str | Path | RemotePath) -> FolderTokenizer:
             strip_accents=rules["strip_accents"],
         )
     stated.add_tokens(tokenizer, in_file)
-    # Folders of sentence encoders carry both, and would cut every text at 128 tokens without a word.
+    # Folders of sentence encoders carry both, and would truncate every text to 128 tokens without a word.
     tokenizer.no_truncation()
     tokenizer.no_padding()
     check_sequences(tokenizer, folder)

@@ -1,6 +1,7 @@
 """What the files of a folder say of its tokenizer, as transformers reads them: by which rules, with which tokens.
 
-``tokenizer.json`` has the rules of a tokenizer and ``vocab.txt`` none, and beside either lies what the library keeps of
+``tokenizer.json`` has the rules of a tokenizer and ``vocab.txt`` none, and next to either lies what the library keeps
+of
 it: the class, named and additional tokens. Not every reader takes all of it into account, so what two files say
 differently is refused.
 """
@@ -68,7 +69,7 @@ FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")
 
 @dataclass(frozen=True)
 class Stated:
-    """What a folder says beside ``tokenizer.json`` and ``vocab.txt``.
+    """What a folder says besides ``tokenizer.json`` and ``vocab.txt``.
 
     Attributes:
         folder: that was read.
@@ -99,8 +100,8 @@ class Stated:
             class_name = str(class_name) if str(class_name) in OF_FILE else str(class_name).removesuffix("Fast")
         if class_name not in (None, *OF_BERT, *OF_FILE):
             raise InputError(
-                f"{said}: tokenizer_class is {class_name!r}, which cuts text by code of its own; only {OF_BERT[0]} and "
-                f"what stands whole in a {WHOLE} ({OF_FILE[0]}) are read"
+                f"{said}: tokenizer_class is {class_name!r}, which splits text by code of its own; only {OF_BERT[0]} "
+                f"and what stands whole in a {WHOLE} ({OF_FILE[0]}) are read"
             )
         for key, only in ONLY.items():
             if settings.get(key) not in (None, only, []):

@@ -143,7 +143,7 @@ HEAD = number_field(1, 1)
         (HEAD, ENTRY._replace(size=9).encoded(), r"'v' of shape \(2,\) should have 8 bytes, but has 9"),
         (HEAD, ENTRY._replace(dtype=99).encoded(), "type number 99"),
         (HEAD, ENTRY._replace(offset=2**64 - 1).encoded(), "the record of 'v': .* is no number from 0"),
-        (HEAD, b"\x08", "the record of 'v': a number is cut off"),
+        (HEAD, b"\x08", "the record of 'v': a number is truncated"),
         (HEAD, bytes_field(2, number_field(3, 1)), "it has no shape"),
         (None, ENTRY.encoded(), "not the index of a checkpoint"),
     ],

@@ -48,7 +48,7 @@ def test_sequences_are_those_of_transformers(first: str, second: str | None, len
     assert sequence.input_ids.tolist() == expected["input_ids"]
     assert sequence.token_type_ids.tolist() == expected["token_type_ids"]
     whole = oracle(first, second)["input_ids"]
-    assert features.counts[f"texts cut at {length} tokens"] == (len(whole) > length)
+    assert features.counts[f"texts truncated to {length} tokens"] == (len(whole) > length)
 
 
 def test_truncation_is_that_of_the_tokenizers_library() -> None:
@@ -165,7 +165,7 @@ def test_choices_are_sequences_of_one_item(tokenizer: Tokenizer) -> None:
     ]
     assert items[0].sequences[1].token_type_ids.tolist() == [0, 0, 0, 0, 1, 1, 1]
     assert [item.labels.tolist() for item in items] == [[1], [-100]]
-    assert features.counts == {"sequences cut at 7 tokens": 1}
+    assert features.counts == {"sequences truncated to 7 tokens": 1}
     assert features.labels([choice("c", "d")]) == []
 
 

@@ -59,7 +59,7 @@ def test_sequences_and_labels() -> None:
     assert found[0].sequences[0].token_type_ids.tolist() == [0, 0, 0, 0, 1, 1, 1, 1]
     assert [item.labels.tolist() for item in found] == [[[0, 0]], [[5, 6]], [[0, 0]]]
     assert [(item.origin.row, item.origin.own) for item in found] == [(4, (0, 3)), (4, (1, 3)), (4, (1, 2))]
-    assert shape.counts == {"questions cut at 2 tokens": 1}
+    assert shape.counts == {"questions truncated to 2 tokens": 1}
 
 
 def test_labels_of_questions_without_answers() -> None:
@@ -98,7 +98,7 @@ def test_answers_that_no_window_holds_are_counted() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"max_length": 67}, "task.max_length=67: has no room for passages beside questions of 64 tokens"),
+        ({"max_length": 67}, "task.max_length=67: has no room for passages next to questions of 64 tokens"),
         ({"stride": 0}, "task.features.stride=0: must be at least 1"),
         ({"max_question_length": 0}, "task.features.max_question_length=0"),
     ],
@@ -199,7 +199,7 @@ def test_labels_of_published_sets_are_the_answers(
 
 
 def test_as_many_windows_as_google_makes(shared_data: Path, uncased: Tokenizer) -> None:
-    """run_squad.py tells "Num split examples = 10833" of SQuAD 1.1's dev set; so many has MLPerf's benchmark, too."""
+    """run_squad.py tells "Num split examples = 10833" of SQuAD 1.1's dev set; this many has MLPerf's benchmark, too."""
     examples = QuestionFiles(dev=str(shared_data / "qa" / "squad_dev-v1.1.json.zip")).read("dev")
     assert len(QuestionFeatures().items(examples, uncased, [])) == 10_833
 

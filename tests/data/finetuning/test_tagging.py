@@ -89,7 +89,7 @@ def test_a_word_longer_than_a_window() -> None:
     first, second, third = features.items([example("a abcdefgh b", "O B-PER O")], tokenizer, LABELS)
     assert shown(second, tokenizer) == "[CLS] a ##b ##c [SEP]"
     assert [item.origin.tolist() for item in (first, second, third)] == [[1], [1], [1]]
-    assert features.counts["words cut at 3 tokens"] == 1
+    assert features.counts["words truncated to 3 tokens"] == 1
 
 
 def test_document_context() -> None:

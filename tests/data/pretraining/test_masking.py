@@ -137,7 +137,7 @@ def test_token_masking_tears_words(wikitext: WikiText) -> None:
 
 def test_spans_begin_with_words_and_have_spanberts_lengths() -> None:
     pieces = VOCABULARY._replace(continues=np.zeros(VOCABULARY.size, bool))  # a token a word
-    # Spans hardly ever meet, and one in forty is cut short.
+    # Spans hardly ever meet, and one in forty is truncated.
     objective = MaskedLM(pairs="none", max_length=8002, masking="span", mask_rate=0.02)
     batch, _ = batch_of(shard_of([[8000]] * 100), objective, pieces=pieces)
     places = batch.masked_positions.numpy()

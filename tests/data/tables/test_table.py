@@ -80,7 +80,7 @@ def test_bad_rows_are_told_and_the_next_is_read(tmp_path: Path) -> None:
         ("a.jsonl", b"\n", "a.jsonl: has no JSON object"),
         ("a.parquet", b"x", "a.parquet: cannot be read as Parquet"),
         ("a.data", b"x", "its suffix is none of .csv, .*set task.data.delimiter"),
-        ("a.csv.gz", b"x", "damaged or cut short"),
+        ("a.csv.gz", b"x", "damaged or truncated"),
     ],
 )
 def test_files_that_are_no_tables(tmp_path: Path, name: str, content: bytes, message: str) -> None:

@@ -98,7 +98,7 @@ class Bundle:
         """The values of these variables.
 
         Raises:
-            InputError: a file is missing or cut off, a variable is damaged, or it is of a kind that is not read.
+            InputError: a file is missing or truncated, a variable is damaged, or it is of a kind that is not read.
         """
         places: defaultdict[int, list[str]] = defaultdict(list)
         for name in names:
@@ -119,8 +119,8 @@ class Bundle:
                     entry = self.entries[name]
                     if entry.offset + entry.size > length:
                         raise InputError(
-                            f"{file} is cut off: {name!r} ends at byte {entry.offset + entry.size:,}, but the file at "
-                            f"{length:,}; copy it again"
+                            f"{file} is truncated: {name!r} ends at byte {entry.offset + entry.size:,}, but the file "
+                            f"at {length:,}; copy it again"
                         )
                     stream.seek(entry.offset)
                     tensors[name] = _tensor(file, name, entry, stream.read(entry.size))

@@ -97,7 +97,7 @@ def write_google(
     lowercase: bool | None,
     files: Mapping[str, bytes] | None = None,
 ) -> None:
-    """Write a folder that google-research/bert reads, beside its place, and rename it.
+    """Write a folder that google-research/bert reads, under a temporary name, and rename it.
 
     What Google's configuration has no key for, as the names of labels, stands there after its own keys: Google's code
     keeps any key, and ``read_google`` reads them. Whether text is lowercased is said nowhere in that format; a

@@ -122,7 +122,7 @@ def _entries(block: bytes) -> Iterator[tuple[bytes, bytes]]:
         own, at = read_varint(block, at)
         size, at = read_varint(block, at)
         if shared > len(key) or at + own + size > end:
-            raise ValueError("an entry is cut off")
+            raise ValueError("an entry is truncated")
         key = key[:shared] + block[at : at + own]
         yield key, block[at + own : at + own + size]
         at += own + size

@@ -14,7 +14,7 @@ MASK_DELTA = 0xA282EAD8
 
 
 def masked_crc32c(data: bytes) -> int:
-    """The checksum as it is stored beside what it is of (leveldb, ``util/crc32c.h``: Mask)."""
+    """The checksum as it is stored next to what it is of (leveldb, ``util/crc32c.h``: Mask)."""
     crc = int(google_crc32c.value(data))
     return ((crc >> 15 | crc << 17) + MASK_DELTA) & 0xFFFFFFFF
 
@@ -24,7 +24,7 @@ def read_varint(data: bytes, at: int) -> tuple[int, int]:
     value = 0
     for shift in range(0, 70, 7):
         if at >= len(data):
-            raise ValueError("a number is cut off")
+            raise ValueError("a number is truncated")
         byte = data[at]
         at += 1
         value |= (byte & 0x7F) << shift
@@ -61,7 +61,7 @@ def fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
         else:
             raise ValueError(f"a field of kind {kind}")
         if at + length > len(message):
-            raise ValueError("a field is cut off")
+            raise ValueError("a field is truncated")
         raw, at = message[at : at + length], at + length
         yield number, raw if kind == BYTES else int.from_bytes(raw, "little")
 

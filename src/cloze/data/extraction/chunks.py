@@ -45,7 +45,7 @@ class _Text(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Chunks:
-    """Cuts a stream of rows into chunks. Where they are cut is a function of the rows alone, wherever one begins.
+    """Splits a stream of rows into chunks. Where they are split is a function of the rows alone, wherever one begins.
 
     Attributes:
         reader: takes the text out of a row.
@@ -54,7 +54,7 @@ class Chunks:
         most_bytes: of a chunk.
         longest_bytes: of a single text; a longer one is a bad row.
         on_bad_row: ``stop`` or ``skip``.
-        counts: rows that were left out; also told by what reads the rows.
+        counts: rows that were left out; also reported by what reads the rows.
     """
 
     reader: RowReader
@@ -92,8 +92,8 @@ class Chunks:
                     yield _Text(found.number, row, tokens, dict(Counter(left_out) + late))
                     continue
                 reason = (
-                    f"has a text of {len(tokens.ids):,} tokens, whose hidden states take {size / 2**20:,.0f} MiB; cut "
-                    "it into shorter texts, or take fewer layers, or one embedding a text as level=mean"
+                    f"has a text of {len(tokens.ids):,} tokens, whose hidden states take {size / 2**20:,.0f} MiB; "
+                    "split it into shorter texts, or take fewer layers, or one embedding a text as level=mean"
                 )
                 leave_out(BadRowError("texts that are too long", reason), found.where, self.on_bad_row, late)
             self.counts.update(late)

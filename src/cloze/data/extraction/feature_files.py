@@ -124,7 +124,7 @@ class NumpyArray(FeatureFiles):
     """``NAME.npy``, (R, width) or (R, results, width), which can be mapped, and ``NAME.rows.parquet``."""
 
     def write(self, number: int, part: Part, before: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        """Behind the parts that are whole; what a killed run left there is cut off."""
+        """Behind the parts that are whole; what a killed run left there is removed."""
         start = sum(record["features"] for record in before)
         table = with_places(part.table, part.counts, start)
         _write_parquet(self._rows(number), table.schema, iter([table]), [])

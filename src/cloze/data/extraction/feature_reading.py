@@ -26,7 +26,7 @@ class WrittenFeatures:
     names: tuple[str, ...]
 
     def column(self, name: str) -> list[Any]:
-        """A column of what stands beside the hidden states, of all texts."""
+        """A column of what stands next to the hidden states, of all texts."""
         return [cell for file in self._tables() for cell in pq.read_table(file, columns=[name])[name].to_pylist()]
 
     def vectors(self, name: str, scratch: Path) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What stands beside the hidden states: the row, its tokens or words, and where they are in the text. Arrow tables."""
+"""What stands next to the hidden states: the row, its tokens or words, and where they are in the text. Arrow tables."""
 
 from collections.abc import Sequence
 from itertools import chain
@@ -90,7 +90,7 @@ class RowTables:
                 places = zip(text.segments[first].tolist(), *span.T.tolist(), strict=True)
                 words.append([sources[which][start:end] for which, start, end in places])
             else:
-                words.append(list(row.text[:count]))  # a cut text lacks the last ones
+                words.append(list(row.text[:count]))  # a truncated text has not the last ones
         bounds = _bounds([len(row) for row in words])
         lists = {"words": pa.ListArray.from_arrays(bounds, pa.array(chain.from_iterable(words), pa.string()))}
         if self._columns.words is None:

@@ -21,7 +21,7 @@ RowSource = Callable[[int, Counter[str]], Iterator[StreamRow]]
 """From the number of rows to pass over, and a counter of bad rows, to the rows of the input."""
 
 Tells = Callable[[int, int], None]
-"""Told of texts and tokens that are written."""
+"""Receives the texts and tokens that are written."""
 
 PART_BYTES = 64 << 20
 """Of the hidden states that are computed and written together."""
@@ -38,7 +38,7 @@ class Outcome(NamedTuple):
         tokens: that the encoder read, each once.
         left_out: rows, by what was wrong with them.
         notes: what had to be done to texts, and to how many.
-        went_on: behind so many texts of a run that was stopped.
+        went_on: behind this many texts of a run that was stopped.
     """
 
     texts: int
@@ -55,7 +55,7 @@ class FeatureWriter:
     Attributes:
         chunks: cuts the rows.
         extractor: computes.
-        tables: what stands beside the hidden states.
+        tables: what stands next to the hidden states.
         files: writes.
         partial: this output, begun.
         tell: for progress.

@@ -34,7 +34,7 @@ class RowText(NamedTuple):
 
 
 class TextTokens(NamedTuple):
-    """The sequence of a text, before it is cut into windows: [CLS] A [SEP], or [CLS] A [SEP] B [SEP].
+    """The sequence of a text, before it is split into windows: [CLS] A [SEP], or [CLS] A [SEP] B [SEP].
 
     Attributes:
         ids: (T,) int32.
@@ -44,7 +44,7 @@ class TextTokens(NamedTuple):
         words: (T,) int32, the number of each token's word, those of B after those of A; ``OUTSIDE`` for special tokens.
         first: tokens of A.
         second: tokens of B, None without.
-        notes: what had to be done to the text, as ``texts cut at 128 tokens``.
+        notes: what had to be done to the text, as ``texts truncated to 128 tokens``.
     """
 
     ids: np.ndarray
@@ -100,7 +100,7 @@ class RowReader:
             raise BadRowError("rows without a label", f"has no column {self.label!r}; set probe to one that it has")
         row = RowText(text, pair, name, None if label is None or label == "" else str(label))
         if row.characters > LONGEST_TEXT:
-            reason = f"has a text of {row.characters:,} characters; cut it into texts of at most {LONGEST_TEXT:,}"
+            reason = f"has a text of {row.characters:,} characters; split it into texts of at most {LONGEST_TEXT:,}"
             raise BadRowError("texts that are too long", reason)
         return row
 
@@ -166,9 +166,9 @@ class TextEncoder:
         first, second = shown(len(a.ids), None if b is None else len(b.ids), longest, in_windows=in_windows)
         if first == len(a.ids) and (b is None or second == len(b.ids)):
             return a, b
-        note = f"{'texts' if b is None else 'pairs'} cut at {longest} tokens"
+        note = f"{'texts' if b is None else 'pairs'} truncated to {longest} tokens"
         if in_windows:
-            note = f"pairs whose shorter text is cut at {(longest - 3) // 2} tokens, to stand in every window"
+            note = f"pairs whose shorter text is truncated to {(longest - 3) // 2} tokens, to stand in every window"
         return a.cut(first)._replace(notes=(*a.notes, note)), None if b is None else b.cut(second)
 
     def _pieces(self, texts: Sequence[str | tuple[str, ...]]) -> list[_Pieces]:

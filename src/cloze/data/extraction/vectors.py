@@ -24,7 +24,7 @@ COPIED = ("token", "word")
 """Levels at which every row is the hidden state of one token."""
 
 COUNTS = "number of tokens"
-"""Kept beside the results, whose names are those of layers."""
+"""Kept next to the results, whose names are those of layers."""
 
 NOWHERE = -1
 """The row of a token whose hidden state is not given out."""
@@ -66,7 +66,7 @@ class Extractor:
         level: what has a hidden state.
         sizes: the windows.
         dtype: of the results.
-        batch_tokens: at most so many at once.
+        batch_tokens: at most this many at once.
         device: of the encoder.
     """
 

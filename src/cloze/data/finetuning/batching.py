@@ -1,4 +1,4 @@
-"""Items to packed micro-batches: the order of an epoch, its global batches, and how one is cut."""
+"""Items to packed micro-batches: the order of an epoch, its global batches, and how one is split."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class Batching:
 
     Attributes:
         batch_size: items of a batch, as in the paper; or
-        batch_tokens: a batch takes items as long as it has at most so many tokens.
+        batch_tokens: a batch takes items as long as it has at most this many tokens.
         group_by_length: items of similar length come together, from random pools of fifty batches; attention on a CPU
             then works on many sequences at once. Packed batches are full without it; and where the length tells the
             label, it makes batches of one label, from which little is learned.
@@ -91,7 +91,7 @@ def micro_batches(items: Sequence[Item], numbers: np.ndarray, count: int, frozen
 
 
 def evaluation_batches(lengths: np.ndarray, max_tokens: int) -> list[np.ndarray]:
-    """Every item once, sorted by length, in batches of at most about so many tokens."""
+    """Every item once, sorted by length, in batches of at most about this many tokens."""
     order = np.argsort(-lengths, kind="stable")
     return Batching(batch_tokens=max_tokens)._cut(order, lengths[order]) if len(order) else []
 

@@ -21,7 +21,7 @@ class ChoiceFeatures:
 
     Attributes:
         max_length: tokens of the longest sequence, special ones included.
-        counts: sequences that were cut.
+        counts: sequences that were truncated.
     """
 
     max_length: int = 128
@@ -55,5 +55,5 @@ class ChoiceFeatures:
             for number, (example, ids) in enumerate(zip(examples, texts, strict=True))
         ]
         if sequences.cut:
-            self.counts[f"sequences cut at {self.max_length} tokens"] += sequences.cut
+            self.counts[f"sequences truncated to {self.max_length} tokens"] += sequences.cut
         return items

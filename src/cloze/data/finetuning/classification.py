@@ -19,9 +19,9 @@ Problem = Literal["single_label", "multi_label", "regression"]
 """What the label of a text is: one class (or the probability of each), any number of labels, or a score or several."""
 
 LONG_TEXTS: Mapping[Long, str] = {
-    "truncate": "texts cut at {} tokens",
-    "head_tail": "texts cut at {} tokens, a quarter from the beginning and the rest from the end",
-    "windows": "texts cut at half of {} tokens, to stand beside every window of the other",
+    "truncate": "texts truncated to {} tokens",
+    "head_tail": "texts truncated to {} tokens, a quarter from the beginning and the rest from the end",
+    "windows": "texts truncated to half of {} tokens, to stand next to every window of the other",
 }
 IN_WINDOWS = "texts of more than {} tokens, in overlapping windows, over which the outputs are averaged"
 
@@ -30,7 +30,7 @@ MIN_LENGTH = 5  # a pair of one token each, with its special tokens
 
 @dataclass(kw_only=True)
 class TextFeatures:
-    """[CLS] A [SEP] and [CLS] A [SEP] B [SEP] (Devlin et al. 2019, figure 4), the longer text cut first.
+    """[CLS] A [SEP] and [CLS] A [SEP] B [SEP] (Devlin et al. 2019, figure 4), the longer text truncated first.
 
     Attributes:
         max_length: tokens of the longest sequence, special ones included.

@@ -29,7 +29,7 @@ class TaggedFiles(SplitFiles):
 
     A ``.jsonl`` or ``.parquet`` file (or ``hub:NAME[:CONFIG[:SPLIT]]``) has a sentence a row: in two lists, of words
     and of tags; or as a text and its entities, ``[start, end, label]`` or objects with these keys, in characters. Any
-    other has a word a line, in columns cut at tabs (or, in a line without one, at spaces), a blank line between
+    other has a word a line, in columns split at tabs (or, in a line without one, at spaces), a blank line between
     sentences, and perhaps ``-DOCSTART-`` lines between documents; ``.conllu`` is CoNLL-U. It may be compressed
     (``.gz``, ``.xz``, ``.zst``), and ``archive.zip/train.txt`` is one in an archive. Where nothing tells documents,
     each sentence is one. Tags of entities are read in every usual scheme and given as BIO2, see
@@ -42,8 +42,8 @@ class TaggedFiles(SplitFiles):
         label: where the tags are: by default -1, or ``upos`` in CoNLL-U; or name of the list, by default the one that
             is there of ``tags``, ``ner_tags``, ``pos_tags``, ``upos``, ``labels``; of entities, by default of
             ``label``, ``labels``, ``entities``, ``spans``.
-        label_names: of tags that are numbers, in their order; or the file, or the key of the rows, or beside them, that
-            holds them.
+        label_names: of tags that are numbers, in their order; or the file, or the key of the rows, or next to them,
+            that holds them.
         scheme: ``entities`` takes tags without B- or I- as types, ``words`` takes each tag by itself; ``auto`` goes by
             the tags of the file.
         document: name of the value that the sentences of a document share, one after the other.

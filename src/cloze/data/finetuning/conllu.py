@@ -1,7 +1,7 @@
 """CoNLL-U, in which Universal Dependencies are written: https://universaldependencies.org/format.html.
 
 A word a line in ten columns, a blank line behind each sentence, comments before it. Lines of multiword tokens (``4-5``)
-and of empty nodes (``8.1``) stand beside those of words, and are no words.
+and of empty nodes (``8.1``) stand next to those of words, and are no words.
 """
 
 import re
@@ -26,7 +26,7 @@ def conllu_sentences(path: str, text: str, word_column: int, tag_column: int) ->
         tag_column: position.
 
     Raises:
-        InputError: a line is not of this format, or has a word without a tag beside others with one.
+        InputError: a line is not of this format, or has a word without a tag next to others with one.
     """
     words: list[str] = []
     tags: list[str] = []

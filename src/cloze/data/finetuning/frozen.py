@@ -64,7 +64,7 @@ def frozen_features(
         layers: that are read, as ``LayerMix.numbers`` has them: 0 is the embeddings.
         folder: of all cached hidden states.
         device: that computes.
-        progress: told of tokens.
+        progress: receives the number of tokens.
 
     Raises:
         InputError: the disk has no room for them.

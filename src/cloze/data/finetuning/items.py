@@ -46,7 +46,7 @@ class Features(Protocol[E_contra]):
 
     Attributes:
         max_length: tokens of the longest sequence, special ones included.
-        counts: what was cut or left out, for the report: ``{"texts cut at 128 tokens": 12}``.
+        counts: what was truncated or left out, for the report: ``{"texts truncated to 128 tokens": 12}``.
     """
 
     max_length: int

@@ -1,4 +1,4 @@
-"""The loaders of downstream tasks: they know places in an order that is a pure function, and no other state."""
+"""The loaders of downstream tasks: they know positions in an order that is a pure function, and no other state."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -12,7 +12,7 @@ from cloze.data.finetuning.items import Item
 class TaskLoader:
     """The whole training: over as many epochs as it takes, the micro-batches of one rank.
 
-    Its state is the place of the next global batch: (epoch, batch).
+    Its state is the position of the next global batch: (epoch, batch).
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class TaskLoader:
                 yield last
 
     def state_dict(self) -> dict[str, int]:
-        """The place of the next global batch."""
+        """The position of the next global batch."""
         return {"epoch": self.epoch, "batch": self.batch}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
@@ -82,7 +82,7 @@ class TaskLoader:
 
 
 class EvaluationLoader:
-    """Every item of a split, longest first; each rank has every so many batches of them.
+    """Every item of a split, longest first; each rank has every n-th batch of them.
 
     All ranks have as many, since under FSDP each needs the others to compute one: the last may be a filler.
     """

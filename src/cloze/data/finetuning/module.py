@@ -132,7 +132,7 @@ class TaskData(LightningDataModule, Generic[E]):
         return [split for split in self.splits if split.startswith("dev")]
 
     def steps(self, epochs: float) -> int:
-        """Optimizer steps of so many epochs, at least one."""
+        """Optimizer steps of this many epochs, at least one."""
         return max(1, math.ceil(epochs * len(self.batching.batches(self._lengths("train"), 0))))
 
     @property
@@ -149,7 +149,7 @@ class TaskData(LightningDataModule, Generic[E]):
         return int(self._lengths("train").sum())
 
     def accumulation(self, micro_batch_tokens: int, ranks: int) -> int:
-        """The fewest micro-batches a rank that keep each within about so many tokens."""
+        """The fewest micro-batches a rank that keep each within about this many tokens."""
         return max(1, -(-self.batching.most_tokens(self._lengths("train")) // (micro_batch_tokens * ranks)))
 
     def _lengths(self, split: str) -> np.ndarray:

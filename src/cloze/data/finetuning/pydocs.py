@@ -156,7 +156,7 @@ class LibraryOfPassage(PydocsTask[TextExample]):
 
     Attributes:
         min_words: of a passage.
-        max_words: after which a passage is cut.
+        max_words: after which a passage is truncated.
     """
 
     min_words: int = 12
@@ -182,7 +182,7 @@ class WrongWords(PydocsTask[TaggedExample]):
 
     Attributes:
         min_words: of a passage.
-        max_words: after which a passage is cut; punctuation counts.
+        max_words: after which a passage is truncated; punctuation counts.
         share: of the words that are replaced, by words of other passages.
         seed: of the replacements.
     """

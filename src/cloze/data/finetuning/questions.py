@@ -1,4 +1,4 @@
-"""Questions as the model sees them: the question beside a window of its passage."""
+"""Questions as the model sees them: the question next to a window of its passage."""
 
 import unicodedata
 from collections import Counter
@@ -47,7 +47,7 @@ class Window(NamedTuple):
 
     Attributes:
         offsets: (tokens, 2) int32, the characters of its tokens, as in `Passage`.
-        row: the place of the first of them in the sequence.
+        row: the position of the first of them in the sequence.
         own: the first of those that belong to this window, and their end (`long_texts.windows`). An answer is taken
             from the window to which its first token belongs, so that none comes twice.
     """
@@ -66,8 +66,8 @@ class QuestionFeatures:
     Attributes:
         max_length: tokens of the longest sequence, special ones included.
         stride: tokens from the beginning of a window to that of the next (elsewhere the word means those they share).
-        max_question_length: tokens of the longest question; the rest of a longer one is cut off.
-        counts: questions that were cut, answers that cannot be taught.
+        max_question_length: tokens of the longest question; the rest of a longer one is truncated.
+        counts: questions that were truncated, answers that cannot be taught.
     """
 
     max_length: int = 384
@@ -81,12 +81,12 @@ class QuestionFeatures:
                 raise InputError(f"task.features.{name}={getattr(self, name)}: must be at least 1")
         if self.max_length <= self.max_question_length + SPECIAL_TOKENS:
             raise InputError(
-                f"task.max_length={self.max_length}: has no room for passages beside questions of"
+                f"task.max_length={self.max_length}: has no room for passages next to questions of"
                 f" {self.max_question_length} tokens; make it larger, or task.features.max_question_length smaller"
             )
 
     def labels(self, examples: Sequence[QuestionExample]) -> list[str]:
-        """None: answers are places."""
+        """None: answers are positions."""
         return []
 
     def items(self, examples: Sequence[QuestionExample], tokenizer: Tokenizer, labels: Sequence[str]) -> list[Item]:
@@ -97,7 +97,7 @@ class QuestionFeatures:
         longest = self.max_question_length
         items: list[Item] = []
         for number, (example, question) in enumerate(zip(examples, questions, strict=True)):
-            self.counts[f"questions cut at {longest} tokens"] += len(question) > longest
+            self.counts[f"questions truncated to {longest} tokens"] += len(question) > longest
             beginning = np.concatenate([cls, question[:longest], sep])
             items += self._items(number, example, passages[example.context], beginning, sep)
         self.counts += Counter()  # without those that are zero
@@ -148,7 +148,7 @@ def encode_passages(passages: Sequence[str], tokenizer: Tokenizer) -> dict[str, 
 
 
 def _behind_marks(text: str) -> np.ndarray:
-    """(characters + 1,), for each place in a text the next one, itself included, where no combining mark stands.
+    """(characters + 1,), for each position in a text the next one, itself included, where no combining mark stands.
 
     Uncased tokenizers drop marks that are characters of their own, but a span of the text must not end before them.
     """

@@ -47,7 +47,7 @@ class Sequences:
         self._cls, self._sep = (np.array([tokenizer.token_to_id(token)], np.int32) for token in (CLS, SEP))
 
     def of(self, first: np.ndarray, second: np.ndarray | None = None) -> tuple[TokenSequence, ...]:
-        """All that is shown of a text or a pair: one sequence, or windows on the longer text beside the shorter one."""
+        """What is read of a text or a pair: one sequence, or windows on the longer text with the shorter one."""
         in_windows, number = self.long == "windows", None if second is None else len(second)
         length, length_pair = shown(len(first), number, self.max_length, in_windows=in_windows)
         self.cut += length < len(first) or length_pair < (number or 0)
@@ -60,7 +60,7 @@ class Sequences:
         return tuple(TokenSequence(*(part[window.places] for part in whole)) for window in windows)
 
     def _cut(self, ids: np.ndarray, length: int) -> np.ndarray:
-        """So many tokens, from the beginning or from both ends."""
+        """This many tokens, from the beginning or from both ends."""
         if self.long != "head_tail" or len(ids) <= length:
             return ids[:length]
         head = length // HEAD

@@ -23,11 +23,11 @@ class QuestionFiles(Tables[QuestionExample]):
     """Questions, each with the passage that answers it.
 
     A ``.json`` file (or the only one in a ``.zip`` archive) may be in SQuAD's format, which CMRC 2018 has, too. Any
-    other is a table, whose columns the names below tell; they need not be told for one with the columns of `datasets`,
+    other is a table, whose columns the names below tell; they need not be given for one with the columns of `datasets`,
     which are those of transformers' ``{"data": [{"id", "context", "question", "answers"}, ...]}``.
 
-    An answer that does not stand where it is said to is taken from the nearest place where the passage has it. One that
-    the passage does not have at all cannot be learned; in evaluation it counts as any other.
+    An answer that does not stand where it is said to is taken from the nearest position where the passage has it. One
+    that the passage does not have at all cannot be learned; in evaluation it counts as any other.
 
     Attributes:
         text: column of the question.
@@ -172,7 +172,7 @@ def _start(cell: object) -> int:
 
 
 def nearest(context: str, answer: Answer) -> int:
-    """Where an answer stands: the place nearest to its start, the first one if that is unknown; or `UNKNOWN`."""
+    """Where an answer stands: the position nearest to its start, the first one if that is unknown; or `UNKNOWN`."""
     start = max(0, answer.start)
     before, after = context.rfind(answer.text, 0, start + len(answer.text)), context.find(answer.text, start)
     return min({before, after} - {-1}, key=lambda found: abs(found - start), default=UNKNOWN)

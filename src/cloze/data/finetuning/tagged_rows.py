@@ -138,7 +138,7 @@ def _lists(
 
 
 def _beside(path: str, key: str) -> Any:
-    """What a JSON document holds under a key, beside its rows; None where it is no such document."""
+    """What a JSON document holds under a key, besides its rows; None where it is no such document."""
     if Path(path).suffix.lower() != ".json":
         return None
     with open_text(path) as stream:

@@ -18,7 +18,7 @@ from cloze.metrics.entities import OUTSIDE, make_entities
 from cloze.text.tokenizer import CLS, SEP, UNK
 
 MARGIN = 8
-"""A sentence that does not fit is cut so that an eighth of a window is left on either side, for the words beside it."""
+"""A sentence that does not fit is split so that an eighth of a window is left on either side, for context."""
 
 
 class Pieces(NamedTuple):
@@ -37,8 +37,8 @@ class TaggingFeatures:
     """A label for each word, at its first token (Devlin et al. 2019, section 5.3).
 
     A word of which the tokenizer leaves nothing, such as a lone variation selector, is shown as [UNK], so that every
-    word has its prediction. A sentence longer than `max_length` is cut between words into several windows; each word is
-    predicted in one of them, and the words of the other windows stand beside it as far as there is room.
+    word has its prediction. A sentence longer than `max_length` is split between words into several windows; each word
+    is predicted in one of them, and the words of the other windows stand next to it as far as there is room.
     """
 
     def __init__(self, *, max_length: int, document_context: bool | int = False) -> None:
@@ -115,7 +115,7 @@ class TaggingFeatures:
         encoded = encode(tokenizer, list(numbers))
         self._count("words without a visible character, shown as [UNK]", [not len(ids) for ids in encoded], words)
         too_long = [len(ids) > self._capacity for ids in encoded]
-        self._count(f"words cut at {self._capacity} tokens", too_long, words)
+        self._count(f"words truncated to {self._capacity} tokens", too_long, words)
         unknown = np.array([tokenizer.token_to_id(UNK)], np.int32)
         encoded = [ids[: self._capacity] if len(ids) else unknown for ids in encoded]
         # From the tokens of the different words to those of all words: where each is to be taken from.

@@ -1,1 +1,1 @@
-"""Pre-training: shards → pairs and windows → masks → packed batches, each a pure function of (seed, epoch, place)."""
+"""Pre-training: shards → pairs and windows → masks → packed batches; each step is a pure function of the position."""

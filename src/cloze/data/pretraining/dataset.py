@@ -19,7 +19,7 @@ from cloze.text.manifest import ShardInfo
 from cloze.text.shards import Shard, joined, read_shard
 
 Window = tuple[int, ...]
-"""Shards whose sequences are shuffled together, by their places in the manifest."""
+"""Shards whose sequences are shuffled together, by their indices in the manifest."""
 
 
 class Index(NamedTuple):
@@ -67,7 +67,7 @@ class Order(Generic[B]):
 
 
 class CutBatch(NamedTuple):
-    """A global batch cut into micro-batches.
+    """A global batch split into micro-batches.
 
     Attributes:
         micro_batches: the sequences of each.
@@ -90,11 +90,11 @@ class MicroBatches(Dataset[B]):
         cache: ShardCache | None = None,
         infos: tuple[ShardInfo, ...] = (),
     ) -> None:
-        """Cut the global batches of an order.
+        """Split the global batches of an order.
 
         Args:
             order: the global batches.
-            micro_batches: into how many each is cut, ranks times accumulation steps.
+            micro_batches: into how many each is split, ranks times accumulation steps.
             static_shapes: fill every micro-batch up to constant shapes.
             cache: reads the shards through it, by what the manifest says of them; None reads them where they lie.
             infos: that.
@@ -159,7 +159,7 @@ class MicroBatches(Dataset[B]):
 
 
 def cut_batch(objective: Objective[B], whole: Sequences, micro_batches: int) -> CutBatch:
-    """One global batch, cut for the hardware."""
+    """One global batch, split for the hardware."""
     parts = [whole._replace(chosen=whole.chosen[part]) for part in cut(whole.lengths, micro_batches)]
     return CutBatch(parts, objective.counts(whole))
 

@@ -63,7 +63,7 @@ def unlearnable_pairs(shard: Shard, plan: Plan, segments: Segments) -> list[str]
             f"{len(shard.tokens) / sentences:.0f} tokens where a sequence has {segments.max_length}"
         )
         remedy += ", or a larger objective.max_length"
-    remedy += ", or check how documents are separated (corpus.source.document_boundary=) and cut (sentences=)"
+    remedy += ", or check how documents are separated (corpus.source.document_boundary=) and split (sentences=)"
     return [f"warning: objective.pairs={segments.pairs} has little to teach: {said}, since {cause}; take {remedy}"]
 
 

@@ -1,6 +1,6 @@
 """The loaders: they name micro-batches in order and let ``MicroBatches`` make them, here or in worker processes.
 
-Nothing but a place in that order is state, so a run resumes exactly where it stopped, on any number of ranks and
+Nothing but a position in that order is state, so a run resumes exactly where it stopped, on any number of ranks and
 workers.
 """
 
@@ -60,7 +60,7 @@ class TrainingLoader(Generic[B]):
         """Walk over the global batches of ``data.order``.
 
         Args:
-            data: makes the micro-batches; it cuts each global batch into a multiple of ``ranks``.
+            data: makes the micro-batches; it splits each global batch into a multiple of ``ranks``.
             rank: this process gets the micro-batches ``rank``, ``rank + ranks``, ...
             ranks: number of processes.
             training_batches: global batches of the whole training, after which the iteration ends; None for no end.
@@ -191,13 +191,13 @@ class HeldoutLoader(Generic[B]):
         pin_memory: bool = False,
         device: torch.device | None = None,
     ) -> None:
-        """Walk once over the global batches of ``data.order``, which are cut into one micro-batch a rank.
+        """Walk once over the global batches of ``data.order``, which are split into one micro-batch a rank.
 
         Args:
             data: makes the micro-batches.
             rank: of this process.
             ranks: number of processes.
-            max_tokens: stop after the batch that reaches so many tokens.
+            max_tokens: stop after the batch that reaches this many tokens.
             num_workers: processes that make batches; 0 for this one.
             pin_memory: put batches into page-locked memory.
             device: bring them to this one, if it is a GPU, while it is at work.
@@ -270,7 +270,7 @@ def telling_of_dead_workers() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        if stop_request.number:  # they were told before they could leave the group
+        if stop_request.number:  # the signal came before they could leave the group
             raise stop_request.stop(SIGNALLED + stop_request.number, "stopped; the same command resumes") from None
         if match := re.match(r"DataLoader worker \(pid\(?s?\)? ?([\d, ]+)\) (.*)", str(error)):
             raise InputError(
@@ -282,7 +282,7 @@ def telling_of_dead_workers() -> Iterator[None]:
 
 
 def _stand_alone(_: int) -> None:
-    """Ctrl-C and a scheduler's SIGTERM reach the whole group; training goes on for a step, and needs its batches."""
+    """Ctrl-C and a scheduler's SIGTERM reach the whole group; training continues for a step, and needs its batches."""
     os.setpgid(0, 0)
     sys.excepthook = _tell
 

@@ -17,7 +17,7 @@ UNTOUCHED, MASKED, RANDOM, KEPT = range(4)  # what happens to a token; all but t
 
 LONGEST_SPAN = 10
 SPAN_STOP = 0.2
-"""Lengths in words are geometric, cut off at the longest (Joshi et al. 2020, section 3.1): 3.8 words on average."""
+"""Lengths in words are geometric, truncated at the longest (Joshi et al. 2020, section 3.1): 3.8 words on average."""
 
 
 class Vocabulary(NamedTuple):
@@ -119,7 +119,7 @@ def choose(
 
 @compiled
 def _find_words(scratch: Scratch, count: int, begin: int, end: int, continues: npt.NDArray[np.bool_]) -> int:
-    """Append the words of one segment; a token that continues a word cut off before the segment begins its own."""
+    """Append the words of one segment; a token that continues a word split before the segment begins its own."""
     begins, ends, ids = scratch.begins, scratch.ends, scratch.ids
     for i in range(begin, end):
         begins[count] = i  # stays only if a word begins here: a branch would be mispredicted at every third token
@@ -172,7 +172,7 @@ def _choose_words(
 def _choose_spans(
     scratch: Scratch, count: int, wanted: int, masking: Masking, place: np.uint64
 ) -> tuple[int, np.uint64]:
-    """Runs of whole words, treated alike, until the number is reached; the last run may be cut short (SpanBERT)."""
+    """Runs of whole words, treated alike, until the number is reached; the last run may be shortened (SpanBERT)."""
     begins, ends, treatment = scratch.begins, scratch.ends, scratch.treatment
     chosen = 0
     while chosen < wanted:

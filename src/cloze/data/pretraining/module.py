@@ -77,9 +77,10 @@ class PretrainingData(LightningDataModule, Generic[B]):
                 1. None for ``objective.max_length`` all along. Held-out sequences always have ``objective.max_length``.
             training_batches: global batches of the whole training; None where only the clock knows. Phases and an
                 objective that follows the position of training need it.
-            shuffle_shards: so many shards, which follow one another in the epoch's random order, are shuffled together;
-                each process that makes batches holds them, at 2 bytes a token (4 for more than 65,536 tokens).
-            heldout_tokens: evaluate on about so many tokens; None for all.
+            shuffle_shards: this many shards, which follow one another in the epoch's random order, are shuffled
+                together; each process that makes batches holds them, at 2 bytes a token (4 for more than 65,536
+                tokens).
+            heldout_tokens: evaluate on about this many tokens; None for all.
             num_workers: processes that make batches; 0 for the training process.
             static_shapes: fill micro-batches up to constant shapes, for compiled steps.
             pin_memory: put batches into page-locked memory, for copies to a GPU.
@@ -130,12 +131,12 @@ class PretrainingData(LightningDataModule, Generic[B]):
 
     @property
     def tokens_in_epoch(self) -> float:
-        """About so many: those of the text, with [CLS] and [SEP] in sequences that are full."""
+        """About this many: those of the text, with [CLS] and [SEP] in sequences that are full."""
         length = self.objective.max_length
         return sum(info.tokens for info in self.manifest.train) * length / (length - self.objective.special_tokens)
 
     def accumulation(self, micro_batch_tokens: int, ranks: int) -> int:
-        """Accumulation steps with which micro-batches have at most about so many tokens."""
+        """Accumulation steps with which micro-batches have at most about this many tokens."""
         return self.size.accumulation(self.max_length, micro_batch_tokens, ranks)
 
     def prepare_data(self) -> None:
@@ -180,9 +181,9 @@ class PretrainingData(LightningDataModule, Generic[B]):
         """Global batches of the first epochs: counted in small corpora, else estimated from a bounded sample of plans.
 
         The pairs of a window are drawn again every epoch, so its number of batches is known only from its plan. Where
-        there are more than ``PLANNED_SHARDS`` shards, the windows of about so many, evenly spaced over epochs, tell the
-        batches a token, and the manifest the tokens. A function of manifest, seed, objective and batch size alone: the
-        same on all ranks and after a restart.
+        there are more than ``PLANNED_SHARDS`` shards, the windows of about this many, evenly spaced over epochs, tell
+        the batches a token, and the manifest the tokens. A function of manifest, seed, objective and batch size alone:
+        the same on all ranks and after a restart.
         """
         shards = self.manifest.train
         order = self._training_order()

@@ -63,7 +63,7 @@ class Objective(Segments, ABC, Generic[B]):
         return unlearnable_pairs(shard, plan, self)
 
     def chance_loss(self, vocab_size: int) -> float | None:
-        """The loss of a model that knows nothing, where that can be told."""
+        """The loss of a model that knows nothing, where that is known."""
         return None
 
     def packed(self, sequences: Sequences, shape: StaticShape | None) -> tuple[Packed, int]:

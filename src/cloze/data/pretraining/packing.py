@@ -1,4 +1,4 @@
-"""From spans of a shard to packed, masked tensors: cutting a global batch into micro-batches and filling them.
+"""From spans of a shard to packed, masked tensors: splitting a global batch into micro-batches and filling them.
 
 Legend: B sequences, N packed tokens, M masked tokens of a micro-batch.
 """
@@ -40,9 +40,9 @@ class StaticShape(NamedTuple):
 
     @classmethod
     def of(cls, most_tokens: int, max_length: int, micro_batches: int) -> "StaticShape":
-        """The shape for global batches of at most ``most_tokens`` tokens cut into ``micro_batches``.
+        """The shape for global batches of at most ``most_tokens`` tokens split into ``micro_batches``.
 
-        Longest-first greedy cutting exceeds the mean by less than (1 - 1/k) of a sequence (Graham 1969).
+        Longest-first greedy splitting exceeds the mean by less than (1 - 1/k) of a sequence (Graham 1969).
         """
         mean = most_tokens / micro_batches
         tokens = _round_up(math.ceil(mean + (1 - 1 / micro_batches) * max_length), 8)
@@ -112,7 +112,7 @@ def pack(
         global_pairs: likewise.
         static: fill up to these constants with sequences of [PAD], empty sequences and ignored labels. Without, only
             a micro-batch that got no sequence gets one of [PAD].
-        predictions: and to a multiple of so many predictions.
+        predictions: and to a multiple of this many predictions.
     """
     shard, plan, chosen, vocabulary, _ = sequences
     num_tokens, num_masked, longest = map(int, _measure(plan.rows, plan.lengths, chosen, masking))

@@ -43,10 +43,10 @@ def next_sentence_rows(
 ) -> IntArray:
     """Google's rule (Devlin et al. 2019, A.2; google-research/bert, ``create_pretraining_data.py``).
 
-    A document is cut into chunks of whole sentences that reach a target length; a chunk is split at a random sentence
-    into A and B; half of the time, and always when it is one sentence, B is replaced by sentences from a random place
-    of another document (label 1), and what would have been B begins the next chunk; the longer segment then loses
-    tokens at random ends until both fit.
+    A document is split into chunks of whole sentences that reach a target length; a chunk is split at a random sentence
+    into A and B; half of the time, and always when it is one sentence, B is replaced by sentences from a random
+    position of another document (label 1), and what would have been B begins the next chunk; the longer segment then
+    loses tokens at random ends until both fit.
 
     A shard of one document has no other document to draw from: all its B follow their A, and nothing is asked about
     them (``IGNORED_LABEL``); a chunk of one sentence is then an A alone.

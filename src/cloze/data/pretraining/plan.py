@@ -1,4 +1,4 @@
-"""The plan of a window of shards for an epoch: its sequences in random order, cut into global batches.
+"""The plan of a window of shards for an epoch: its sequences in random order, split into global batches.
 
 A pure function of (seed, epoch, window) and of which segments make a sequence. Ranks, workers and micro-batches do not
 occur here; nor do windows, each of which is one shard by now (``cloze.text.shards.joined``).
@@ -32,8 +32,8 @@ class BatchSize:
     """The size of a global batch, of which exactly one is given.
 
     Attributes:
-        tokens: a batch takes sequences as long as it has at most so many tokens.
-        sequences: a batch is so many sequences, as in the paper.
+        tokens: a batch takes sequences as long as it has at most this many tokens.
+        sequences: a batch is this many sequences, as in the paper.
     """
 
     tokens: int | None = None
@@ -54,8 +54,8 @@ class BatchSize:
     def accumulation(self, max_length: int, micro_batch_tokens: int, ranks: int) -> int:
         """The fewest micro-batches a rank that keep each within about ``micro_batch_tokens``.
 
-        Cutting balances for any number, so nothing has to divide; a micro-batch exceeds its share of the batch by less
-        than one sequence.
+        Splitting balances for any number, so nothing has to divide; a micro-batch exceeds its share of the batch by
+        less than one sequence.
         """
         return max(1, -(-self.most_tokens(max_length) // (micro_batch_tokens * ranks)))
 
@@ -132,7 +132,7 @@ def make_plan(
         size: of the global batches.
         seed: of the run.
         epoch: counts from 0.
-        shard_index: the place in the manifest of the shard, or the first of those joined.
+        shard_index: the index in the manifest of the shard, or the first of those joined.
         keep_remainder: keep the last batch although it is not full (evaluation). In training it is dropped, other
             sequences every epoch, unless it is the shard's only batch.
     """

@@ -18,7 +18,7 @@ class SegmentSettings:
             consecutive segments A and B are swapped; ALBERT, Lan et al. 2020) or ``none`` (full sentences, one segment;
             RoBERTa, Liu et al. 2019).
         max_length: tokens of the longest sequence, [CLS] and [SEP] counted.
-        short_sequence_rate: share of the documents that are cut to a shorter random length; not used by ``none``.
+        short_sequence_rate: share of the documents that are truncated to a shorter random length; not used by ``none``.
 
     Raises:
         InputError: for a value outside its range.

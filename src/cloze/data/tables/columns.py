@@ -15,7 +15,7 @@ class TextColumns:
         id: names the rows; without it they are numbered from 0.
         text: a text, or segment A of a pair.
         text_pair: segment B; without such a column, or in rows where it is empty, there is none.
-        words: a list of words, or a text that is cut at its blanks.
+        words: a list of words, or a text that is split at its spaces.
     """
 
     id: str | None = None

@@ -32,7 +32,7 @@ class TableFormat:
 
     Attributes:
         format: auto goes by the suffix, before ``.gz``, ``.xz`` or ``.zst``, and takes standard input as text. Text is
-            one text a line; words are one text a line, cut at its blanks.
+            one text a line; words are one text a line, split at its spaces.
         delimiter: between two cells of CSV and TSV; auto takes a comma in ``.csv`` and a tab in ``.tsv`` files. A tab
             may be spelled ``\t``; several characters go with cells that are not quoted.
         quoting: whether cells may stand in double quotes (RFC 4180), and then hold delimiters, line breaks and doubled

@@ -1,4 +1,4 @@
-"""Where predictions go: JSON lines, CSV or Parquet, written beside and renamed when whole, or standard output."""
+"""Where predictions go: JSON lines, CSV or Parquet, complete or not there at all, or standard output."""
 
 import json
 import math
@@ -112,9 +112,9 @@ class StandardOutput(Output):
 
 
 class LinesFile(Output):
-    """Lines in ``OUTPUT.partial``, with a journal beside of how far they are finished.
+    """Lines in ``OUTPUT.partial``, with a journal next to of how far they are finished.
 
-    What stands behind the place in the journal, half a line perhaps, is cut off when a run resumes.
+    What stands behind the offset in the journal, half a line perhaps, is removed when a run resumes.
 
     Args:
         file: to come.

@@ -65,7 +65,7 @@ def stream_rows(
     Args:
         path: of the file; ``-`` is standard input.
         layout: how it is written.
-        skip: so many rows at the beginning, good or bad, are passed over.
+        skip: this many rows at the beginning, good or bad, are passed over.
         on_bad_row: ``stop``, or ``skip`` rows that cannot be read.
         counts: where skipped rows are counted by what is wrong with them, as ``lines that are not JSON``.
 

@@ -16,7 +16,7 @@ NAME = 12  # characters
 
 
 class Cut(NamedTuple):
-    """How a global batch is cut.
+    """How a global batch is split.
 
     Attributes:
         tokens: of a global batch, at most.
@@ -49,7 +49,7 @@ class Output(NamedTuple):
     Attributes:
         place: where.
         what: they are.
-        size: bytes, as far as it can be told.
+        size: bytes, as far as it is known.
     """
 
     place: Path
@@ -83,7 +83,7 @@ def step_lines(cut: Cut, tried: Tried, placement: Placement, expected: str) -> l
 
 
 def memory_lines(memory: StepMemory, tried: Tried, per_token: float, placement: Placement) -> list[str]:
-    """The formula beside what was measured."""
+    """The formula next to what was measured."""
     parts = ", ".join(f"{name} {size(count)}" for name, count in zip(memory._fields, memory, strict=True))
     measured = "the most on the GPU" if placement.here.on_gpu else "this process at its most, libraries included"
     lines = [

@@ -36,7 +36,7 @@ def dry_run(config: Config) -> None:
         config: the root, with the hardware as it was asked for.
 
     Raises:
-        InputError: as the run itself would, as far as it can be told without writing.
+        InputError: as the run itself would, as far as that is possible without writing.
     """
     if rank() != 0:  # the others have nothing to do
         return

@@ -70,7 +70,7 @@ def varlen(qkv: Tensor, packed: Packed, dropout: float) -> Tensor:
 
     query, key, value = qkv.unbind(1)
     longest = packed.max_seqlen
-    # The seven arguments that torch 2.11 has, by place: later versions add keywords.
+    # The seven arguments that torch 2.11 has, by position: later versions add keywords.
     mixed = varlen_attn(query, key, value, packed.cu_seqlens, packed.cu_seqlens, longest, longest)
     assert isinstance(mixed, Tensor)  # a tuple only where the log-sum-exp is asked for
     return mixed
@@ -79,9 +79,9 @@ def varlen(qkv: Tensor, packed: Packed, dropout: float) -> Tensor:
 def sdpa(qkv: Tensor, packed: Packed, dropout: float) -> Tensor:
     """(N, 3, H, K) -> (N, H, K); zeros for tokens after the last sequence.
 
-    The stream is cut into blocks of T tokens. No sequence is longer, so the keys of a query are in its own block or the
-    two beside it: 3 T keys a query, whatever the number of sequences, where rows padded to T would need room for as
-    many sequences as there could ever be.
+    The stream is split into blocks of T tokens. No sequence is longer, so the keys of a query are in its own block or
+    the two next to it: 3 T keys a query, whatever the number of sequences, where rows padded to T would need room for
+    as many sequences as there could ever be.
     """
     tokens, longest = len(qkv), packed.max_seqlen
     blocks = -(-tokens // longest)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 SMALLEST = 1 << 25
 """Multiplications below which, in a layer, the choice costs more than it gains."""
 PLAIN = (Tensor, nn.Parameter)
-"""Not those that are cut over ranks."""
+"""Not those that are sharded over ranks."""
 ZEN_5 = 26
 """AMD's number of its processors' generation from which oneDNN takes the gradients of weights, too."""
 

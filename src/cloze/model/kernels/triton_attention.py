@@ -25,7 +25,7 @@ LOG2_E = math.log2(math.e)
 
 
 class Tiling(NamedTuple):
-    """How a kernel is cut: its own tokens, those that it meets at once, and what runs one of its programs."""
+    """The block sizes of a kernel: its own tokens, those that it meets at once, and what runs one of its programs."""
 
     rows: int
     columns: int

@@ -87,7 +87,7 @@ def chart_data(runs: Sequence[Run], corpora: Sequence[Corpus | None], *, scale: 
 
 
 def _place(name: str) -> tuple[str, str, str, str]:
-    """Of a metric: the section, the chart in it, the split and what else tells it from the curves beside it.
+    """Of a metric: the section, the chart in it, the split and what else tells it from the curves next to it.
 
     One chart shows a measure on all splits; with the accuracy of pairs goes that of the majority class, and the
     scores of single types of entities share one chart, as do all metrics of a name with two slashes.

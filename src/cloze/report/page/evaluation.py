@@ -52,7 +52,7 @@ class Split(NamedTuple):
 
 
 def read_splits(run: Run, *, most: int) -> list[Split]:
-    """The splits that were predicted, each with at most so many errors.
+    """The splits that were predicted, each with at most this many errors.
 
     Raises:
         InputError: a file of predictions is broken.

@@ -15,7 +15,7 @@ def named(runs: Sequence[Run]) -> list[Run]:
     """The runs, each with a name that no other one has.
 
     A sweep numbers its folders, which tells nobody anything: its runs are called by the words of the command in which
-    they differ, as `lr=0.001, mask_rate=0.4`, after the name of the sweep where there are others beside it.
+    they differ, as `lr=0.001, mask_rate=0.4`, after the name of the sweep where there are others next to it.
     """
     names = shortest([run.folder.resolve().parts for run in runs])
     sweeps: dict[Path, list[int]] = {}

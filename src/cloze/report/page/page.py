@@ -29,7 +29,7 @@ from cloze.runtime.distribution import VERSION
 
 REPORT = "report.html"
 COMPARISON = "comparison.html"
-LARGEST = 1_900_000  # bytes; the page shall be below 2 MB
+LARGEST = 1_900_000  # bytes; the page must be below 2 MB
 MOST_RUNS = 40  # in the charts of a page
 IN_DETAIL = 6  # runs of a page whose samples, classes and errors are shown, too
 EVALUATIONS = 10  # of each masked sentence

@@ -41,7 +41,7 @@ def _plain_rows(lines: Iterable[str | BadRowError], delimiter: str) -> Iterator[
 
 
 class _CountedLines:
-    """Lines for the module `csv`, which goes on with the next one after an exception."""
+    """Lines for the module `csv`, which continues with the next one after an exception."""
 
     def __init__(self, lines: Iterable[str | BadRowError]) -> None:
         self.lines = iter(lines)

@@ -41,7 +41,7 @@ BLOCK = 1 << 16
 class TextFiles:
     """Documents from files of text.
 
-    Large ``.txt`` and ``.jsonl`` files are cut into byte ranges and Parquet files into row groups, so that workers
+    Large ``.txt`` and ``.jsonl`` files are split into byte ranges and Parquet files into row groups, so that workers
     share them; a compressed file, a list in JSON and a table of CSV or TSV is one unit, read as a stream. A document
     belongs to the range its first line begins in.
 
@@ -64,7 +64,8 @@ class TextFiles:
             longer than `max_line_bytes`, or are not JSON objects with the field.
         excluded: paths and patterns of files that are left out.
         max_line_bytes: length from which a line is taken for an error.
-        max_document_megabytes: where a longer document is cut in two (at an end of line), so that memory stays bounded.
+        max_document_megabytes: where a longer document is split into two (at an end of line), so that memory stays
+            bounded.
         unit_megabytes: size of the byte ranges.
     """
 

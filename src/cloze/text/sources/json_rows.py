@@ -31,7 +31,7 @@ def is_document(head: bytes) -> bool:
     """Whether a text of JSON is one document of rows, not an object a line.
 
     Args:
-        head: its beginning. An object is a document where `data` is a list of objects, and nothing in the way is cut.
+        head: its beginning. An object is a document where `data` is a list of objects, and nothing in between is split.
     """
     text = head.decode("utf-8-sig", errors="ignore").lstrip()
     if text.startswith("["):
@@ -53,7 +53,7 @@ def document_rows(stream: BinaryIO, name: str) -> Iterator[object]:
         name: of the file, for messages.
 
     Raises:
-        InputError: it is not JSON, or is cut short.
+        InputError: it is not JSON, or is truncated.
     """
     values = _Values("", stream)
     row = 0

@@ -19,7 +19,7 @@ from cloze.files.remote import RemotePath, location, size_of
 
 COMPRESSIONS = (".gz", ".xz", ".zst")
 BUFFER_BYTES = 1 << 20
-LOOK_BACK_BYTES = 1 << 16  # of a longer line before a cut the tail will do: it shows that the line is not blank
+LOOK_BACK_BYTES = 1 << 16  # of a longer line before a split the tail will do: it shows that the line is not blank
 UTF8_BOM = b"\xef\xbb\xbf"
 
 
@@ -43,7 +43,7 @@ def open_text(path: str) -> Iterator[BinaryIO]:
     """Opens `path` for reading bytes, decompressed by its suffix.
 
     Raises:
-        InputError: the file cannot be opened, or (inside the context) turns out to be damaged or cut short.
+        InputError: the file cannot be opened, or (inside the context) turns out to be damaged or truncated.
     """
     suffix = endings(path)[1]
     try:
@@ -54,7 +54,7 @@ def open_text(path: str) -> Iterator[BinaryIO]:
     except (EOFError, OSError, lzma.LZMAError, zlib.error) as error:
         if suffix and not isinstance(error, FileNotFoundError | PermissionError):
             raise InputError(
-                f"{path}: the {suffix} file is damaged or cut short ({error}); fetch or write it again"
+                f"{path}: the {suffix} file is damaged or truncated ({error}); fetch or write it again"
             ) from error
         raise InputError(
             f"{path}: cannot be read ({error.strerror if isinstance(error, OSError) else error})"
@@ -93,7 +93,7 @@ def _decompressed_object(place: RemotePath, suffix: str) -> BinaryIO:
 
 
 def raw_lines(stream: BinaryIO, start: int, max_line_bytes: int) -> Iterator[RawLine]:
-    """Lines of `stream` from the one that holds byte ``start - 1``, so that the first shows what is before the cut."""
+    """Lines of `stream` from the one that holds byte ``start - 1``, so that the first shows what precedes it."""
     offset = start
     if start > 0:
         offset = max(0, start - LOOK_BACK_BYTES)
@@ -161,7 +161,7 @@ class LineDecoder:
         self.refuse(kind, reason, where)
 
     def refuse(self, kind: str, reason: str, where: str) -> None:
-        """As `reject`, where the place is known."""
+        """As `reject`, where the position is known."""
         if not self.skip_bad_lines:
             raise InputError(f"{where}: {reason}, or skip such lines with corpus.source.on_bad_line=skip")
         self.counts[kind] += 1

@@ -36,7 +36,7 @@ INLINE = [  # the character without which a pattern cannot match, the pattern, w
 def documents(
     lines: Iterator[RawLine], unit: Unit, decoder: LineDecoder, max_document_bytes: float
 ) -> Iterator[Document]:
-    """The file as one document; a longer one is cut at `max_document_bytes` (``cut_documents``)."""
+    """The file as one document; a longer one is split at `max_document_bytes` (``cut_documents``)."""
     texts = (decoder.decode(line) for line in lines)
     gathered: list[str] = []
     size = 0

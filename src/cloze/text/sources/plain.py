@@ -1,4 +1,4 @@
-"""Documents of plain text, cut by a rule, from any range of bytes of a file."""
+"""Documents of plain text, split by a rule, from any range of bytes of a file."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -39,8 +39,8 @@ def documents(
 ) -> Iterator[Document]:
     """Documents whose first line begins in the bytes of `unit`; the last one is read to its end, beyond the unit's.
 
-    `lines` begin with the line before the unit. A document longer than `max_document_bytes` is cut in two and counted
-    (``cut_documents``), so that memory stays bounded.
+    `lines` begin with the line before the unit. A document longer than `max_document_bytes` is split into two and
+    counted (``cut_documents``), so that memory stays bounded.
     """
     is_skipped = re.compile(skip_lines).match if skip_lines is not None else None
     gathered: list[str] | None = None  # None while no document of this unit is open
