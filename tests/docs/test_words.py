@@ -19,6 +19,14 @@ PRIVATE = {
     r"\bmend(s|ed|ing)?\b": "fix",
     r"\b(is|are) told\b": "report, print",
     r"\bthe model says\b": "the model predicts",
+    r"\b(each|every|fills?|of the) gaps?\b|\bgaps filled\b|\bfillings\b": "masked token, prediction",
+    r"\bthe commoner\b": "majority class",
+    r"\b(is|are|was|were|texts|pairs|sequences|questions) cut\b|\bcuts? (into|at|short|off|long)\b": "split, truncate",
+    r"(?<!\{)\bbeside\b": "next to, besides, compared with",
+    r"\bplaces? in (training|the order)\b": "position",
+    r"\bso many (tokens|sequences|texts|steps)\b": "this many, n",
+    r"\bgoes on\b": "continues",
+    r"\b(made|compiled|computed|trained) anew\b": "again, from scratch",
 }
 """What the code base once called things, and what the field calls them."""
 

@@ -183,7 +183,7 @@ class Page:
         self.lines += [f"  {' ' * column}{line}" for line in wrapped if line]
 
     def examples(self, examples: list[tuple[str, str]]) -> None:
-        """Each with its comment above; a long command is cut so that it can be pasted."""
+        """Each with its comment above; a long command is broken so that it can be pasted."""
         for command, comment in examples:
             if comment:
                 grey = f"\x1b[2m# {comment}\x1b[0m" if self.colours else f"# {comment}"

@@ -113,7 +113,7 @@ def test_every_cut_and_every_changed_byte_is_found(tiny: Path, tmp_path: Path) -
 def test_cut_values_name_the_variable(tiny: Path, tmp_path: Path) -> None:
     file = shutil.copytree(tiny, tmp_path / "copy") / "m.data-00000-of-00001"
     file.write_bytes(file.read_bytes()[:20])
-    with pytest.raises(InputError, match="is cut off: 'a/kernel' ends at byte 36, but the file at 20; copy it again"):
+    with pytest.raises(InputError, match="is truncated: 'a/kernel' ends at byte 36, but the file at 20; copy it again"):
         read_index(tmp_path / "copy" / "m.index").tensors(["a/kernel"])
 
 
