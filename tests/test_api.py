@@ -202,7 +202,7 @@ def test_a_head_that_would_be_random_is_refused(tmp_path: Path) -> None:
     their_folder("BertForSequenceClassification", tmp_path, num_hidden_layers=1)
     tensors = load_file(tmp_path / "model.safetensors")
     save_file({name: t for name, t in tensors.items() if "pooler" not in name}, tmp_path / "model.safetensors")
-    with pytest.raises(InputError, match="its weights lack pooler, classifier; copy the folder again"):
+    with pytest.raises(InputError, match="its weights have no pooler, classifier; copy the folder again"):
         cloze.load(tmp_path)
 
 

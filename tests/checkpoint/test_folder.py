@@ -95,7 +95,7 @@ def test_a_folder_that_cannot_be_read_is_refused_in_one_sentence(folder: Path) -
     assert "model_type is 'roberta'" in refusal(model_type="roberta")
     assert "intermediate.weight has shape (64, 32), but config.json says (128, 32)" in refusal(intermediate_size=128)
     assert "describes no encoder: hidden_size=32 cannot be shared" in refusal(num_attention_heads=5)
-    assert "lacks 'bert.encoder.layer.2" in refusal(num_hidden_layers=3)
+    assert "has no 'bert.encoder.layer.2" in refusal(num_hidden_layers=3)
     (folder / "model.safetensors").write_bytes(b"\x00" * 20)
     assert "damaged" in refusal()
     (folder / "model.safetensors").unlink()

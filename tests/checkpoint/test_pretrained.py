@@ -339,7 +339,7 @@ def test_other_encoders_are_refused(refused: Path) -> None:
     assert "architectures is 'BertCrf'" in sentence
     assert "for its encoder alone, write 'BertModel' there" in sentence
     assert "id2label has 2 labels, but the classifier 3 outputs" in refusal(refused, id2label={"0": "a", "1": "b"})
-    assert "lacks 'bert.encoder.layer.4" in refusal(refused, num_hidden_layers=5)
+    assert "has no 'bert.encoder.layer.4" in refusal(refused, num_hidden_layers=5)
 
 
 @pytest.mark.parametrize(

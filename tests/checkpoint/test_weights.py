@@ -67,7 +67,7 @@ def test_pickled_shards(folder: Path, expected: dict[str, Tensor]) -> None:
     with pytest.raises(InputError, match=r"model-00002-of-00003\.bin is missing, but pytorch_model\.bin\.index\.json"):
         read_weights(folder)
     torch.save({}, files[1])
-    with pytest.raises(InputError, match=r"00002-of-00003\.bin lacks '.*', which pytorch_model\.bin\.index\.json sees"):
+    with pytest.raises(InputError, match=r"00002-of-00003\.bin has no '.*', which pytorch_model\.bin\.index\.json sees"):
         read_weights(folder)
 
 
@@ -237,7 +237,7 @@ def test_half_a_head_is_refused(folder: Path) -> None:
     del tensors["cls.predictions.transform.dense.bias"]
     torch.save(tensors, folder / "pytorch_model.bin")
     (folder / "model.safetensors").unlink()
-    with pytest.raises(InputError, match=r"lacks 'cls\.predictions\.transform\.dense\.bias': .* the masked_lm_head$"):
+    with pytest.raises(InputError, match=r"has no 'cls\.predictions\.transform\.dense\.bias': .* the masked_lm_head$"):
         read_pretrained(folder)
 
 

@@ -61,7 +61,7 @@ def test_a_whole_state_passes_and_one_that_lacks_something_does_not(name: str) -
                 values[key] = value
         if part["state"]:
             number, values = part["state"].popitem()
-            assert "lacks" in str(optimizer_fault(state, trial, "it", steps=3))
+            assert "has no" in str(optimizer_fault(state, trial, "it", steps=3))
             part["state"][number] = values
         group = part["param_groups"][0]
         for members in ([*group["params"], 99], group["params"][:-1], [99, *group["params"][1:]]):
@@ -87,7 +87,7 @@ def test_more_steps_than_were_made() -> None:
     [
         ({"a": 1}, {"a": 0}, None),
         ({"a": 1, "b": 2}, {"a": 0}, "it has an odd 'b'"),
-        ({}, {"a": 0}, "it lacks 'a'"),
+        ({}, {"a": 0}, "it has no 'a'"),
         ({"a": [1, 2]}, {"a": [0]}, "it.a has 2 entries instead of 1"),
         ({"a": [1, 2]}, {"a": []}, None),
         ([1, "x"], [0, 0], "it.1 is text instead of a whole number"),

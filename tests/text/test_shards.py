@@ -134,5 +134,5 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     other = table.replace_schema_metadata({"cloze.format": "1", "cloze.vocab_size": "5"})
     with pa.ipc.new_file(path, other.schema) as writer:
         writer.write_table(other)
-    with pytest.raises(InputError, match="lacks the columns"):
+    with pytest.raises(InputError, match="does not have the columns"):
         read_shard(path)

@@ -179,7 +179,7 @@ def test_missing_files(folder: Path, name: str) -> None:
             {"intermediate_size": 7},
             r"intermediate/dense/kernel' has shape \(4, 6\), but .*\(4, 7\)",
         ),
-        ({"num_hidden_layers": 2}, r"lacks 'bert/encoder/layer_1/.*', which a model as in bert_config.json has"),
+        ({"num_hidden_layers": 2}, r"has no 'bert/encoder/layer_1/.*', which a model as in bert_config.json has"),
         ({"hidden_size": "4"}, r"bert_config\.json describes no encoder"),
     ],
 )

@@ -127,8 +127,8 @@ def sentence_order_rows(
 def full_sentence_rows(sentences: IntArray, documents: IntArray, max_tokens: int) -> IntArray:
     """Sequences filled with whole sentences up to document boundaries, without a second segment.
 
-    RoBERTa's DOC-SENTENCES (Liu et al. 2019, section 4.2). No token is lost: a sentence longer than ``max_tokens`` continues
-    in the next sequence. Arguments and result as above; nothing is random here.
+    RoBERTa's DOC-SENTENCES (Liu et al. 2019, section 4.2). No token is lost: a sentence longer than ``max_tokens``
+    continues in the next sequence. Arguments and result as above; nothing is random here.
     """
     rows = np.empty((len(sentences) - 1 + sentences[-1] // max_tokens, COLUMNS), np.int64)
     count = 0
