@@ -67,7 +67,9 @@ def test_pickled_shards(folder: Path, expected: dict[str, Tensor]) -> None:
     with pytest.raises(InputError, match=r"model-00002-of-00003\.bin is missing, but pytorch_model\.bin\.index\.json"):
         read_weights(folder)
     torch.save({}, files[1])
-    with pytest.raises(InputError, match=r"00002-of-00003\.bin has no '.*', which pytorch_model\.bin\.index\.json sees"):
+    with pytest.raises(
+        InputError, match=r"00002-of-00003\.bin has no '.*', which pytorch_model\.bin\.index\.json sees"
+    ):
         read_weights(folder)
 
 

@@ -81,7 +81,7 @@ def save_pretrained(
 ) -> None:
     """Write the model folder of an encoder with the heads of its pre-training.
 
-    Heads that no class of Hugging Face's has are written beside the others, into ``head.safetensors`` under our names.
+    Heads that no class of Hugging Face's has are written next to the others, into ``head.safetensors`` under our names.
 
     Args:
         model: saved in fp32.

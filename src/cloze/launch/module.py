@@ -95,7 +95,7 @@ def as_trained(config: Config, record: Record, name: str, trust: Sequence[str]) 
         config: whose own class is taken where the folder tells of none.
         record: of the folder.
         name: of the folder.
-        trust: packages beside cloze whose classes may be built.
+        trust: packages besides cloze whose classes may be built.
 
     Raises:
         InputError: the configuration names another module, or the folder a class that is not trusted.

@@ -150,7 +150,8 @@ class EncoderWithHeads(nn.Module):
         encoder: of that shape.
 
     Attributes:
-        entry_points: methods beside ``forward`` that training calls: under FSDP they, too, put the parameters together.
+        entry_points: methods besides ``forward`` that training calls: under FSDP they, too, put the parameters
+            together.
     """
 
     entry_points: ClassVar[tuple[str, ...]] = ()

@@ -21,7 +21,7 @@ def present_path(path: str) -> str:
 
 
 ADDED = {"module": ("objective", {"_target_": "cloze.tasks.masked_lm.MaskedLMPretraining", "_partial_": True})}
-"""Nodes that configurations of earlier versions lack: beside which one they belong, and what they were then."""
+"""Nodes that earlier versions did not have: next to which one they stand, and what they were then."""
 
 
 def present_run(config: Mapping[str, Any]) -> dict[str, Any]:

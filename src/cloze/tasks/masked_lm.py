@@ -150,7 +150,7 @@ class MaskedLMPretraining(Pretraining[PretrainingBatch]):
         return f"loss {loss:.3f} (perplexity {math.exp(loss):,.1f})"
 
     def summary(self, metrics: Mapping[str, float], manifest: Manifest) -> list[tuple[str, str]]:
-        """Beside what a model would reach that has learned nothing but frequencies."""
+        """Next to what a model would reach that has learned nothing but frequencies."""
         frequencies = f"{manifest.unigram_entropy:.3f} for one that knows only how frequent each token is"
         lines = [("masked tokens", f"{self.told(metrics)} on held-out text; {frequencies}")]
         if (accuracy := metrics.get("next_sentence_accuracy")) is not None:
