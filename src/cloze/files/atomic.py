@@ -23,7 +23,7 @@ def write_atomically(path: Location, data: bytes | pa.Buffer) -> None:
 
 @contextmanager
 def written_beside(path: Path) -> Iterator[Path]:
-    """A file beside `path` to be written: takes its place at the end, once it is on the disk."""
+    """A file next to `path` to be written: takes its place at the end, once it is on the disk."""
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         yield partial

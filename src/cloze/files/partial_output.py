@@ -26,7 +26,7 @@ class DamagedError(InputError):
 
 
 class PartialOutput:
-    """Records of finished parts, in JSON files beside these: each is written, whole, once all that it says stands.
+    """Records of finished parts, in JSON files next to these: each is written, whole, once all that it says stands.
 
     Attributes:
         output: the file or folder to come.

@@ -43,7 +43,7 @@ OPTIONS = (
     "layers", "weights", "level", "dtype", "columns", "format", "delimiter", "quoting", "header", "on_bad_row",
     "max_length", "long_texts", "stride", "special_tokens", "probe",
 )  # fmt: skip
-"""What determines the output, besidess the model, the input and the precision."""
+"""What determines the output, besides the model, the input and the precision."""
 
 
 def extract(config: Features) -> None:

@@ -21,7 +21,7 @@ DONE, END = "batches", "end"
 
 
 class PartialFeatures(PartialOutput):
-    """``OUTPUT.unfinished``, beside the output, which appears when all is there."""
+    """``OUTPUT.unfinished``, next to the output, which appears when all is there."""
 
     output: Path
     work: Path
