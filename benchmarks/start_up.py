@@ -105,7 +105,9 @@ def measure(start: Start, rounds: int) -> dict[str, Any]:
 def main() -> None:
     """Measure, print a line each and write the rows."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--corpus", type=Path, default=Path("data/pydocs"), help="prepared by cloze-prepare")
+    prepared = sorted(Path("data").glob("pydocs-*/manifest.json"))
+    corpus = prepared[0].parent if prepared else Path("data/pydocs")
+    parser.add_argument("--corpus", type=Path, default=corpus, help="prepared by cloze-prepare")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", help="those whose name has this in it")
     parser.add_argument("--json", type=Path, help="write the rows here")
