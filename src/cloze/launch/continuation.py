@@ -23,9 +23,7 @@ from cloze.model.config import BertConfig, EncoderConfig
 from cloze.model.encoder import EncoderWithHeads
 from cloze.run.folder import note
 from cloze.runtime.wording import counted
-from cloze.text.bert_rules import own_tokens
 from cloze.text.continued_tokenizer import ContinuedTokenizer
-from cloze.text.new_pieces import read_new_pieces
 from cloze.text.tokenizer import (
     FolderTokenizer,
     WordPiece,
@@ -33,7 +31,7 @@ from cloze.text.tokenizer import (
     save_tokenizer,
     vocabulary,
 )
-from cloze.text.tokenizer_adaptation import check_apart, normalised, own_words
+from cloze.text.tokenizer_adaptation import normalised
 
 BEGINNING, SHAPE = "init", "shape.json"
 """The folder of a run that keeps the shape and the tokenizer with which it began: a resumed run reads nothing else."""
@@ -145,30 +143,22 @@ def _from_run(run: Path, words: WordPiece) -> Beginning:
 
 
 def _from_folder(config: Pretraining, name: str, words: WordPiece) -> Beginning:
-    growth = config.grow
-    found = read_pretrained(name)
-    shape, learned = _shape(config.model, found.config, name), found.config
-    state = {**found.state, **found.own_heads}
-    own = FolderTokenizer(found.tokenizer, dict(found.tokenizer_files))
-    if words.special_tokens:
-        own = own.with_tokens(words.special_tokens)
-    words, pieces = own_words(config.tokenizer.arguments, words, found.tokenizer, name), vocabulary(own.tokenizer)
-    if growth != Growth():
-        check_apart(own_tokens(found.tokenizer), words, name)
-    if growth.vocab_size is not None and growth.vocab_size <= len(pieces):
-        raise InputError(
-            f"grow.vocab_size={growth.vocab_size}: must be above the {counted(len(pieces), 'tokens')} of {name}"
-        )
-    added = [] if growth.vocab is None else read_new_pieces(growth.vocab, pieces, words)
-    if shape.max_position_embeddings > learned.max_position_embeddings:
-        learns = architecture_of(shape).positions
-        state = grow_positions(state, learns, shape.max_position_embeddings, growth.positions, shape.initializer_range)
-        how = {"repeat": "copies of those", "random": "drawn at random"}[growth.positions]
-        new = shape.max_position_embeddings - learned.max_position_embeddings
-        note(f"{new:,} new positions beyond {learned.max_position_embeddings}, {how}")
-    tokenizer = ContinuedTokenizer(
-        name=name, words=words, learned=found.tokenizer, own=own, added=added, vocab_size=growth.vocab_size
+    found, growth = read_pretrained(name), config.grow
+    shape, state = _shape(config.model, found.config, name), {**found.state, **found.own_heads}
+    learned = found.config.max_position_embeddings
+    tokenizer = ContinuedTokenizer.of(
+        FolderTokenizer(found.tokenizer, dict(found.tokenizer_files)),
+        words,
+        stated=config.tokenizer.arguments,
+        name=name,
+        file=growth.vocab,
+        vocab_size=growth.vocab_size,
     )
+    if (more := shape.max_position_embeddings - learned) > 0:
+        learns = architecture_of(shape).positions
+        state = grow_positions(state, learns, learned + more, growth.positions, shape.initializer_range)
+        how = {"repeat": "copies of those", "random": "drawn at random"}[growth.positions]
+        note(f"{more:,} new positions beyond {learned}, {how}")
     return Beginning(config=shape, tokenizer=tokenizer, state=state, record=found.record)
 
 

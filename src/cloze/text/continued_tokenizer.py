@@ -1,10 +1,10 @@
 """The tokenizer of a model that continues its pre-training: the model's own, with what is added to it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Self
 
 from tokenizers import Tokenizer
 
@@ -15,7 +15,7 @@ from cloze.text.bert_rules import own_tokens
 from cloze.text.documents import Source
 from cloze.text.journal import describe, sha256
 from cloze.text.manifest import MANIFEST
-from cloze.text.new_pieces import sample_lines, useful_pieces
+from cloze.text.new_pieces import read_new_pieces, sample_lines, useful_pieces
 from cloze.text.prepare import Preparation
 from cloze.text.progress import ReportsProgress
 from cloze.text.tokenizer import (
@@ -26,6 +26,7 @@ from cloze.text.tokenizer import (
     tokenizer_sha256,
     vocabulary,
 )
+from cloze.text.tokenizer_adaptation import check_apart, own_words
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +48,41 @@ class ContinuedTokenizer:
     own: FolderTokenizer
     added: list[str] = field(default_factory=list)
     vocab_size: int | None = None
+
+    @classmethod
+    def of(
+        cls,
+        learned: FolderTokenizer,
+        words: WordPiece,
+        *,
+        stated: Mapping[str, Any],
+        name: str,
+        file: str | None,
+        vocab_size: int | None,
+    ) -> Self:
+        """The tokenizer of a model with what a configuration adds to it.
+
+        Args:
+            learned: the model's.
+            words: built from the node `tokenizer`, with the special tokens to add.
+            stated: the arguments of that node.
+            name: of the model.
+            file: with more tokens, one a line.
+            vocab_size: to which the tokens grow by those that the corpus needs.
+
+        Raises:
+            InputError: the configuration contradicts the tokenizer, or it cannot grow so.
+        """
+        own = learned.with_tokens(words.special_tokens) if words.special_tokens else learned
+        words, known = own_words(stated, words, learned.tokenizer, name), vocabulary(own.tokenizer)
+        if file is not None or vocab_size is not None:
+            check_apart(own_tokens(learned.tokenizer), words, name)
+        if vocab_size is not None and vocab_size <= len(known):
+            raise InputError(
+                f"grow.vocab_size={vocab_size}: must be above the {counted(len(known), 'tokens')} of {name}"
+            )
+        added = [] if file is None else read_new_pieces(file, known, words)
+        return cls(name=name, words=words, learned=learned.tokenizer, own=own, added=added, vocab_size=vocab_size)
 
     @property
     def own_size(self) -> int:
