@@ -1,7 +1,8 @@
 """The parts of a fine-tuning run: examples, tokenizer, labels, model and module, from its configuration."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -31,7 +32,6 @@ from cloze.launch.long_texts import differences, encoding_notes, show_as_asked, 
 from cloze.launch.strategy import compute_as
 from cloze.launch.trainer import make_recipe
 from cloze.model.task_heads import TaskModel
-from cloze.run.folder import note
 from cloze.run.hardware import check_attention
 from cloze.runtime.spinner import waiting
 from cloze.tasks.finetuning import FineTuning
@@ -62,15 +62,31 @@ def set_up_task(config: Config, *, freeze: bool = True) -> TaskSetup:
     Raises:
         InputError: the data, the model and the task do not fit each other.
     """
+    with _printed_at_end() as notes:
+        setup = _set_up(config, notes)
+    if freeze and setup.module.model.adaptation.is_frozen:
+        setup.data.frozen = _frozen(config, setup.data, setup.module.model)
+    return setup
+
+
+@contextmanager
+def _printed_at_end() -> Iterator[list[str]]:
+    """Notes for the reader, who sees them before an error, too."""
+    notes: list[str] = []
+    try:
+        yield notes
+    finally:
+        _print(notes)
+
+
+def _set_up(config: Config, notes: list[str]) -> TaskSetup:
     with waiting("reading the data"):
         data = _data(config)
-    with waiting("reading the model" if model_folder(config.model) else "training a vocabulary"):
-        pretrained = _pretrained(config, data)
+    pretrained = _pretrained(config, data, notes)
     labels = _labels(config, data, pretrained)
     if config.stage != "train":
-        config = _as_trained(config, pretrained.record, data)
-    for told in getattr(data.source, "notes", ()):  # a source of the user's own may have none
-        note(told)
+        config = _as_trained(config, pretrained.record, data, notes)
+    notes += _as_notes(getattr(data.source, "notes", ()))  # a source of the user's own may have none
     if data.features.max_length > pretrained.config.max_position_embeddings:
         raise InputError(
             f"task.max_length is {data.features.max_length}, but the model has only "
@@ -80,26 +96,23 @@ def set_up_task(config: Config, *, freeze: bool = True) -> TaskSetup:
     with waiting("encoding the data"):
         data.encode(pretrained.tokenizer, labels)
     data.tokenizer_files = pretrained.tokenizer_files
-    for told, count in sorted(data.source.counts.items()):
-        note(f"{count:,} {told}")
-    for told in encoding_notes(data.features, data.encoding_counts):
-        note(told)
+    notes += _as_notes(f"{count:,} {told}" for told, count in sorted(data.source.counts.items()))
+    notes += _as_notes(encoding_notes(data.features, data.encoding_counts))
     length = _length(config.trainer, data)
     data.training_batches = length.steps or ENDLESS
-    module = _module(config, pretrained, labels, length)
-    module.record = _recorded(config, module, data.features)
+    module = _module(config, pretrained, data.features, labels, length)
     if module.model.drawn and pretrained.state:
-        note(f"{', '.join(module.model.drawn)}: drawn at random")
+        notes += _as_notes([f"{', '.join(module.model.drawn)}: drawn at random"])
     for name, split in data.splits.items():
         if name != "train":
-            for told in module.check_split(
-                name, split.examples, is_monitored=name in data.dev_splits[:1] and config.stage == "train"
-            ):
-                note(told)
-    _print(overview(data.examples, labels))
-    if freeze and module.model.adaptation.is_frozen:
-        data.frozen = _frozen(config, data, module.model)
+            is_monitored = name in data.dev_splits[:1] and config.stage == "train"
+            notes += _as_notes(module.check_split(name, split.examples, is_monitored=is_monitored))
+    notes += overview(data.examples, labels)
     return TaskSetup(data, pretrained.tokenizer, labels, module, length)
+
+
+def _as_notes(texts: Iterable[str]) -> Iterator[str]:
+    return (f"note: {text}" for text in texts)
 
 
 @rank_zero_only
@@ -132,25 +145,27 @@ def _data(config: Config) -> TaskData[Any]:
     return data
 
 
-def _pretrained(config: Config, data: TaskData[Any]) -> Pretrained:
+def _pretrained(config: Config, data: TaskData[Any], notes: list[str]) -> Pretrained:
     """The model folder, as it is or without its weights; or a size with a vocabulary, given or trained on the texts."""
     words, folder = config.tokenizer.build(), model_folder(config.model)
     if folder is None:
         if words.vocab is not None:
             own = words.given()
-            notes = unreachable(words, vocabulary(own.tokenizer))
+            notes += unreachable(words, vocabulary(own.tokenizer))
         else:
             training = [text for example in data.examples["train"] for text in texts(example)]
-            words, notes = suited(words, training)
-            own = FolderTokenizer(words.build(train_vocabulary(training, words)), {})
-        _print(notes)
+            with waiting("training a vocabulary"):
+                words, more = suited(words, training)
+                own = FolderTokenizer(words.build(train_vocabulary(training, words)), {})
+            notes += more
         shape = config.model.build(vocab_size=own.tokenizer.get_vocab_size())
         assert not isinstance(shape, ModelFolder)
         found = Pretrained(config=shape, tokenizer=own.tokenizer, tokenizer_files=own.files)
     else:
-        found = read_pretrained(Path(folder.folder))
+        with waiting("reading the model"):
+            found = read_pretrained(Path(folder.folder))
         check_own(words, found.tokenizer, str(found.folder))
-        found = _with_own_tokens(words.special_tokens, found, config.stage)
+        found = _with_own_tokens(words.special_tokens, found, config.stage, notes)
         if folder.weights == "random":
             found = Pretrained(config=found.config, tokenizer=found.tokenizer, tokenizer_files=found.tokenizer_files)
     attention_dropout = config.adaptation.attention_probs_dropout_prob
@@ -162,7 +177,7 @@ def _pretrained(config: Config, data: TaskData[Any]) -> Pretrained:
     return found
 
 
-def _with_own_tokens(tokens: Sequence[str], found: Pretrained, stage: str) -> Pretrained:
+def _with_own_tokens(tokens: Sequence[str], found: Pretrained, stage: str, notes: list[str]) -> Pretrained:
     """The model with embeddings for the special tokens that its tokenizer lacks."""
     if tokens and stage != "train":
         raise InputError(
@@ -173,7 +188,7 @@ def _with_own_tokens(tokens: Sequence[str], found: Pretrained, stage: str) -> Pr
         return found
     there = found.tokenizer.get_vocab(with_added_tokens=True)
     if new := [token for token in tokens if token not in there]:
-        note(told_tokens(new))
+        notes += _as_notes([told_tokens(new)])
     return with_own_tokens(found, tokens)
 
 
@@ -203,7 +218,7 @@ def _labels(config: Config, data: TaskData[Any], pretrained: Pretrained) -> list
     return pretrained.labels or []
 
 
-def _as_trained(config: Config, record: Record, data: TaskData[Any]) -> Config:
+def _as_trained(config: Config, record: Record, data: TaskData[Any], notes: list[str]) -> Config:
     """The module and the features that made a model, with what this configuration states in place of the same."""
     task, long = config.task, config.task.long
     shown: Node[Features[Any]] = Node("task.features", config.data.plain["features"])
@@ -211,8 +226,7 @@ def _as_trained(config: Config, record: Record, data: TaskData[Any]) -> Config:
     features = with_recorded(shown, record.features, type(data.features))
     if long is not None and "long" not in shown.plain:
         features = Node(features.key, {name: value for name, value in features.plain.items() if name != "long"})
-    for told in differences(features.plain, record.features, asked=long):
-        note(told)
+    notes += _as_notes(differences(features.plain, record.features, asked=long))
     data.features = features.build()
     show_as_asked(data.features, task)
     return replace(config, task=replace(task, module=module))
@@ -236,13 +250,14 @@ def _length(training: TaskTraining, data: TaskData[Any]) -> Length:
     if training.max_time is not None:
         return Length(seconds=training.seconds())
     if training.max_tokens is not None:
-        tokens = sum(item.num_tokens for item in data.splits["train"].items)
-        return Length(steps=data.steps(training.max_tokens / tokens))
+        return Length(steps=data.steps(training.max_tokens / data.tokens_in_epoch))
     return Length(steps=training.max_steps or data.steps(training.max_epochs or 0))
 
 
-def _module(config: Config, pretrained: Pretrained, labels: Sequence[str], length: Length) -> FineTuning[Any]:
-    target = config.task.module.class_
+def _module(
+    config: Config, pretrained: Pretrained, features: Features[Any], labels: Sequence[str], length: Length
+) -> FineTuning[Any]:
+    target, recipe = config.task.module.class_, make_recipe(config, length)
     # What a fine-tuned model reads of its encoder is its own affair.
     adaptation = config.adaptation if config.stage == "train" else pretrained.adaptation
     model = task_model(target.head, pretrained, labels=labels, adaptation=adaptation, problem_type=target.problem_type)
@@ -250,12 +265,13 @@ def _module(config: Config, pretrained: Pretrained, labels: Sequence[str], lengt
         refuse_drawn(model, pretrained)
     compute_as(config.hardware, model.encoder, static_shapes=False)
     parameters = {f"model.{name}" for name in model.state_dict()}
-    module = config.task.module.build(model=model, labels=labels, recipe=make_recipe(config, length))
+    module = config.task.module.build(model=model, labels=labels, recipe=recipe)
     if more := sorted(module.state_dict().keys() - parameters - {"_extra_state"}):
         raise InputError(
             f"task.module: {import_path(target)} has parameters of its own ({', '.join(more)}), for which the model "
             "folder has no place: keep to those of its model"
         )
+    module.record = _recorded(config, module, features)
     if config.stage != "train" and pretrained.record.state:
         module.set_extra_state(dict(pretrained.record.state))
     return module

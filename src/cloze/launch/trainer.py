@@ -134,7 +134,8 @@ def make_recipe(config: Run, length: Length) -> Recipe:
     Raises:
         InputError: the optimizer or the scheduler refuses a value.
     """
-    training, factory, schedule = config.trainer, make_optimizer(config.optimizer), config.schedule.build()
+    training, decay, schedule = config.trainer, weight_decay(config.optimizer), config.schedule.build()
+    factory = make_optimizer(config.optimizer)
     if _makes_scheduler(schedule):
         try:
             schedule = TorchScheduler(schedule, factory(_some_groups()).param_groups[0]["lr"], length.total)
@@ -145,7 +146,7 @@ def make_recipe(config: Run, length: Length) -> Recipe:
         schedule=schedule,
         length=length.total,
         position=length.position,
-        weight_decay=weight_decay(config.optimizer),
+        weight_decay=decay,
         layer_decay=training.layer_decay if isinstance(training, TaskTraining) else 1.0,
         log_every=length.log_every(training.log_every),
     )
