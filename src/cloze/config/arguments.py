@@ -48,9 +48,9 @@ def own_folders(words: Sequence[str]) -> list[Path]:
 
 
 def groups(*folders: Path) -> dict[str, list[str]]:
-    """The groups below folders as `conf/` and the options of each, both sorted; nested options as `glue/sst2`."""
+    """The groups below folders as `conf/`, but Hydra's own, and their options, both sorted; nested as `glue/sst2`."""
     found: dict[str, set[str]] = {}
-    for folder in (group for conf in folders for group in conf.iterdir() if group.is_dir()):
+    for folder in (group for conf in folders for group in conf.iterdir() if group.is_dir() and group.name != "hydra"):
         files = itertools.chain(folder.glob("*.yaml"), folder.glob("*/*.yaml"))  # not all of a large folder
         options = (str(file.relative_to(folder).with_suffix("")) for file in files)
         found.setdefault(folder.name, set()).update(options)
