@@ -1,6 +1,7 @@
 """What the root of each configuration may hold."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from cloze.config.hardware import Hardware
@@ -37,7 +38,27 @@ if TYPE_CHECKING:  # a node imports its class when it is built: help and refusal
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pretraining(Root):
+class _InFolder(Root):
+    """What the roots of training share: a run has a name and a folder."""
+
+    run: str
+    folder: str
+    seed: int
+    resume: str
+
+    def __post_init__(self) -> None:
+        if not self.run.strip() or not self.folder.strip():
+            raise InputError("the run has no name: give run=NAME, or leave run= and folder= out")
+        if ".." in Path(self.run).parts or self.run.startswith("/"):
+            raise InputError(
+                f"run={self.run} leads out of the folder of runs: give a name, or another place as folder="
+            )
+        if not 0 <= self.seed < 1 << 32:
+            raise InputError(f"seed is {self.seed}, but must be from 0 to 4294967295")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pretraining(_InFolder):
     """The root of `conf/train.yaml`. The light nodes come first: their mistakes are reported before torch is imported.
 
     Attributes:
@@ -48,10 +69,6 @@ class Pretraining(Root):
         trust: packages of the user's own that are imported before a model folder is read.
     """
 
-    run: str
-    folder: str
-    seed: int
-    resume: str
     stage: Literal["train", "evaluate"] = "train"
     init: str | None = None
     trust: str | list[str] | None = None
@@ -73,6 +90,7 @@ class Pretraining(Root):
     logger: "dict[str, Node[Logger]]"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.init is None and self.model.type is ContinuedShape:
             raise InputError(
                 "model=continued takes its shape from init=FOLDER of train.py: give that, or a size as model="
@@ -80,7 +98,7 @@ class Pretraining(Root):
 
 
 @dataclass(frozen=True, kw_only=True)
-class FineTuning(Root):
+class FineTuning(_InFolder):
     """The root of `conf/finetune.yaml`.
 
     Attributes:
@@ -90,10 +108,6 @@ class FineTuning(Root):
         trust: packages of the user's own that are imported before a model folder is read.
     """
 
-    run: str
-    folder: str
-    seed: int
-    resume: str
     stage: Literal["train", "evaluate", "predict"]
     datasets: str
     trust: str | list[str] | None = None

@@ -22,7 +22,7 @@ from cloze.launch.ranks import Ranks, begin_ranks
 from cloze.launch.reporting import leave_report
 from cloze.launch.trainer import accumulate, make_trainer
 from cloze.report.results import Results, read_results, write_results
-from cloze.run.folder import write_config
+from cloze.run.folder import RunFolder
 from cloze.run.hardware import set_up
 from cloze.run.summary import task_summary
 from cloze.text.manifest import MANIFEST
@@ -58,7 +58,7 @@ def evaluate(config: Config) -> float:
     trainer = make_trainer(config.trainer, config.hardware, callbacks=[Progress()], loggers=[])
     accumulate(trainer, data, config.hardware.micro_batch_tokens, config.trainer.validate_every)
     if trainer.is_global_zero:
-        write_config(config)
+        RunFolder(Path(config.folder), config.recorded).write_config()
     with telling_of_dead_workers():
         found = trainer.validate(module, datamodule=data, verbose=False)[0]
     results: Results = {HELDOUT: module.heldout(found)}

@@ -31,7 +31,7 @@ from cloze.model.sharding import load_whole, whole
 from cloze.report.examples import write_examples
 from cloze.report.results import Results, read_results, write_results
 from cloze.report.split import write_report
-from cloze.run.folder import CHECKPOINTS, checkpoint_to_resume, is_finished, warn, write_config
+from cloze.run.folder import CHECKPOINTS, RunFolder, warn
 from cloze.run.hardware import set_up
 from cloze.run.summary import task_summary
 from cloze.tasks.finetuning import FineTuning, prefix
@@ -87,12 +87,11 @@ def _from_random_weights(config: Config) -> Config:
 
 def _train(config: Config, ranks: Ranks) -> Results:
     """Train, keep what was best on dev, evaluate and predict with it; a run that is finished just tells its results."""
-    if is_finished(config, finished=RESULTS):
-        return _finished(Path(config.folder))
-    checkpoint = ranks.decide(
-        f"checkpoint of {config.folder}",
-        lambda: checkpoint_to_resume(config, finished=RESULTS),
-    )
+    folder = RunFolder(Path(config.folder), config.recorded, RESULTS)
+    if folder.is_finished():
+        return _finished(folder.path)
+    question = f"checkpoint of {config.folder}"
+    checkpoint = ranks.decide(question, lambda: folder.checkpoint_to_resume(config.resume))
     set_up(config.hardware, config.seed)
     setup = set_up_task(config)
     trainer = _trainer(config, setup)
@@ -137,14 +136,15 @@ def _apply(config: Config) -> Results:
         raise InputError(
             f"resume={config.resume} is for stage=train, but stage is {config.stage}: leave one of them out"
         )
-    if is_finished(config, finished=RESULTS):
-        return _finished(Path(config.folder))
-    checkpoint_to_resume(config, policy="never", finished=RESULTS)
+    folder = RunFolder(Path(config.folder), config.recorded, RESULTS)
+    if folder.is_finished():
+        return _finished(folder.path)
+    folder.checkpoint_to_resume("never")
     set_up(config.hardware, config.seed)
     setup = set_up_task(config)
     trainer = make_trainer(config.trainer, config.hardware, callbacks=[Progress()], loggers=[])
     if trainer.is_global_zero:
-        write_config(config)
+        folder.write_config()
     results = _evaluate(config, setup, trainer)
     if trainer.is_global_zero:
         write_results(results, Path(config.folder))

@@ -31,7 +31,7 @@ from cloze.launch.tracking import tracked
 from cloze.launch.trainer import accumulate, lasting, make_trainer
 from cloze.loggers.metrics_file import read_rows
 from cloze.model.config import EncoderConfig
-from cloze.run.folder import checkpoint_to_resume, is_finished
+from cloze.run.folder import RunFolder
 from cloze.run.hardware import check_attention, set_up
 from cloze.run.summary import finished_summary, summary
 from cloze.runtime.spinner import waiting
@@ -106,8 +106,8 @@ def begin(
         config: the root, as it was given.
         ranks: of which the first one decides.
         finished: what lies in the folder of a run that has come to its end.
-        policy: as of `checkpoint_to_resume`.
-        claiming: as there.
+        policy: in place of `resume`.
+        claiming: make the run ours, as whoever trains it must.
 
     Raises:
         InputError: the module, the folder, the model to start from or the schedule is refused.
@@ -115,10 +115,11 @@ def begin(
     import_packages(config.trust)
     check_module(config)
     config = with_known_corpus(config)
-    if is_finished(config, finished=finished):
+    folder = RunFolder(Path(config.folder), config.recorded, finished)
+    if folder.is_finished():
         return None
     checkpoint = ranks.decide(
-        "checkpoint", lambda: checkpoint_to_resume(config, policy=policy, finished=finished, claiming=claiming)
+        "checkpoint", lambda: folder.checkpoint_to_resume(policy or config.resume, claiming=claiming)
     )
     start = beginning(config, resumed=checkpoint is not None)
     config.schedule.build()  # an error in it comes before the corpus is prepared

@@ -20,7 +20,7 @@ from cloze.report.classes import class_scores, confusion, labelled
 from cloze.report.picture import confusion_picture
 from cloze.report.predictions import legible, worst
 from cloze.report.split import LARGEST_PICTURE
-from cloze.run.folder import provenance, write_config
+from cloze.run.folder import RunFolder, provenance
 from cloze.runtime.redaction import masked, masked_text
 from cloze.runtime.wording import counted
 from cloze.tasks.finetuning import prefix
@@ -47,7 +47,7 @@ def tracked(trainer: pl.Trainer, config: Run, data: Mapping[str, Any], *, resume
         *(logger.build() for logger in config.logger.values()),
     ]
     if trainer.is_global_zero:
-        write_config(config)
+        RunFolder(Path(config.folder), config.recorded).write_config()
     found = dashboards(trainer.loggers) if trainer.is_global_zero else []
     failed = True
     try:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,6 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from cloze.checkpoint.saves import INDEX, CheckpointStore, check_whole
 from cloze.config.given import remembered
-from cloze.config.schema import Run
 from cloze.errors import InputError
 from cloze.files.atomic import write_atomically
 from cloze.files.bounded import parse_yaml, read_text
@@ -67,59 +67,83 @@ def _leave() -> None:
 os.register_at_fork(after_in_child=_leave)
 
 
-def checkpoint_to_resume(
-    config: Run, *, policy: str | None = None, finished: str = MODEL, claiming: bool = True
-) -> Path | None:
-    """Where training resumes from, or None for a new run.
+@dataclass(frozen=True)
+class RunFolder:
+    """The folder of a run.
 
-    Args:
-        config: of the run.
-        policy: in place of its `resume`: `auto`, `never`, or a checkpoint.
-        finished: what lies in the folder of a run that has come to its end.
-        claiming: make the run ours, as whoever resumes it must.
-
-    Raises:
-        InputError: the folder holds another run, a finished one, or one that another process is training.
+    Attributes:
+        path: of it.
+        recorded: the configuration of the run, as it is written there.
+        finished: what lies there when the run has come to its end.
     """
-    _check_root(config)
-    folder, policy = Path(config.folder), config.resume if policy is None else policy
-    given = None if policy in ("auto", "never") else Path(policy)
-    if given is not None:
-        if not given.is_file():
-            raise InputError(f"resume={policy}: there is no such file; give auto, never or a checkpoint")
-        check_whole(given)
-    if not holds_run(folder):
-        return given
-    advice = "choose another run=NAME, or delete the folder"
-    if policy == "never":
-        raise InputError(f"{folder} holds a run already: {advice}")
-    what = "finished run" if (folder / finished).exists() else "run"
-    if changed := differences_of_run(config):
-        raise InputError(f"{folder} holds a {what} with another configuration ({first_changes(changed)}): {advice}")
-    if what != "run":
-        raise InputError(f"{folder} holds a finished run: {advice}")
-    if claiming:
-        claim(folder)
-    newest = CheckpointStore(folder / CHECKPOINTS).newest_good(warn)
-    if given is not None and newest is not None and not given.samefile(newest):
-        raise InputError(
-            f"resume={policy}: {folder} has newer checkpoints; resume from this one under another run=NAME"
-        )
-    return given or newest
 
+    path: Path
+    recorded: Mapping[str, Any]
+    finished: str = MODEL
 
-def is_finished(config: Run, *, finished: str = MODEL) -> bool:
-    """Whether this very run has come to its end in the folder, so that nothing is to be done.
+    def is_finished(self) -> bool:
+        """Whether this very run has come to its end, so that nothing is to be done.
 
-    Args:
-        config: of the run.
-        finished: what lies there then.
+        Raises:
+            InputError: the configuration there cannot be read.
+        """
+        return holds_run(self.path) and (self.path / self.finished).exists() and not self._differences()
 
-    Raises:
-        InputError: the configuration in the folder cannot be read.
-    """
-    folder = Path(config.folder)
-    return holds_run(folder) and (folder / finished).exists() and not differences_of_run(config)
+    def checkpoint_to_resume(self, policy: str, *, claiming: bool = True) -> Path | None:
+        """Where training resumes from, or None for a new run.
+
+        Args:
+            policy: `auto`, `never`, or a checkpoint.
+            claiming: make the run ours, as whoever resumes it must.
+
+        Raises:
+            InputError: the folder holds another run, or one that another process is training.
+        """
+        given = None if policy in ("auto", "never") else Path(policy)
+        if given is not None:
+            if not given.is_file():
+                raise InputError(f"resume={policy}: there is no such file; give auto, never or a checkpoint")
+            check_whole(given)
+        if not holds_run(self.path):
+            return given
+        advice = "choose another run=NAME, or delete the folder"
+        if policy == "never":
+            raise InputError(f"{self.path} holds a run already: {advice}")
+        if changed := self._differences():
+            what = "finished run" if (self.path / self.finished).exists() else "run"
+            told = first_changes(changed)
+            raise InputError(f"{self.path} holds a {what} with another configuration ({told}): {advice}")
+        if claiming:
+            claim(self.path)
+        newest = CheckpointStore(self.path / CHECKPOINTS).newest_good(warn)
+        if given is not None and newest is not None and not given.samefile(newest):
+            raise InputError(
+                f"resume={policy}: {self.path} has newer checkpoints; resume from this one under another run=NAME"
+            )
+        return given or newest
+
+    def _differences(self) -> list[str]:
+        """Where the configuration differs from the one in the folder, in what decides the result."""
+        file = self.path / CONFIG
+        try:
+            before = parse_yaml(read_text(file))
+        except ValueError as error:
+            raise InputError(f"{file} cannot be read ({error}): choose another run=NAME") from error
+        if not isinstance(before, dict):
+            raise InputError(f"{file} holds no configuration: choose another run=NAME")
+        both = (present_run(before), self.recorded)
+        return differences(*({key: part for key, part in one.items() if key not in FREE} for one in both))
+
+    def write_config(self) -> None:
+        """Write the resolved configuration, with the versions, the revision and the command as comments above it.
+
+        Raises:
+            InputError: another process is training there, or the folder cannot be written.
+        """
+        claim(self.path)
+        head = "".join(f"# {line}\n" for line in provenance())
+        text = yaml.safe_dump(dict(self.recorded), sort_keys=False, allow_unicode=True)
+        write_atomically(self.path / CONFIG, (head + text).encode())
 
 
 def free_folder(folder: Path) -> Path:
@@ -132,16 +156,6 @@ def holds_run(folder: Path) -> bool:
     """Whether there is a run that would be lost; one that was refused or killed before its first row is none."""
     results = (f"{CHECKPOINTS}/{INDEX}", METRICS, RESULTS, PREDICTIONS, MODEL)
     return (folder / CONFIG).exists() and any((folder / name).exists() for name in results)
-
-
-def _check_root(config: Run) -> None:
-    name = config.run
-    if not name.strip() or not config.folder.strip():
-        raise InputError("the run has no name: give run=NAME, or leave run= and folder= out")
-    if ".." in Path(name).parts or name.startswith("/"):
-        raise InputError(f"run={name} leads out of the folder of runs: give a name, or another place as folder=")
-    if not 0 <= config.seed < 1 << 32:
-        raise InputError(f"seed is {config.seed}, but must be from 0 to 4294967295")
 
 
 def first_changes(changes: Sequence[str], most: int = 5) -> str:
@@ -159,18 +173,6 @@ def note(text: str) -> None:
 def warn(sentence: str) -> None:
     """Tell what does not stop a run."""
     print(f"warning: {sentence}", file=sys.stderr)
-
-
-def differences_of_run(config: Run) -> list[str]:
-    """Where a configuration differs from that of the run in its folder, in what decides the result."""
-    file = Path(config.folder) / CONFIG
-    try:
-        before = parse_yaml(read_text(file))
-    except ValueError as error:
-        raise InputError(f"{file} cannot be read ({error}): choose another run=NAME") from error
-    if not isinstance(before, dict):
-        raise InputError(f"{file} holds no configuration: choose another run=NAME")
-    return differences(_science(present_run(before)), _science(config.recorded))
 
 
 @contextmanager
@@ -202,21 +204,6 @@ def _system_error(text: str) -> int | None:
     return int(found[1]) if found else None
 
 
-def write_config(config: Run) -> None:
-    """Write the resolved configuration, with the versions, the revision and the command as comments above it.
-
-    Secrets in it are masked.
-
-    Raises:
-        InputError: another process is training there, or the folder cannot be written.
-    """
-    folder = Path(config.folder)
-    claim(folder)
-    head = "".join(f"# {line}\n" for line in provenance())
-    text = yaml.safe_dump(config.recorded, sort_keys=False, allow_unicode=True)
-    write_atomically(folder / CONFIG, (head + text).encode())
-
-
 def provenance() -> list[str]:
     """The command, the revision of the code and the versions of what decides the result."""
     packages = ("torch", "lightning", "tokenizers", "numpy", "numba")
@@ -226,10 +213,6 @@ def provenance() -> list[str]:
         f"revision: {_revision()}",
         f"versions: Python {platform.python_version()}, {versions}",
     ]
-
-
-def _science(config: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in config.items() if key not in FREE}
 
 
 def _version(package: str) -> str:

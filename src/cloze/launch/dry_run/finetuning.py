@@ -23,7 +23,7 @@ from cloze.launch.finetuning import has_weights
 from cloze.launch.strategy import check_optimizer
 from cloze.launch.task import TaskSetup, set_up_task
 from cloze.model.memory import FP32, Kernels, StepMemory, activation_bytes
-from cloze.run.folder import checkpoint_to_resume, is_finished
+from cloze.run.folder import RunFolder
 from cloze.run.hardware import set_up
 from cloze.runtime.shell import rank
 from cloze.runtime.wording import counted
@@ -45,10 +45,11 @@ def dry_run(config: Config) -> None:
     import_packages(config.trust)
     placement = alone(config.hardware)
     check_optimizer(config.optimizer, placement.asked)
-    if is_finished(config, finished=RESULTS):
+    folder = RunFolder(Path(config.folder), config.recorded, RESULTS)
+    if folder.is_finished():
         print(f"dry run: {config.folder} is finished, and the same command does nothing more", flush=True)
         return
-    resumed = checkpoint_to_resume(config, finished=RESULTS, claiming=False)
+    resumed = folder.checkpoint_to_resume(config.resume, claiming=False)
     for node in (*config.callbacks.values(), *config.logger.values()):
         node.build()
     set_up(placement.here, config.seed)
