@@ -51,43 +51,24 @@ class Progress(pl.Callback):
             self._printed = time.monotonic()
             print(self._facts(trainer), file=sys.stderr, flush=True)
 
-    def on_validation_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
+    def on_validation_batch_end(self, trainer: pl.Trainer, _module: Any, _outputs: Any, _batch: Any, *at: int) -> None:
         counts = trainer.num_sanity_val_batches if trainer.sanity_checking else trainer.num_val_batches
-        self._tell_part(trainer, "evaluating", counts, batch_idx, dataloader_idx)
+        self._tell_part(trainer, "evaluating", counts, *at)
 
     def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._printed = time.monotonic()
         self._start(trainer, "predicting")
 
-    def on_predict_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        counts = trainer.num_predict_batches
-        self._tell_part(trainer, "predicting", counts, batch_idx, dataloader_idx)
-        if self._bar is not None:
-            self._bar.update(self._bar.task_ids[0], completed=(batch_idx + 1) / max(1, counts[dataloader_idx]))
+    def on_predict_batch_end(self, trainer: pl.Trainer, _module: Any, _outputs: Any, _batch: Any, *at: int) -> None:
+        self._tell_part(trainer, "predicting", trainer.num_predict_batches, *at, bar=True)
 
-    def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_predict_end(self, *_: Any) -> None:
         self._stop()
 
-    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_end(self, *_: Any) -> None:
         self._stop()
 
-    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+    def on_exception(self, *_: Any) -> None:
         self._stop()
 
     def _start(self, trainer: pl.Trainer, what: str) -> None:
@@ -96,14 +77,24 @@ class Progress(pl.Callback):
             self._bar.start()
             self._bar.add_task(what, total=1.0, facts="")
 
-    def _tell_part(self, trainer: pl.Trainer, what: str, counts: list[int | float], batch: int, loader: int) -> None:
-        """How far an evaluation or a prediction is, of the split at hand."""
+    def _tell_part(
+        self,
+        trainer: pl.Trainer,
+        what: str,
+        counts: list[int | float],
+        batch: int,
+        loader: int = 0,
+        *,
+        bar: bool = False,
+    ) -> None:
+        """How far an evaluation or a prediction is, of the split at hand; with `bar`, the bar says so, too."""
         if not trainer.is_global_zero:
             return
         of_several = f" split {loader + 1} of {len(counts)}," if len(counts) > 1 else ""
         facts = f"{what}:{of_several} batch {batch + 1} of {counts[loader]}"
         if self._bar is not None:
-            self._bar.update(self._bar.task_ids[0], facts=facts)
+            share = (batch + 1) / max(1, counts[loader]) if bar else None  # None leaves it as it is
+            self._bar.update(self._bar.task_ids[0], facts=facts, completed=share)
         elif time.monotonic() - self._printed >= self.every_seconds:
             self._printed = time.monotonic()
             print(facts, file=sys.stderr, flush=True)

@@ -7,6 +7,7 @@ from typing import TypeVar
 from cloze.cli import command
 from cloze.config.arguments import MULTIRUN
 from cloze.config.nodes import Root
+from cloze.runtime.shell import rank
 
 FLAG = "--dry-run"
 R = TypeVar("R", bound=Root)
@@ -25,4 +26,5 @@ def run(task: Callable[[R], None], *, name: str, schema: type[R]) -> int:
         sentence = f"{FLAG} tries one run and writes nothing: leave out -m, and give one value of each key"
         print(f"error: {sentence}", file=sys.stderr)
         return command.BAD_INPUT
-    return command.run(task, name=name, schema=schema, interrupted="nothing was written")
+    first = task if rank() == 0 else lambda _: None  # the others have nothing to do
+    return command.run(first, name=name, schema=schema, interrupted="nothing was written")

@@ -57,6 +57,19 @@ class Output(NamedTuple):
     size: int
 
 
+def print_lines(lines: Sequence[str], checkpoint: Path | None) -> None:
+    """Print the estimate.
+
+    Args:
+        lines: of it.
+        checkpoint: from which the run would resume.
+    """
+    resumed = (
+        [] if checkpoint is None else [line("resumes", f"from {checkpoint}; all figures are those of the whole run")]
+    )
+    print("\n".join(["dry run: nothing is written", *resumed, *lines]), flush=True)
+
+
 def line(name: str, text: str) -> str:
     """A line, or the next one of the same name where the name is empty."""
     return fitted(f"{name:<{NAME}}{text}", NAME)

@@ -13,19 +13,16 @@ from cloze.config.nodes import Node
 from cloze.config.schema import FineTuning as Config
 from cloze.config.trust import import_packages
 from cloze.data.finetuning.loader import TaskLoader
-from cloze.errors import InputError
 from cloze.files.layout import RESULTS
 from cloze.launch.dry_run import estimate
 from cloze.launch.dry_run.estimate import Cut, Extent, Output
 from cloze.launch.dry_run.placement import Placement, alone
 from cloze.launch.dry_run.step import Tried, try_step
 from cloze.launch.finetuning import has_weights
-from cloze.launch.strategy import check_optimizer
 from cloze.launch.task import TaskSetup, set_up_task
 from cloze.model.memory import FP32, Kernels, StepMemory, activation_bytes
 from cloze.run.folder import RunFolder
 from cloze.run.hardware import set_up
-from cloze.runtime.shell import rank
 from cloze.runtime.wording import counted
 
 
@@ -38,13 +35,8 @@ def dry_run(config: Config) -> None:
     Raises:
         InputError: as the run itself would, as far as that is possible without writing.
     """
-    if rank() != 0:  # the others have nothing to do
-        return
-    if config.stage != "train":
-        raise InputError(f"--dry-run tries a step of training, but stage is {config.stage}: leave one of them out")
+    placement = alone(config)
     import_packages(config.trust)
-    placement = alone(config.hardware)
-    check_optimizer(config.optimizer, placement.asked)
     folder = RunFolder(Path(config.folder), config.recorded, RESULTS)
     if folder.is_finished():
         print(f"dry run: {config.folder} is finished, and the same command does nothing more", flush=True)
@@ -64,10 +56,7 @@ def dry_run(config: Config) -> None:
     tokens = data.tokens_in_epoch / max(1, data.steps(1))
     cut = Cut(round(tokens), batch.num_tokens, accumulation)
     tried = try_step(setup.module, batch, config.trainer, placement.here, seed=config.seed)
-    print("dry run: nothing is written")
-    if resumed is not None:
-        print(estimate.line("resumes", f"from {resumed}; all figures are those of the whole run"))
-    print("\n".join(_lines(config, placement, setup, batch, cut, tried)), flush=True)
+    estimate.print_lines(_lines(config, placement, setup, batch, cut, tried), resumed)
 
 
 @contextmanager

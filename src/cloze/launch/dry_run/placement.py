@@ -7,7 +7,9 @@ from typing import NamedTuple
 import torch
 
 from cloze.config.hardware import Hardware
+from cloze.config.schema import Run
 from cloze.errors import InputError
+from cloze.launch.strategy import check_optimizer
 from cloze.run.hardware import TORCHRUN, check_hardware, placed
 
 
@@ -32,19 +34,23 @@ class Placement(NamedTuple):
         return self.asked.accelerator == self.here.accelerator
 
 
-def alone(asked: Hardware) -> Placement:
+def alone(config: Run) -> Placement:
     """The placement of a step that is tried in this process.
 
     Raises:
-        InputError: the hardware cannot be had, for another reason than that its devices are elsewhere.
+        InputError: there is no such step, or the hardware cannot be had for another reason than that its devices are
+            elsewhere.
     """
-    notes = []
+    if config.stage != "train":
+        raise InputError(f"--dry-run tries a step of training, but stage is {config.stage}: leave one of them out")
+    notes, asked = [], config.hardware
     try:
         asked = placed(asked)
     except InputError:
         if asked.launcher == "python":
             raise
         notes.append(f"{asked.launcher} has not started this process: it would set how many there are, taken as 1")
+    check_optimizer(config.optimizer, asked)
     ranks = asked.devices * asked.num_nodes
     if ranks > 1:
         notes.append(f"{ranks} processes: one of them is tried, with its share of a step")

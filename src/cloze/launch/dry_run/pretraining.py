@@ -13,7 +13,6 @@ from cloze.config.sections import Training
 from cloze.data.pretraining.module import PretrainingData
 from cloze.data.pretraining.packing import StaticShape
 from cloze.data.pretraining.plan import random_sequences
-from cloze.errors import InputError
 from cloze.launch.continuation import Beginning
 from cloze.launch.dry_run import estimate
 from cloze.launch.dry_run.estimate import Cut, Extent, Output
@@ -23,11 +22,9 @@ from cloze.launch.module import computed, make_module
 from cloze.launch.placement import with_corpus
 from cloze.launch.pretraining import begin, begun_module, check_shape, training_length, warn_of
 from cloze.launch.ranks import Ranks
-from cloze.launch.strategy import check_optimizer
 from cloze.model.config import EncoderConfig
 from cloze.model.memory import Kernels, activation_bytes, step_memory
 from cloze.run.hardware import set_up
-from cloze.runtime.shell import rank
 from cloze.runtime.wording import counted
 from cloze.tasks.pretraining import Pretraining
 from cloze.text.manifest import MANIFEST
@@ -53,13 +50,7 @@ def dry_run(config: Config) -> None:
     Raises:
         InputError: as the run itself would, as far as that is possible without writing.
     """
-    if rank() != 0:  # the others have nothing to do
-        return
-    placement = alone(config.hardware)
-    check_optimizer(config.optimizer, placement.asked)
-    if config.stage == "evaluate":
-        raise InputError("--dry-run tries a step of training, but stage is evaluate: leave one of them out")
-    ranks = Ranks(0, None)
+    placement, ranks = alone(config), Ranks(0, None)
     if (run := begin(config, ranks, claiming=False)) is None:
         print(f"dry run: {config.folder} is finished, and the same command does nothing more", flush=True)
         return
@@ -71,10 +62,7 @@ def dry_run(config: Config) -> None:
     accumulation = parts.data.accumulation(placement.asked.micro_batch_tokens, placement.ranks)
     cut = Cut(parts.data.size.most_tokens(parts.data.max_length), parts.batch.num_tokens, accumulation)
     tried = try_step(parts.module, parts.batch, config.trainer, config.hardware, seed=config.seed)
-    print("dry run: nothing is written")
-    if run.checkpoint is not None:
-        print(estimate.line("resumes", f"from {run.checkpoint}; all figures are those of the whole run"))
-    print("\n".join(_lines(config, placement, parts, cut, tried)), flush=True)
+    estimate.print_lines(_lines(config, placement, parts, cut, tried), run.checkpoint)
 
 
 def _parts(config: Config, placement: Placement, start: Beginning | None) -> _Parts:
