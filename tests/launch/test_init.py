@@ -139,6 +139,14 @@ def test_pieces_chosen_from_the_corpus_are_kept_with_it(run: Run, folder: Path, 
     assert "give another folder as corpus.prepared=" in notes
 
 
+def test_new_positions_that_are_drawn_follow_from_the_seed(run: Run, folder: Path, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        more = ("model.max_position_embeddings=64", "grow.positions=random")
+        assert run(f"init={folder}", f"run={name}", *more)[0] == 0
+    first, second = (weights(tmp_path / "runs" / name / "model") for name in ("a", "b"))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
 def test_a_bare_encoder_gets_heads(run: Run, folder: Path, tmp_path: Path) -> None:
     encoder = {name: tensor for name, tensor in weights(folder).items() if not name.startswith("cls.")}
     save_file(encoder, folder / "model.safetensors", metadata={"format": "pt"})

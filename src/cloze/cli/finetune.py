@@ -22,8 +22,9 @@ def _finetune(config: FineTuning) -> float | None:
         from cloze.run.folder import telling_what_lacks
         from cloze.run.hardware import on_this_machine
 
+    config = replace(config, hardware=on_this_machine(config.hardware))
     with telling_what_lacks(Path(config.folder)):
-        return finetune(replace(config, hardware=on_this_machine(config.hardware)))
+        return finetune(config)
 
 
 def _dry_run(config: FineTuning) -> None:

@@ -23,8 +23,8 @@ def _pretrain(config: Pretraining) -> float | None:
         from cloze.run.folder import telling_what_lacks
         from cloze.run.hardware import on_this_machine
 
+    config = replace(config, hardware=on_this_machine(config.hardware))
     with telling_what_lacks(Path(config.folder)):
-        config = replace(config, hardware=on_this_machine(config.hardware))
         return evaluate(config) if config.stage == "evaluate" else pretrain(config)
 
 

@@ -23,7 +23,6 @@ from cloze.launch.reporting import leave_report
 from cloze.launch.trainer import accumulate, make_trainer
 from cloze.report.results import Results, read_results, write_results
 from cloze.run.folder import RunFolder
-from cloze.run.hardware import set_up
 from cloze.run.summary import task_summary
 from cloze.text.manifest import MANIFEST
 
@@ -52,7 +51,6 @@ def evaluate(config: Config) -> float:
         return _told(config, read_results(folder))
     assert run.start is not None
     _check_heads(config, run.start)
-    set_up(config.hardware, config.seed)
     data, config = _heldout(config, run.config, run.start, ranks)
     module = begun_module(config, data, run.start, Length(steps=1))
     trainer = make_trainer(config.trainer, config.hardware, callbacks=[Progress()], loggers=[])

@@ -73,8 +73,6 @@ def pretrain(config: Config) -> float | None:
         rank_zero_only(print)(told, flush=True)
         return loss
     config, start = with_corpus(config, run.config, run.start, ranks), run.start
-    set_up(config.hardware, config.seed)
-
     data = prepared_data(config, start)
     warn_of(data)
     with waiting("planning the epochs"):
@@ -100,7 +98,7 @@ def pretrain(config: Config) -> float | None:
 def begin(
     config: Config, ranks: Ranks, *, finished: str = MODEL, policy: str | None = None, claiming: bool = True
 ) -> Begun | None:
-    """What is decided before the corpus is looked for; None where this very run has come to its end.
+    """Set up the machine, and decide what comes before the corpus; None where this very run has come to its end.
 
     Args:
         config: the root, as it was given.
@@ -121,6 +119,7 @@ def begin(
     checkpoint = ranks.decide(
         "checkpoint", lambda: folder.checkpoint_to_resume(policy or config.resume, claiming=claiming)
     )
+    set_up(config.hardware, config.seed)
     start = beginning(config, resumed=checkpoint is not None)
     config.schedule.build()  # an error in it comes before the corpus is prepared
     return Begun(config, checkpoint, start)

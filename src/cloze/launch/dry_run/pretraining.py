@@ -24,7 +24,6 @@ from cloze.launch.pretraining import begin, begun_module, check_shape, training_
 from cloze.launch.ranks import Ranks
 from cloze.model.config import EncoderConfig
 from cloze.model.memory import Kernels, activation_bytes, step_memory
-from cloze.run.hardware import set_up
 from cloze.runtime.wording import counted
 from cloze.tasks.pretraining import Pretraining
 from cloze.text.manifest import MANIFEST
@@ -51,13 +50,13 @@ def dry_run(config: Config) -> None:
         InputError: as the run itself would, as far as that is possible without writing.
     """
     placement, ranks = alone(config), Ranks(0, None)
+    config = replace(config, hardware=placement.here)
     if (run := begin(config, ranks, claiming=False)) is None:
         print(f"dry run: {config.folder} is finished, and the same command does nothing more", flush=True)
         return
-    config = replace(with_corpus(config, run.config, run.start, ranks), hardware=placement.here)
+    config = with_corpus(config, run.config, run.start, ranks)
     for node in (*config.callbacks.values(), *config.logger.values()):
         node.build()
-    set_up(config.hardware, config.seed)
     parts = _parts(config, placement, run.start)
     accumulation = parts.data.accumulation(placement.asked.micro_batch_tokens, placement.ranks)
     cut = Cut(parts.data.size.most_tokens(parts.data.max_length), parts.batch.num_tokens, accumulation)
