@@ -25,20 +25,17 @@ class Progress(pl.Callback):
     def __init__(self, *, every_seconds: float = 10.0) -> None:
         self.every_seconds = every_seconds
         self._bar: Bar | None = None
-        self._began = self._printed = time.monotonic()
-        self._first = 0.0  # the share of training that was over when this process began
+        self._printed = time.monotonic()
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._start(trainer, "training")
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._began = self._printed = time.monotonic()
+        self._printed = time.monotonic()
         self.length = next(callback for callback in trainer.callbacks if isinstance(callback, Length))  # type: ignore[attr-defined]
-        self._first = self._share(trainer)
         if self._bar is not None:  # numba compiles on a machine's first run, torch.compile on every one
-            self._bar.update(
-                self._bar.task_ids[0], completed=self._first, facts="the first step, with what it compiles"
-            )
+            share = self.length.share(trainer.global_step)
+            self._bar.update(self._bar.task_ids[0], completed=share, facts="the first step, with what it compiles")
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -46,7 +43,8 @@ class Progress(pl.Callback):
         if not trainer.is_global_zero:
             return
         if self._bar is not None:
-            self._bar.update(self._bar.task_ids[0], completed=self._share(trainer), facts=self._facts(trainer))
+            share = self.length.share(trainer.global_step)
+            self._bar.update(self._bar.task_ids[0], completed=share, facts=self._facts(trainer))
         elif time.monotonic() - self._printed >= self.every_seconds or trainer.should_stop:
             self._printed = time.monotonic()
             print(self._facts(trainer), file=sys.stderr, flush=True)
@@ -104,9 +102,6 @@ class Progress(pl.Callback):
             self._bar.stop()
             self._bar = None
 
-    def _share(self, trainer: pl.Trainer) -> float:
-        return min(1.0, self.length.position(trainer.global_step) / self.length.total)
-
     def _facts(self, trainer: pl.Trainer) -> str:
         steps = f"/{self.length.steps}" if self.length.steps else ""
         facts = [f"step {trainer.global_step}{steps}"]
@@ -114,9 +109,7 @@ class Progress(pl.Callback):
         for name, template in (("train/loss", "loss {:.3f}"), ("speed/tokens_per_second", "{:,.0f} tokens/s")):
             if name in metrics:
                 facts.append(template.format(float(metrics[name])))
-        share = self._share(trainer)
-        if share > self._first:
-            left = (time.monotonic() - self._began) * (1.0 - share) / (share - self._first)
+        if (left := self.length.seconds_left(trainer.global_step)) is not None:
             facts.append(f"{duration(left)} left")
         return "  ".join(facts)
 

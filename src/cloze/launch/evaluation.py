@@ -53,7 +53,7 @@ def evaluate(config: Config) -> float:
     _check_heads(config, run.start)
     data, config = _heldout(config, run.config, run.start, ranks)
     module = begun_module(config, data, run.start, Length(steps=1))
-    trainer = make_trainer(config.trainer, config.hardware, callbacks=[Progress()], loggers=[])
+    trainer = make_trainer(config.trainer, config.hardware, [Progress()])
     accumulate(trainer, data, config.hardware.micro_batch_tokens, config.trainer.validate_every)
     if trainer.is_global_zero:
         RunFolder(Path(config.folder), config.recorded).write_config()

@@ -2,7 +2,6 @@
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +10,11 @@ from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.utilities import rank_zero_only
 
 from cloze.callbacks.checkpoints import Checkpoints
-from cloze.callbacks.length import Length
 from cloze.callbacks.progress import Progress
 from cloze.checkpoint.saves import CheckpointStore, model_fault, read_checkpoint
 from cloze.checkpoint.task_models import save_task_model
 from cloze.config.schema import FineTuning as Config
-from cloze.config.sections import TaskTraining, model_folder
+from cloze.config.sections import model_folder
 from cloze.config.trust import import_packages
 from cloze.errors import InputError
 from cloze.files.layout import BASELINE, MODEL, RESULTS
@@ -36,8 +34,6 @@ from cloze.run.hardware import set_up
 from cloze.run.summary import task_summary
 from cloze.tasks.finetuning import FineTuning, prefix
 from cloze.tasks.thresholds import by_label
-
-"""The folder, in that of the run, of the same encoder trained from random weights."""
 
 
 def finetune(config: Config) -> float | None:
@@ -142,7 +138,7 @@ def _apply(config: Config) -> Results:
     folder.checkpoint_to_resume("never")
     set_up(config.hardware, config.seed)
     setup = set_up_task(config)
-    trainer = make_trainer(config.trainer, config.hardware, callbacks=[Progress()], loggers=[])
+    trainer = make_trainer(config.trainer, config.hardware, [Progress()])
     if trainer.is_global_zero:
         folder.write_config()
     results = _evaluate(config, setup, trainer)
@@ -160,19 +156,10 @@ def _trainer(config: Config, setup: TaskSetup) -> pl.Trainer:
         if best is None:
             raise InputError("trainer.patience needs a dev set to look at: give task.data.dev=FILE")
         callbacks.append(EarlyStopping(best, mode="max", patience=training.patience, check_on_train_epoch_end=False))
-    trainer = make_trainer(
-        _logged_in_time(training, setup.length),
-        config.hardware,
-        callbacks=callbacks,
-        loggers=[],
-    )
+    trainer = make_trainer(training, config.hardware, callbacks)
     every = training.validate_every or setup.data.steps(epochs=1)
     accumulate(trainer, setup.data, config.hardware.micro_batch_tokens, every)
     return trainer
-
-
-def _logged_in_time(training: TaskTraining, length: Length) -> TaskTraining:
-    return replace(training, log_every=length.log_every(training.log_every))
 
 
 def _take_best(module: FineTuning[Any], trainer: pl.Trainer, dev_splits: Sequence[str]) -> None:

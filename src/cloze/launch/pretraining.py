@@ -3,7 +3,7 @@
 import math
 import sys
 import time
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -132,9 +132,8 @@ def _trainer(config: Config, data: PretrainingData, length: Length, *, monitor: 
         *lasting(config, monitor=monitor),
         *(callback.build() for callback in config.callbacks.values()),
     ]
-    training = replace(config.trainer, log_every=length.log_every(config.trainer.log_every))
-    trainer = make_trainer(training, config.hardware, callbacks=callbacks, loggers=[])
-    accumulate(trainer, data, config.hardware.micro_batch_tokens, training.validate_every)
+    trainer = make_trainer(config.trainer, config.hardware, callbacks)
+    accumulate(trainer, data, config.hardware.micro_batch_tokens, config.trainer.validate_every)
     return trainer
 
 

@@ -43,13 +43,10 @@ class Cuttable(Protocol):
 
 
 def make_trainer(
-    training: Training,
-    hardware: Hardware,
-    *,
-    callbacks: Sequence[pl.Callback],
-    loggers: Sequence[Logger],
+    training: Training, hardware: Hardware, callbacks: Sequence[pl.Callback], loggers: Sequence[Logger] = ()
 ) -> pl.Trainer:
     """The trainer for this training on this hardware; quiet, since our own callbacks say what there is to say."""
+    lengths = (callback for callback in callbacks if isinstance(callback, Length))
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)  # which devices it found, and what else is sold
     warnings.filterwarnings("ignore", message=".*sync_dist=True.*")  # the module has reduced its metrics itself
@@ -67,7 +64,7 @@ def make_trainer(
             gradient_clip_val=training.gradient_clip,
             check_val_every_n_epoch=None,
             num_sanity_val_steps=0,
-            log_every_n_steps=training.log_every,
+            log_every_n_steps=next((length.log_every(training.log_every) for length in lengths), training.log_every),
             callbacks=list(callbacks),
             plugins=[environment, *(callback.io for callback in callbacks if isinstance(callback, Checkpoints))],
             logger=list(loggers),

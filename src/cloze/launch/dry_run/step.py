@@ -50,7 +50,7 @@ def try_step(module: TrainingModule, batch: Any, training: Training, hardware: H
         InputError: the loss is not finite.
     """
     watch = _Watch()
-    trainer = make_trainer(training, hardware, callbacks=[StepSeed(seed), watch], loggers=[])
+    trainer = make_trainer(training, hardware, [StepSeed(seed), watch])
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*have no `val_dataloader`.*")
         trainer.fit(module, train_dataloaders=_Repeated(batch))
