@@ -55,20 +55,10 @@ def run(
         try:
             results_are_printed()
             check_surroundings()
-            conf = conf_folder()
-            if sys.argv[1:2] == [ASK]:
-                print(answer(name, schema, sys.argv[2], os.environ.get(LINE, "")), flush=True)
+            conf, words = conf_folder(), sys.argv[1:]
+            if (text := _without_hydra(conf, name, schema, words)) is not None:
+                print(text, flush=True)
                 return 0
-            if sys.argv[1:2] == ["--completion"]:
-                print(script(*sys.argv[2:3] or [""]), flush=True)
-                return 0
-            if {"-h", "--help"} & set(sys.argv[1:]):
-                print(help_page(conf, name, schema, sys.argv[1:]), flush=True)
-                return 0
-            if "--version" in sys.argv[1:]:
-                print(_version(), flush=True)
-                return 0
-            words = sys.argv[1:]
             remember([*program(sys.argv[0]), *words])
             sys.argv[1:] = forced(words, groups(conf, *own_folders(words)))
             found = outline(conf, name, schema, sys.argv[1:])
@@ -90,7 +80,16 @@ def run(
             return SIGNALLED + signal.SIGINT
 
 
-def _version() -> str:
+def _without_hydra(conf: Path, name: str, schema: type, words: list[str]) -> str | None:
+    """What an option of our own prints in place of the work; None where there is none of them."""
+    if words[:1] == [ASK]:
+        return answer(name, schema, words[1], os.environ.get(LINE, ""))
+    if words[:1] == ["--completion"]:
+        return script(*words[1:2] or [""])
+    if {"-h", "--help"} & set(words):
+        return help_page(conf, name, schema, words)
+    if "--version" not in words:
+        return None
     python = sys.version.partition(" ")[0]
     return f"{distribution.name()} {distribution.VERSION} from {Path(__file__).parents[1]} (Python {python})"
 
