@@ -131,8 +131,10 @@ class RunFolder:
             raise InputError(f"{file} cannot be read ({error}): choose another run=NAME") from error
         if not isinstance(before, dict):
             raise InputError(f"{file} holds no configuration: choose another run=NAME")
-        both = (present_run(before), self.recorded)
-        return differences(*({key: part for key, part in one.items() if key not in FREE} for one in both))
+        there, here = (
+            {key: part for key, part in one.items() if key not in FREE} for one in (present_run(before), self.recorded)
+        )
+        return differences(there, here)
 
     def write_config(self) -> None:
         """Write the resolved configuration, with the versions, the revision and the command as comments above it.
