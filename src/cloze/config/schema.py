@@ -45,6 +45,7 @@ class _InFolder(Root):
     folder: str
     seed: int
     resume: str
+    stage: str
 
     def __post_init__(self) -> None:
         if not self.run.strip() or not self.folder.strip():
@@ -55,6 +56,10 @@ class _InFolder(Root):
             )
         if not 0 <= self.seed < 1 << 32:
             raise InputError(f"seed is {self.seed}, but must be from 0 to 4294967295")
+        if self.stage != "train" and self.resume not in ("auto", "never"):
+            raise InputError(
+                f"resume={self.resume} is for stage=train, but stage is {self.stage}: leave one of them out"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,10 +96,18 @@ class Pretraining(_InFolder):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.init is None and self.model.type is ContinuedShape:
+        if self.stage == "evaluate" and self.init is None:
+            raise InputError("stage=evaluate needs a model: give init=FOLDER, as init=runs/NAME/model")
+        if self.stage == "evaluate" and self.grow != Growth():
+            raise InputError("grow is for stage=train, but stage is evaluate: leave one of them out")
+        if self.init is not None:
+            return
+        if self.model.type is ContinuedShape:
             raise InputError(
                 "model=continued takes its shape from init=FOLDER of train.py: give that, or a size as model="
             )
+        if self.grow != Growth():
+            raise InputError("grow needs a model that grows: give init=FOLDER, or leave grow out")
 
 
 @dataclass(frozen=True, kw_only=True)

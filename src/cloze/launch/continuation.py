@@ -13,7 +13,7 @@ from cloze.checkpoint.record import Record
 from cloze.checkpoint.training import MODEL_TYPE
 from cloze.config.nodes import Node
 from cloze.config.schema import Pretraining
-from cloze.config.sections import ContinuedShape, Growth, model_folder
+from cloze.config.sections import ContinuedShape, model_folder
 from cloze.data.pretraining.module import PretrainingData
 from cloze.errors import InputError
 from cloze.files.atomic import write_atomically
@@ -113,8 +113,6 @@ def beginning(config: Pretraining, *, resumed: bool) -> Beginning | None:
         InputError: the folder cannot be read, or the configuration contradicts it.
     """
     if config.init is None:
-        if config.grow != Growth():
-            raise InputError("grow needs a model that grows: give init=FOLDER, or leave grow out")
         if model_folder(config.model) is not None:
             raise InputError(
                 "model=FOLDER is of finetune.py: to continue the pre-training of a model, give init=FOLDER"

@@ -8,7 +8,6 @@ from cloze.callbacks.length import Length
 from cloze.callbacks.progress import Progress
 from cloze.checkpoint.pretrained import pretraining_record
 from cloze.config.schema import Pretraining as Config
-from cloze.config.sections import Growth
 from cloze.config.trust import import_packages
 from cloze.data.pretraining.loader import telling_of_dead_workers
 from cloze.data.pretraining.module import PretrainingData
@@ -43,8 +42,9 @@ def evaluate(config: Config) -> float:
     Raises:
         InputError: for what only the data, the model, the machine or the run's folder can show to be wrong.
     """
-    trust, name = import_packages(config.trust), _check(config)
-    config = as_trained(config, pretraining_record(name), name, trust)
+    assert config.init is not None  # else the root is refused
+    trust = import_packages(config.trust)
+    config = as_trained(config, pretraining_record(config.init), config.init, trust)
     folder, ranks = Path(config.folder), begin_ranks(config.hardware)
     if (run := begin(config, ranks, policy="never", finished=RESULTS)) is None:
         rank_zero_only(print)(f"{folder} is finished", flush=True)
@@ -70,17 +70,6 @@ def _told(config: Config, results: Results) -> float:
     rank_zero_only(print)(task_summary(folder, results, None), flush=True)
     leave_report(folder)
     return results[HELDOUT][config.module.class_.monitor]
-
-
-def _check(config: Config) -> str:
-    """The model that is evaluated."""
-    if config.init is None:
-        raise InputError("stage=evaluate needs a model: give init=FOLDER, as init=runs/NAME/model")
-    if config.resume not in ("auto", "never"):
-        raise InputError(f"resume={config.resume} is for stage=train, but stage is evaluate: leave one of them out")
-    if config.grow != Growth():
-        raise InputError("grow is for stage=train, but stage is evaluate: leave one of them out")
-    return config.init
 
 
 def _check_heads(config: Config, start: Beginning) -> None:

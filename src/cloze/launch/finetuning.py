@@ -128,10 +128,6 @@ def _apply(config: Config) -> Results:
     """Evaluate or predict with a fine-tuned model; again, its results are just reported."""
     if not has_weights(config):
         raise InputError(f"stage={config.stage} needs a fine-tuned model: give model=FOLDER")
-    if config.resume not in ("auto", "never"):
-        raise InputError(
-            f"resume={config.resume} is for stage=train, but stage is {config.stage}: leave one of them out"
-        )
     folder = RunFolder(Path(config.folder), config.recorded, RESULTS)
     if folder.is_finished():
         return _finished(folder.path)
