@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 
 from benchmarks.shapes import shape
+from cloze.model.architecture import Work
 from cloze.model.bert import BertForPreTraining
 from cloze.model.flops import training_flops
 
@@ -59,14 +60,8 @@ def parameters(size: str) -> int:
 def compute_seconds(size: str, tokens: int) -> float:
     """Of one GPU's forward and backward pass over this many tokens."""
     sequences = max(1, tokens // LENGTH)
-    work = training_flops(
-        shape(size),
-        tokens=tokens,
-        squared_lengths=sequences * LENGTH**2,
-        masked=int(MASKED * tokens),
-        sequences=sequences,
-    )
-    return work / (PEAK * MFU)
+    work = Work(tokens, {None: sequences * LENGTH**2}, int(MASKED * tokens), sequences)
+    return training_flops(shape(size), work) / (PEAK * MFU)
 
 
 def ddp_bytes(size: str, gpus: int) -> float:

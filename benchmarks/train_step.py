@@ -31,7 +31,7 @@ from benchmarks.machine import print_rows, write_rows
 from benchmarks.shapes import SHAPES, VOCAB_SIZE, shape
 from cloze.batch import PretrainingBatch
 from cloze.model.bert import BertForPreTraining
-from cloze.model.flops import training_flops
+from cloze.model.flops import training_flops, work_of
 from cloze.run.hardware import multiplies_bf16
 from cloze.runtime.allocator import keep_large_buffers
 from cloze.runtime.peak import products
@@ -183,14 +183,8 @@ def rows(size: str, lengths: str, threads: int, taken: dict[str, list[float]], r
     """One row for each of our sides: real tokens/s, the ratio to the peer's, and each one's share of the floor."""
     work = batch(lengths)
     median = {name: statistics.median(values) for name, values in taken.items()}
-    bounds = work.packed.cu_seqlens
-    flops = training_flops(
-        shape(size),
-        tokens=work.num_tokens,
-        squared_lengths=int((bounds.diff().long() ** 2).sum()),
-        masked=len(work.masked_positions),
-        sequences=len(bounds) - 1,
-    )
+    config = shape(size)
+    flops = training_flops(config, work_of(config, work.packed.cu_seqlens.diff().tolist(), len(work.masked_positions)))
     return [
         {
             "what": f"training step, {size}, {lengths} lengths{name.removeprefix('ours')}",

@@ -11,6 +11,7 @@ from torch.utils._pytree import tree_map_only
 from benchmarks.gpu.sides import Side
 from benchmarks.gpu.work import Sizes
 from benchmarks.shapes import shape
+from cloze.model.architecture import Work
 from cloze.model.flops import training_flops
 
 PARTS = ("forward", "backward", "optimizer")
@@ -118,11 +119,10 @@ def measure(
     flops = sum(
         training_flops(
             shape(size, attention_probs_dropout_prob=0.0),
-            tokens=work.tokens, squared_lengths=work.squared, masked=work.masked,
-            sequences=work.sequences,
+            Work(work.tokens, {None: work.squared}, work.masked, work.sequences),
         )
         for work in done
-    )  # fmt: skip
+    )
     return {
         "tokens_per_second": sum(work.tokens for work in done) / elapsed,
         "sequences_per_second": sum(work.sequences for work in done) / elapsed,

@@ -310,7 +310,7 @@ def test_minilm_is_read_with_their_numbers() -> None:
         torch.testing.assert_close(
             model.token_vectors(batch), expected.last_hidden_state[inputs["attention_mask"].bool()], atol=1e-4, rtol=0
         )
-        torch.testing.assert_close(model.sequence_vectors(batch), expected.pooler_output, atol=1e-4, rtol=0)
+        torch.testing.assert_close(model.vectors(batch), expected.pooler_output, atol=1e-4, rtol=0)
 
 
 @pytest.fixture

@@ -155,7 +155,7 @@ def test_an_archive_that_expands_out_of_proportion_is_refused(tmp_path: Path) ->
         ("num_hidden_layers", 10**9, "num_hidden_layers=1000000000: it must be at most 4,096"),
         ("vocab_size", 10**30, "it must be at most 2,147,483,647"),
         ("max_position_embeddings", 2**63, "it must be at most 2,147,483,647"),
-        ("hidden_size", 8.5, "hidden_size=8.5: it must be a whole number"),
+        ("hidden_size", 8.5, "hidden_size is 8.5, but must be a whole number"),
         ("layer_norm_eps", 10**400, "layer_norm_eps=1000"),
         ("initializer_range", float("nan"), "initializer_range=nan: it must be from 0 to 1"),
         ("architectures", [["x"]], "architectures is .* but must be a list of names"),

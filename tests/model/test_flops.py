@@ -1,10 +1,12 @@
+import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.batches import random_batch
+from cloze.model.architecture import attended
 from cloze.model.bert import BertForPreTraining
 from cloze.model.config import BertConfig
-from cloze.model.flops import training_flops
+from cloze.model.flops import training_flops, work_of
 
 
 def test_the_formula_equals_a_count_of_the_matrix_products() -> None:
@@ -23,5 +25,14 @@ def test_the_formula_equals_a_count_of_the_matrix_products() -> None:
     segments = 2 * batch.num_tokens * 2 * 64  # the segment embeddings are computed as a product, too
     counted = counter.get_total_flops() - attention - segments + 3 * 4 * 64 * squared
     masked = len(batch.masked_positions)
-    expected = training_flops(config, tokens=90, squared_lengths=squared, masked=masked, sequences=len(lengths))
-    assert expected == 3 * counted
+    assert training_flops(config, work_of(config, lengths, masked)) == 3 * counted
+
+
+@pytest.mark.parametrize("window", [None, 0, 1, 3, 50])
+def test_the_tokens_of_a_window_are_counted_pair_by_pair(window: int | None) -> None:
+    lengths = torch.tensor([0, 1, 2, 7, 40], dtype=torch.float64)
+    counted = [
+        sum(window is None or abs(i - j) <= window for i in range(length) for j in range(length))
+        for length in map(int, lengths)
+    ]
+    assert attended(lengths, window).tolist() == counted

@@ -16,8 +16,8 @@ from tests import processes
 from tests.conftest import REPOSITORY
 
 HERE = Path(__file__).parent / "own_architecture"
-READS = "import runpy, sys, toy_encoder; del sys.argv[0]; runpy.run_module(sys.argv[0], run_name='__main__')"
-"""What reads a model folder needs the architecture registered: the package has been imported before."""
+TRUST = "trust=toy_encoder"
+"""What reads a model folder needs the architecture registered: the command imports the package."""
 SMALL = [
     *("--config-dir", "conf", "model=toy", "model.hidden_dropout_prob=0", "model.attention_probs_dropout_prob=0"),
     *("objective.max_length=32", "data.batch_tokens=512", "trainer.max_steps=4", "trainer.validate_every=2"),
@@ -40,7 +40,7 @@ class World:
 
     def run(self, name: str, *words: str) -> str:
         """What a command prints."""
-        script = [REPOSITORY / name] if name.endswith(".py") else ["-c", READS, f"cloze.cli.{name}"]
+        script = [REPOSITORY / name] if name.endswith(".py") else ["-m", f"cloze.cli.{name}"]
         done = processes.run([sys.executable, *script, *words], cwd=self.folder, env=self._environment)
         assert done.returncode == 0, done.stderr
         return str(done.stdout)
@@ -93,8 +93,8 @@ def test_fine_tuning_and_its_predictions(world: World, task: str) -> None:
         (world.folder / f"{task}-{split}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
     data = [f"task.data.{split}={task}-{split}.jsonl" for split in ("train", "dev")]
     small = ["trainer.max_steps=2", "task.batch_size=16", "task.max_length=32", "hardware.workers=0"]
-    world.run("finetune", f"task={task}", "model=runs/one/model", *data, *small, f"run={task}")
-    world.run("predict", f"model=runs/{task}/model", f"input={task}-dev.jsonl", f"output={task}.jsonl")
+    world.run("finetune", TRUST, f"task={task}", "model=runs/one/model", *data, *small, f"run={task}")
+    world.run("predict", TRUST, f"model=runs/{task}/model", f"input={task}-dev.jsonl", f"output={task}.jsonl")
     assert len((world.folder / f"{task}.jsonl").read_text().splitlines()) == 16
 
 
@@ -102,10 +102,10 @@ def test_fine_tuning_and_its_predictions(world: World, task: str) -> None:
 def test_filling_features_and_conversion(world: World) -> None:
     (world.folder / "masked.jsonl").write_text('{"text": "the quick [MASK] returns"}\n', encoding="utf-8")
     model, given = "model=runs/one/model", "input=masked.jsonl"
-    world.run("predict", model, given, "output=filled.jsonl")
+    world.run("predict", TRUST, model, given, "output=filled.jsonl")
     (filled,) = (world.folder / "filled.jsonl").read_text().splitlines()
     assert len(json.loads(filled)["masks"]) == 1
-    world.run("features", model, given, "output=features.parquet")
-    assert "ToyForPreTraining" in world.run("convert", "from=runs/one/model", "to=copy")
+    world.run("features", TRUST, model, given, "output=features.parquet")
+    assert "ToyForPreTraining" in world.run("convert", TRUST, "from=runs/one/model", "to=copy")
     copy = load_file(world.folder / "copy/model.safetensors")
     assert all(torch.equal(copy[name], tensor) for name, tensor in world.weights("one").items())

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from cloze.batch import IGNORED_LABEL, TokenBatch
 from cloze.callbacks.length import Length
+from cloze.model.architecture import Work, architecture_of, attended
 from cloze.model.flops import training_flops
 from cloze.runtime.peak import peak_flops
 
@@ -28,7 +29,8 @@ class Throughput(pl.Callback):
 
     def __init__(self) -> None:
         self._peak: float | None = None  # FLOP/s of all devices
-        self._totals: Tensor | None = None  # (3,) float64: squared lengths, masked tokens, sequences
+        self._windows: tuple[int | None, ...] = ()
+        self._totals: Tensor | None = None  # float64: masked tokens, sequences, attended pairs of each window
         self._tokens = 0
         self._seconds = self._waiting = 0.0
         self._begin = self._end = time.perf_counter()
@@ -52,7 +54,10 @@ class Throughput(pl.Callback):
         # Of an encoder that is frozen, in part or whole, the formula would count work that nobody does.
         whole = all(parameter.requires_grad for parameter in pl_module.parameters())
         self._peak = peak * trainer.world_size if peak and whole else None
-        self._totals = torch.zeros(3, dtype=torch.float64, device=pl_module.device)
+        if self._peak:
+            config = pl_module.model.config  # type: ignore[union-attr]
+            self._windows = tuple(architecture_of(config).windows(config))  # type: ignore[arg-type]
+        self._totals = torch.zeros(2 + len(self._windows), dtype=torch.float64, device=pl_module.device)
         self._started = self._end = time.perf_counter()
 
     def on_train_batch_start(
@@ -76,7 +81,8 @@ class Throughput(pl.Callback):
         ends, lengths = batch.packed.cu_seqlens[1:], batch.packed.cu_seqlens.diff()
         real = (lengths > 0) & (ends <= batch.num_tokens)  # sequences that only pad to constant shapes come last
         masked = pl_module.masked_labels(batch) != IGNORED_LABEL  # type: ignore[operator]
-        self._totals += torch.stack([(real * lengths.double() ** 2).sum(), masked.sum(), real.sum()])
+        pairs = [(real * attended(lengths.double(), window)).sum() for window in self._windows]
+        self._totals += torch.stack([masked.sum(), real.sum(), *pairs])
         self._tokens += batch.num_tokens
         self._end = time.perf_counter()
         self._seconds += self._end - self._begin
@@ -92,7 +98,7 @@ class Throughput(pl.Callback):
 
     def _measures(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, float]:
         assert self._totals is not None
-        squared, masked, sequences = (round(total) for total in self._totals.tolist())
+        masked, sequences, *pairs = (round(total) for total in self._totals.tolist())
         if self._totals.is_cuda:  # reading the totals waited for the device: that was work, too
             self._seconds += time.perf_counter() - self._end
             self._end = time.perf_counter()
@@ -108,14 +114,8 @@ class Throughput(pl.Callback):
         if length is not None and (left := length.seconds_left(trainer.global_step)) is not None:
             measures["speed/seconds_left"] = left
         if self._peak:
-            config = pl_module.model.config  # type: ignore[union-attr]
-            flops = training_flops(
-                config,  # type: ignore[arg-type]
-                tokens=self._tokens,
-                squared_lengths=squared,
-                masked=masked,
-                sequences=sequences,
-            )
+            work = Work(self._tokens, dict(zip(self._windows, pairs, strict=True)), masked, sequences)
+            flops = training_flops(pl_module.model.config, work)  # type: ignore[union-attr, arg-type]
             measures["speed/mfu"] = rate * flops / self._peak
         return measures
 

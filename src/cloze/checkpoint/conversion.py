@@ -56,10 +56,10 @@ def convert(source: Path | str, to: Path, target: Format = "hf") -> Conversion:
         return Conversion(done.read.replace(str(folder), str(source)), done.written)
     contents = read_folder(source)
     pretrained = pretrained_of(contents)
-    names = contents.architecture.names
+    names = contents.names
     kept = {name: tensor.float() for name, tensor in contents.theirs.items() if names.is_known(name)}
     if f"{names.decoder}.weight" in contents.theirs:  # not tied: without it, its bias and transform mean nothing
-        head = names.decoder.rpartition(".")[0]
+        head = str(names.decoder).rpartition(".")[0]
         kept = {name: tensor for name, tensor in kept.items() if not name.startswith(f"{head}.")}
     settings = _settings(contents, pretrained)
     note = ""
@@ -97,7 +97,7 @@ def _write_hugging_face(
     own = {HEAD: (contents.folder / HEAD).read_bytes()} if has_own else {}
     own |= {**pretrained.tokenizer_files, **_record(pretrained)}
     if pretrained.head == "question_answering":
-        kept = contents.architecture.names.with_answers(kept)
+        kept = contents.names.with_answers(kept)
     write_folder(to, pretrained.tokenizer, contents.config, kept, settings, own)
 
 

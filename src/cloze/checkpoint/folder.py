@@ -23,6 +23,7 @@ from cloze.model.architecture import Architecture, Head, architecture_of, stated
 from cloze.model.config import EncoderConfig
 from cloze.model.encoder import EncoderWithHeads
 from cloze.model.families.bert import BERT
+from cloze.model.tensor_names import TensorNames
 from cloze.text.tokenizer import save_tokenizer
 
 GOOGLE_CONFIG = "bert_config.json"
@@ -112,7 +113,7 @@ def save_state(
     family, published = architecture_of(config), published_parts(config, state)
     state = portable(state)
     own = {name: tensor.contiguous() for name, tensor in state.items() if name.partition(".")[0] not in published}
-    theirs = family.names.to_hugging_face({name: tensor for name, tensor in state.items() if name not in own})
+    theirs = family.names(config).to_hugging_face({name: tensor for name, tensor in state.items() if name not in own})
     settings = {"architectures": [family.class_of(head_of_parts(published))]}
     files = dict(tokenizer_files or {})
     if record.module.target is not None:
@@ -157,10 +158,11 @@ def write_folder(
         settings: of ``config.json``, beyond the shape.
         files: others that belong to it, or stand in the place of those that are made of the tokenizer.
     """
+    record = architecture_of(config)
     whole: dict[str, Any] = {
-        **architecture_of(config).write_config(config),
-        "pad_token_id": tokenizer.token_to_id("[PAD]"),
-        "tie_word_embeddings": True,
+        **record.write_config(config),
+        **{key: tokenizer.token_to_id(token) for key, token in record.special_ids.items()},
+        "tie_word_embeddings": record.names(config).decoder is not None,
         "dtype": "float32",
         **settings,
     }
@@ -169,7 +171,7 @@ def write_folder(
             with under_umask(beside / WEIGHTS):
                 save_file(theirs, beside / WEIGHTS, metadata={"format": "pt"})
         (beside / CONFIG).write_text(json.dumps(whole, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        save_tokenizer(tokenizer, beside)
+        save_tokenizer(tokenizer, beside, segments=bool(record.segments))
         for name, content in (files or {}).items():
             (beside / name).write_bytes(content)
 
@@ -203,9 +205,14 @@ class Contents(NamedTuple):
         return architecture_of(self.config)
 
     @property
+    def names(self) -> TensorNames:
+        """Of its tensors."""
+        return self.architecture.names(self.config)
+
+    @property
     def unknown(self) -> list[str]:
         """Tensors that are no part of any model that is read."""
-        return [name for name in self.theirs if not self.architecture.names.is_known(name)]
+        return [name for name in self.theirs if not self.names.is_known(name)]
 
     def state(self, *, required: str) -> dict[str, Tensor]:
         """The parameters of a ``BertForPreTraining`` that are there, in fp32 under our names.
@@ -221,8 +228,8 @@ class Contents(NamedTuple):
         """
         with torch.device("meta"):
             expected = self.architecture.pretraining(self.config).state_dict()
-        names = self.architecture.names
-        untied = f"{names.decoder}.weight" in self.theirs
+        names = self.names
+        untied = f"{names.decoder}.weight" in self.theirs  # never without a decoder of its own
         state: dict[str, Tensor] = {}
         absent: dict[str, str] = {}
         for name, like in expected.items():
@@ -274,7 +281,7 @@ def read_folder(folder: Path | str) -> Contents:
     config = record.read_config(settings, file)
     tensors, weights = read_weights(folder)
     try:
-        theirs = record.names.present_spelling(tensors)
+        theirs = record.names(config).present_spelling(tensors)
     except ValueError as error:
         raise InputError(f"{weights} {error}") from error
     return Contents(settings, config, theirs, weights, folder, folder)

@@ -1,7 +1,8 @@
 """ONNX: the encoder and every head as one graph on padded rows, for onnxruntime and whatever else reads it.
 
-Inputs: ``input_ids``, ``attention_mask`` (0 at padding) and ``token_type_ids``, int64 (batch, length), both free; for
-multiple choice (batch, choices, length). The outputs have the names of Hugging Face's classes.
+Inputs: ``input_ids``, ``attention_mask`` (0 at padding) and, where the encoder reads segments, ``token_type_ids``,
+int64 (batch, length), both free; for multiple choice (batch, choices, length). The outputs have the names of Hugging
+Face's classes.
 """
 
 import logging
@@ -55,14 +56,15 @@ def write_onnx(model: PaddedModel, folder: Path) -> None:
     row = torch.ones(2, min(7, model.encoder.config.max_position_embeddings), dtype=torch.long)
     rows = row.unsqueeze(1).expand(2, 3, -1).contiguous() if model.choices else row
     axes = ("batch", "choices", "length") if model.choices else ("batch", "length")
-    shapes = {name: {number: torch.export.Dim(axis) for number, axis in enumerate(axes)} for name in INPUTS}
+    inputs = _inputs(model)
+    shapes = {name: {number: torch.export.Dim(axis) for number, axis in enumerate(axes)} for name in inputs}
     with torch.no_grad(), _silent():
         program = torch.onnx.export(
             model.eval(),
-            (rows, rows.clone(), torch.zeros_like(rows)),  # three tensors: one twice would become one input
+            (rows, rows.clone(), torch.zeros_like(rows))[: len(inputs)],  # one tensor twice would become one input
             dynamo=True,
             dynamic_shapes=shapes,
-            input_names=list(INPUTS),
+            input_names=list(inputs),
             output_names=list(model.outputs),
             verbose=False,
         )
@@ -93,7 +95,7 @@ def difference(model: PaddedModel, folder: Path, lengths: tuple[int, ...] = (9, 
     real = torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]  # (B, T)
     ids, segments = (torch.zeros(real.shape, dtype=torch.long).masked_scatter(real, row) for row in packed[:2])
     given = (rows.unflatten(0, (-1, 2)) if model.choices else rows for rows in (ids, real.long(), segments))
-    feeds = {name: rows.numpy() for name, rows in zip(INPUTS, given, strict=True)}
+    feeds = {name: rows.numpy() for name, rows in zip(_inputs(model), given, strict=False)}
     said = session.run(list(model.outputs), feeds)
     with torch.inference_mode():
         expected = model.packed(packed)
@@ -101,6 +103,10 @@ def difference(model: PaddedModel, folder: Path, lengths: tuple[int, ...] = (9, 
         float((_at(real, torch.from_numpy(theirs), ours) - ours).abs().max())
         for theirs, ours in zip(said, expected, strict=True)
     )
+
+
+def _inputs(model: PaddedModel) -> tuple[str, ...]:
+    return INPUTS if model.segments else INPUTS[:2]
 
 
 def _at(real: Tensor, theirs: Tensor, ours: Tensor) -> Tensor:

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from cloze.batch import Packed, TaskBatch
-from cloze.model.bert import BertForPreTraining, first_vectors
+from cloze.model.architecture import architecture_of
+from cloze.model.bert import BertForPreTraining
 from cloze.model.encoder import Encoder
 from cloze.model.kernels.attention import Padded, Sequences
 from cloze.model.task_heads import MultipleChoiceModel, QuestionAnswerer, TaskModel
@@ -22,16 +23,24 @@ class PaddedModel(nn.Module, ABC):
         encoder: of the model.
         outputs: their names.
         choices: whether the rows of an item stand side by side, (I, C, T).
+        segments: whether the encoder reads them; where not, no ``token_type_ids`` are given.
     """
 
     encoder: Encoder
     outputs: tuple[str, ...]
     choices = False
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor) -> tuple[Tensor, ...]:
+    @property
+    def segments(self) -> bool:
+        return bool(architecture_of(self.encoder).segments)
+
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None
+    ) -> tuple[Tensor, ...]:
         """The outputs for rows (B, T), one tensor each; the mask is 0 at padding."""
         positions = torch.arange(input_ids.shape[-1], device=input_ids.device)
-        return self.run(Padded(input_ids, token_type_ids, positions, attention_mask))
+        segments = torch.zeros_like(input_ids) if token_type_ids is None else token_type_ids
+        return self.run(Padded(input_ids, segments, positions, attention_mask))
 
     def packed(self, packed: Packed) -> tuple[Tensor, ...]:
         """The same of packed tokens: (N, ...) where rows have (B, T, ...)."""
@@ -90,21 +99,21 @@ class PaddedTask(PaddedModel):
         answers = isinstance(model, QuestionAnswerer)
         self.outputs = ("start_logits", "end_logits") if answers else ("logits",)
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor) -> tuple[Tensor, ...]:
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None
+    ) -> tuple[Tensor, ...]:
         """(B, L), (B, T, L), (B, T) twice, or (I, C)."""
         if not self.choices:
             return super().forward(input_ids, attention_mask, token_type_ids)
-        rows = (rows.flatten(0, 1) for rows in (input_ids, attention_mask, token_type_ids))
-        (scores,) = super().forward(*rows)
+        segments = None if token_type_ids is None else token_type_ids.flatten(0, 1)
+        (scores,) = super().forward(input_ids.flatten(0, 1), attention_mask.flatten(0, 1), segments)
         return (scores.reshape(input_ids.shape[:2]),)
 
     def run(self, sequences: Sequences) -> tuple[Tensor, ...]:
         """(B, L), (B, T, L), or (B, T) twice."""
-        mix, pooler = self.model.mix, self.model.pooler
+        mix = self.model.mix
         read = mix(mix.read(self.encoder, sequences))  # (B, T, width)
-        if self.model.takes_whole_sequences:
-            read = first_vectors(read, sequences) if pooler is None else pooler(read, sequences)
-        return self._outputs(self.model.classifier(read))
+        return self._outputs(self.model.classifier(self.model.pooled(read, sequences)))
 
     def packed(self, packed: Packed) -> tuple[Tensor, ...]:
         """(B, L), (N, L), (N,) twice, or (I, C) of items with two choices; by the model itself."""

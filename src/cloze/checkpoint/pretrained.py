@@ -1,10 +1,12 @@
 """The folder of any BERT: its encoder, tokenizer and head, as they are."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
@@ -32,6 +34,9 @@ PARTS = ("encoder", "pooler", "masked_lm_head", "next_sentence_head")
 
 ROUNDING = 128
 """Embeddings without a token that a model may have fewer than: their number is often rounded up to a multiple of 64."""
+
+
+State = dict[str, Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,6 +217,7 @@ def _published_head(contents: Contents, folder: Path) -> dict[str, Any]:
             f"{contents.weights}: classifier.weight has shape {shape}, but expected "
             f"{(outputs, contents.config.hidden_size)}; the files do not belong together"
         )
+    state |= _before_the_classifier(contents, head, outputs, state)
     if outputs != FIXED_OUTPUTS.get(head, outputs):
         raise InputError(
             f"{contents.weights}: the classifier of {named} has {outputs} outputs, but expected {FIXED_OUTPUTS[head]}"
@@ -227,6 +233,24 @@ def _published_head(contents: Contents, folder: Path) -> dict[str, Any]:
     unnamed = head in FIXED_OUTPUTS or (outputs == 1 and told["problem_type"] == "regression")
     told["labels"] = [] if unnamed else _labels(settings, outputs, folder)
     return told
+
+
+def _before_the_classifier(contents: Contents, head: Head, outputs: int, known: Mapping[str, Tensor]) -> State:
+    """What a head has between encoder and classifier, of which a pre-trained model has nothing; as much as is there."""
+    with torch.device("meta"):
+        own = TASK_MODELS[head](contents.config, outputs, Adaptation()).state_dict()
+    found: State = {}
+    for name, like in own.items():
+        if name in known or name.startswith("encoder."):
+            continue
+        with suppress(KeyError):
+            found |= contents.names.from_hugging_face(contents.theirs, [name])
+            if found[name].shape != like.shape:
+                raise InputError(
+                    f"{contents.weights}: {name} has shape {tuple(found[name].shape)}, but expected "
+                    f"{tuple(like.shape)}; the files do not belong together"
+                )
+    return {name: tensor.float() for name, tensor in found.items()}
 
 
 def _labels(settings: Mapping[str, Any], outputs: int, folder: Path) -> list[str]:

@@ -83,8 +83,8 @@ def _kept(model: TaskModel, pretrained: Pretrained, same_task: bool) -> dict[str
         same_task
         and adaptation.layers == pretrained.adaptation.layers
         # A pooler that the head does not read may be there all the same, as transformers 3 saved it.
-        and ("pooler.dense.weight" in own)
-        == (model.takes_whole_sequences and "pooler.dense.weight" in pretrained.state)
+        and (model.pooler is not None)
+        == (model.published_pooler(architecture_of(model)) is not None and "pooler" in pretrained.parts)
         and all(name in state and state[name].shape == own[name].shape for name in head)
     )
     anew = [] if same_head else head
@@ -124,15 +124,16 @@ def save_task_model(
     """
     state = portable(model.state_dict() if state is None else state)
     family = architecture_of(model)
+    names = family.names(model.config)
     settings: dict[str, Any] = {"classifier_dropout": model.adaptation.classifier_dropout}
     if model.is_published and head in family.heads:
         settings["architectures"] = [family.class_of(head)]
         settings["problem_type"] = problem_type
         if head not in FIXED_OUTPUTS:
-            names = list(labels) or ["LABEL_0"]
-            settings["id2label"] = dict(enumerate(names))
-            settings["label2id"] = {name: number for number, name in enumerate(names)}
-        theirs = family.names.to_hugging_face(state, answers=isinstance(model, QuestionAnswerer))
+            classes = list(labels) or ["LABEL_0"]
+            settings["id2label"] = dict(enumerate(classes))
+            settings["label2id"] = {name: number for number, name in enumerate(classes)}
+        theirs = names.to_hugging_face(state, answers=isinstance(model, QuestionAnswerer))
         files = {**(tokenizer_files or {}), RECORD: record.as_bytes()}
         write_folder(folder, tokenizer, model.config, theirs, settings, files)
         return
@@ -144,4 +145,4 @@ def save_task_model(
         HEAD: save({name: tensor for name, tensor in state.items() if name not in encoder}),
         RECORD: dataclasses.replace(record, head=own).as_bytes(),
     }
-    write_folder(folder, tokenizer, model.config, family.names.to_hugging_face(encoder), settings, files)
+    write_folder(folder, tokenizer, model.config, names.to_hugging_face(encoder), settings, files)

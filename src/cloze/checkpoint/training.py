@@ -100,7 +100,7 @@ class Description:
                 raise ValueError(fault)
             return cls(
                 head=head,
-                config=architecture_of(described.get(MODEL_TYPE, "bert")).config(**described["config"]),
+                config=architecture_of(described.get(MODEL_TYPE, "bert")).config_of(described["config"]),
                 tokenizer=tokenizer,
                 tokenizer_files={name: text.encode() for name, text in described.get(FILES_KEY, {}).items()},
                 labels=list(labels),

@@ -18,6 +18,7 @@ from cloze.checkpoint.saves import model_fault
 from cloze.checkpoint.training import FILES_KEY, KEY, MODEL_TYPE, Description, description
 from cloze.checkpoint.whole import ANYTHING, difference, optimizer_fault, tensor_fault
 from cloze.files.partial_output import differences
+from cloze.model.architecture import architecture_of
 from cloze.optim.groups import parameter_groups
 from cloze.optim.trial import tried
 from cloze.tasks.training import TrainingModule
@@ -81,10 +82,11 @@ def _other_model(content: Mapping[str, Any], module: TrainingModule, tokenizer: 
 
 def _comparable(described: Description) -> dict[str, Any]:
     """By the keys of the configuration, where there are any."""
+    free = (*FREE, *architecture_of(described.config).free)
     parts = {"model": described.config, "adaptation": described.adaptation}
     return {
         **{
-            name: {key: value for key, value in dataclasses.asdict(part).items() if key not in FREE}
+            name: {key: value for key, value in dataclasses.asdict(part).items() if key not in free}
             for name, part in parts.items()
             if part is not None
         },

@@ -19,7 +19,7 @@ from cloze.errors import InputError
 from cloze.files.atomic import write_atomically
 from cloze.files.bounded import read_json
 from cloze.model.architecture import architecture_of
-from cloze.model.config import BertConfig, EncoderConfig
+from cloze.model.config import EncoderConfig
 from cloze.model.encoder import EncoderWithHeads
 from cloze.run.folder import note
 from cloze.runtime.wording import counted
@@ -38,8 +38,6 @@ BEGINNING, SHAPE = "init", "shape.json"
 
 PUBLISHED = (*PARTS, "classifier")
 """Parts that any folder may have."""
-FREE = ("hidden_dropout_prob", "attention_probs_dropout_prob", "initializer_range")
-"""What may differ from the model: how it is trained, and how what it lacks is drawn."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,7 +127,7 @@ def _from_run(run: Path, words: WordPiece) -> Beginning:
     folder = run / BEGINNING
     try:
         shape = read_json(folder / SHAPE)
-        config = architecture_of(shape.pop(MODEL_TYPE, "bert")).config(**shape)
+        config = architecture_of(shape.pop(MODEL_TYPE, "bert")).config_of(shape)
     except (OSError, ValueError, TypeError) as error:
         raise InputError(
             f"{folder / SHAPE} is needed to resume, but cannot be read ({error}): begin another run"
@@ -155,22 +153,27 @@ def _from_folder(config: Pretraining, name: str, words: WordPiece) -> Beginning:
     if (more := shape.max_position_embeddings - learned) > 0:
         learns = architecture_of(shape).positions
         state = grow_positions(state, learns, learned + more, growth.positions, shape.initializer_range)
-        how = {"repeat": "copies of those", "random": "drawn at random"}[growth.positions]
+        how = {"repeat": "copies of those", "random": "drawn at random"}[growth.positions] if learns else "computed"
         note(f"{more:,} new positions beyond {learned}, {how}")
     return Beginning(config=shape, tokenizer=tokenizer, state=state, record=found.record)
 
 
 def _shape(stated: Node[EncoderConfig], own: EncoderConfig, name: str) -> EncoderConfig:
     """The folder's shape with what the configuration may change of it."""
-    if stated.type not in (BertConfig, ContinuedShape):
-        raise InputError(f"init={name} takes the shape of that model: leave model= out")
+    record = architecture_of(own)
+    if stated.type not in (record.config, ContinuedShape):
+        raise InputError(
+            f"init={name} takes the shape of that model, a {record.title}, which {stated.target} is not of: leave "
+            "model= out"
+        )
     changed = {}
     for key, value in stated.arguments.items():
-        if value == getattr(own, key):
+        there = getattr(own, key, None)
+        if value == there:
             continue
-        if key not in (*FREE, "max_position_embeddings"):
+        if key not in (*record.free, "max_position_embeddings"):
             advice = "grow.vocab and grow.vocab_size add tokens" if key == "vocab_size" else "leave model= and it out"
-            raise InputError(f"model.{key} is {value}, but {name} has {getattr(own, key)}: {advice}")
+            raise InputError(f"model.{key} is {value}, but {name} has {there}: {advice}")
         if key == "max_position_embeddings" and value < own.max_position_embeddings:
             raise InputError(
                 f"model.{key} is {value}, but {name} has {own.max_position_embeddings}: positions can only grow; "

@@ -7,13 +7,14 @@ user's own that is imported before a model is made or read.
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, TypeVar, get_type_hints
 
-from torch import nn
+from torch import Tensor, nn
 
 from cloze.errors import InputError
 from cloze.model.config import EncoderConfig
 from cloze.model.encoder import Encoder, EncoderWithHeads
+from cloze.model.settings import fitted
 from cloze.model.tensor_names import TensorNames
 
 if TYPE_CHECKING:
@@ -51,15 +52,27 @@ class Work(NamedTuple):
 
     Attributes:
         tokens: N, real tokens.
-        squared_lengths: the sum over sequences of length squared, which attention costs.
+        attended: for each window of the architecture the sum over sequences of the pairs of tokens that see each other,
+            which attention costs; see ``attended``.
         masked: M, rows of the masked-language-model head.
         sequences: B, rows of the pooler.
     """
 
     tokens: int
-    squared_lengths: int
+    attended: Mapping[int | None, int]
     masked: int
     sequences: int
+
+
+def attended(lengths: Tensor, window: int | None) -> Tensor:
+    """The pairs of tokens of each sequence that see each other, both ways and each token itself counted.
+
+    Args:
+        lengths: (B,).
+        window: how far a token sees to either side, as ``|i - j| <= window``; None for all of its sequence.
+    """
+    reach = (lengths - 1).clip(max=window) if window is not None else lengths - 1
+    return lengths * (2 * reach + 1) - reach * (reach + 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,14 +87,26 @@ class Architecture(Generic[C]):
         config: the shape, a frozen dataclass.
         encoder: makes one of a shape.
         pretraining: makes the encoder with its pooler and the pre-training heads.
-        pooler: makes what turns hidden states into one embedding a sequence for the head of a task; None takes [CLS].
-        initialise: gives a new model its random weights.
-        names: of the tensors.
+        pooler: makes what turns hidden states into one embedding a sequence for the head of a task, whichever way the
+            shape says ([CLS], the mean); None takes [CLS] as it is.
+        token_head: makes what a head of tokens has between their hidden states and its classifier, (..., D) twice, from
+            ``(hidden, sequences)``, too; None for nothing.
+        initialise: gives a new model its random weights: a whole one, so that its modules have their names.
+        names: of the tensors of a shape.
         stated: settings of ``config.json`` that the shape does not hold, with the one value that is supported; where
             they are left out, it is taken for granted.
         renamed: fields of the shape that ``config.json`` has under another name.
+        present: the settings of ``config.json`` in the present keys, from those of any version.
+        besides: more keys for ``config.json``, which other versions read.
+        special_ids: keys of ``config.json`` that hold the id of a special token, with its text. They are written, and
+            never read: ids come from the tokenizer.
+        free: fields of the shape that say how a model is trained, not which it is: they may differ in one that starts
+            from its weights.
         vocabulary: the parameters with a row for each token.
         positions: the parameters with a row for each position; none where positions are not learned.
+        segments: the parameters with a row for each segment; none where both texts of a pair are read alike, and
+            models of transformers take no ``token_type_ids``.
+        windows: how far attention sees, as ``attended`` has it, and how many blocks do so.
         forward_flops: floating-point operations of the forward pass, matrix products only.
         activation_bytes: bytes that the encoder keeps for the backward pass, for a token of a sequence of a length;
             with gradient checkpointing where the last argument is true.
@@ -96,12 +121,19 @@ class Architecture(Generic[C]):
     encoder: Callable[[C], Encoder]
     pretraining: Callable[[C], EncoderWithHeads]
     pooler: Callable[[C], nn.Module] | None
+    token_head: Callable[[C], nn.Module] | None = None
     initialise: Callable[[nn.Module, C], None]
-    names: TensorNames
+    names: Callable[[C], TensorNames]
     stated: Mapping[str, Any] = field(default_factory=dict)
     renamed: Mapping[str, str] = field(default_factory=dict)
+    present: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict
+    besides: Callable[[C], Mapping[str, Any]] = lambda _: {}
+    special_ids: Mapping[str, str] = field(default_factory=lambda: {"pad_token_id": "[PAD]"})
+    free: tuple[str, ...] = ("hidden_dropout_prob", "attention_probs_dropout_prob", "initializer_range")
     vocabulary: tuple[str, ...]
     positions: tuple[str, ...]
+    segments: tuple[str, ...]
+    windows: Callable[[C], Mapping[int | None, int]] = lambda config: {None: config.num_hidden_layers}
     forward_flops: Callable[[C, Work], int]
     activation_bytes: "Callable[[C, Kernels, float, bool], float]"
     head_bytes: "Callable[[C, Kernels, int, int], int]"
@@ -112,6 +144,7 @@ class Architecture(Generic[C]):
         Raises:
             InputError: it describes none, or one that is not supported.
         """
+        settings = self.present(settings)
         for key, value in self.stated.items():
             if (given := settings.get(key, value)) != value:
                 raise InputError(f"{file}: {key} is {given!r}, but only {value!r} is read")
@@ -119,25 +152,32 @@ class Architecture(Generic[C]):
             raise InputError(
                 f"{file} describes no encoder: it has no vocab_size; put the config.json of a {self.title} there"
             )
-        shape: dict[str, Any] = {}
-        for name in (each.name for each in fields(self.config)):
-            key = self.renamed.get(name, name)
-            if key not in settings:
-                continue
-            value = settings[key]
-            if isinstance(value, bool) or not isinstance(value, int | float):
-                raise InputError(f"{file} describes no encoder: {key} is {value!r}, but must be a number")
-            # To JSON, 32.0 is the same number as 32.
-            shape[name] = int(value) if isinstance(value, float) and value.is_integer() else value
+        keys = {each.name: self.renamed.get(each.name, each.name) for each in fields(self.config)}
         try:
-            return self.config(**shape)
+            return self.config_of({name: settings[key] for name, key in keys.items() if key in settings})
         except (TypeError, ValueError) as error:
             raise InputError(f"{file} describes no encoder: {error}") from error
+
+    def config_of(self, shape: Mapping[str, Any]) -> C:
+        """The shape from plain values by the names of its fields, as JSON and checkpoints keep them.
+
+        Raises:
+            ValueError: no encoder can have it, or a value is of another type than its field.
+            TypeError: a field is missing, or there is none of a name.
+        """
+        kinds, values = get_type_hints(self.config), {}
+        for name, value in shape.items():
+            try:
+                values[name] = fitted(value, kinds.get(name, Any))
+            except ValueError as error:
+                key = self.renamed.get(name, name)
+                raise ValueError(f"{key} is {value!r:.60}, but must be {error}") from None
+        return self.config(**values)
 
     def write_config(self, config: C) -> dict[str, Any]:
         """The settings of ``config.json`` that say the shape."""
         shape = {self.renamed.get(name, name): value for name, value in asdict(config).items()}
-        return {"model_type": self.model_type, **self.stated, **shape}
+        return {"model_type": self.model_type, **self.stated, **self.besides(config), **shape}
 
     def class_of(self, head: Head) -> str:
         """Hugging Face's class with a head, as ``BertForMaskedLM``.

@@ -40,9 +40,13 @@ class Block(nn.Module, ABC):
     def pack(self) -> None:
         """Replace the linear layers by ``cloze.model.kernels.packed.PackedLinear``."""
 
-    def matrices(self) -> list[nn.Parameter]:
-        """The maps between hidden states, each of which Muon orthogonalises as one matrix."""
-        return [parameter for parameter in self.parameters() if parameter.ndim >= 2]
+    def matrices(self) -> dict[nn.Parameter, int]:
+        """The maps between hidden states, and how many matrices lie in the rows of each, one after the other.
+
+        Muon orthogonalises each of these by itself: of a tensor with the rows of queries, keys and values 3, of one
+        with both halves of a gated feed-forward layer 2. By default every tensor is one matrix.
+        """
+        return {parameter: 1 for parameter in self.parameters() if parameter.ndim >= 2}
 
 
 class Encoder(nn.Module):
@@ -52,17 +56,22 @@ class Encoder(nn.Module):
         config: the shape.
         embeddings: from ``Sequences`` to (N, D) or (B, T, D).
         blocks: lowest first.
+        norm: after the last block, where blocks normalise what they read; the last layer is then what comes out of it,
+            as in transformers, whose hidden states of lower layers are those between the blocks, too.
 
     Attributes:
         gradient_checkpointing: recompute each block in the backward pass instead of keeping its activations
             (Chen et al. 2016): less memory for about a third more time.
     """
 
-    def __init__(self, config: EncoderConfig, embeddings: nn.Module, blocks: Iterable[Block]) -> None:
+    def __init__(
+        self, config: EncoderConfig, embeddings: nn.Module, blocks: Iterable[Block], norm: nn.Module | None = None
+    ) -> None:
         super().__init__()
         self.config = config
         self.embeddings = embeddings
         self.blocks = nn.ModuleList(blocks)
+        self.norm = norm
         self.gradient_checkpointing = False
 
     @property
@@ -71,6 +80,11 @@ class Encoder(nn.Module):
         found = self.embeddings.word_embeddings
         assert isinstance(found, nn.Embedding)
         return found
+
+    def above(self, layer: int) -> list[nn.Module]:
+        """What is not run for the hidden states of a layer."""
+        blocks: list[nn.Module] = [*self.blocks[layer:]]
+        return [*blocks, self.norm] if blocks and self.norm is not None else blocks
 
     @property
     def stack(self) -> Iterator[Block]:
@@ -99,7 +113,7 @@ class Encoder(nn.Module):
             else:
                 hidden = block(hidden, sequences)
             if number in wanted:
-                states.append(hidden)
+                states.append(hidden if self.norm is None or number < len(self.blocks) else self.norm(hidden))
         return states
 
     def attention_weights(self, packed: Packed) -> list[Tensor]:

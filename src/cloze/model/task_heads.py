@@ -3,16 +3,18 @@
 The same functions as Hugging Face's classes of these names. Legend for shapes: see ``cloze.batch``; L labels, I items.
 """
 
-from typing import ClassVar
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
 from cloze.batch import TaskBatch
 from cloze.model.adaptation import Adaptation
-from cloze.model.architecture import Head, architecture_of
+from cloze.model.architecture import Architecture, Head, architecture_of
 from cloze.model.bert import first_vectors
 from cloze.model.config import EncoderConfig
 from cloze.model.encoder import EncoderWithHeads
+from cloze.model.kernels.attention import Sequences
 from cloze.model.kernels.dropout import Dropout
 from cloze.model.kernels.matmul import Linear
 from cloze.model.layers import LayerMix
@@ -25,6 +27,9 @@ class TaskModel(EncoderWithHeads):
     Attributes:
         config: the shape of the encoder, with the rates of dropout of the adaptation.
         adaptation: what is trained and which hidden states the head reads.
+        pooler: what the architecture has between the encoder and the classifier: from hidden states to one embedding a
+            sequence, or where the head takes tokens to another hidden state each.
+        is_published: whether Hugging Face has such a model: its classifier reads the last layer, through the pooler.
         drawn: the parts that did not come from a checkpoint, by name; for the reader of a log.
 
     Raises:
@@ -46,16 +51,22 @@ class TaskModel(EncoderWithHeads):
         if adaptation.head == "bilstm":
             self.lstm = BiLSTM(width, adaptation.lstm_hidden_size, adaptation.lstm_layers)
             width = self.lstm.width
-        self.pooler: nn.Module | None = None
-        if self.takes_whole_sequences and adaptation.reads_pooler and record.pooler is not None:
-            self.pooler = record.pooler(config)
+        pooler = self.published_pooler(record)
+        self.pooler = pooler(config) if pooler is not None and adaptation.reads_pooler else None
+        reads_last = adaptation.layers == "last" and adaptation.head == "linear"
+        self.is_published = reads_last and (self.pooler is None) == (pooler is None)
         rate = adaptation.classifier_dropout
         self.dropout = Dropout((config.hidden_dropout_prob if rate is None else rate) * self.classifier_drops)
         self.classifier = Linear(width, num_outputs)
         record.initialise(self, config)
         # Blocks above those that are read get no gradient: an optimizer, and DDP, must not wait for one.
-        for module in (*self._frozen, *self.encoder.blocks[self.mix.numbers[-1] :]):
+        for module in (*self._frozen, *self.encoder.above(self.mix.numbers[-1])):
             module.requires_grad_(False)
+
+    @classmethod
+    def published_pooler(cls, record: Architecture[Any]) -> Callable[[Any], nn.Module] | None:
+        """What makes the pooler that such a head has in Hugging Face's classes."""
+        return record.pooler if cls.takes_whole_sequences else record.token_head
 
     @property
     def _frozen(self) -> tuple[nn.Module, ...]:
@@ -64,13 +75,6 @@ class TaskModel(EncoderWithHeads):
         if self.adaptation.frozen_layers == 0:
             return ()
         return (self.encoder.embeddings, *self.encoder.blocks[: self.adaptation.frozen_layers])
-
-    @property
-    def is_published(self) -> bool:
-        """Whether Hugging Face has a class for this very model."""
-        adaptation = self.adaptation
-        reads_last = adaptation.layers == "last" and adaptation.head == "linear"
-        return reads_last and (self.pooler is not None or not self.takes_whole_sequences)
 
     def train(self, mode: bool = True) -> "TaskModel":
         """As ever; frozen parts stay in evaluation mode, that is, without dropout."""
@@ -88,10 +92,15 @@ class TaskModel(EncoderWithHeads):
         mixed = self.mix(read)
         return mixed if self.lstm is None else self.lstm(mixed, batch.packed.cu_seqlens)  # type: ignore[no-any-return]
 
-    def sequence_vectors(self, batch: TaskBatch) -> Tensor:
-        """What the head reads of every sequence, (B, width)."""
-        hidden, packed = self.token_vectors(batch), batch.packed
-        return first_vectors(hidden, packed) if self.pooler is None else self.pooler(hidden, packed)
+    def vectors(self, batch: TaskBatch) -> Tensor:
+        """What the classifier reads, of every sequence (B, width) or of every token (N, width)."""
+        return self.pooled(self.token_vectors(batch), batch.packed)
+
+    def pooled(self, hidden: Tensor, sequences: Sequences) -> Tensor:
+        """What the classifier reads, from the hidden states (N, width) or (B, T, width)."""
+        if self.pooler is not None:
+            return self.pooler(hidden, sequences)  # type: ignore[no-any-return]
+        return first_vectors(hidden, sequences) if self.takes_whole_sequences else hidden
 
 
 class SequenceClassifier(TaskModel):
@@ -101,7 +110,7 @@ class SequenceClassifier(TaskModel):
 
     def forward(self, batch: TaskBatch) -> Tensor:
         """The logits of each sequence, (B, L)."""
-        return self.classifier(self.dropout(self.sequence_vectors(batch)))  # type: ignore[no-any-return]
+        return self.classifier(self.dropout(self.vectors(batch)))  # type: ignore[no-any-return]
 
 
 class TokenClassifier(TaskModel):
@@ -109,7 +118,7 @@ class TokenClassifier(TaskModel):
 
     def forward(self, batch: TaskBatch) -> Tensor:
         """The logits of each token, (N, L)."""
-        return self.classifier(self.dropout(self.token_vectors(batch)))  # type: ignore[no-any-return]
+        return self.classifier(self.dropout(self.vectors(batch)))  # type: ignore[no-any-return]
 
 
 class QuestionAnswerer(TaskModel):
@@ -119,7 +128,7 @@ class QuestionAnswerer(TaskModel):
 
     def forward(self, batch: TaskBatch) -> Tensor:
         """The logits of each token as the first and as the last one of the answer, (N, 2)."""
-        return self.classifier(self.token_vectors(batch))  # type: ignore[no-any-return]
+        return self.classifier(self.vectors(batch))  # type: ignore[no-any-return]
 
 
 class MultipleChoiceModel(TaskModel):
@@ -129,7 +138,7 @@ class MultipleChoiceModel(TaskModel):
 
     def forward(self, batch: TaskBatch) -> Tensor:
         """The logits of each item's choices, (I, n); minus infinity where an item has fewer than n."""
-        scores = self.classifier(self.dropout(self.sequence_vectors(batch)))[:, 0]  # (B,)
+        scores = self.classifier(self.dropout(self.vectors(batch)))[:, 0]  # (B,)
         if batch.sequences is None:
             return scores.view(len(batch.items), -1)  # type: ignore[no-any-return]
         return scores[batch.sequences.clamp(min=0)].masked_fill(batch.sequences < 0, float("-inf"))  # type: ignore[no-any-return]

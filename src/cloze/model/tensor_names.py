@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -10,6 +11,18 @@ from torch import Tensor
 WRAPPERS = {"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module"}
 """What DDP, torch.compile, FSDP, activation checkpointing and DeepSpeed put into names, anywhere."""
 BUFFERS = (".position_ids", ".token_type_ids")
+
+
+class Rows(NamedTuple):
+    """How the rows of one of our tensors lie in theirs.
+
+    Attributes:
+        sizes: of the parts of a fused tensor; all of one size where it is empty.
+        order: (rows,) int64, for each of our rows the number of theirs, counted over all parts; None for the same one.
+    """
+
+    sizes: tuple[int, ...] = ()
+    order: Tensor | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,8 +33,11 @@ class TensorNames:
         base: what Hugging Face's classes with a head call the encoder, as ``bert``.
         modules: ours -> theirs; ``{}`` is the number of the block.
         fused: our modules whose rows are those of several of theirs, one after the other.
+        rows: our modules whose rows are not cut evenly, or lie in another order in theirs, as queries, keys and values
+            of each head side by side.
         parameters: ours -> theirs, where a parameter does not follow its module.
-        decoder: their decoder of the masked language model, which may be written out next to the word embeddings.
+        decoder: their decoder of the masked language model that is tied to the word embeddings, and may be written out
+            next to them; None where there is none, or it is a module of its own.
         words: their word embeddings within the encoder: where these are, there is one.
         bare: how the names of an encoder begin that stands in no class with a head.
         heads: how the names of heads begin.
@@ -30,9 +46,10 @@ class TensorNames:
 
     base: str
     modules: Mapping[str, str]
-    fused: Mapping[str, Sequence[str]]
+    fused: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    rows: Mapping[str, Rows] = field(default_factory=dict)
     parameters: Mapping[str, str]
-    decoder: str
+    decoder: str | None
     words: str
     bare: tuple[str, ...]
     heads: tuple[str, ...]
@@ -47,8 +64,11 @@ class TensorNames:
         """
         theirs = {}
         for name, tensor in state.items():
-            names = self._theirs(name)
-            for their_name, part in zip(names, tensor.chunk(len(names)), strict=True):
+            names, rows = self._theirs(name), self._rows(name)
+            if rows.order is not None:
+                tensor = tensor[rows.order.argsort()]
+            parts = tensor.split(rows.sizes) if rows.sizes else tensor.chunk(len(names))
+            for their_name, part in zip(names, parts, strict=True):
                 theirs[their_name] = part.contiguous()
         return self.with_answers(theirs) if answers else theirs
 
@@ -65,7 +85,8 @@ class TensorNames:
         state = {}
         for name in names:
             parts = [theirs[their_name] for their_name in self._theirs(name)]
-            state[name] = torch.cat(parts) if len(parts) > 1 else parts[0]
+            tensor, order = torch.cat(parts) if len(parts) > 1 else parts[0], self._rows(name).order
+            state[name] = tensor if order is None or len(order) != len(tensor) else tensor[order]
         return state
 
     def present_spelling(self, theirs: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -86,6 +107,8 @@ class TensorNames:
             name = re.sub(rf"^{self.answers}\.", "classifier.", name)
             if not name.endswith(BUFFERS):
                 spelt[name] = tensor
+        if self.decoder is None:
+            return spelt
         bias = self.parameters.get("masked_lm_head.decoder_bias")
         if bias is not None and f"{self.decoder}.bias" in spelt and bias != f"{self.decoder}.bias":
             spelt.setdefault(bias, spelt.pop(f"{self.decoder}.bias"))
@@ -133,6 +156,9 @@ class TensorNames:
         if len(named) < len(found):
             raise ValueError("holds a head twice, next to its encoder and elsewhere: save the one that you mean alone")
         return named
+
+    def _rows(self, name: str) -> Rows:
+        return self.rows.get(_numbered(name.rpartition(".")[0])[0], Rows())
 
     def _theirs(self, name: str) -> Sequence[str]:
         """Hugging Face's names of our parameter; several for one that is fused."""

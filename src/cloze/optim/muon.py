@@ -33,11 +33,12 @@ class MatrixMuon(Muon):
                 if "momentum_buffer" not in state:
                     state["momentum_buffer"] = torch.zeros_like(grad)
                 buffer = state["momentum_buffer"].lerp_(grad, 1 - group["momentum"])
-                update = orthogonalise(
-                    grad.lerp(buffer, group["momentum"]), group["ns_coefficients"], group["ns_steps"], group["eps"]
-                )
+                step = grad.lerp(buffer, group["momentum"])
                 parameter.mul_(1 - group["lr"] * group["weight_decay"])
-                parameter.add_(update, alpha=-group["lr"] * 0.2 * math.sqrt(max(parameter.shape)))
+                parts = group.get("parts", 1)  # matrices that lie in the rows of one tensor
+                for part, rows in zip(parameter.chunk(parts), step.chunk(parts), strict=True):
+                    update = orthogonalise(rows, group["ns_coefficients"], group["ns_steps"], group["eps"])
+                    part.add_(update, alpha=-group["lr"] * 0.2 * math.sqrt(max(part.shape)))
 
 
 def orthogonalise(
@@ -71,7 +72,8 @@ class MuonAdamW(Optimizer):
     one learning rate serves both.
 
     Args:
-        params: groups of parameters, as ``parameter_groups`` makes them: those marked ``hidden`` go to Muon.
+        params: groups of parameters, as ``parameter_groups`` makes them: those marked ``hidden`` go to Muon,
+            which takes a tensor marked ``parts`` as so many matrices, one below the other.
         lr: the learning rate of both.
         momentum: Muon's.
         betas: AdamW's.

@@ -5,7 +5,7 @@ from typing import Any
 
 from torch.optim import Optimizer
 
-MARKS = ("weight_decay", "hidden", "lr_scale")
+MARKS = ("weight_decay", "hidden", "parts", "lr_scale")
 """What `parameter_groups` says of a group."""
 
 Settings = list[dict[str, Any]]

@@ -190,13 +190,16 @@ class FolderTokenizer(NamedTuple):
         return FolderTokenizer(tokenizer, {CONFIG: _json({**settings, **_own_settings(tokenizer)})})
 
 
-def save_tokenizer(tokenizer: Tokenizer, folder: str | Path, files: Mapping[str, bytes] | None = None) -> None:
+def save_tokenizer(
+    tokenizer: Tokenizer, folder: str | Path, files: Mapping[str, bytes] | None = None, *, segments: bool = True
+) -> None:
     """Writes a tokenizer as `AutoTokenizer` reads it: ``tokenizer.json``, ``tokenizer_config.json``, ``vocab.txt``.
 
     Args:
         tokenizer: to be saved; ``vocab.txt`` is only written where BERT's rules make the same of it.
         folder: made if it is not there.
         files: of `FolderTokenizer`; what is among them stays as it was.
+        segments: whether the model reads them; else transformers is told to give it no ``token_type_ids``.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -205,6 +208,8 @@ def save_tokenizer(tokenizer: Tokenizer, folder: str | Path, files: Mapping[str,
     if rules is None or tokenizer.model.max_input_chars_per_word != LONGEST_WORD:
         # transformers makes a BertTokenizer from the vocabulary alone, with its own limit; this class reads the file.
         config |= WHOLE_FILE
+    if not segments:
+        config["model_input_names"] = ["input_ids", "attention_mask"]
     if rules is not None and is_dense(tokenizer):
         (folder / VOCABULARY).write_text("\n".join(vocabulary(tokenizer)) + "\n", encoding="utf-8")
     tokenizer.save(str(folder / WHOLE))

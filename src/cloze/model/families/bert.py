@@ -45,7 +45,7 @@ def forward_flops(config: BertConfig, work: Work) -> int:
     """Of matrix products, a multiply and an add each counted (2 m n k)."""
     hidden = config.hidden_size
     block = 4 * hidden * hidden + 2 * hidden * config.intermediate_size  # weights
-    forward = config.num_hidden_layers * (2 * block * work.tokens + 4 * hidden * work.squared_lengths)
+    forward = config.num_hidden_layers * (2 * block * work.tokens + 4 * hidden * work.attended[None])
     forward += 2 * work.masked * hidden * (hidden + config.vocab_size)
     return forward + 2 * work.sequences * hidden * (hidden + 2)
 
@@ -98,7 +98,7 @@ BERT = register(
         pretraining=BertForPreTraining,
         pooler=Pooler,
         initialise=initialise,
-        names=NAMES,
+        names=lambda _: NAMES,
         stated={
             "hidden_act": "gelu",
             "position_embedding_type": "absolute",
@@ -107,6 +107,7 @@ BERT = register(
         },
         vocabulary=("encoder.embeddings.word_embeddings.weight", "masked_lm_head.decoder_bias"),
         positions=("encoder.embeddings.position_embeddings.weight",),
+        segments=("encoder.embeddings.token_type_embeddings.weight",),
         forward_flops=forward_flops,
         activation_bytes=activation_bytes,
         head_bytes=head_bytes,

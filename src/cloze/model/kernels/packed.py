@@ -22,7 +22,8 @@ class PackedLinear(nn.Module):
         super().__init__()
         assert isinstance(linear, nn.Linear)
         self.weight = torch.ops.mkldnn._reorder_linear_weight(linear.weight.detach(), None)
-        self.bias = linear.bias.detach()
+        bias = linear._parameters["bias"]
+        self.bias = None if bias is None else bias.detach()
         self.fused = "none" if activation is None else FUSED.get(activation, "none")
         self.activation = activation if self.fused == "none" else None
 
