@@ -199,7 +199,7 @@ def save_tokenizer(
         tokenizer: to be saved; ``vocab.txt`` is only written where BERT's rules make the same of it.
         folder: made if it is not there.
         files: of `FolderTokenizer`; what is among them stays as it was.
-        segments: whether the model reads them; else transformers is told to give it no ``token_type_ids``.
+        segments: whether the model reads them; if not, transformers makes no ``token_type_ids`` for it.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
