@@ -31,6 +31,8 @@ def small(words: list[str]) -> list[str]:
     """
     keys = {word.partition("=")[0] for word in words}
     added = SMALL.get(words[0], "").split()
+    if "--config-dir" in words:  # with models of its own
+        added.remove("model=tiny") if "model=tiny" in added else None
     if "init" in keys:
         added = [word for word in added if re.split("[.=]", word)[0] not in SHAPE]
     replaced = {word.partition("=")[0] for word in added}

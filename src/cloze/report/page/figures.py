@@ -79,6 +79,11 @@ def _heldout(run: Run) -> list[Figure]:
         found.append(Figure("perplexity", f"{math.exp(min(700.0, loss.values[-1])):,.1f}", "held out"))
     elif (train := curves.get("train/masked_lm_loss")) is not None and len(train.values):
         found.append(Figure("masked-token loss, training", f"{train.values[-1]:.3f}", "no evaluation yet"))
+    else:  # of a module of the user's own
+        own = ((name.partition("/")[2], curve) for name, curve in curves.items() if name.startswith("val/"))
+        found += [
+            Figure(f"{title(name)}, held out", f"{curve.values[-1]:.3f}") for name, curve in own if len(curve.values)
+        ]
     for name, what in (("masked_lm", "masked tokens right"), ("next_sentence", "sentence pairs right")):
         accuracy, majority = (curves.get(f"val/{name}_{part}") for part in ("accuracy", "majority"))
         if accuracy is not None and len(accuracy.values):
