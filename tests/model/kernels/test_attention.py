@@ -11,7 +11,8 @@ from torch import Tensor
 
 from cloze.batch import Packed
 from cloze.model.bert import BertEncoder, SelfAttention
-from cloze.model.kernels.attention import attend, fastest
+from cloze.model.kernels.attention import Padded, attend, fastest
+from cloze.model.kernels.fused import varlen_has_windows
 from tests.tiny import NO_DROPOUT, tiny_config
 
 HEADS, HEAD_SIZE = 2, 16
@@ -31,13 +32,31 @@ def packed(lengths: Sequence[int], device: str = "cpu", *, longest: int | None =
     return Packed(nothing, nothing, nothing, bounds, longest or max(lengths))
 
 
-def outcome(kernel: str, qkv: Tensor, batch: Packed, weight: Tensor) -> tuple[Tensor, Tensor]:
+def outcome(
+    kernel: str, qkv: Tensor, batch: Packed, weight: Tensor, window: int | None = None, dropout: float = 0.0
+) -> tuple[Tensor, Tensor]:
     """What comes out, and the gradient of what goes in."""
     leaf = qkv.clone().requires_grad_()
-    mixed = attend(leaf, batch, 0.0, kernel)
+    if kernel == "written out":
+        mixed = written_out(leaf, batch, window)
+    else:
+        mixed = attend(leaf, batch, dropout, kernel, window)
     (mixed * weight).sum().backward()
     assert leaf.grad is not None
     return mixed.detach(), leaf.grad
+
+
+def written_out(qkv: Tensor, batch: Packed, window: int | None) -> Tensor:
+    """Every query with every key, those of other sequences and beyond the window at minus infinity."""
+    places, bounds = torch.arange(len(qkv)), batch.cu_seqlens
+    owner = torch.bucketize(places, bounds[1:].contiguous(), right=True)
+    seen = owner[:, None] == owner
+    if window is not None:
+        seen &= (places[:, None] - places).abs() <= window
+    query, key, value = qkv.movedim(0, 2).unbind(0)  # (H, N, K)
+    scores = (query @ key.mT / HEAD_SIZE**0.5).masked_fill(~seen, -torch.inf)
+    mixed: Tensor = (scores.softmax(-1) @ value).transpose(0, 1)
+    return mixed * (places < bounds[-1])[:, None, None]
 
 
 def drawn(batch: Packed, *, tail: int = 0, head_size: int = HEAD_SIZE) -> tuple[Tensor, Tensor]:
@@ -59,6 +78,49 @@ def test_sdpa_equals_the_reference(lengths: list[int], longest: int | None, tail
     ):
         assert expected.abs().max() > 0.1
         torch.testing.assert_close(ours, expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("tail", [0, 11])
+@pytest.mark.parametrize("lengths", [*LENGTHS.values(), [96, 97, 193, 192, 385], [64, 65, 66, 129, 1000]], ids=str)
+@pytest.mark.parametrize("window", [None, 0, 1, 4, 64, 128, 4096])
+def test_windows_equal_attention_written_out(window: int | None, lengths: list[int], tail: int) -> None:
+    batch = packed(lengths)
+    qkv, weight = drawn(batch, tail=tail)
+    expected = outcome("written out", qkv, batch, weight, window)
+    for kernel in ("reference", "sdpa"):
+        for ours, exact in zip(outcome(kernel, qkv, batch, weight, window), expected, strict=True):
+            torch.testing.assert_close(ours, exact, atol=2e-5, rtol=1e-4)
+    # So rarely that no probability is dropped, but by the way that keeps them.
+    for ours, exact in zip(outcome("reference", qkv, batch, weight, window, 1e-9), expected, strict=True):
+        torch.testing.assert_close(ours, exact, atol=2e-5, rtol=1e-4)
+
+
+def test_a_window_in_padded_rows_is_that_of_packed_tokens() -> None:
+    lengths = [5, 40, 33]
+    batch, mask = packed(lengths), torch.zeros(3, 40, dtype=torch.int64)
+    qkv, _ = drawn(batch)
+    rows = torch.zeros(3, 40, *qkv.shape[1:])
+    for row, (sequence, length) in enumerate(zip(qkv.split(lengths), lengths, strict=True)):
+        rows[row, :length], mask[row, :length] = sequence, 1
+    found = attend(rows, Padded(mask, mask, torch.arange(40), mask), 0.0, window=7)
+    torch.testing.assert_close(found[mask.bool()], attend(qkv, batch, 0.0, window=7), atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.1])
+def test_what_is_kept_for_the_backward_pass_of_a_window_grows_linearly(dropout: float) -> None:
+    kept = []
+    for length in (1024, 4096):
+        sizes: list[int] = []
+
+        def note(tensor: Tensor, sizes: list[int] = sizes) -> Tensor:
+            sizes.append(tensor.numel())
+            return tensor
+
+        leaf = drawn(packed([length]))[0].requires_grad_()
+        with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+            attend(leaf, packed([length]), dropout, window=64)
+        kept.append(sum(sizes))
+    assert kept[1] == 4 * kept[0]
 
 
 def test_sdpa_in_bf16_is_as_near_to_fp32_as_the_reference() -> None:
@@ -93,6 +155,7 @@ def test_auto_takes_the_fastest_that_can_do_it() -> None:
     assert fastest(cuda, torch.bfloat16, 0.0, 48) == "varlen"
     assert fastest(cuda, torch.bfloat16, 0.1, 48) == "sdpa"
     assert fastest(cuda, torch.float32, 0.0, 64) == "sdpa"
+    assert fastest(cuda, torch.bfloat16, 0.0, 48, window=64) == ("varlen" if varlen_has_windows() else "sdpa")
 
 
 def test_every_layer_gets_the_kernel() -> None:
@@ -121,11 +184,16 @@ def test_torch_takes_the_arguments_that_varlen_is_called_with() -> None:
     ("triton", torch.bfloat16), ("triton", torch.float16),
     ("varlen", torch.bfloat16), ("varlen", torch.float16), ("sdpa", torch.bfloat16), ("sdpa", torch.float32),
 ])  # fmt: skip
-def test_kernels_of_a_gpu_equal_the_reference_in_fp32(kernel: str, dtype: torch.dtype, lengths: list[int]) -> None:
+@pytest.mark.parametrize("window", [None, 1, 64])
+def test_kernels_of_a_gpu_equal_the_reference_in_fp32(
+    kernel: str, dtype: torch.dtype, window: int | None, lengths: list[int]
+) -> None:
+    if kernel == "varlen" and window is not None and not varlen_has_windows():
+        pytest.skip("this torch's flash attention over sequences has no windows")
     batch = packed(lengths)
     qkv, weight = drawn(batch, head_size=64)
-    expected = outcome("reference", qkv, batch, weight)
+    expected = outcome("reference", qkv, batch, weight, window)
     there = packed(lengths, "cuda")
-    found = outcome(kernel, qkv.to("cuda", dtype), there, weight.to("cuda", dtype))
+    found = outcome(kernel, qkv.to("cuda", dtype), there, weight.to("cuda", dtype), window)
     for ours, exact in zip(found, expected, strict=True):
         assert (ours.float().cpu() - exact).norm() < (1e-3 if dtype == torch.float32 else 0.02) * exact.norm()

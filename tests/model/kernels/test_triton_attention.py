@@ -24,9 +24,10 @@ from cloze.model.kernels.triton_attention import packed_attention
 HEADS, SIZE = 2, 32
 
 
-def written_out(qkv, begins, inside, key, dropout, longest):
-    '''Every query with every key, those of other sequences at minus infinity; and the same elements dropped.'''
-    same = (begins[:, None] == begins[None, :]) & inside[:, None] & inside[None, :]
+def written_out(qkv, begins, ends, key, dropout, longest):
+    '''Every query with every key, those that it does not see at minus infinity; and the same elements dropped.'''
+    places, inside = torch.arange(len(qkv)), ends > 0
+    same = (places >= begins[:, None]) & (places < ends[:, None])
     low, high = key.numpy().view(np.uint32)
     threshold, tokens, mixed = np.uint32(round(dropout * 2**32)), len(qkv), []
     for head in range(HEADS):
@@ -42,20 +43,26 @@ def written_out(qkv, begins, inside, key, dropout, longest):
 
 
 torch.manual_seed(0)
-MIXED, EMPTY_ONES, DROPPED = ([3, 17, 17, 40, 64, 1, 64, 5], 0, 0.0), ([30, 64, 0, 0], 7, 0.0), ([70, 5, 90], 3, 0.3)
-for lengths, tail, dropout in (MIXED, EMPTY_ONES, DROPPED):
+CASES = (
+    ([3, 17, 17, 40, 64, 1, 64, 5], 0, 0.0, None), ([30, 64, 0, 0], 7, 0.0, None), ([70, 5, 90], 3, 0.3, None),
+    ([3, 17, 40, 130, 1], 5, 0.0, 1), ([200, 64, 65, 66], 0, 0.0, 64), ([70, 5, 90], 3, 0.3, 16),
+)
+for lengths, tail, dropout, window in CASES:
     bounds = list(itertools.accumulate(lengths, initial=0))
     tokens = bounds[-1] + tail
     begins, ends = torch.zeros(2, tokens, dtype=torch.int32)
     for begin, end in itertools.pairwise(bounds):
         begins[begin:end], ends[begin:end] = begin, end
     begins[bounds[-1] :] = bounds[-1]
+    if window is not None:
+        places = torch.arange(tokens, dtype=torch.int32)
+        begins, ends = torch.maximum(begins, places - window), torch.minimum(ends, places + window + 1)
     key = torch.randint(-(2**31), 2**31 - 1, (2,), dtype=torch.int32)
     qkv, weight = torch.randn(tokens, 3, HEADS, SIZE), torch.randn(tokens, HEADS, SIZE)
     found = []
     for attend in (
         lambda x: packed_attention(x, begins, ends, key, dropout, max(lengths))[0],
-        lambda x: written_out(x, begins, ends > 0, key, dropout, max(lengths)),
+        lambda x: written_out(x, begins, ends, key, dropout, max(lengths)),
     ):
         x = qkv.clone().requires_grad_()
         mixed = attend(x)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from cloze.batch import Packed
-from cloze.model.kernels.fused import HALF, KERNELS, suits_triton
+from cloze.model.kernels.fused import HALF, KERNELS, suits_triton, varlen_has_windows
 from cloze.model.kernels.reference import reference
 
 
@@ -30,7 +30,9 @@ class Padded(NamedTuple):
 Sequences = Packed | Padded
 
 
-def attend(qkv: Tensor, sequences: Sequences, dropout: float, kernel: str = "auto") -> Tensor:
+def attend(
+    qkv: Tensor, sequences: Sequences, dropout: float, kernel: str = "auto", window: int | None = None
+) -> Tensor:
     """Softmax attention within each sequence.
 
     Args:
@@ -38,6 +40,7 @@ def attend(qkv: Tensor, sequences: Sequences, dropout: float, kernel: str = "aut
         sequences: where they lie.
         dropout: the share of the probabilities that are dropped.
         kernel: ``triton``, ``varlen``, ``sdpa``, ``reference``, or ``auto`` for the fastest that can do it.
+        window: how far a token sees to either side, ``|i - j| <= window``; None for all of its sequence.
 
     Returns:
         (N, H, K); zeros for tokens after the last sequence. In padded rows (B, T, H, K).
@@ -46,10 +49,10 @@ def attend(qkv: Tensor, sequences: Sequences, dropout: float, kernel: str = "aut
         ValueError: the kernel cannot honour the dropout, the precision or the device.
     """
     if isinstance(sequences, Padded):
-        return _attend_padded(qkv, sequences.attention_mask)
+        return _attend_padded(qkv, sequences.attention_mask, window)
     if kernel == "auto":
-        kernel = fastest(qkv.device, qkv.dtype, dropout, qkv.shape[-1])
-    return reference(qkv, sequences, dropout) if kernel == "reference" else KERNELS[kernel](qkv, sequences, dropout)
+        kernel = fastest(qkv.device, qkv.dtype, dropout, qkv.shape[-1], window)
+    return (reference if kernel == "reference" else KERNELS[kernel])(qkv, sequences, dropout, window)
 
 
 def attention_weights(query: Tensor, key: Tensor, bias: Tensor | float = 0.0) -> Tensor:
@@ -57,17 +60,22 @@ def attention_weights(query: Tensor, key: Tensor, bias: Tensor | float = 0.0) ->
     return (query @ key.mT / math.sqrt(query.shape[-1]) + bias).softmax(-1)
 
 
-def _attend_padded(qkv: Tensor, mask: Tensor) -> Tensor:
+def _attend_padded(qkv: Tensor, mask: Tensor, window: int | None) -> Tensor:
     query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # (B, H, T, K)
     lowest = torch.finfo(qkv.dtype).min  # finite: a row of padding alone must not become NaN
     bias = (1.0 - mask[:, None, None, :].to(qkv.dtype)) * lowest  # (B, 1, 1, T)
+    if window is not None:
+        places = torch.arange(mask.shape[1], device=mask.device)
+        bias = torch.where((places[:, None] - places).abs() <= window, bias, lowest)  # (B, 1, T, T)
     return (attention_weights(query, key, bias) @ value).transpose(1, 2)
 
 
-def fastest(device: torch.device, dtype: torch.dtype, dropout: float, head_size: int) -> str:
+def fastest(device: torch.device, dtype: torch.dtype, dropout: float, head_size: int, window: int | None = None) -> str:
     """What ``auto`` means: the kernel that does this with the least work, and off the CPU without a wait."""
     if device.type == "cpu":
         return "reference"
     if suits_triton(device, dtype, head_size):
         return "triton"
-    return "varlen" if device.type == "cuda" and dtype in HALF and not dropout else "sdpa"
+    if device.type == "cuda" and dtype in HALF and not dropout and (window is None or varlen_has_windows()):
+        return "varlen"
+    return "sdpa"

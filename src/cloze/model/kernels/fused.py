@@ -7,8 +7,11 @@
 A kernel that cannot honour what it is asked for raises; none ignores it. Legend for shapes: see ``cloze.batch``.
 """
 
+import functools
 import importlib.util
+import inspect
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -20,9 +23,11 @@ from cloze.model.kernels.dropout import draw_key
 
 HALF = (torch.bfloat16, torch.float16)
 HAS_TRITON = importlib.util.find_spec("triton") is not None
+MIN_BLOCK = 64
+"""Tokens of a block of ``sdpa`` where the window is smaller."""
 
 
-def triton(qkv: Tensor, packed: Packed, dropout: float) -> Tensor:
+def triton(qkv: Tensor, packed: Packed, dropout: float, window: int | None = None) -> Tensor:
     """(N, 3, H, K) -> (N, H, K); zeros for tokens after the last sequence.
 
     Raises:
@@ -35,7 +40,7 @@ def triton(qkv: Tensor, packed: Packed, dropout: float) -> Tensor:
         )
     from cloze.model.kernels.triton_attention import packed_attention  # imported here: builds without CUDA lack triton
 
-    begins, ends = _bounds_of_token(packed, len(qkv))
+    begins, ends = _seen_by_token(packed, len(qkv), window)
     key = draw_key(qkv.device) if dropout else packed.cu_seqlens[:2]  # any two numbers
     mixed: Tensor = packed_attention(qkv, begins, ends, key, dropout, packed.max_seqlen)[0]
     return mixed
@@ -46,18 +51,33 @@ def suits_triton(device: torch.device, dtype: torch.dtype, head_size: int) -> bo
     return device.type == "cuda" and dtype in HALF and head_size in (16, 32, 64, 128) and HAS_TRITON
 
 
-def _bounds_of_token(packed: Packed, tokens: int) -> tuple[Tensor, Tensor]:
-    """(tokens,) int32 each: where each token's sequence begins and ends; it ends at 0 after the last sequence."""
+def _seen_by_token(packed: Packed, tokens: int, window: int | None) -> tuple[Tensor, Tensor]:
+    """(tokens,) int32 each: the first token that each one sees, and the one after the last; 0 for those that see none.
+
+    These are the bounds of its sequence, or of the window in it.
+    """
     bounds = F.pad(packed.cu_seqlens, (0, 1))
     sequence = sequence_of_token(packed, tokens)
-    return bounds[sequence - 1], bounds[sequence]
+    begins, ends = bounds[sequence - 1], bounds[sequence]
+    if window is None:
+        return begins, ends
+    places = torch.arange(tokens, device=bounds.device, dtype=bounds.dtype)
+    return torch.maximum(begins, places - window), torch.minimum(ends, places + window + 1)
 
 
-def varlen(qkv: Tensor, packed: Packed, dropout: float) -> Tensor:
+@functools.cache
+def varlen_has_windows() -> bool:
+    """Whether torch's flash attention over sequences takes a window: since 2.13."""
+    from torch.nn.attention.varlen import varlen_attn
+
+    return "window_size" in inspect.signature(varlen_attn).parameters
+
+
+def varlen(qkv: Tensor, packed: Packed, dropout: float, window: int | None = None) -> Tensor:
     """(N, 3, H, K) -> (N, H, K).
 
     Raises:
-        ValueError: not on CUDA, not in half precision, or with dropout.
+        ValueError: not on CUDA, not in half precision, with dropout, or with a window that this torch has not.
     """
     if qkv.device.type != "cuda" or qkv.dtype not in HALF:
         raise ValueError(
@@ -66,29 +86,37 @@ def varlen(qkv: Tensor, packed: Packed, dropout: float) -> Tensor:
         )
     if dropout:
         raise ValueError(f"attention=varlen: torch's flash kernel has no dropout, but it is {dropout}; take sdpa")
+    if window is not None and not varlen_has_windows():
+        raise ValueError("attention=varlen: this torch's flash kernel has no windows, which 2.13's has; take sdpa")
     from torch.nn.attention.varlen import varlen_attn  # imported here: builds without CUDA may lack it
 
     query, key, value = qkv.unbind(1)
     longest = packed.max_seqlen
     # The seven arguments that torch 2.11 has, by position: later versions add keywords.
-    mixed = varlen_attn(query, key, value, packed.cu_seqlens, packed.cu_seqlens, longest, longest)
+    windows: dict[str, Any] = {} if window is None else {"window_size": (window, window)}
+    mixed = varlen_attn(query, key, value, packed.cu_seqlens, packed.cu_seqlens, longest, longest, **windows)
     assert isinstance(mixed, Tensor)  # a tuple only where the log-sum-exp is asked for
     return mixed
 
 
-def sdpa(qkv: Tensor, packed: Packed, dropout: float) -> Tensor:
+def sdpa(qkv: Tensor, packed: Packed, dropout: float, window: int | None = None) -> Tensor:
     """(N, 3, H, K) -> (N, H, K); zeros for tokens after the last sequence.
 
-    The stream is split into blocks of T tokens. No sequence is longer, so the keys of a query are in its own block or
-    the two next to it: 3 T keys a query, whatever the number of sequences, where rows padded to T would need room for
-    as many sequences as there could ever be.
+    The stream is split into blocks of T tokens. No sequence, or no window, is longer, so the keys of a query are in its
+    own block or the two next to it: 3 T keys a query, whatever the number of sequences, where rows padded to T would
+    need room for as many sequences as there could ever be.
     """
     tokens, longest = len(qkv), packed.max_seqlen
+    if window is not None:
+        longest = min(longest, max(window, MIN_BLOCK))
     blocks = -(-tokens // longest)
     sequence = sequence_of_token(packed, blocks * longest).unflatten(0, (blocks, longest))
     filled = F.pad(qkv, (0, 0, 0, 0, 0, 0, 0, blocks * longest - tokens))
     query, key, value = filled.unflatten(0, (blocks, longest)).transpose(1, 3).unbind(2)  # (blocks, H, T, K)
     same = sequence.unsqueeze(2) == _with_neighbours(sequence, 1, fill=-1).unsqueeze(1)  # (blocks, T, 3 T)
+    if window is not None:
+        places = torch.arange(longest, device=qkv.device)
+        same &= (places[:, None] + longest - torch.arange(3 * longest, device=qkv.device)).abs() <= window
     mixed = F.scaled_dot_product_attention(
         query, _with_neighbours(key, 2), _with_neighbours(value, 2), attn_mask=same.unsqueeze(1), dropout_p=dropout
     )
@@ -114,4 +142,8 @@ def in_a_sequence(packed: Packed, tokens: int) -> Tensor:
     return torch.arange(tokens, device=packed.cu_seqlens.device) < packed.cu_seqlens[-1]
 
 
-KERNELS: dict[str, Callable[[Tensor, Packed, float], Tensor]] = {"triton": triton, "varlen": varlen, "sdpa": sdpa}
+KERNELS: dict[str, Callable[[Tensor, Packed, float, int | None], Tensor]] = {
+    "triton": triton,
+    "varlen": varlen,
+    "sdpa": sdpa,
+}

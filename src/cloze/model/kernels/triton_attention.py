@@ -157,7 +157,8 @@ def _backward(
         grad_prob = tl.dot(own_value, tl.trans(its_grad))
         dropped = prob
         if DROPS:
-            index = (other * HEADS + head)[None, :] * longest + (row - begin)[:, None]
+            its_begin = tl.load(begins + other, mask=there, other=0)
+            index = (other * HEADS + head)[None, :] * longest + (row[:, None] - its_begin[None, :])
             keep = _keeps(index.to(tl.uint32), low, high, threshold)
             grad_prob = tl.where(keep, grad_prob * kept, 0.0)
             dropped = tl.where(keep, prob * kept, 0.0)
@@ -184,8 +185,9 @@ def packed_attention(
 
     Args:
         qkv: (N, 3, H, K) in 16 bits, K a power of two from 16.
-        begins: (N,) int32, for each token the first one of its sequence.
-        ends: (N,) int32, and the one after its last; 0 for tokens in no sequence, which get zeros.
+        begins: (N,) int32, for each token the first one that it sees: of its sequence, or of a window in it, which
+            has to reach as far to either side.
+        ends: (N,) int32, and the one after the last; 0 for tokens in no sequence, which get zeros.
         key: (2,) int32, random; decides which probabilities are dropped.
         dropout: their share.
         longest: no sequence has more tokens.
