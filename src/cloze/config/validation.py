@@ -256,7 +256,8 @@ def _match_items(value: Sequence[Any], hint: Any, key: str, known: Known) -> tup
 def _match_scalar(value: Any, kind: type) -> tuple[bool, Any]:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if kind is int:
-        return number and float(value).is_integer(), _whole(value)
+        whole = number and float(value).is_integer()
+        return whole, int(value) if whole else value
     if kind is float:
         return number and math.isfinite(value), value
     if kind is str:
@@ -264,10 +265,6 @@ def _match_scalar(value: Any, kind: type) -> tuple[bool, Any]:
     if issubclass(kind, pathlib.PurePath):
         return isinstance(value, str | pathlib.PurePath), value
     return isinstance(value, kind), value
-
-
-def _whole(value: Any) -> Any:
-    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def described(hint: Any) -> str:

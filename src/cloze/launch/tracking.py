@@ -1,7 +1,6 @@
 """What a run sends to its dashboards at its beginning and at its end."""
 
 import json
-import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import distributions
@@ -20,7 +19,7 @@ from cloze.report.classes import class_scores, confusion, labelled
 from cloze.report.picture import confusion_picture
 from cloze.report.predictions import legible, worst
 from cloze.report.split import LARGEST_PICTURE
-from cloze.run.folder import RunFolder, provenance
+from cloze.run.folder import RunFolder, git, provenance
 from cloze.runtime.redaction import masked, masked_text
 from cloze.runtime.wording import counted
 from cloze.tasks.finetuning import prefix
@@ -80,14 +79,7 @@ def run_info(config: Mapping[str, Any], data: Mapping[str, Any]) -> RunInfo:
 
 def changes() -> str:
     """What was changed in the code since its revision; nothing outside a repository."""
-    repository = Path(__file__).resolve().parents[3]
-    if not (repository / ".git").exists():
-        return ""
-    command = ["git", "--no-optional-locks", "-C", str(repository), "diff", "HEAD"]
-    try:
-        diff = subprocess.run(command, capture_output=True, check=True).stdout.decode(errors="replace")
-    except (OSError, subprocess.CalledProcessError):
-        return ""
+    diff = git("diff", "HEAD") or ""
     rest = len(diff) - LONGEST_DIFF
     return diff if rest <= 0 else f"{diff[:LONGEST_DIFF]}\n... and {counted(rest, 'characters')} more"
 

@@ -226,12 +226,18 @@ def _version(package: str) -> str:
 
 def _revision() -> str:
     """Git's description of the code, with `-dirty` when it was changed since; `installed` outside a repository."""
+    text = git("describe", "--always", "--dirty", "--abbrev=12")
+    return "installed" if text is None else text.strip() or "unknown"
+
+
+def git(*words: str) -> str | None:
+    """What git prints about the repository of this code, nothing where it fails; None outside a repository."""
     repository = Path(__file__).resolve().parents[3]
     if not (repository / ".git").exists():
-        return "installed"
+        return None
     # Without its optional locks: killed while it refreshes the index, git would leave a lock behind.
-    command = ["git", "--no-optional-locks", "-C", str(repository), "describe", "--always", "--dirty", "--abbrev=12"]
+    command = ["git", "--no-optional-locks", "-C", str(repository), *words]
     try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        return subprocess.run(command, capture_output=True, check=True).stdout.decode(errors="replace")
     except (OSError, subprocess.CalledProcessError):
-        return "unknown"
+        return ""
