@@ -148,6 +148,14 @@ def test_hardware_does_not_change_what_is_learned(finetune: Command, own_data: l
         torch.testing.assert_close(many[name], tensor, rtol=1e-3, atol=1e-4)
 
 
+def test_a_training_shorter_than_a_row_has_rows(finetune: Command, own_data: list[str], tmp_path: Path) -> None:
+    done = finetune(*own_data, *SHORT, "trainer.log_every=50", "trainer.max_steps=12", "run=short")
+    assert done.returncode == 0, done.stderr
+    assert [row["step"] for row in rows(tmp_path / "runs/short/metrics.csv") if row["train/loss"]] == [
+        str(step) for step in range(1, 13)
+    ]
+
+
 def test_seeds_are_summarised_and_random_weights_compared(
     finetune: Command, own_data: list[str], tmp_path: Path
 ) -> None:
