@@ -8,6 +8,10 @@ import torch
 from tokenizers import Tokenizer
 
 from cloze.checkpoint.folder import save_pretrained
+from cloze.checkpoint.pretrained import Pretrained
+from cloze.checkpoint.task_models import save_task_model, task_model
+from cloze.model.adaptation import Adaptation
+from cloze.model.architecture import Head
 from cloze.model.bert import BertForPreTraining
 from cloze.model.config import BertConfig
 from cloze.text.tokenizer import SPECIAL_TOKENS, build_tokenizer
@@ -50,6 +54,27 @@ def shaken(model: M, spread: float = 0.1) -> M:
 def tiny_tokenizer() -> Tokenizer:
     """Of VOCABULARY."""
     return build_tokenizer(VOCABULARY)
+
+
+TASKS: dict[str, tuple[Head, list[str], str | None]] = {
+    "classification": ("sequence_classification", ["bad", "good"], "single_label_classification"),
+    "multilabel": ("sequence_classification", ["p", "q", "r"], "multi_label_classification"),
+    "regression": ("sequence_classification", [], "regression"),
+    "token_classification": ("token_classification", ["O", "B-X", "I-X"], None),
+    "question_answering": ("question_answering", [], None),
+    "multiple_choice": ("multiple_choice", [], None),
+}
+"""Of each kind of task the head, the labels and the kind of label."""
+
+
+def save_tiny_task(task: str, folder: Path, pieces: Sequence[str] = VOCABULARY, **changes: float) -> Path:
+    """The folder of a model that was fine-tuned on one of TASKS."""
+    (head, labels, problem), tokenizer = TASKS[task], build_tokenizer(pieces)
+    torch.manual_seed(0)
+    scratch = Pretrained(config=tiny_config(len(pieces), **changes), tokenizer=tokenizer)
+    model = task_model(head, scratch, labels=labels, adaptation=Adaptation(), problem_type=problem)
+    save_task_model(shaken(model, 0.2), tokenizer, folder, head=head, labels=labels, problem_type=problem)
+    return folder
 
 
 def save_tiny(folder: Path, pieces: Sequence[str] = VOCABULARY, **changes: float) -> Path:

@@ -13,29 +13,17 @@ import numpy as np
 import psutil
 import pyarrow.parquet as pq
 import pytest
-import torch
 
-from cloze.checkpoint.folder import save_pretrained
 from cloze.cli.features import main
-from cloze.model.bert import BertForPreTraining
-from cloze.model.config import BertConfig
-from cloze.text.tokenizer import build_tokenizer
 from tests import processes
+from tests.tiny import VOCABULARY, save_tiny
 
-LETTERS = "abcdefghijklmnopqrstuvwxyz"
-VOCAB = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *LETTERS, *(f"##{letter}" for letter in LETTERS), "good", "bad"]
+VOCAB = [*VOCABULARY[:-1], "good", "bad"]
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("model") / "model"
-    torch.manual_seed(0)
-    config = BertConfig(
-        vocab_size=len(VOCAB), hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32,
-        max_position_embeddings=64,
-    )  # fmt: skip
-    save_pretrained(BertForPreTraining(config), build_tokenizer(VOCAB), folder)
-    return folder
+    return save_tiny(tmp_path_factory.mktemp("model") / "model", VOCAB)
 
 
 def call(monkeypatch: pytest.MonkeyPatch, model: Path, *words: str) -> int:

@@ -7,15 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
 
-from cloze.checkpoint.folder import save_pretrained
-from cloze.model.bert import BertForPreTraining
-from cloze.model.config import BertConfig
 from cloze.runtime.shell import NUMBERS, check_surroundings, fitted
-from cloze.text.tokenizer import SPECIAL_TOKENS, build_tokenizer
+from cloze.text.tokenizer import SPECIAL_TOKENS
 from tests import processes
 from tests.forks import REPOSITORY, SURROUNDINGS
+from tests.tiny import save_tiny
 
 PREDICT = "predict model=model 'text=the [MASK] schön' top_k=1"
 ASCII = "LC_ALL=C PYTHONUTF8=0 PYTHONCOERCECLOCALE=0"
@@ -43,12 +40,8 @@ STORIES: list[tuple[str, int, str, str]] = [  # a line, its status, how stdout b
 @pytest.fixture(scope="module")
 def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
     vocabulary = [*SPECIAL_TOKENS, "the", "cat", "schon", "good"]
-    torch.manual_seed(0)
-    config = BertConfig(
-        vocab_size=len(vocabulary), hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8
-    )
     folder = tmp_path_factory.mktemp("shell")
-    save_pretrained(BertForPreTraining(config), build_tokenizer(vocabulary), folder / "model")
+    save_tiny(folder / "model", vocabulary, num_hidden_layers=1)
     (folder / "schön.txt").write_text("schön [MASK]\n", encoding="utf-8")
     (folder / "many.txt").write_text("the [MASK] cat\n" * 20_000)
     return folder

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 import torch
 from hypothesis import HealthCheck, Phase, given, settings
 
-from cloze.checkpoint.folder import read_folder, save_pretrained
+from cloze.checkpoint.folder import read_folder
 from cloze.checkpoint.google import write_google
 from cloze.checkpoint.saves import CheckpointStore, read_checkpoint
 from cloze.checkpoint.weights import read_json, read_weights
@@ -31,12 +31,11 @@ from cloze.data.tables.formats import TableFormat
 from cloze.data.tables.output import open_output
 from cloze.data.tables.stream import stream_rows
 from cloze.errors import InputError
-from cloze.model.bert import BertForPreTraining
-from cloze.model.config import BertConfig
 from cloze.text.manifest import Manifest
 from cloze.text.shards import read_shard, write_shard
 from cloze.text.tokenizer import SPECIAL_TOKENS, build_tokenizer, load_tokenizer, save_tokenizer, vocabulary
 from tests.fuzz.damage import bound_memory, damages, unbound_memory
+from tests.tiny import save_tiny
 
 SECONDS = 10
 """Of an example, on a machine that does other things, too."""
@@ -60,8 +59,11 @@ class Reader(NamedTuple):
     read: Callable[[Path], object]
 
 
+PIECES = [*SPECIAL_TOKENS, *"abcdefghij", *(f"##{c}" for c in "abcdefghij")]
+
+
 def _tokenizer() -> Any:
-    return build_tokenizer([*SPECIAL_TOKENS, *"abcdefghij", *(f"##{c}" for c in "abcdefghij")])
+    return build_tokenizer(PIECES)
 
 
 def _shard(folder: Path) -> Path:
@@ -94,13 +96,7 @@ def _use_tokenizer(folder: Path) -> object:
 
 
 def _model(folder: Path) -> Path:
-    torch.manual_seed(0)
-    shape = BertConfig(
-        vocab_size=25, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8,
-        max_position_embeddings=16,
-    )  # fmt: skip
-    save_pretrained(BertForPreTraining(shape), _tokenizer(), folder / "model")
-    return folder / "model"
+    return save_tiny(folder / "model", PIECES, hidden_size=8, num_hidden_layers=1, intermediate_size=8)
 
 
 def _safetensors(folder: Path) -> Path:

@@ -23,20 +23,13 @@ from cloze.inference.predictor import Chosen, Inference, Options
 from cloze.inference.rebuild import OWN, STOCK
 from cloze.model.adaptation import Adaptation
 from cloze.model.architecture import Head
-from cloze.model.config import BertConfig
 from cloze.model.task_heads import TASK_MODELS
 from cloze.tasks.finetuning import FineTuning
 from cloze.text.tokenizer import SPECIAL_TOKENS, build_tokenizer
+from tests.tiny import tiny_config
 
 TOKENIZER = build_tokenizer([*SPECIAL_TOKENS, "a", "film", "good"])
-SHAPE = BertConfig(
-    vocab_size=TOKENIZER.get_vocab_size(),
-    hidden_size=16,
-    num_hidden_layers=1,
-    num_attention_heads=2,
-    intermediate_size=32,
-    max_position_embeddings=32,
-)
+SHAPE = tiny_config(TOKENIZER.get_vocab_size(), num_hidden_layers=1, max_position_embeddings=32)
 OURS = "cloze.tasks.classification.Classification"
 THEIRS = '''
 import os

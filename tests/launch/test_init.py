@@ -12,15 +12,11 @@ import torch
 import transformers
 from safetensors.torch import load_file, save_file
 
-from cloze.checkpoint.folder import save_pretrained
 from cloze.cli.train import main
 from cloze.config.arguments import forced
-from cloze.model.bert import BertForPreTraining
-from cloze.model.config import BertConfig
 from cloze.text.shards import read_shard
 from cloze.text.tokenizer import (
     SPECIAL_TOKENS,
-    build_tokenizer,
     load_tokenizer,
     read_tokenizer,
     save_tokenizer,
@@ -28,6 +24,7 @@ from cloze.text.tokenizer import (
 )
 from cloze.text.tokenizer_files import CONFIG
 from tests.launch.test_pretraining import PowerCutError, rows
+from tests.tiny import save_tiny
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -53,13 +50,8 @@ def run(tmp_path: Path, small_text: Path, monkeypatch: pytest.MonkeyPatch, capsy
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A model whose positions reach 32."""
-    torch.manual_seed(0)
-    shape = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64}
-    config = BertConfig(vocab_size=len(PIECES), max_position_embeddings=32, hidden_dropout_prob=0.0, **shape)
-    model = BertForPreTraining(config)
-    model.masked_lm_head.decoder_bias.data.normal_()
-    save_pretrained(model, build_tokenizer(PIECES), tmp_path / "model")
-    return tmp_path / "model"
+    shape = {"num_hidden_layers": 1, "max_position_embeddings": 32, "hidden_dropout_prob": 0.0}
+    return save_tiny(tmp_path / "model", PIECES, **shape)
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:

@@ -18,48 +18,17 @@ import torch
 import transformers
 from tokenizers import Tokenizer
 
-from cloze.checkpoint.folder import save_pretrained
-from cloze.checkpoint.pretrained import Pretrained
-from cloze.checkpoint.task_models import save_task_model, task_model
 from cloze.cli import finetune
 from cloze.cli.predict import Words, main, own_words
 from cloze.inference import predict as prediction
 from cloze.inference import rows
 from cloze.inference.fill_mask import fill
-from cloze.model.adaptation import Adaptation
-from cloze.model.architecture import Head
-from cloze.model.bert import BertForPreTraining
-from cloze.model.config import BertConfig
 from cloze.text.tokenizer import SPECIAL_TOKENS, build_tokenizer
 from tests import processes
+from tests.tiny import LETTERS, TASKS, save_tiny, save_tiny_task
 
-LETTERS = "abcdefghijklmnopqrstuvwxyz"
 VOCABULARY = [*SPECIAL_TOKENS, *LETTERS, ".", *(f"##{c}" for c in LETTERS), "the", "cat", "sat", "on", "mat", "##ing"]
-SHAPE = BertConfig(
-    vocab_size=len(VOCABULARY),
-    hidden_size=32,
-    num_hidden_layers=2,
-    num_attention_heads=4,
-    intermediate_size=64,
-    max_position_embeddings=64,
-)
-TAGS = ["O", "B-X", "I-X"]
-HEADS: dict[str, tuple[Head, list[str], str | None]] = {
-    "classification": ("sequence_classification", ["bad", "good"], "single_label_classification"),
-    "multilabel": ("sequence_classification", ["p", "q", "r"], "multi_label_classification"),
-    "regression": ("sequence_classification", [], "regression"),
-    "token_classification": ("token_classification", TAGS, None),
-    "question_answering": ("question_answering", [], None),
-    "multiple_choice": ("multiple_choice", [], None),
-}
 Run = Callable[..., list[dict[str, Any]]]
-
-
-def shaken(model: torch.nn.Module) -> Any:
-    generator = torch.Generator().manual_seed(3)
-    for parameter in model.parameters():
-        parameter.data += 0.2 * torch.randn(parameter.shape, generator=generator)
-    return model.eval()
 
 
 @pytest.fixture(scope="module")
@@ -68,23 +37,14 @@ def tokenizer() -> Tokenizer:
 
 
 @pytest.fixture(scope="module")
-def pretrained(tokenizer: Tokenizer, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("models") / "pretrained"
-    torch.manual_seed(0)
-    save_pretrained(shaken(BertForPreTraining(SHAPE)), tokenizer, folder)
-    return folder
+def pretrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_tiny(tmp_path_factory.mktemp("models") / "pretrained", VOCABULARY)
 
 
 @pytest.fixture(scope="module")
-def fine_tuned(pretrained: Path, tokenizer: Tokenizer) -> dict[str, Path]:
+def fine_tuned(pretrained: Path) -> dict[str, Path]:
     """A folder for each kind of task."""
-    folders = {}
-    for task, (head, labels, problem_type) in HEADS.items():
-        scratch = Pretrained(config=SHAPE, tokenizer=tokenizer)
-        model = task_model(head, scratch, labels=labels, adaptation=Adaptation(), problem_type=problem_type)
-        folders[task] = pretrained.with_name(task)
-        save_task_model(shaken(model), tokenizer, folders[task], head=head, labels=labels, problem_type=problem_type)
-    return folders
+    return {task: save_tiny_task(task, pretrained.with_name(task), VOCABULARY) for task in TASKS}
 
 
 @pytest.fixture
@@ -219,7 +179,7 @@ DATA = {
 }
 
 
-@pytest.mark.parametrize("task", HEADS)
+@pytest.mark.parametrize("task", TASKS)
 def test_a_task_is_predicted_as_by_finetune(
     task: str,
     run: Run,
@@ -250,7 +210,7 @@ def test_a_task_is_predicted_as_by_finetune(
         cells = list(csv.DictReader(stream))
     assert [row["id"] for row in cells] == [row["id"] for row in said]
     for row, record in zip(cells, said, strict=True):
-        for label in HEADS[task][1] if "probabilities" in record else []:
+        for label in TASKS[task][1] if "probabilities" in record else []:
             assert float(row[f"probability_{label}"]) == record["probabilities"][label]
             if isinstance(record["prediction"], list):
                 assert row[f"prediction_{label}"] == str(int(label in record["prediction"]))

@@ -6,17 +6,15 @@ from torch import Tensor
 from benchmarks.batches import random_batch
 from cloze.batch import PretrainingBatch
 from cloze.model.bert import BertForPreTraining
-from cloze.model.config import BertConfig
 from cloze.model.kernels.dropout import Dropout
 from cloze.tasks.masked_lm import pretraining_losses
+from tests.tiny import tiny_model
 
 STEPS = 25
 
 
 def model() -> BertForPreTraining:
-    torch.manual_seed(0)
-    shape = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 128}
-    return BertForPreTraining(BertConfig(vocab_size=120, **shape)).train()
+    return tiny_model(120, hidden_size=64, intermediate_size=128)
 
 
 def batch(step: int) -> PretrainingBatch:

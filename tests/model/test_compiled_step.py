@@ -14,9 +14,9 @@ from cloze.data.pretraining.dataset import Index, MicroBatches, Order
 from cloze.data.pretraining.masked_lm import MaskedLM
 from cloze.data.pretraining.plan import BatchSize
 from cloze.model.bert import BertForPreTraining
-from cloze.model.config import BertConfig
 from cloze.tasks.masked_lm import Losses, compiled_losses, pretraining_losses
 from tests.data.corpora import VOCAB_SIZE, prose, vocabulary, write_shards
+from tests.tiny import tiny_model
 
 # Dynamo makes one itself to see what is kept for the backward pass.
 pytestmark = pytest.mark.filterwarnings("ignore:.*Function.*should not be instantiated:DeprecationWarning")
@@ -47,12 +47,7 @@ def batches(tmp_path_factory: pytest.TempPathFactory) -> list[PretrainingBatch]:
 
 
 def model(kernel: str, *, checkpointing: bool = False) -> BertForPreTraining:
-    torch.manual_seed(0)
-    shape = BertConfig(
-        vocab_size=VOCAB_SIZE, hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64,
-        max_position_embeddings=64,
-    )  # fmt: skip
-    made = BertForPreTraining(shape).train()
+    made = tiny_model(VOCAB_SIZE)
     made.encoder.gradient_checkpointing = checkpointing
     made.encoder.use_kernel(kernel)
     return made

@@ -12,30 +12,20 @@ from torch.utils.data import DataLoader
 from benchmarks.batches import random_batch
 from cloze.batch import IGNORED_LABEL, PretrainingBatch
 from cloze.model.bert import BertForPreTraining
-from cloze.model.config import BertConfig
 from cloze.optim.schedules import Linear
 from cloze.tasks.masked_lm import MaskedLMPretraining, pretraining_losses
 from cloze.tasks.training import Recipe
+from tests.tiny import NO_DROPOUT, tiny_config, tiny_model
 
 VOCAB_SIZE = 60
 LENGTHS = [[7, 30], [12, 12], [4, 20], [25, 3]]  # of the sequences of four micro-batches
 
 
-SHAPE = BertConfig(
-    vocab_size=VOCAB_SIZE,
-    hidden_size=32,
-    num_hidden_layers=2,
-    num_attention_heads=2,
-    intermediate_size=64,
-    max_position_embeddings=32,
-    hidden_dropout_prob=0.0,
-    attention_probs_dropout_prob=0.0,
-)
+SHAPE = tiny_config(VOCAB_SIZE, **NO_DROPOUT)
 
 
 def model() -> BertForPreTraining:
-    torch.manual_seed(0)
-    return BertForPreTraining(SHAPE)
+    return tiny_model(VOCAB_SIZE, **NO_DROPOUT)
 
 
 def global_batch(step: int, micro_batches: int) -> list[PretrainingBatch]:

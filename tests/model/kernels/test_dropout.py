@@ -3,11 +3,10 @@ import pytest
 import torch
 
 from benchmarks.batches import random_batch
-from cloze.model.bert import BertForPreTraining
-from cloze.model.config import BertConfig
 from cloze.model.kernels.attention import attend
 from cloze.model.kernels.dropout import Dropout, Mask, draw_key, drop_fused
 from cloze.tasks.masked_lm import pretraining_losses
+from tests.tiny import tiny_model
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.5])
@@ -132,8 +131,7 @@ def test_tokens_behind_the_last_sequence_get_zeros() -> None:
 
 def test_checkpointed_blocks_meet_the_same_masks() -> None:
     """Recomputing activations changes no gradient, dropout included: the keys come from torch's restored generator."""
-    shape = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
-    model = BertForPreTraining(BertConfig(vocab_size=50, **shape)).train()
+    model = tiny_model(50)
     batch = random_batch([9, 9, 4, 30], 50)
     gradients = []
     for checkpointing in (False, True):

@@ -8,20 +8,13 @@ import torch
 from benchmarks.batches import random_batch
 from cloze.errors import InputError
 from cloze.model.bert import BertForPreTraining
-from cloze.model.config import BertConfig
 from cloze.model.kernels.fp8 import multiply_in_fp8
 from cloze.tasks.masked_lm import pretraining_losses
+from tests.tiny import NO_DROPOUT, tiny_model
 
 
 def model(hidden_size: int = 32) -> BertForPreTraining:
-    torch.manual_seed(0)
-    return BertForPreTraining(
-        BertConfig(
-            vocab_size=64, hidden_size=hidden_size, num_hidden_layers=2, num_attention_heads=2,
-            intermediate_size=2 * hidden_size, max_position_embeddings=32,
-            hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0,
-        )
-    )  # fmt: skip
+    return tiny_model(64, hidden_size=hidden_size, intermediate_size=2 * hidden_size, **NO_DROPOUT)
 
 
 def test_without_torchao_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
