@@ -21,10 +21,11 @@ from benchmarks.batches import random_batch
 from benchmarks.machine import print_rows, write_rows
 from benchmarks.shapes import SHAPES, VOCAB_SIZE, shape
 from cloze.batch import PretrainingBatch
+from cloze.model.architecture import Kernels
 from cloze.model.bert import BertForPreTraining
 from cloze.model.config import BertConfig
 from cloze.model.families.bert import block_bytes, head_bytes
-from cloze.model.memory import Kernels, activation_bytes, step_memory
+from cloze.model.memory import activation_bytes, step_memory
 from cloze.tasks.masked_lm import pretraining_losses
 
 CARDS = {"141 GB": 141e9, "80 GB": 80e9, "24 GB": 24e9}

@@ -11,8 +11,9 @@ import pytest
 from cloze.config.annotations import Foreign
 from cloze.config.arguments import conf_folder
 from cloze.config.docstrings import first_sentence, meanings
+from cloze.config.nodes import locate
 from cloze.config.source import is_light, resolve
-from cloze.config.targets import inspected, locate, signature_of
+from cloze.config.targets import inspected, signature_of
 from cloze.config.validation import described
 from cloze.errors import InputError
 

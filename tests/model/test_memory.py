@@ -5,8 +5,9 @@ import pytest
 from benchmarks.batches import random_batch
 from benchmarks.memory import bf16_step, kept_by_formula, kept_bytes, largest
 from benchmarks.shapes import shape
+from cloze.model.architecture import Kernels
 from cloze.model.bert import BertForPreTraining
-from cloze.model.memory import Kernels, count_parameters, step_memory
+from cloze.model.memory import count_parameters, step_memory
 
 SIZES = ["tiny", "mini"]
 VOCAB_SIZE = 1000

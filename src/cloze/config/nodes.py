@@ -1,6 +1,7 @@
 """What `check` gives: a root with its sections as objects, and nodes, which build what a `_target_` names."""
 
 import builtins
+import importlib
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
@@ -83,8 +84,6 @@ class Node(Generic[T]):
         Raises:
             InputError: it cannot be imported.
         """
-        from cloze.config.targets import locate
-
         return locate(self.target, self.key)
 
     @property
@@ -122,3 +121,25 @@ class Node(Generic[T]):
             if isinstance(cause, ValueError) or (handed_on and not self.target.startswith("cloze.")):
                 raise InputError(f"{self.key}: {cause}") from error
             raise
+
+
+def locate(path: str, key: str) -> Callable[..., Any]:
+    """The class or function that a `_target_` names.
+
+    Raises:
+        InputError: when it cannot be imported.
+    """
+    parts = path.split(".")
+    for end in range(len(parts) - 1, 0, -1):
+        try:
+            found: Any = importlib.import_module(".".join(parts[:end]))
+        except ModuleNotFoundError as error:
+            if error.name in [".".join(parts[:size]) for size in range(2, end + 1)]:
+                continue  # the tail may be a class with a method: try a shorter module
+            raise InputError(f"'{key}' needs the package '{error.name}', which is not installed") from error
+        for part in parts[end:]:
+            found = getattr(found, part, None)
+        if callable(found):
+            return found  # type: ignore[no-any-return]
+        break
+    raise InputError(f"{key}._target_ is '{path}', but there is no such class or function")

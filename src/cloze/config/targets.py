@@ -1,7 +1,6 @@
 """The signature of what a `_target_` names, the schema of its node: from the source, else from the thing itself."""
 
 import builtins
-import importlib
 import inspect
 import types
 import typing
@@ -12,7 +11,7 @@ from typing import Any
 
 from cloze.config.annotations import Foreign
 from cloze.config.docstrings import meanings, opening
-from cloze.config.nodes import Node
+from cloze.config.nodes import Node, locate
 from cloze.config.signatures import (
     Argument,
     Signature,
@@ -23,29 +22,6 @@ from cloze.config.signatures import (
     signature_from,
 )
 from cloze.config.source import is_light, resolve
-from cloze.errors import InputError
-
-
-def locate(path: str, key: str) -> Callable[..., Any]:
-    """The class or function that a `_target_` names.
-
-    Raises:
-        InputError: when it cannot be imported.
-    """
-    parts = path.split(".")
-    for end in range(len(parts) - 1, 0, -1):
-        try:
-            found: Any = importlib.import_module(".".join(parts[:end]))
-        except ModuleNotFoundError as error:
-            if error.name in [".".join(parts[:size]) for size in range(2, end + 1)]:
-                continue  # the tail may be a class with a method: try a shorter module
-            raise InputError(f"'{key}' needs the package '{error.name}', which is not installed") from error
-        for part in parts[end:]:
-            found = getattr(found, part, None)
-        if callable(found):
-            return found  # type: ignore[no-any-return]
-        break
-    raise InputError(f"{key}._target_ is '{path}', but there is no such class or function")
 
 
 @cache

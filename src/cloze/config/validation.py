@@ -17,9 +17,9 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 from cloze.config.annotations import Foreign
 from cloze.config.keys import join, nearest, suggestion
-from cloze.config.nodes import HYDRA_KEYS, Node, Root
+from cloze.config.nodes import HYDRA_KEYS, Node, Root, locate
 from cloze.config.signatures import Signature
-from cloze.config.targets import Unknown, inspected, light_part, locate, section_of, signature_of
+from cloze.config.targets import Unknown, inspected, light_part, section_of, signature_of
 from cloze.errors import InputError
 
 Known = Callable[[], list[str]]

@@ -7,7 +7,7 @@ user's own that is imported before a model is made or read.
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, TypeVar, get_type_hints
+from typing import Any, Generic, Literal, NamedTuple, TypeVar, get_type_hints
 
 from torch import Tensor, nn
 
@@ -16,9 +16,6 @@ from cloze.model.config import EncoderConfig
 from cloze.model.encoder import Encoder, EncoderWithHeads
 from cloze.model.settings import fitted
 from cloze.model.tensor_names import TensorNames
-
-if TYPE_CHECKING:
-    from cloze.model.memory import Kernels
 
 C = TypeVar("C", bound=EncoderConfig)
 Head = Literal[
@@ -62,6 +59,33 @@ class Work(NamedTuple):
     attended: Mapping[int | None, int]
     masked: int
     sequences: int
+
+
+FP32 = 4
+"""Bytes of a number of the residual stream, the parameters, the gradients."""
+STATISTICS = 2 * FP32
+"""Of a token in a LayerNorm: its mean and the inverse of its deviation."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kernels:
+    """What decides how much is kept.
+
+    Attributes:
+        compute: bytes of a number in matrix products: 2 under 16-bit autocast, 4 in fp32.
+        on_gpu: whose dropout keeps a byte an element; the hashed one of a CPU keeps nothing.
+        packed: a kernel of attention for packed tokens; the others besides copy what they return.
+    """
+
+    compute: int = FP32
+    on_gpu: bool = False
+    packed: bool = False
+
+    @classmethod
+    def of(cls, precision: str, *, on_gpu: bool) -> "Kernels":
+        """Those that a precision, by Lightning's name, takes on a device."""
+        half = "16" in precision
+        return cls(compute=2 if half else FP32, on_gpu=on_gpu, packed=on_gpu and half)
 
 
 def attended(lengths: Tensor, window: int | None) -> Tensor:
@@ -135,8 +159,8 @@ class Architecture(Generic[C]):
     segments: tuple[str, ...]
     windows: Callable[[C], Mapping[int | None, int]] = lambda config: {None: config.num_hidden_layers}
     forward_flops: Callable[[C, Work], int]
-    activation_bytes: "Callable[[C, Kernels, float, bool], float]"
-    head_bytes: "Callable[[C, Kernels, int, int], int]"
+    activation_bytes: Callable[[C, Kernels, float, bool], float]
+    head_bytes: Callable[[C, Kernels, int, int], int]
 
     def read_config(self, settings: Mapping[str, Any], file: Path) -> C:
         """The shape that a ``config.json`` describes.

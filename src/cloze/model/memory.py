@@ -5,40 +5,13 @@ the tests hold them against what autograd really keeps. A compiled encoder keeps
 again.
 """
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 
-from cloze.model.architecture import architecture_of
+from cloze.model.architecture import FP32, Kernels, architecture_of
 from cloze.model.config import EncoderConfig
 from cloze.model.kernels.cross_entropy import ROWS_AT_ONCE, ROWS_ON_A_DEVICE
-
-FP32 = 4
-"""Bytes of a number of the residual stream, the parameters, the gradients."""
-STATISTICS = 2 * FP32
-"""Of a token in a LayerNorm: its mean and the inverse of its deviation."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Kernels:
-    """What decides how much is kept.
-
-    Attributes:
-        compute: bytes of a number in matrix products: 2 under 16-bit autocast, 4 in fp32.
-        on_gpu: whose dropout keeps a byte an element; the hashed one of a CPU keeps nothing.
-        packed: a kernel of attention for packed tokens; the others besides copy what they return.
-    """
-
-    compute: int = FP32
-    on_gpu: bool = False
-    packed: bool = False
-
-    @classmethod
-    def of(cls, precision: str, *, on_gpu: bool) -> "Kernels":
-        """Those that a precision, by Lightning's name, takes on a device."""
-        half = "16" in precision
-        return cls(compute=2 if half else FP32, on_gpu=on_gpu, packed=on_gpu and half)
 
 
 class StepMemory(NamedTuple):

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from cloze.batch import Packed
 from cloze.errors import InputError
-from cloze.model.architecture import Architecture, Work, register
+from cloze.model.architecture import FP32, Architecture, Kernels, Work, register
 from cloze.model.bert import BertForPreTraining, MaskedLMHead
 from cloze.model.encoder import Block, Encoder, EncoderWithHeads
 from cloze.model.kernels.attention import Padded, Sequences
@@ -23,7 +23,6 @@ from cloze.model.kernels.dropout import Dropout
 from cloze.model.kernels.matmul import Linear
 from cloze.model.kernels.norm import LayerNorm
 from cloze.model.kernels.packed import PackedLinear
-from cloze.model.memory import FP32, Kernels
 from cloze.model.tensor_names import Rows, TensorNames
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"silu": F.silu, "gelu": F.gelu}

@@ -8,7 +8,8 @@ from typing import NamedTuple
 from cloze.config.sections import Checkpointing
 from cloze.launch.dry_run.placement import Placement
 from cloze.launch.dry_run.step import Tried
-from cloze.model.memory import FP32, StepMemory
+from cloze.model.architecture import FP32
+from cloze.model.memory import StepMemory
 from cloze.runtime.shell import fitted
 from cloze.runtime.wording import counted, duration
 

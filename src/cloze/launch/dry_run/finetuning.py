@@ -20,7 +20,8 @@ from cloze.launch.dry_run.placement import Placement, alone
 from cloze.launch.dry_run.step import Tried, try_step
 from cloze.launch.finetuning import has_weights
 from cloze.launch.task import TaskSetup, set_up_task
-from cloze.model.memory import FP32, Kernels, StepMemory, activation_bytes
+from cloze.model.architecture import FP32, Kernels
+from cloze.model.memory import StepMemory, activation_bytes
 from cloze.run.folder import RunFolder
 from cloze.run.hardware import set_up
 from cloze.runtime.wording import counted

@@ -22,8 +22,9 @@ from cloze.launch.module import computed, make_module
 from cloze.launch.placement import with_corpus
 from cloze.launch.pretraining import begin, begun_module, check_shape, training_length, warn_of
 from cloze.launch.ranks import Ranks
+from cloze.model.architecture import Kernels
 from cloze.model.config import EncoderConfig
-from cloze.model.memory import Kernels, activation_bytes, step_memory
+from cloze.model.memory import activation_bytes, step_memory
 from cloze.runtime.wording import counted
 from cloze.tasks.pretraining import Pretraining
 from cloze.text.manifest import MANIFEST

@@ -1,9 +1,8 @@
 """The record of BERT: Hugging Face's names, and what a training step costs, by formula."""
 
-from cloze.model.architecture import Architecture, Work, register
+from cloze.model.architecture import FP32, STATISTICS, Architecture, Kernels, Work, register
 from cloze.model.bert import BertEncoder, BertForPreTraining, Pooler, initialise
 from cloze.model.config import BertConfig
-from cloze.model.memory import FP32, STATISTICS, Kernels
 from cloze.model.tensor_names import TensorNames
 
 LAYER = "bert.encoder.layer.{}"
