@@ -223,3 +223,16 @@ def _have_met() -> bool:
     """Whether the processes of this run compute together."""
     torch = sys.modules.get("torch")
     return torch is not None and torch.distributed.is_initialized()
+
+
+def values_of(keys: Sequence[str], words: Sequence[str]) -> tuple[dict[str, list[str]], list[str]]:
+    """The values of keys that Hydra shall not see, in the order of the command line; and the other words."""
+    values: dict[str, list[str]] = {key: [] for key in keys}
+    others = []
+    for word in words:
+        key, sign, value = word.lstrip("+").partition("=")
+        if sign and key in values:
+            values[key].append(value)
+        else:
+            others.append(word)
+    return values, others

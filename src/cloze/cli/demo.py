@@ -24,14 +24,9 @@ def main() -> int:
 
 def own_words(words: Sequence[str]) -> tuple[str | None, list[str]]:
     """The last value of `sentences`, which Hydra would take for a group of `conf/`; and the other words."""
-    values, others = [], []
-    for word in words:
-        key, sign, value = word.lstrip("+").partition("=")
-        if sign and key == "sentences":
-            values.append(value)
-        else:
-            others.append(word)
-    return (values[-1] if values and values[-1] not in ("", "null") else None), others
+    values, others = command.values_of(["sentences"], words)
+    last = (values["sentences"] or [""])[-1]
+    return None if last in ("", "null") else last, others
 
 
 if __name__ == "__main__":

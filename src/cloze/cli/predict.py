@@ -48,14 +48,7 @@ def main() -> int:
 
 def own_words(words: Sequence[str]) -> Words:
     """The words of the command line by who reads them."""
-    values: dict[str, list[str]] = {"task": [], "text": [], "text_pair": [], "targets": []}
-    others = []
-    for word in words:
-        key, sign, value = word.lstrip("+").partition("=")
-        if sign and key in values:
-            values[key].append(value)
-        else:
-            others.append(word)
+    values, others = command.values_of(["task", "text", "text_pair", "targets"], words)
     task = next((value for value in reversed(values["task"]) if value not in ("", "null")), None)
     targets = comma_separated(values["targets"][-1]) if values["targets"] else None
     return Words(task, values["text"], values["text_pair"], targets, others)

@@ -80,32 +80,41 @@ def read_vocabulary(path: str | Path, *, lowercase: bool | None = None) -> list[
         raise InputError(f"{path}: the vocabulary is not UTF-8 ({error.reason} at byte {error.start})") from error
     except OSError as error:
         raise InputError(f"{path}: the vocabulary cannot be read ({error.strerror}); set tokenizer.vocab") from error
+    check_vocabulary(pieces, path, lowercase)
+    return pieces
+
+
+def check_vocabulary(pieces: Sequence[str], name: str | Path, lowercase: bool | None) -> None:
+    """Refuse what is no vocabulary of a BERT.
+
+    Raises:
+        InputError: an empty or repeated token, no special tokens, or case against `lowercase`.
+    """
     first_lines: dict[str, int] = {}
     for number, piece in enumerate(pieces, start=1):
         if not piece:
-            raise InputError(f"{path}, line {number}: is empty; a vocabulary has one token a line")
+            raise InputError(f"{name}, line {number}: is empty; a vocabulary has one token a line")
         if first_lines.setdefault(piece, number) != number:
             raise InputError(
-                f"{path}, line {number}: repeats {piece!r} of line {first_lines[piece]}; remove one, or change it to an"
+                f"{name}, line {number}: repeats {piece!r} of line {first_lines[piece]}; remove one, or change it to an"
                 " [unused] token where the ids of a checkpoint must stay"
             )
     absent = [token for token in SPECIAL_TOKENS if token not in first_lines]
     if absent:
-        raise InputError(f"{path}: has no {', '.join(absent)}; a BERT vocabulary needs {', '.join(SPECIAL_TOKENS)}")
+        raise InputError(f"{name}: has no {', '.join(absent)}; a BERT vocabulary needs {', '.join(SPECIAL_TOKENS)}")
     if lowercase is not None:
-        _check_case(path, pieces, lowercase)
-    return pieces
+        _check_case(name, pieces, lowercase)
 
 
-def _check_case(path: Path, pieces: Sequence[str], lowercase: bool) -> None:
+def _check_case(name: str | Path, pieces: Sequence[str], lowercase: bool) -> None:
     count = capitals(pieces)
     words = sum(piece.isascii() and piece.isalpha() for piece in pieces)
     if lowercase and count > CASE_SHARE * len(pieces):
         raise InputError(
-            f"{path}: is a cased vocabulary ({count:,} tokens with capitals); set tokenizer.lowercase=false"
+            f"{name}: is a cased vocabulary ({count:,} tokens with capitals); set tokenizer.lowercase=false"
         )
     if not lowercase and count == 0 and words > 26:
-        raise InputError(f"{path}: is an uncased vocabulary (no token has a capital); set tokenizer.lowercase=true")
+        raise InputError(f"{name}: is an uncased vocabulary (no token has a capital); set tokenizer.lowercase=true")
 
 
 def capitals(pieces: Sequence[str]) -> int:

@@ -51,3 +51,8 @@ class SentenceSplitter(Protocol):
 
     def split(self, line: str) -> list[str]:
         """Sentences of `line`, stripped, none empty; joined they equal the line up to white space."""
+
+
+def paragraphs(text: str) -> list[str]:
+    """The lines of a text that are not blank, stripped, as a `Document` has them."""
+    return [stripped for line in text.split("\n") if (stripped := line.strip())]

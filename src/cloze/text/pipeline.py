@@ -281,9 +281,8 @@ class Pipeline:
         statistics = corpus_statistics(train, heldout, continuation_pieces(vocab), vocab.index(UNK))
         seconds = time.monotonic() - self.begun
         skipped = sum((Counter(record["counts"]) for record in records), Counter[str]())
-        characters = {"all": 0, "unknown": 0, "overlong": 0}
-        for record in records:
-            characters = {key: count + record["characters"].get(key, 0) for key, count in characters.items()}
+        counted = ("all", "unknown", "overlong")
+        characters = {key: sum(record["characters"].get(key, 0) for record in records) for key in counted}
         longest_word = getattr(tokenizer.model, "max_input_chars_per_word", 0)
         report = {
             **statistics,

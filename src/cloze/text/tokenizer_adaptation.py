@@ -1,18 +1,15 @@
 """The tokenizer of a model as the tokenizer of a corpus."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from tokenizers import AddedToken, Tokenizer
 
 from cloze.errors import InputError
-from cloze.text.bert_rules import bert_rules, is_dense, own_tokens, steps
+from cloze.text.bert_rules import bert_rules, check_vocabulary, is_dense, own_tokens, steps
 from cloze.text.new_pieces import possible
-from cloze.text.tokenizer import LONGEST_WORD, WordPiece, read_vocabulary, vocabulary
+from cloze.text.tokenizer import LONGEST_WORD, WordPiece, vocabulary
 
 
 def own_words(stated: Mapping[str, Any], words: WordPiece, tokenizer: Tokenizer, name: str) -> WordPiece:
@@ -43,13 +40,7 @@ def own_words(stated: Mapping[str, Any], words: WordPiece, tokenizer: Tokenizer,
         raise InputError(f"{name}: its tokenizer is not BERT's (other steps before WordPiece, or ids that nothing has)")
     tokens = {token.content for token in own_tokens(tokenizer)}
     pieces = [piece for piece in vocabulary(tokenizer) if piece not in tokens]
-    with _vocabulary_file(pieces) as file:
-        try:
-            read_vocabulary(file, lowercase=own.lowercase)
-        except InputError as error:
-            raise InputError(
-                f"{name}: its vocabulary cannot be used ({str(error).removeprefix(f'{file}: ')})"
-            ) from error
+    check_vocabulary(pieces, f"{name}: its vocabulary", own.lowercase)
     return own
 
 
@@ -95,12 +86,3 @@ def check_apart(tokens: Iterable[AddedToken], words: WordPiece, name: str) -> No
                 f"{name}: its tokenizer has a token of its own, {token.content!r}, that is a word, too, so that its "
                 "vocabulary cannot grow: leave grow= out, or begin from a model without it"
             )
-
-
-@contextmanager
-def _vocabulary_file(pieces: Sequence[str]) -> Iterator[Path]:
-    """As the reader of vocabularies takes them."""
-    with TemporaryDirectory() as folder:
-        file = Path(folder) / "vocab.txt"
-        file.write_text("\n".join(pieces) + "\n", encoding="utf-8")
-        yield file

@@ -60,6 +60,8 @@ class PydocsTask(ABC, Generic[E]):
         train_examples: of each library, or fewer where it has fewer.
         dev_examples: of each library.
         test_examples: of each library.
+        min_words: of a passage.
+        max_words: after which a passage is truncated; where words are tagged, punctuation counts.
         cache: the folder that keeps the passages for the next run, since reading the modules takes some ten seconds.
         counts: libraries and passages that were left out.
     """
@@ -68,6 +70,8 @@ class PydocsTask(ABC, Generic[E]):
     train_examples: int = 400
     dev_examples: int = 100
     test_examples: int = 100
+    min_words: int
+    max_words: int
     cache: str = "data/pydocs_tasks"
     counts: Counter[str] = field(default_factory=Counter, init=False)
     _passages: dict[str, list[Passage]] = field(default_factory=dict, init=False, repr=False)
@@ -107,10 +111,6 @@ class PydocsTask(ABC, Generic[E]):
         write_atomically(file, json.dumps(content, ensure_ascii=False).encode())
 
     @abstractmethod
-    def is_enough(self, texts: Sequence[str]) -> bool:
-        """Whether the paragraphs of a docstring make a passage."""
-
-    @abstractmethod
     def examples(self, passages: Sequence[Passage]) -> Iterator[E]:
         """The examples of a split's passages."""
 
@@ -141,7 +141,7 @@ class PydocsTask(ABC, Generic[E]):
         names = names_of(self.libraries)
         for line, docstring in module_docstrings(path) or ():
             masked = tuple(without_names(text, names) for text in paragraphs(docstring))
-            if not self.is_enough(masked):
+            if sum(len(text.split()) for text in masked) < self.min_words:
                 continue
             if seen.intersection(masked):
                 counts["passages left out that equal another"] += 1
@@ -152,19 +152,10 @@ class PydocsTask(ABC, Generic[E]):
 
 @dataclass(kw_only=True)
 class LibraryOfPassage(PydocsTask[TextExample]):
-    """Which library a passage of its documentation comes from.
-
-    Attributes:
-        min_words: of a passage.
-        max_words: after which a passage is truncated.
-    """
+    """Which library a passage of its documentation comes from."""
 
     min_words: int = 12
     max_words: int = 60
-
-    def is_enough(self, texts: Sequence[str]) -> bool:
-        """Whether there are words enough."""
-        return sum(len(text.split()) for text in texts) >= self.min_words
 
     def examples(self, passages: Sequence[Passage]) -> Iterator[TextExample]:
         """One a passage."""
@@ -181,8 +172,6 @@ class WrongWords(PydocsTask[TaggedExample]):
     masked language model has learned answers it; counts of words do not.
 
     Attributes:
-        min_words: of a passage.
-        max_words: after which a passage is truncated; punctuation counts.
         share: of the words that are replaced, by words of other passages.
         seed: of the replacements.
     """
@@ -194,10 +183,6 @@ class WrongWords(PydocsTask[TaggedExample]):
     max_words: int = 40
     share: float = 0.12
     seed: int = 1
-
-    def is_enough(self, texts: Sequence[str]) -> bool:
-        """Whether there are words enough."""
-        return sum(len(text.split()) for text in texts) >= self.min_words
 
     def examples(self, passages: Sequence[Passage]) -> Iterator[TaggedExample]:
         """One a passage; the tag of a word that was put there is B-WRONG."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from cloze.errors import InputError
 from cloze.runtime.distribution import installation
-from cloze.text.documents import Document, Unit
+from cloze.text.documents import Document, Unit, paragraphs
 
 if TYPE_CHECKING:
     from datasets import IterableDataset
@@ -69,8 +69,7 @@ class HubDataset:
                 raise InputError(
                     f"{where}: {self.field!r} holds a value of type {kind}, not text; set corpus.source.field"
                 )
-            lines = [stripped for line in text.replace("\0", "").split("\n") if (stripped := line.strip())]
-            if lines:
+            if lines := paragraphs(text.replace("\0", "")):
                 yield Document(lines, where)
 
     def fingerprint(self) -> dict[str, object]:

@@ -6,7 +6,7 @@ from typing import BinaryIO
 
 from cloze.errors import BadRowError
 from cloze.files.bounded import parse_json
-from cloze.text.documents import Document, Unit
+from cloze.text.documents import Document, Unit, paragraphs
 from cloze.text.sources.json_rows import document_rows
 from cloze.text.sources.lines import LineDecoder, RawLine
 
@@ -41,11 +41,6 @@ def listed_documents(stream: BinaryIO, unit: Unit, decoder: LineDecoder, field: 
             continue
         if found := paragraphs(text):
             yield Document(found, where)
-
-
-def paragraphs(text: str) -> list[str]:
-    """The lines of a text that are not blank."""
-    return [stripped for part in text.split("\n") if (stripped := part.strip())]
 
 
 def _parsed(content: str) -> object:

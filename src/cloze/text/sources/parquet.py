@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from cloze.errors import InputError
 from cloze.files.bounded import FREE_EXPANSION, ExpansionError, check_expansion, largest_expansion
 from cloze.files.remote import RemotePath, location
-from cloze.text.documents import Document, Unit
+from cloze.text.documents import Document, Unit, paragraphs
 from cloze.text.sources.lines import BUFFER_BYTES
 
 BATCH_ROWS = 256  # rows decoded at once: what bounds memory when row groups are large
@@ -136,7 +136,7 @@ def _lines(value: pa.StringScalar, where: str, counts: Counter[str], skip: bool)
     try:
         text = value.as_py() or ""
         if "\0" not in text:
-            return [stripped for line in text.split("\n") if (stripped := line.strip())]
+            return paragraphs(text)
         kind, reason = "nul_lines", "holds NUL characters"
     except UnicodeDecodeError:
         kind, reason = "undecodable_lines", "is not UTF-8"

@@ -6,9 +6,8 @@ from itertools import chain
 from typing import BinaryIO
 
 from cloze.errors import BadRowError, InputError
-from cloze.text.documents import Document, Unit
+from cloze.text.documents import Document, Unit, paragraphs
 from cloze.text.sources.delimited import Quoting, Row, delimited_rows
-from cloze.text.sources.jsonl import paragraphs
 from cloze.text.sources.lines import LineDecoder, open_text, raw_lines
 
 
