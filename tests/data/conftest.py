@@ -7,7 +7,7 @@ import pytest
 
 from cloze.data.pretraining.masking import Vocabulary
 from cloze.text.shards import Shard
-from cloze.text.tokenizer import build_tokenizer, continuation_pieces, read_vocabulary
+from cloze.text.tokenizer import build_tokenizer, continuation_tokens, read_vocabulary
 from tests.data.corpora import WikiText
 
 
@@ -43,6 +43,6 @@ def wikitext(shared_data: Path) -> WikiText:
             special["[SEP]"],
             special["[MASK]"],
             special["[PAD]"],
-            continuation_pieces(vocab),
+            continuation_tokens(vocab),
         ),
     )

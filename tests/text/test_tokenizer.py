@@ -18,7 +18,7 @@ from cloze.text.tokenizer import (
     SPECIAL_TOKENS,
     WordPiece,
     build_tokenizer,
-    continuation_pieces,
+    continuation_tokens,
     load_tokenizer,
     read_vocabulary,
     save_tokenizer,
@@ -112,7 +112,7 @@ def test_the_hash_tells_vocabularies_and_normalisations_apart() -> None:
 
 
 def test_continuation_pieces() -> None:
-    assert np.flatnonzero(continuation_pieces(PIECES)).tolist() == [
+    assert np.flatnonzero(continuation_tokens(PIECES)).tolist() == [
         PIECES.index("##able"),
         PIECES.index("##s"),
         PIECES.index("##ning"),

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from cloze.checkpoint.pretrained import Pretrained
 from cloze.model.architecture import architecture_of
-from cloze.text.new_pieces import word_pieces
+from cloze.text.new_tokens import tokens_of_word
 from cloze.text.tokenizer import UNK, FolderTokenizer
 
 
@@ -34,7 +34,7 @@ def grow_vocabulary(
     """
     ids = {piece: number for number, piece in enumerate(old)}
     return _grown(
-        state, parameters, len(old), [[ids[part] for part in word_pieces(piece, ids) or [UNK]] for piece in new]
+        state, parameters, len(old), [[ids[part] for part in tokens_of_word(piece, ids) or [UNK]] for piece in new]
     )
 
 

@@ -42,8 +42,8 @@ def main() -> int:
         config = replace(config, task=words.task or config.task, targets=targets)
         prediction.predict(config, words.texts, words.pairs)
 
-    goes_on = "with an output=FILE.jsonl or .csv the same command resumes where it stopped"
-    return command.run(predict, name="predict", schema=Predicting, interrupted=goes_on)
+    resumes = "with an output=FILE.jsonl or .csv the same command resumes where it stopped"
+    return command.run(predict, name="predict", schema=Predicting, interrupted=resumes)
 
 
 def own_words(words: Sequence[str]) -> Words:

@@ -257,7 +257,7 @@ def _summary(outcome: Outcome, output: Path, seconds: float) -> str:
     notes = [counted(count, note) for note, count in sorted(outcome.notes.items())]
     notes += [f"{counted(count, kind)} left out" for kind, count in sorted(outcome.left_out.items())]
     lines = [f"note: {note}" for note in notes]
-    before = f"; {counted(outcome.went_on, 'texts')} already there" if outcome.went_on else ""
+    before = f"; {counted(outcome.resumed, 'texts')} already there" if outcome.resumed else ""
     lines.append(
         f"{output}: {counted(outcome.texts, 'texts')}, {counted(outcome.tokens, 'tokens')} in {seconds:,.1f} s{before}"
     )

@@ -66,8 +66,8 @@ def predict(config: Predicting, texts: Sequence[str] = (), pairs: Sequence[str] 
         flat=is_delimited(config.output),
         on_bad_row=None if direct else config.on_bad_row,
     )
-    goes_on = not direct and path != STANDARD_INPUT
-    command = _command(config, task, path, pretrained) if goes_on else None
+    resumes = not direct and path != STANDARD_INPUT
+    command = _command(config, task, path, pretrained) if resumes else None
     with open_output(config.output, predictor.fields, command, config.delimiter) as output, live:
         held = 0
         live(rows=output.done)

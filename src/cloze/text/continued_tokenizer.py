@@ -15,7 +15,7 @@ from cloze.text.bert_rules import own_tokens
 from cloze.text.documents import Source
 from cloze.text.journal import describe, sha256
 from cloze.text.manifest import MANIFEST
-from cloze.text.new_pieces import read_new_pieces, sample_lines, useful_pieces
+from cloze.text.new_tokens import read_new_tokens, sample_lines, useful_tokens
 from cloze.text.prepare import Preparation
 from cloze.text.progress import ReportsProgress
 from cloze.text.tokenizer import (
@@ -81,7 +81,7 @@ class ContinuedTokenizer:
             raise InputError(
                 f"grow.vocab_size={vocab_size}: must be above the {counted(len(known), 'tokens')} of {name}"
             )
-        added = [] if file is None else read_new_pieces(file, known, words)
+        added = [] if file is None else read_new_tokens(file, known, words)
         return cls(name=name, words=words, learned=learned.tokenizer, own=own, added=added, vocab_size=vocab_size)
 
     @property
@@ -125,7 +125,7 @@ class ContinuedTokenizer:
         progress("choosing new tokens", 0, 1)
         lines = list(sample_lines(source, self.words.sample_megabytes))
         words = replace(self.words, special_tokens=[token.content for token in own_tokens(self.own.tokenizer)])
-        new = useful_pieces(lines, self.known, words, self.vocab_size - len(self.known))
+        new = useful_tokens(lines, self.known, words, self.vocab_size - len(self.known))
         progress("choosing new tokens", 1, 1)
         return [*self.added, *new]
 

@@ -64,7 +64,7 @@ from cloze.text.steps import (
 from cloze.text.tokenizer import (
     UNK,
     FolderTokenizer,
-    continuation_pieces,
+    continuation_tokens,
     load_tokenizer,
     save_tokenizer,
     tokenizer_sha256,
@@ -278,7 +278,7 @@ class Pipeline:
         train = [measured[path.name] for path in train_files]
         heldout = [measured[path.name] for path in heldout_files]
         vocab = vocabulary(tokenizer)
-        statistics = corpus_statistics(train, heldout, continuation_pieces(vocab), vocab.index(UNK))
+        statistics = corpus_statistics(train, heldout, continuation_tokens(vocab), vocab.index(UNK))
         seconds = time.monotonic() - self.begun
         skipped = sum((Counter(record["counts"]) for record in records), Counter[str]())
         counted = ("all", "unknown", "overlong")

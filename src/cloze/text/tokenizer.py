@@ -62,7 +62,7 @@ __all__ = [
     "WordPiece",
     "build_normalizer",
     "build_tokenizer",
-    "continuation_pieces",
+    "continuation_tokens",
     "load_tokenizer",
     "read_tokenizer",
     "read_vocabulary",
@@ -302,6 +302,6 @@ def tokenizer_sha256(tokenizer: Tokenizer) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def continuation_pieces(vocab: Sequence[str]) -> np.ndarray:
+def continuation_tokens(vocab: Sequence[str]) -> np.ndarray:
     """(V,) bool: the tokens that continue a word."""
     return np.array([piece.startswith(PREFIX) for piece in vocab])

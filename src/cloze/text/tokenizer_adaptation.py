@@ -8,7 +8,7 @@ from tokenizers import AddedToken, Tokenizer
 
 from cloze.errors import InputError
 from cloze.text.bert_rules import bert_rules, check_vocabulary, is_dense, own_tokens, steps
-from cloze.text.new_pieces import possible
+from cloze.text.new_tokens import possible
 from cloze.text.tokenizer import LONGEST_WORD, WordPiece, vocabulary
 
 

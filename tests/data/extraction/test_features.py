@@ -256,7 +256,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bytes(
     if stray.exists():  # killed while it wrote a part
         stray.write_bytes(stray.read_bytes() + b"torn")
     outcome = run(output, cells, on_bad_row="skip")
-    assert outcome.went_on > 10
+    assert outcome.resumed > 10
     assert (outcome.texts, outcome.tokens, outcome.left_out) == (whole.texts, whole.tokens, whole.left_out)
     assert outcome.left_out == {"rows without text": 1}
     for file in sorted((tmp_path / "undisturbed").rglob("*")):

@@ -38,14 +38,14 @@ class Outcome(NamedTuple):
         tokens: that the encoder read, each once.
         left_out: rows, by what was wrong with them.
         notes: what had to be done to texts, and to how many.
-        went_on: behind this many texts of a run that was stopped.
+        resumed: behind this many texts of a run that was stopped.
     """
 
     texts: int
     tokens: int
     left_out: dict[str, int]
     notes: dict[str, int]
-    went_on: int
+    resumed: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +73,7 @@ class FeatureWriter:
     def write(self, rows: RowSource) -> Outcome:
         """The features of all rows."""
         records, counts = self.partial.parts(), self.chunks.counts
-        went_on = _sum(records, "texts")
+        resumed = _sum(records, "texts")
         if not self.partial.at_end:
             if records:
                 counts.update(records[-1]["left_out"])
@@ -86,7 +86,7 @@ class FeatureWriter:
         self.files.finish(records)
         self.partial.remove()
         notes = sum((Counter(record["notes"]) for record in records), Counter[str]())
-        return Outcome(_sum(records, "texts"), _sum(records, "tokens"), left_out, dict(notes), went_on)
+        return Outcome(_sum(records, "texts"), _sum(records, "tokens"), left_out, dict(notes), resumed)
 
     def _add(self, chunk: Chunk, records: list[dict[str, Any]]) -> None:
         number, counts = len(records), None

@@ -36,8 +36,8 @@ def rows_of(text: TextTokens, level: Level, *, special_tokens: bool = True) -> t
     if level == "token":
         if special_tokens:
             return np.arange(length), length
-        is_piece = text.words != OUTSIDE
-        return np.where(is_piece, np.cumsum(is_piece) - 1, NOWHERE), int(is_piece.sum())
+        is_token = text.words != OUTSIDE
+        return np.where(is_token, np.cumsum(is_token) - 1, NOWHERE), int(is_token.sum())
     if level in ("word", "word_mean"):
         count = int(text.words.max(initial=OUTSIDE)) + 1
         rows = text.words.astype(np.int64)

@@ -20,7 +20,7 @@ from cloze.errors import InputError
 from cloze.files.remote import Location, RemotePath, location
 from cloze.text.manifest import Manifest, ShardInfo
 from cloze.text.prepare import Preparation
-from cloze.text.tokenizer import continuation_pieces, read_tokenizer, vocabulary
+from cloze.text.tokenizer import continuation_tokens, read_tokenizer, vocabulary
 
 _log = logging.getLogger(__name__)
 
@@ -174,7 +174,7 @@ class PretrainingData(LightningDataModule, Generic[B]):
             sep=pieces["[SEP]"],
             mask=pieces["[MASK]"],
             pad=pieces["[PAD]"],
-            continues=continuation_pieces(vocabulary(self.tokenizer)),
+            continues=continuation_tokens(vocabulary(self.tokenizer)),
         )
 
     def batches_in_epochs(self, epochs: int, phase: int = 0) -> int:

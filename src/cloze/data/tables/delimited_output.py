@@ -75,7 +75,7 @@ class Delimited:
         self.columns: list[str] = []
         self._without_rows = ["id", *flat_names(fields)]
 
-    def go_on(self, partial: Path) -> None:
+    def resume(self, partial: Path) -> None:
         """Take the columns from what an earlier run has written.
 
         Raises:

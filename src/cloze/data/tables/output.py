@@ -154,7 +154,7 @@ class LinesFile(Output):
                 self.done, self.bytes, self.counts = before["rows"], before["bytes"], Counter(before["counts"])
         self.stream.truncate(self.bytes)
         if self.bytes and self.table is not None:
-            self.table.go_on(self.partial)
+            self.table.resume(self.partial)
 
     def write(self, rows: Rows, done: int) -> None:
         """Add the lines, then say so in the journal.

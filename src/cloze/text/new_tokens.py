@@ -20,10 +20,10 @@ SAMPLED_UNITS = 16
 """Tokens are chosen from at least this many places of the corpus."""
 
 
-def word_pieces(piece: str, vocab: Collection[str]) -> list[str]:
+def tokens_of_word(piece: str, vocab: Collection[str]) -> list[str]:
     """The longest-first split of a word, or of a token that continues one, into tokens of `vocab`; else empty.
 
-    >>> word_pieces("##ological", {"##olog", "##ical", "log"})
+    >>> tokens_of_word("##ological", {"##olog", "##ical", "log"})
     ['##olog', '##ical']
     """
     prefix = PREFIX if piece.startswith(PREFIX) else ""
@@ -37,7 +37,7 @@ def word_pieces(piece: str, vocab: Collection[str]) -> list[str]:
     return found
 
 
-def read_new_pieces(path: str | Path, vocab: Sequence[str], words: WordPiece) -> list[str]:
+def read_new_tokens(path: str | Path, vocab: Sequence[str], words: WordPiece) -> list[str]:
     """The tokens of a file, one a line, that are not in `vocab` yet, in the order of the file.
 
     Args:
@@ -74,7 +74,7 @@ def read_new_pieces(path: str | Path, vocab: Sequence[str], words: WordPiece) ->
     return new
 
 
-def useful_pieces(lines: Sequence[str], vocab: Sequence[str], words: WordPiece, count: int) -> list[str]:
+def useful_tokens(lines: Sequence[str], vocab: Sequence[str], words: WordPiece, count: int) -> list[str]:
     """New tokens for a corpus, the most useful one first.
 
     A vocabulary is trained on the corpus. Each of its tokens that `vocab` lacks is worth how often it would be used,
@@ -97,10 +97,10 @@ def useful_pieces(lines: Sequence[str], vocab: Sequence[str], words: WordPiece, 
     worth: Counter[str] = Counter()
     for word, times in _count_words(lines, words).items():
         if len(word) <= longest:
-            was_read = bool(word_pieces(word, known))
-            for piece in word_pieces(word, candidates):
+            was_read = bool(tokens_of_word(word, known))
+            for piece in tokens_of_word(word, candidates):
                 if piece not in known:
-                    saved = len(word_pieces(piece, known)) - 1 if was_read else len(piece.removeprefix(PREFIX))
+                    saved = len(tokens_of_word(piece, known)) - 1 if was_read else len(piece.removeprefix(PREFIX))
                     worth[piece] += times * saved
     best = sorted((piece for piece in worth if worth[piece] > 0), key=lambda piece: (-worth[piece], piece))
     if len(best) < count:

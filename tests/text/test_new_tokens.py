@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cloze.errors import InputError
-from cloze.text.new_pieces import read_new_pieces, sample_lines, useful_pieces, word_pieces
+from cloze.text.new_tokens import read_new_tokens, sample_lines, tokens_of_word, useful_tokens
 from cloze.text.sources.files import TextFiles
 from cloze.text.tokenizer import SPECIAL_TOKENS, WordPiece, build_tokenizer
 
@@ -22,13 +22,13 @@ SYLLABLES = st.text("abc", min_size=1, max_size=4)
 def test_words_are_cut_as_the_tokenizers_library_does(begin: set[str], inside: set[str], word: str) -> None:
     vocab = [*SPECIAL_TOKENS, *sorted(begin), *(f"##{piece}" for piece in sorted(inside))]
     expected = build_tokenizer(vocab).encode(word, add_special_tokens=False).tokens
-    assert (word_pieces(word, set(vocab)) or ["[UNK]"]) == expected
+    assert (tokens_of_word(word, set(vocab)) or ["[UNK]"]) == expected
 
 
 def test_a_file_gives_what_is_new_in_its_order(tmp_path: Path) -> None:
     file = tmp_path / "pieces.txt"
     file.write_text("tumour\n  the\n\n##oma\ntumour\nж\n中\n", encoding="utf-8")
-    assert read_new_pieces(file, OLD, UNCASED) == ["tumour", "##oma", "ж", "中"]
+    assert read_new_tokens(file, OLD, UNCASED) == ["tumour", "##oma", "ж", "中"]
 
 
 @pytest.mark.parametrize(
@@ -49,38 +49,38 @@ def test_what_no_text_could_give_is_refused(tmp_path: Path, content: str, words:
     file = tmp_path / "pieces.txt"
     file.write_text(content, encoding="utf-8")
     with pytest.raises(InputError, match=message):
-        read_new_pieces(file, OLD, words)
+        read_new_tokens(file, OLD, words)
 
 
 def test_an_unreadable_file_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be read"):
-        read_new_pieces(tmp_path / "absent.txt", OLD, UNCASED)
+        read_new_tokens(tmp_path / "absent.txt", OLD, UNCASED)
     (tmp_path / "latin.txt").write_bytes(b"caf\xe9\n")
     with pytest.raises(InputError, match="not UTF-8"):
-        read_new_pieces(tmp_path / "latin.txt", OLD, UNCASED)
+        read_new_tokens(tmp_path / "latin.txt", OLD, UNCASED)
 
 
 CLINIC = ["the tumour was growing. Carcinoma, tumour and adenoma.", "Tumour growing in the carcinoma."] * 20
 
 
 def test_the_most_useful_pieces_come_first_and_shorten_the_text() -> None:
-    chosen = useful_pieces(CLINIC, OLD, UNCASED, 6)
+    chosen = useful_tokens(CLINIC, OLD, UNCASED, 6)
     assert chosen[:2] == ["carcinoma", "tumour"]  # 40 times 8 tokens saved, 60 times 5
     assert set(chosen).isdisjoint(OLD)
-    assert chosen == useful_pieces(CLINIC, OLD, UNCASED, 6)
+    assert chosen == useful_tokens(CLINIC, OLD, UNCASED, 6)
     assert length(CLINIC, [*OLD, *chosen]) < 0.6 * length(CLINIC, OLD)
 
 
 def test_letters_that_were_unknown_become_readable() -> None:
     text = ["жена и the муж."] * 10
-    chosen = useful_pieces(text, OLD, UNCASED, 3)
+    chosen = useful_tokens(text, OLD, UNCASED, 3)
     unknown = [tokens(text, vocab).count("[UNK]") for vocab in (OLD, [*OLD, *chosen])]
     assert unknown[1] < unknown[0]
 
 
 def test_more_than_the_corpus_gives_is_refused_with_the_number_it_gives() -> None:
     with pytest.raises(InputError, match=r"grow.vocab_size=5060: the corpus gives only (\d+) useful") as found:
-        useful_pieces(CLINIC, OLD, UNCASED, 5_000)
+        useful_tokens(CLINIC, OLD, UNCASED, 5_000)
     most = int(str(found.value).rpartition(" ")[2])
     assert most > len(OLD)
 
