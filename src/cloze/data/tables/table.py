@@ -3,7 +3,6 @@
 import itertools
 import sys
 from collections.abc import Iterator, Sequence
-from importlib.util import find_spec
 from itertools import count
 from typing import Any, NamedTuple
 
@@ -11,8 +10,8 @@ import pyarrow as pa
 
 from cloze.data.tables.formats import DELIMITERS, JSON_SUFFIXES, TableFormat, json_line, json_object, of_width
 from cloze.errors import BadRowError, InputError
-from cloze.runtime.distribution import installation
 from cloze.text.sources.delimited import Row
+from cloze.text.sources.hub import open_dataset
 from cloze.text.sources.json_rows import document_rows, head_of, is_document
 from cloze.text.sources.lines import endings, open_text
 from cloze.text.sources.parquet import bounded_batches, opened
@@ -157,16 +156,11 @@ def _arrow_table(name: str, table: pa.Table) -> Table:
 def _hub_table(path: str, split: str) -> Table:
     name, subset, stated = [*path.removeprefix(HUB).split(":"), "", ""][:3]
     kind, underscore, variant = split.partition("_")  # dev_matched is validation_matched
-    if find_spec("datasets") is None:
-        raise InputError(f"{path}: needs the package datasets; install it with: {installation('hub')}")
-    from datasets import ClassLabel, load_dataset
-
-    try:
-        found = load_dataset(name, subset or None, split=stated or HUB_SPLITS[kind] + underscore + variant)
-    except Exception as error:  # names, splits, subsets and the network fail in a dozen ways
-        reason = str(error).strip().split("\n")[0]
-        raise InputError(f"{path}: cannot be opened ({reason}); expected hub:NAME[:CONFIG[:SPLIT]]") from error
+    split = stated or HUB_SPLITS[kind] + underscore + variant
+    found = open_dataset(name, path, "expected hub:NAME[:CONFIG[:SPLIT]]", name=subset or None, split=split)
     table: pa.Table = found.with_format("arrow")[:]
+    from datasets import ClassLabel
+
     for place, (column, feature) in enumerate(found.features.items()):
         inner = getattr(feature, "feature", None)  # of a list
         values = table[column].to_pylist() if isinstance(feature, ClassLabel) or isinstance(inner, ClassLabel) else None

@@ -84,23 +84,36 @@ class HubDataset:
             ) from error
 
     def _stream(self) -> "IterableDataset":
-        if find_spec("datasets") is None:
-            raise InputError(f"corpus=hub: needs the package datasets; install it with: {installation('hub')}")
-        from datasets import load_dataset
+        return open_dataset(
+            self.dataset,
+            self.dataset,
+            "check corpus.dataset, corpus.source.subset and corpus.source.split, and the network",
+            name=self.subset,
+            split=self.split,
+            data_files=self.data_files,
+            revision=self.revision,
+            streaming=True,
+        )
 
-        try:
-            stream = load_dataset(
-                self.dataset,
-                self.subset,
-                split=self.split,
-                data_files=self.data_files,
-                revision=self.revision,
-                streaming=True,
-            )
-        except Exception as error:  # names, splits, subsets and the network fail in a dozen ways
-            reason = str(error).strip().split("\n")[0]
-            raise InputError(
-                f"{self.dataset}: cannot be opened ({reason}); check corpus.dataset, corpus.source.subset and"
-                " corpus.source.split, and the network"
-            ) from error
-        return stream
+
+def open_dataset(dataset: str, source: str, advice: str, **options: Any) -> Any:
+    """A dataset of the hub, or of files, as ``datasets.load_dataset`` gives it.
+
+    Args:
+        dataset: its name.
+        source: what asked for it, for messages.
+        advice: what to do where it cannot be opened.
+        options: of that function.
+
+    Raises:
+        InputError: the package ``datasets`` is not installed, or the dataset cannot be opened.
+    """
+    if find_spec("datasets") is None:
+        raise InputError(f"{source}: needs the package datasets; install it with: {installation('hub')}")
+    from datasets import load_dataset
+
+    try:
+        return load_dataset(dataset, **options)
+    except Exception as error:  # names, splits, subsets and the network fail in a dozen ways
+        reason = str(error).strip().split("\n")[0]
+        raise InputError(f"{source}: cannot be opened ({reason}); {advice}") from error
