@@ -45,7 +45,7 @@ def test_bad_input_is_one_sentence(refused: Run, tmp_path: Path) -> None:
     assert "port is 'x', but must be a whole number" in refused(f"model={model}", "port=x")
     assert "host=no.such.host.invalid: is no address" in refused(f"model={model}", "host=no.such.host.invalid")
     assert "top_k=0: must be at least 1" in refused(f"model={model}", "top_k=0")
-    assert "hardware: the demo works on one device" in refused(f"model={model}", "hardware.devices=2")
+    assert "hardware: prediction works on one device" in refused(f"model={model}", "hardware.devices=2")
     assert "sentences=empty.txt: is empty" in refused(f"model={model}", "sentences=empty.txt")
     assert "sentences=latin.txt: cannot be read (it is not UTF-8)" in refused(f"model={model}", "sentences=latin.txt")
     assert "has 20,001 sentences, but the page takes 20,000" in refused(f"model={model}", "sentences=many.txt")

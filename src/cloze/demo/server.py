@@ -12,12 +12,10 @@ from typing import Any
 
 from cloze.checkpoint.pretrained import read_pretrained
 from cloze.config.schema import Demo
-from cloze.config.sections import model_folder
 from cloze.config.trust import import_packages
 from cloze.errors import InputError
 from cloze.files.bounded import read_text
-from cloze.inference.predictor import Inference
-from cloze.run.hardware import check_hardware, set_up
+from cloze.inference.predictor import Inference, checked_model
 from cloze.runtime.distribution import installation
 from cloze.runtime.spinner import waiting
 
@@ -41,16 +39,13 @@ def serve(config: Demo) -> None:
     Raises:
         InputError: for what only the model, the machine, the port or the file of sentences can show to be wrong.
     """
-    hardware = config.hardware
     folder = _checked_folder(config)
     sentences = read_sentences(config.sentences)
     trust = import_packages(config.trust)
     with _listening(config.host, config.port) as listener:
-        set_up(hardware)
+        inference = Inference.on(config.hardware)
         with waiting("reading the model"):
             pretrained = read_pretrained(Path(folder))
-        device = "cuda" if hardware.on_gpu else "cpu"
-        inference = Inference(device=device, precision=hardware.precision, max_tokens=hardware.micro_batch_tokens)
         from cloze.demo.reader import Reader  # late: a folder that cannot be read is reported sooner
 
         reader = Reader(pretrained, inference, top_k=config.top_k, trust=trust)
@@ -68,22 +63,14 @@ def serve(config: Demo) -> None:
 
 def _checked_folder(config: Demo) -> str:
     """The folder of the model, once everything is fine that can be checked before anything is read."""
-    hardware = config.hardware
     if find_spec("nicegui") is None:
         raise InputError(f"cloze-demo needs the package nicegui, which is not installed: {installation('demo')}")
-    check_hardware(hardware)
-    if hardware.devices > 1 or hardware.num_nodes > 1:
-        raise InputError("hardware: the demo works on one device; set hardware.devices=1")
-    if hardware.precision not in ("32-true", "bf16-mixed", "16-mixed"):
-        raise InputError(f"hardware.precision={hardware.precision}: the demo knows 32-true, bf16-mixed and 16-mixed")
-    folder = model_folder(config.model)
-    if folder is None or folder.weights != "pretrained":
-        raise InputError("model: the demo needs a trained one; give model=FOLDER")
+    folder = checked_model(config.hardware, config.model)
     if config.top_k < 1:
         raise InputError(f"top_k={config.top_k}: must be at least 1")
     if not 0 <= config.port <= 65535:
         raise InputError(f"port={config.port}: must be from 0, for any free one, to 65535")
-    return folder.folder
+    return folder
 
 
 def read_sentences(path: str | None) -> list[str]:

@@ -2,15 +2,13 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from cloze.checkpoint.pretrained import Pretrained, read_pretrained
-from cloze.config.hardware import Hardware
 from cloze.config.keys import nearest
 from cloze.config.schema import Predicting
-from cloze.config.sections import model_folder
 from cloze.config.trust import import_packages
 from cloze.data.tables.formats import STANDARD_INPUT, TableFormat
 from cloze.data.tables.output import check_output, is_delimited, open_output
@@ -18,9 +16,8 @@ from cloze.data.tables.row_examples import ExampleMaker
 from cloze.data.tables.stream import StreamRow, stream_rows
 from cloze.errors import InputError
 from cloze.inference.choose import TASKS, make_predictor, task_of
-from cloze.inference.predictor import Inference, Options
+from cloze.inference.predictor import Inference, Options, checked_model
 from cloze.inference.rows import ROWS_AT_ONCE, RowPredictor, chunks
-from cloze.run.hardware import check_hardware, set_up
 from cloze.runtime.spinner import waiting
 from cloze.runtime.wording import counted
 from cloze.text.progress import LiveCount
@@ -48,7 +45,7 @@ def predict(config: Predicting, texts: Sequence[str] = (), pairs: Sequence[str] 
         pretrained = read_pretrained(Path(folder))
     task = config.task or task_of(pretrained)
     live = LiveCount(shown=config.output is not None or not os.isatty(1))
-    inference = _inference(config.hardware, lambda share: live(rows=output.done + round(share * held)))
+    inference = Inference.on(config.hardware, lambda share: live(rows=output.done + round(share * held)))
     options = Options(
         top_k=config.top_k,
         targets=config.targets or (),
@@ -86,20 +83,7 @@ def predict(config: Predicting, texts: Sequence[str] = (), pairs: Sequence[str] 
 
 def _checked_folder(config: Predicting, path: str, layout: TableFormat, *, direct: bool) -> str:
     """The folder of the model, once everything is fine that can be checked before it is read."""
-    hardware = config.hardware
-    check_hardware(hardware)
-    if hardware.devices > 1 or hardware.num_nodes > 1:
-        raise InputError(
-            "hardware: prediction works on one device; set hardware.devices=1, or split the input and start "
-            "one command for each part"
-        )
-    if hardware.precision not in ("32-true", "bf16-mixed", "16-mixed"):
-        raise InputError(f"hardware.precision={hardware.precision}: prediction knows 32-true, bf16-mixed and 16-mixed")
-    if hardware.attention != "auto":
-        raise InputError(f"hardware.attention={hardware.attention}: prediction takes the kernel itself; leave it out")
-    folder = model_folder(config.model)
-    if folder is None or folder.weights != "pretrained":
-        raise InputError("model: prediction needs a trained one; give model=FOLDER")
+    folder = checked_model(config.hardware, config.model)
     task = config.task
     if task is not None and task not in TASKS:
         raise InputError(f"task is '{task}', but must be one of {', '.join(TASKS)}{nearest(task, TASKS)}")
@@ -107,20 +91,14 @@ def _checked_folder(config: Predicting, path: str, layout: TableFormat, *, direc
     if direct and config.input is not None:
         raise InputError("text and input: both are given; leave one out")
     if direct or path == STANDARD_INPUT:
-        return folder.folder
+        return folder
     if not Path(path).is_file() and not Path(path).is_fifo():
         what = (
             "is a folder" if Path(path).is_dir() else "is no file" if Path(path).exists() else "there is no such file"
         )
         raise InputError(f"input={path}: {what}; give a file, - for standard input, or text='...'")
     layout.of(path)
-    return folder.folder
-
-
-def _inference(hardware: Hardware, told: Callable[[float], None]) -> Inference:
-    set_up(hardware)
-    device = "cuda" if hardware.on_gpu else "cpu"
-    return Inference(device=device, precision=hardware.precision, max_tokens=hardware.micro_batch_tokens, told=told)
+    return folder
 
 
 def _direct(texts: Sequence[str], pairs: Sequence[str], shape: str) -> Iterator[StreamRow]:

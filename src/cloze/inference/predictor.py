@@ -5,17 +5,21 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
+from typing import Any, ClassVar, Generic, NamedTuple, Self, TypeVar
 
 import numpy as np
 import pyarrow as pa
 import torch
 
 from cloze.batch import TaskBatch
+from cloze.config.hardware import Hardware
+from cloze.config.nodes import Node
+from cloze.config.sections import ModelFolder, model_folder
 from cloze.data.finetuning.batching import collate, evaluation_batches
 from cloze.data.finetuning.items import Item
 from cloze.data.tables.examples import Example, Prediction
-from cloze.errors import BadRowError
+from cloze.errors import BadRowError, InputError
+from cloze.run.hardware import check_hardware, set_up
 
 E = TypeVar("E", bound=Example)
 PROBABILITY = {"probability": pa.float64()}
@@ -37,6 +41,13 @@ class Inference:
     max_tokens: int = 4096
     told: Callable[[float], None] = lambda _: None
 
+    @classmethod
+    def on(cls, hardware: Hardware, told: Callable[[float], None] = lambda _: None) -> Self:
+        """As the hardware says, which is set up for it."""
+        set_up(hardware)
+        device = "cuda" if hardware.on_gpu else "cpu"
+        return cls(device=device, precision=hardware.precision, max_tokens=hardware.micro_batch_tokens, told=told)
+
     def outputs(self, items: Sequence[Item], step: Callable[[TaskBatch], Mapping[int, np.ndarray]]) -> list[np.ndarray]:
         """The outputs of each item, in their order; batches are of similar lengths.
 
@@ -57,6 +68,27 @@ class Inference:
             return nullcontext()
         kind = torch.bfloat16 if self.precision.startswith("bf16") else torch.float16
         return torch.autocast(self.device, kind)
+
+
+def checked_model(hardware: Hardware, model: Node[ModelFolder]) -> str:
+    """The folder of a trained model that is to predict; nothing of it is read yet.
+
+    Raises:
+        InputError: there is none, or it cannot be applied with this hardware.
+    """
+    check_hardware(hardware)
+    if hardware.devices > 1 or hardware.num_nodes > 1:
+        raise InputError(
+            "hardware: prediction works on one device; set hardware.devices=1, and for more split the input"
+        )
+    if hardware.precision not in ("32-true", "bf16-mixed", "16-mixed"):
+        raise InputError(f"hardware.precision={hardware.precision}: prediction knows 32-true, bf16-mixed and 16-mixed")
+    if hardware.attention != "auto":
+        raise InputError(f"hardware.attention={hardware.attention}: prediction takes the kernel itself; leave it out")
+    folder = model_folder(model)
+    if folder is None or folder.weights != "pretrained":
+        raise InputError("model: prediction needs a trained one; give model=FOLDER")
+    return folder.folder
 
 
 class Predictor(ABC, Generic[E]):
