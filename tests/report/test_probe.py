@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from cloze.data.extraction.feature_reading import WrittenFeatures
+from cloze.data.extraction.feature_files import WrittenFeatures
 from cloze.errors import InputError
 from cloze.report.probe import (
     LayerScore,

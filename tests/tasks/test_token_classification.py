@@ -18,10 +18,9 @@ from transformers import AutoModelForTokenClassification, pipeline
 from cloze.batch import IGNORED_LABEL
 from cloze.checkpoint.pretrained import Pretrained
 from cloze.checkpoint.task_models import save_task_model, task_model
-from cloze.data.finetuning.batching import collate
+from cloze.data.finetuning.batching import EvaluationLoader, collate
 from cloze.data.finetuning.conll import TaggedFiles
 from cloze.data.finetuning.items import Item
-from cloze.data.finetuning.loader import EvaluationLoader
 from cloze.data.finetuning.module import TaskData
 from cloze.data.finetuning.tagging import TaggingFeatures
 from cloze.data.tables.examples import Prediction, TaggedExample

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import AutoTokenizer, BertTokenizerFast, PreTrainedTokenizerFast
 
-from cloze.data.finetuning.sequences import Sequences, encode
+from cloze.data.finetuning.items import Sequences, encode
 from cloze.errors import InputError
 from cloze.text.encoding import WordEncoder
 from cloze.text.tokenizer import SPECIAL_TOKENS, build_tokenizer, read_tokenizer, save_tokenizer, tokenizer_sha256

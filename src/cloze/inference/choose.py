@@ -66,7 +66,7 @@ def make_predictor(
         raise InputError(f"max_length={length}: must be from {shortest} to {positions}, the positions of the model")
     tokenizer = pretrained.tokenizer
     if task == FINE_TUNED:
-        from cloze.inference.task import fine_tuned  # Lightning takes longer to import than most texts to predict
+        from cloze.inference.rebuild import fine_tuned  # Lightning takes longer to import than most texts to predict
 
         return fine_tuned(pretrained, inference, options, model, trust)
     if task == NEXT_SENTENCE:

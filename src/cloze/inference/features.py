@@ -18,8 +18,7 @@ from cloze.config.schema import Features
 from cloze.config.sections import model_folder
 from cloze.config.trust import import_packages
 from cloze.data.extraction.chunks import Chunks
-from cloze.data.extraction.feature_files import feature_files
-from cloze.data.extraction.feature_reading import WrittenFeatures
+from cloze.data.extraction.feature_files import WrittenFeatures, feature_files
 from cloze.data.extraction.feature_rows import RowTables
 from cloze.data.extraction.features import LONGEST_BYTES, PART_BYTES, FeatureWriter, Outcome, input_identity
 from cloze.data.extraction.options import Level, Sizes

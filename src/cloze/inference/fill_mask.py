@@ -10,8 +10,7 @@ import torch
 from tokenizers import Tokenizer
 
 from cloze.batch import TaskBatch
-from cloze.data.finetuning.items import Item
-from cloze.data.finetuning.sequences import Sequences
+from cloze.data.finetuning.items import Item, Sequences
 from cloze.data.tables.examples import Prediction, TextExample
 from cloze.errors import BadRowError, InputError
 from cloze.inference.predictor import Inference, Predictor

@@ -8,9 +8,8 @@ from cloze.checkpoint.record import Made, import_path
 from cloze.config.nodes import Node
 from cloze.config.sections import Task
 from cloze.data.finetuning.classification import LONG_TEXTS
-from cloze.data.finetuning.items import Features
+from cloze.data.finetuning.items import Features, Long
 from cloze.data.finetuning.questions import QuestionFeatures
-from cloze.data.finetuning.sequences import Long
 from cloze.data.finetuning.tagging import TaggingFeatures
 from cloze.errors import InputError
 

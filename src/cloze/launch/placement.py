@@ -1,4 +1,4 @@
-"""Where the corpus of a run lies: where the user says, where the run had it before, else as `cloze.text.placement`."""
+"""Where the corpus of a run lies: where the user says, where the run had it before, else as `cloze.text.manifest`."""
 
 import re
 from dataclasses import replace
@@ -12,8 +12,7 @@ from cloze.files.remote import location
 from cloze.launch.continuation import Beginning
 from cloze.launch.ranks import Ranks
 from cloze.run.folder import holds_run, note
-from cloze.text.manifest import MANIFEST, Manifest, Prepared
-from cloze.text.placement import HASH_DIGITS, folder_name
+from cloze.text.manifest import HASH_DIGITS, MANIFEST, Manifest, Prepared, folder_name
 
 
 def with_known_corpus(config: Config) -> Config:

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cloze.data.extraction.feature_reading import WrittenFeatures
+from cloze.data.extraction.feature_files import WrittenFeatures
 from cloze.errors import InputError
 from cloze.report.markdown import table
 from cloze.report.picture import INK, LINES, blank, end_at, png

@@ -13,8 +13,8 @@ from cloze.files.remote import Location
 from cloze.runtime.wording import counted
 from cloze.text.bert_rules import own_tokens
 from cloze.text.documents import Source
-from cloze.text.journal import describe, sha256
-from cloze.text.manifest import MANIFEST
+from cloze.text.journal import describe
+from cloze.text.manifest import MANIFEST, sha256
 from cloze.text.new_tokens import read_new_tokens, sample_lines, useful_tokens
 from cloze.text.prepare import Preparation
 from cloze.text.progress import ReportsProgress

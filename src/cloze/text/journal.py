@@ -1,7 +1,5 @@
 """The folder of a preparation: whose it is, what is already done in it, and who works in it now."""
 
-import hashlib
-import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -34,10 +32,6 @@ def describe(value: object) -> Any:
     if isinstance(value, os.PathLike):
         return os.fspath(value)
     return {"class": f"{type(value).__module__}.{type(value).__qualname__}"}
-
-
-def sha256(content: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 class Journal(PartialOutput):

@@ -27,10 +27,9 @@ from tokenizers import Tokenizer
 from cloze.errors import InputError
 from cloze.files.partial_output import DamagedError
 from cloze.files.remote import Location, RemotePath, remove_folder
-from cloze.text.duplicates import find_duplicates
-from cloze.text.heldout import count_heldout, heldout_below, heldout_hashes
-from cloze.text.journal import Journal, sha256
-from cloze.text.manifest import Manifest
+from cloze.text.duplicates import count_heldout, find_duplicates, heldout_below, heldout_hashes
+from cloze.text.journal import Journal
+from cloze.text.manifest import Manifest, sha256
 from cloze.text.parts import read_hashes
 from cloze.text.pool import Engine, Pool, WorkerKilledError, WorkerPool
 from cloze.text.progress import ReportsProgress

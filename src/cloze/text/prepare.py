@@ -11,10 +11,9 @@ from cloze.errors import InputError
 from cloze.files.partial_output import HeldError
 from cloze.files.remote import Location
 from cloze.text.bert_rules import own_tokens
-from cloze.text.journal import Journal, describe, open_journal, sha256
-from cloze.text.manifest import Manifest, Prepared, changed_preparation
+from cloze.text.journal import Journal, describe, open_journal
+from cloze.text.manifest import Manifest, Prepared, changed_preparation, place, sha256
 from cloze.text.pipeline import Pipeline
-from cloze.text.placement import place
 from cloze.text.pool import Engine, LocalEngine
 from cloze.text.progress import ReportsProgress, silent
 from cloze.text.report import print_warnings
@@ -44,7 +43,7 @@ class Preparation(PreparationSettings):
         vocabulary: dict[str, Any] | None = None,
         check_tokenizer: Callable[[Path], None] | None = None,
     ) -> Path:
-        """The folder below ``data/`` where this corpus lies, or will lie: see `cloze.text.placement`.
+        """The folder below ``data/`` where this corpus lies, or will lie: see `cloze.text.manifest`.
 
         Args:
             name: of the corpus.

@@ -17,9 +17,8 @@ import pyarrow as pa
 
 from cloze.files.remote import Location, RemotePath, fetch_folder
 from cloze.text.documents import SentenceSplitter, Source, Unit
-from cloze.text.duplicates import duplicated_positions
+from cloze.text.duplicates import duplicated_positions, heldout_hashes
 from cloze.text.encoding import WordEncoder
-from cloze.text.heldout import heldout_hashes
 from cloze.text.journal import Journal
 from cloze.text.manifest import ShardInfo
 from cloze.text.parts import Excerpt, PartBuilder, kept_documents, likeliest_heldout, read_part

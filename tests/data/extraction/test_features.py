@@ -14,8 +14,7 @@ from safetensors.numpy import load_file
 
 from cloze.data.extraction import partial
 from cloze.data.extraction.chunks import Chunks
-from cloze.data.extraction.feature_files import feature_files
-from cloze.data.extraction.feature_reading import WrittenFeatures
+from cloze.data.extraction.feature_files import WrittenFeatures, feature_files
 from cloze.data.extraction.feature_rows import RowTables
 from cloze.data.extraction.features import FeatureWriter, Outcome
 from cloze.data.extraction.options import Level, Sizes

@@ -4,9 +4,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cloze.batch import IGNORED_LABEL, TaskBatch
-from cloze.data.finetuning.batching import Batching, collate, evaluation_batches, micro_batches
+from cloze.data.finetuning.batching import (
+    Batching,
+    EvaluationLoader,
+    TaskLoader,
+    collate,
+    evaluation_batches,
+    micro_batches,
+)
 from cloze.data.finetuning.items import Item, TokenSequence
-from cloze.data.finetuning.loader import EvaluationLoader, TaskLoader
 
 
 def item(number: int, *lengths: int, labels: object = None) -> Item:

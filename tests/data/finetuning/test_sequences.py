@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerFast
 
-from cloze.data.finetuning.sequences import Long, Sequences
+from cloze.data.finetuning.items import Long, Sequences
 from cloze.text.tokenizer import SPECIAL_TOKENS, build_tokenizer
 
 FIRST, LENGTHS = 10, st.integers(0, 60)

@@ -9,8 +9,7 @@ from tokenizers import Tokenizer
 
 from cloze.batch import IGNORED_LABEL
 from cloze.data.finetuning.classification import check_length
-from cloze.data.finetuning.items import Item
-from cloze.data.finetuning.sequences import Sequences, encode
+from cloze.data.finetuning.items import Item, Sequences, encode
 from cloze.data.tables.examples import ChoiceExample
 from cloze.errors import InputError
 

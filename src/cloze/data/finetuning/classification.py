@@ -10,8 +10,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from cloze.batch import IGNORED_LABEL
-from cloze.data.finetuning.items import Item
-from cloze.data.finetuning.sequences import Long, Sequences, encode
+from cloze.data.finetuning.items import Item, Long, Sequences, encode
 from cloze.data.tables.examples import TextExample
 from cloze.errors import InputError
 

@@ -1,14 +1,16 @@
-"""What the model sees of an example: token ids in sequences, and labels."""
+"""What the model sees of an example: token ids in sequences, [CLS] A [SEP] or [CLS] A [SEP] B [SEP], and labels."""
 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from tokenizers import Tokenizer
 
+from cloze.data.long_texts import TOKENIZER_CHARACTERS, batched, shown, text_windows
 from cloze.data.tables.examples import Example
+from cloze.text.tokenizer import CLS, SEP
 
 E_contra = TypeVar("E_contra", bound=Example, contravariant=True)
 
@@ -61,3 +63,69 @@ class Features(Protocol[E_contra]):
         Raises:
             InputError: a label is not in ``labels``, or an example cannot be shown to the model.
         """
+
+
+Long = Literal["truncate", "head_tail", "windows"]
+"""What is shown of a text that is longer than a sequence: its beginning; its beginning and its end; or all of it, in
+overlapping windows."""
+
+HEAD = 4
+"""Of ``head_tail``, every fourth token is of the head, as 128 of 510 in Sun et al. 2019, section 5.3.1."""
+
+
+def encode(tokenizer: Tokenizer, texts: Sequence[str]) -> list[np.ndarray]:
+    """The ids of each text, (T,) int32, without [CLS] and [SEP] around it.
+
+    A special token that stands in a text is that token, as it is to transformers: "[SEP]" in a text is [SEP].
+    """
+    tokenizer.no_truncation()  # what the folder of a model may have switched on
+    tokenizer.no_padding()
+    return [
+        np.array(encoding.ids, np.int32)
+        for part in batched(texts, len, TOKENIZER_CHARACTERS)
+        for encoding in tokenizer.encode_batch_fast(part, add_special_tokens=False)
+    ]
+
+
+class Sequences:
+    """Puts sequences together and counts the texts that are longer than one.
+
+    Attributes:
+        cut: texts, or pairs, of which not every token is shown.
+        in_windows: those that are shown in several sequences.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, max_length: int, long: Long = "truncate") -> None:
+        self.max_length = max_length
+        self.long = long
+        self.cut = self.in_windows = 0
+        self._cls, self._sep = (np.array([tokenizer.token_to_id(token)], np.int32) for token in (CLS, SEP))
+
+    def of(self, first: np.ndarray, second: np.ndarray | None = None) -> tuple[TokenSequence, ...]:
+        """What is read of a text or a pair: one sequence, or windows on the longer text with the shorter one."""
+        in_windows, number = self.long == "windows", None if second is None else len(second)
+        length, length_pair = shown(len(first), number, self.max_length, in_windows=in_windows)
+        self.cut += length < len(first) or length_pair < (number or 0)
+        first, second = self._cut(first, length), None if second is None else self._cut(second, length_pair)
+        whole = self._whole(first, second)
+        if len(whole.input_ids) <= self.max_length:
+            return (whole,)
+        self.in_windows += 1
+        windows = text_windows(length, None if second is None else length_pair, self.max_length, None)
+        return tuple(TokenSequence(*(part[window.places] for part in whole)) for window in windows)
+
+    def _cut(self, ids: np.ndarray, length: int) -> np.ndarray:
+        """This many tokens, from the beginning or from both ends."""
+        if self.long != "head_tail" or len(ids) <= length:
+            return ids[:length]
+        head = length // HEAD
+        return np.concatenate([ids[:head], ids[len(ids) - (length - head) :]])
+
+    def _whole(self, first: np.ndarray, second: np.ndarray | None) -> TokenSequence:
+        parts = [self._cls, first, self._sep]
+        if second is not None:
+            parts += [second, self._sep]
+        input_ids = np.concatenate(parts)
+        token_type_ids = np.zeros(len(input_ids), np.int8)
+        token_type_ids[len(first) + 2 :] = 1
+        return TokenSequence(input_ids, token_type_ids)

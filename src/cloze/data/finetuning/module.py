@@ -9,9 +9,8 @@ import numpy as np
 from lightning import LightningDataModule
 from tokenizers import Tokenizer
 
-from cloze.data.finetuning.batching import Batching, FrozenRows
+from cloze.data.finetuning.batching import Batching, EvaluationLoader, FrozenRows, TaskLoader
 from cloze.data.finetuning.items import Features, Item
-from cloze.data.finetuning.loader import EvaluationLoader, TaskLoader
 from cloze.data.micro_batches import recount_micro_batches
 from cloze.data.tables.examples import Example, Source
 from cloze.data.tables.spans import with_whole_tokens

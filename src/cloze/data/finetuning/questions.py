@@ -10,8 +10,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from cloze.batch import IGNORED_LABEL
-from cloze.data.finetuning.items import Item, TokenSequence
-from cloze.data.finetuning.sequences import encode
+from cloze.data.finetuning.items import Item, TokenSequence, encode
 from cloze.data.finetuning.squad import UNKNOWN
 from cloze.data.long_texts import windows
 from cloze.data.tables.examples import Answer, QuestionExample

@@ -10,8 +10,7 @@ from tokenizers import Tokenizer
 
 from cloze.batch import IGNORED_LABEL
 from cloze.data.finetuning.classification import sorted_labels
-from cloze.data.finetuning.items import Item, TokenSequence
-from cloze.data.finetuning.sequences import encode
+from cloze.data.finetuning.items import Item, TokenSequence, encode
 from cloze.data.tables.examples import TaggedExample
 from cloze.errors import InputError
 from cloze.metrics.entities import OUTSIDE, make_entities

@@ -12,7 +12,7 @@ from cloze.batch import TaskBatch
 from cloze.config.nodes import Node
 from cloze.config.schema import FineTuning as Config
 from cloze.config.trust import import_packages
-from cloze.data.finetuning.loader import TaskLoader
+from cloze.data.finetuning.batching import TaskLoader
 from cloze.files.layout import RESULTS
 from cloze.launch.dry_run import estimate
 from cloze.launch.dry_run.estimate import Cut, Extent, Output
