@@ -8,7 +8,6 @@ killed at any moment leaves at most a file that no index names, and the next sav
 import dataclasses
 import hashlib
 import json
-import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from torch import Tensor
 from cloze.checkpoint.weights import load_pickle, runs_code
 from cloze.checkpoint.whole import difference, tensor_fault
 from cloze.errors import InputError
+from cloze.files.atomic import write_atomically, written_beside
 from cloze.files.bounded import read_json
 from cloze.runtime.wording import counted
 
@@ -135,18 +135,14 @@ class CheckpointStore:
             InputError: there is no room for it, or the folder cannot be written; earlier checkpoints are untouched.
         """
         file = self.folder / f"step-{step:08d}.ckpt"
-        beside = self.folder / f".{file.name}.{os.getpid()}"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with beside.open("wb") as stream:
-                torch.save(dict(state), stream)
-                stream.flush()
-                os.fsync(stream.fileno())
-            save = Save(step=step, file=file.name, bytes=beside.stat().st_size, sha256=_sha256(beside))
-            beside.replace(file)
+            with written_beside(file) as beside:
+                with beside.open("wb") as stream:
+                    torch.save(dict(state), stream)
+                save = Save(step=step, file=file.name, bytes=beside.stat().st_size, sha256=_sha256(beside))
             self._write_index([*(other for other in self.complete() if other.step != step), save])
         except (OSError, RuntimeError) as error:
-            beside.unlink(missing_ok=True)
             raise InputError(f"{file} cannot be written ({_reason(error)}); {self._last_good()}") from error
         return file
 
@@ -161,12 +157,8 @@ class CheckpointStore:
         kept = {save.step for save in saves[-self.keep_last :]}
         kept |= {save.step for save in self._scored(saves)[:1]}
         saves = [save for save in saves if save.step in kept]
-        beside = self.folder / f".{INDEX}.{os.getpid()}"
-        with beside.open("w", encoding="utf-8") as stream:
-            json.dump([dataclasses.asdict(save) for save in saves], stream, indent=1)
-            stream.flush()
-            os.fsync(stream.fileno())
-        beside.replace(self.folder / INDEX)
+        index = json.dumps([dataclasses.asdict(save) for save in saves], indent=1)
+        write_atomically(self.folder / INDEX, index.encode())
         names = {save.file for save in saves}
         for file in self.folder.iterdir():  # after the index: it never names what is gone
             if FILE.fullmatch(file.name) and file.name not in names:
