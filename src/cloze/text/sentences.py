@@ -27,8 +27,8 @@ Khmer full stop and without the Burmese comma."""
 # matched is not looked at again, so that time grows with the line, whatever it holds.
 END = re.compile(
     rf"([{MARKS}{OWN_MARKS}]++)"
-    r"((?:[\"'\u2019\u201d\u00bb)\]}*_\u300b\u300d\u300f\u3011\uff09\u3009]|\[\d{1,3}\]"
-    r"|[\u201c\u00ab](?=[\s,.;:)\]]|\Z)|[ \u00a0\u202f]\u00bb(?!\w))*+)(\s*+)"
+    r"(?:[\"'\u2019\u201d\u00bb)\]}*_\u300b\u300d\u300f\u3011\uff09\u3009]|\[\d{1,3}\]"
+    r"|[\u201c\u00ab](?=[\s,.;:)\]]|\Z)|[ \u00a0\u202f]\u00bb(?!\w))*+(\s*+)"
 )
 OPENING = "\"'\u2018\u2019\u201c\u201e\u201d([{*_-\u2013\u2014\u00ab\u00bb"
 # The quotation mark between spaces, of tokenised text, closes or opens: its number in the sentence tells.
@@ -99,7 +99,7 @@ def _cut(line: str, language: Language) -> list[str]:
 
 def _end(line: str, begin: int, match: re.Match[str], language: Language) -> int | None:
     """Where the sentence from `begin` on ends, if it does with these marks."""
-    (mark, _, space), end = match.groups(), match.end()
+    (mark, space), end = match.groups(), match.end()
     if end == len(line):
         return None  # the line does
     if mark.strip(MARKS):
@@ -138,15 +138,14 @@ def _within_sentence(line: str, begin: int, stop: int, following: str, language:
     lowered = word.lower()
     if lowered in language.titles:
         return not word[:1].islower() or following not in language.openers
-    if following[0].isdigit() or ROMAN.fullmatch(following):
+    if following[0].isdigit() or (following.isupper() and ROMAN.fullmatch(following)):
         if lowered in language.before_numbers or lowered.endswith(language.before_house_numbers):
             return True
     elif language.never_last and line[max(begin, stop - 8) : stop].lower().endswith(language.never_last):
         return True
     if len(word) == 1 and (word.isupper() or "\u0590" < word < "\u0700") and word != "I":  # "I" is mostly the pronoun
         return following not in language.openers or len(following) == 1
-    dotted = word[-2:-1] == "." and word.replace(".", "").isalpha()
-    if lowered in language.abbreviations or dotted or _is_indic_abbreviation(word):
+    if lowered in language.abbreviations or ("." in word and _is_dotted(word)):
         return following not in language.openers
     if language.ordinals and following.isdigit() and len(following) <= 2 and word.isdigit():
         return True
@@ -155,9 +154,10 @@ def _within_sentence(line: str, begin: int, stop: int, following: str, language:
     return stop - begin < 8 and ENUMERATOR.fullmatch(line[begin:stop].strip(OPENING + " )")) is not None
 
 
-def _is_indic_abbreviation(word: str) -> bool:
-    """Syllables with full stops between them, whose vowel signs are no letters to Python."""
-    return "." in word and not word.isascii() and all(0 < len(part) <= 3 for part in word.split("."))
+def _is_dotted(word: str) -> bool:
+    """Whether letters have full stops between them; or Indic syllables, whose vowel signs are no letters to Python."""
+    letters = word[-2:-1] == "." and word.replace(".", "").isalpha()
+    return letters or (not word.isascii() and all(0 < len(part) <= 3 for part in word.split(".")))
 
 
 # A space between Thai words of some length, but not before what joins them or after what introduces a list.
