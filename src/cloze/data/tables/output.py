@@ -187,7 +187,7 @@ class LinesFile(Output):
             if not self.bytes and self.table is not None:
                 self._append(self.table.nothing())
             self.partial.replace(self.file)
-            Path(f"{self.partial}.json").unlink(missing_ok=True)
+            self.journal.record_file(self.partial.name).unlink(missing_ok=True)
         self.stream.close()
 
 
