@@ -328,7 +328,7 @@ def test_a_damaged_record_is_named_and_nothing_goes(name: str, own: Preparation,
     folder = tmp_path / "corpus"
 
     def stop(step: str, done: int, total: int) -> None:
-        if step == "cutting shards":
+        if step == "writing shards":
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
