@@ -25,7 +25,6 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from benchmarks.machine import print_rows, write_rows
@@ -89,13 +88,10 @@ def ours(level: str, _: int) -> Side:
     plan = LayerChoice().plan(pretrained.config.num_hidden_layers, pretrained.config.hidden_size)
     extractor = Extractor(
         encoder=encoder.pack(),
-        pooler=None,
         plan=plan,
         level=level,  # type: ignore[arg-type]
         sizes=sizes,
-        dtype=np.dtype("float32"),
         batch_tokens=TOKENS_AT_ONCE,
-        device=torch.device("cpu"),
     )
     chunks = Chunks(
         reader=RowReader(columns=TextColumns()),

@@ -5,7 +5,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -135,12 +135,12 @@ class Ready:
         pretrained = dataclasses.replace(self.pretrained, tokenizer=_copy(self.tokenizer))
         task_name = task or task_of(self.pretrained)
         inference = Inference(device=self._device.type)
-        predictor, shape = make_predictor(task_name, pretrained, inference, options, model, self.trust)
+        predictor, make = make_predictor(task_name, pretrained, inference, options, model, self.trust)
         rows = RowPredictor(
-            maker=getattr(ExampleMaker(Columns()), shape), predictor=predictor, keep=False, on_bad_row=None
+            maker=partial(make, ExampleMaker(Columns())), predictor=predictor, keep=False, on_bad_row=None
         )
         found: list[dict[str, Any]] = []
-        for chunk in chunks(rows_of(list_of(texts, "texts"), shape)):
+        for chunk in chunks(rows_of(list_of(texts, "texts"), make)):
             found += rows.predict(chunk, Counter())
         _warn(predictor.counts)
         return found
@@ -197,9 +197,7 @@ class Ready:
             plan=plan,
             level=level,
             sizes=sizes,
-            dtype=np.dtype(np.float32),
             batch_tokens=Inference().max_tokens,
-            device=self._device,
         )
         notes: Counter[str] = Counter()
         parts = [np.zeros((0, len(plan.names), plan.width), np.float32)]
@@ -282,7 +280,8 @@ def load(folder: Path | str, *, trust: str | Sequence[str] = ()) -> Ready:
     pretrained = read_pretrained(folder)
     task = fine_tuned_model(pretrained)
     model = task or pretraining_model(pretrained)
-    pooler = model.pooler if isinstance(model.pooler, Pooler) else None
+    whole = task is None or task.takes_whole_sequences
+    pooler: Any = model.pooler if whole and "pooler" in pretrained.parts else None
     has_head = task is not None or {"masked_lm_head", "next_sentence_head"} & {*pretrained.parts}
     return Ready(
         encoder=model.encoder,

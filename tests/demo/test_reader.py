@@ -10,6 +10,7 @@ import torch
 
 from cloze.api import load
 from cloze.checkpoint.pretrained import read_pretrained
+from cloze.data.tables.row_examples import ExampleMaker
 from cloze.demo.reader import MOST_DRAWN, Reader
 from cloze.inference.predictor import Inference
 from tests.demo.world import pretrained_folder, task_folder
@@ -76,7 +77,7 @@ def test_many_at_once_get_their_own_answers(reader: Reader) -> None:
 def test_what_is_off_says_why(folder: Path, tmp_path: Path) -> None:
     tagger = Reader(read_pretrained(task_folder("entities", tmp_path / "ner")), Inference(), top_k=3)
     assert set(tagger.chosen) == {"task"}
-    assert tagger.kind == "words"
+    assert tagger.make is ExampleMaker.words
     assert tagger.off["fill-mask"].endswith("needs its masked_lm_head: give the folder of a pre-trained model")
 
 

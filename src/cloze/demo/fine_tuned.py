@@ -1,17 +1,23 @@
 """The tab of the task that a model was fine-tuned on, in the shape of that task."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from nicegui import ui
 
+from cloze.data.tables.row_examples import ExampleMaker, Make
 from cloze.demo.parts import Cells, IncompleteError, Live, bars, examples, field, heading, hint, notes
 from cloze.demo.reader import Answer, Reader
 from cloze.inference.choose import FINE_TUNED
 from cloze.metrics.entities import OUTSIDE
 
-TITLES = {"text": "Classify", "words": "Tags", "question": "Questions", "choice": "Choices"}
+TITLES: dict[Make | None, str] = {
+    ExampleMaker.text: "Classify",
+    ExampleMaker.words: "Tags",
+    ExampleMaker.question: "Questions",
+    ExampleMaker.choice: "Choices",
+}
 CLASSES_SHOWN = ANSWERS_SHOWN = 10
 TEXT = "A warm and funny film, though it could have been shorter."
 TAGGED = "Angela Merkel met the president of France in Berlin, near the offices of Siemens."
@@ -29,9 +35,14 @@ TaskLive = Live[Cells, Answer]
 
 def task_tab(reader: Reader) -> TaskLive:
     """The tab for the task of the folder."""
-    return {"text": _text_tab, "words": _words_tab, "question": _question_tab, "choice": _choice_tab}[
-        reader.kind or ""
-    ](reader)
+    tabs: dict[Make | None, Callable[[Reader], TaskLive]] = {
+        ExampleMaker.text: _text_tab,
+        ExampleMaker.words: _words_tab,
+        ExampleMaker.question: _question_tab,
+        ExampleMaker.choice: _choice_tab,
+    }
+    found: TaskLive = tabs[reader.make](reader)
+    return found
 
 
 def _live(reader: Reader, read: Any, draw: Any) -> TaskLive:

@@ -31,13 +31,13 @@ def build(reader: Reader, sentences: Sequence[str] = (), source: str | None = No
     tabs: dict[str, Callable[[], Live]] = {
         "Fill in": lambda: fill_tab(reader),
         "Next sentence": lambda: pair_tab(reader),
-        TITLES.get(reader.kind or "", "Task"): lambda: task_tab(reader),
+        TITLES.get(reader.make, "Task"): lambda: task_tab(reader),
         "Attention": lambda: AttentionTab(reader).live,
         "Neighbours": lambda: neighbours_tab(reader, sentences, source),
     }
     tasks = (FILL_MASK, NEXT_SENTENCE, FINE_TUNED, None, None)
     off = {name: reader.off[task] for name, task in zip(tabs, tasks, strict=True) if task in reader.off}
-    first = TITLES.get(reader.kind or "") or next(name for name in tabs if name not in off)
+    first = TITLES.get(reader.make) or next(name for name in tabs if name not in off)
     with ui.column().classes("page"):
         _top(reader)
         with ui.tabs().props("no-caps align=left outside-arrows mobile-arrows inline-label") as bar:

@@ -15,7 +15,7 @@ from cloze.data.extraction.vectors import Extractor
 from cloze.data.long_texts import kept
 from cloze.data.tables.columns import Columns
 from cloze.data.tables.examples import Prediction
-from cloze.data.tables.row_examples import ExampleMaker
+from cloze.data.tables.row_examples import ExampleMaker, Make
 from cloze.data.tables.stream import StreamRow
 from cloze.errors import InputError
 from cloze.inference.choose import FILL_MASK, FINE_TUNED, TASKS, make_predictor
@@ -89,19 +89,16 @@ class Reader:
         self._texts = TextEncoder(tokenizer=self._tokenizer, sizes=sizes)
         self._extractor = Extractor(
             encoder=self._encoder,
-            pooler=None,
             plan=LayerChoice().plan(self.config.num_hidden_layers, self.config.hidden_size),
             level="mean",
             sizes=sizes,
-            dtype=np.dtype(np.float32),
             batch_tokens=inference.max_tokens,
-            device=self._device,
         )
 
     @property
-    def kind(self) -> str | None:
-        """The shape of the examples of the fine-tuned task, where there is one."""
-        return self.chosen[FINE_TUNED].shape if FINE_TUNED in self.chosen else None
+    def make(self) -> Make | None:
+        """What makes the examples of the fine-tuned task, where there is one."""
+        return self.chosen[FINE_TUNED].make if FINE_TUNED in self.chosen else None
 
     def predict(self, task: str, cells: Mapping[str, Any]) -> Answer:
         """What the model predicts for one example.
@@ -113,10 +110,10 @@ class Reader:
         Raises:
             BadRowError: the example is not as the task needs it; the message continues after its name.
         """
-        predictor, shape = self.chosen[task]
+        predictor, make = self.chosen[task]
         with self._lock:
             predictor.counts.clear()
-            example = getattr(self._maker, shape)(StreamRow(0, "the text", dict(cells)))
+            example = make(self._maker, StreamRow(0, "the text", dict(cells)))
             (said,) = predictor.predict([example])
             if isinstance(said, Exception):
                 raise said

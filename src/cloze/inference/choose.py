@@ -7,6 +7,7 @@ import torch
 
 from cloze.checkpoint.pretrained import Pretrained
 from cloze.data.extraction.options import SHORTEST
+from cloze.data.tables.row_examples import ExampleMaker
 from cloze.errors import InputError
 from cloze.inference.fill_mask import FillMask
 from cloze.inference.next_sentence import NextSentence
@@ -71,7 +72,9 @@ def make_predictor(
         return fine_tuned(pretrained, inference, options, model, trust)
     if task == NEXT_SENTENCE:
         heads = _with_heads(pretrained, inference, task, "pooler", "next_sentence_head")
-        return Chosen(NextSentence(model=heads, tokenizer=tokenizer, inference=inference, max_length=length), "pair")
+        return Chosen(
+            NextSentence(model=heads, tokenizer=tokenizer, inference=inference, max_length=length), ExampleMaker.pair
+        )
     heads = _with_heads(pretrained, inference, task, "masked_lm_head")
     filling = FillMask(
         model=heads,
@@ -81,7 +84,7 @@ def make_predictor(
         max_length=length,
         targets=options.targets or (),
     )
-    return Chosen(filling, "text")
+    return Chosen(filling, ExampleMaker.text)
 
 
 def _predicts(task: str, pretrained: Pretrained) -> str:

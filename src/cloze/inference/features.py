@@ -137,7 +137,7 @@ def _pretrained(config: Features) -> Pretrained:
 def _plan(config: Features, pretrained: Pretrained) -> LayerPlan:
     assert config.layers is not None  # once settled
     choice = LayerChoice(layers=config.layers, weights=config.weights)
-    if config.level == "pooler" and "pooler.dense.weight" not in pretrained.state:
+    if config.level == "pooler" and "pooler" not in pretrained.parts:
         raise InputError(f"level=pooler: {pretrained.folder} has no pooler; take level=cls or mean")
     try:
         return choice.plan(pretrained.config.num_hidden_layers, pretrained.config.hidden_size)
@@ -248,7 +248,6 @@ def _extractor(
         sizes=sizes,
         dtype=np.dtype(dtype),
         batch_tokens=hardware.micro_batch_tokens,
-        device=device,
     )
 
 

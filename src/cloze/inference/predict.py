@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from cloze.config.schema import Predicting
 from cloze.config.trust import import_packages
 from cloze.data.tables.formats import STANDARD_INPUT, TableFormat
 from cloze.data.tables.output import check_output, is_delimited, open_output
-from cloze.data.tables.row_examples import ExampleMaker
+from cloze.data.tables.row_examples import ExampleMaker, Make
 from cloze.data.tables.stream import StreamRow, stream_rows
 from cloze.errors import InputError
 from cloze.inference.choose import TASKS, make_predictor, task_of
@@ -55,9 +56,9 @@ def predict(config: Predicting, texts: Sequence[str] = (), pairs: Sequence[str] 
         max_answer_length=config.max_answer_length,
         no_answer=config.no_answer,
     )
-    predictor, shape = make_predictor(task, pretrained, inference, options, trust=trust)
+    predictor, make = make_predictor(task, pretrained, inference, options, trust=trust)
     rows = RowPredictor(
-        maker=getattr(ExampleMaker(config.columns), shape),
+        maker=partial(make, ExampleMaker(config.columns)),
         predictor=predictor,
         keep=config.keep and not direct,
         flat=is_delimited(config.output),
@@ -69,7 +70,7 @@ def predict(config: Predicting, texts: Sequence[str] = (), pairs: Sequence[str] 
         held = 0
         live(rows=output.done)
         if direct:
-            read: Iterable[StreamRow] = _direct(texts, pairs, shape)
+            read: Iterable[StreamRow] = _direct(texts, pairs, make)
         else:
             read = stream_rows(path, layout, skip=output.done, on_bad_row=config.on_bad_row, counts=output.counts)
         for chunk in chunks(read, _rows_at_once(path)):
@@ -101,15 +102,15 @@ def _checked_folder(config: Predicting, path: str, layout: TableFormat, *, direc
     return folder
 
 
-def _direct(texts: Sequence[str], pairs: Sequence[str], shape: str) -> Iterator[StreamRow]:
+def _direct(texts: Sequence[str], pairs: Sequence[str], make: Make) -> Iterator[StreamRow]:
     """The texts of the command line as rows."""
-    if shape == "choice" and len(texts) > 1:
+    if make is ExampleMaker.choice and len(texts) > 1:
         raise InputError("text: multiple choice takes one text, with a text_pair=... for each choice")
-    if shape != "choice" and pairs and len(pairs) != len(texts):
+    if make is not ExampleMaker.choice and pairs and len(pairs) != len(texts):
         raise InputError(f"text_pair: given {len(pairs)} times, but text {len(texts)} times; give one for each")
     for number, text in enumerate(texts):
         second: dict[str, Any] = {"text_pair": pairs[number]} if pairs else {}
-        if shape == "choice":
+        if make is ExampleMaker.choice:
             second = {"text_pair": list(pairs)}
         yield StreamRow(number, f"text={text[:40]!r}", {"text": text, **second})
 

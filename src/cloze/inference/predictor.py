@@ -18,6 +18,7 @@ from cloze.config.sections import ModelFolder, model_folder
 from cloze.data.finetuning.batching import collate, evaluation_batches
 from cloze.data.finetuning.items import Item
 from cloze.data.tables.examples import Example, Prediction
+from cloze.data.tables.row_examples import Make
 from cloze.errors import BadRowError, InputError
 from cloze.run.hardware import check_hardware, set_up
 
@@ -110,10 +111,10 @@ class Predictor(ABC, Generic[E]):
 
 
 class Chosen(NamedTuple):
-    """A predictor, and the method of `cloze.data.tables.row_examples.ExampleMaker` that makes its examples."""
+    """A predictor, and what makes its examples."""
 
     predictor: Predictor[Any]
-    shape: str
+    make: Make
 
 
 class Options(NamedTuple):

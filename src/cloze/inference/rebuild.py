@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from cloze.data.finetuning.items import Features
 from cloze.data.finetuning.questions import QuestionFeatures
 from cloze.data.finetuning.tagging import TaggingFeatures
 from cloze.data.tables.examples import Example, Prediction
+from cloze.data.tables.row_examples import ExampleMaker, Make
 from cloze.data.tables.spans import with_whole_tokens
 from cloze.errors import BadRowError, InputError
 from cloze.inference.predictor import Chosen, Inference, Options, Predictor
@@ -33,9 +34,6 @@ from cloze.tasks.question_answering import QuestionAnswering
 from cloze.tasks.token_classification import TokenClassification
 from cloze.tasks.training import Recipe
 
-Shape = Literal["text", "words", "question", "choice"]
-"""The method of `cloze.data.tables.row_examples.ExampleMaker` that makes the examples of a task."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Stock:
@@ -44,7 +42,7 @@ class Stock:
     Attributes:
         module: says which head and which problem_type it serves.
         features: from its examples to what the model sees.
-        shape: of its examples.
+        make: makes its examples.
         arguments: of the features, besides their lengths.
         max_length: tokens of a sequence, where neither the folder nor the command says it; None for all positions.
         max_question_length: the same of a question; None for features without questions.
@@ -52,7 +50,7 @@ class Stock:
 
     module: type[FineTuning[Any]]
     features: type[Features[Any]]
-    shape: Shape
+    make: Make
     arguments: Mapping[str, Any] = field(default_factory=dict)
     max_length: int | None = None
     max_question_length: int | None = None
@@ -74,18 +72,18 @@ class Stock:
 
 
 STOCK = (
-    Stock(module=Classification, features=TextFeatures, shape="text", arguments={"problem": "single_label"}),
-    Stock(module=MultiLabel, features=TextFeatures, shape="text", arguments={"problem": "multi_label"}),
-    Stock(module=Regression, features=TextFeatures, shape="text", arguments={"problem": "regression"}),
-    Stock(module=TokenClassification, features=TaggingFeatures, shape="words"),
+    Stock(module=Classification, features=TextFeatures, make=ExampleMaker.text, arguments={"problem": "single_label"}),
+    Stock(module=MultiLabel, features=TextFeatures, make=ExampleMaker.text, arguments={"problem": "multi_label"}),
+    Stock(module=Regression, features=TextFeatures, make=ExampleMaker.text, arguments={"problem": "regression"}),
+    Stock(module=TokenClassification, features=TaggingFeatures, make=ExampleMaker.words),
     Stock(
         module=QuestionAnswering,
         features=QuestionFeatures,
-        shape="question",
+        make=ExampleMaker.question,
         max_length=384,  # google-research/bert, run_squad.py
         max_question_length=64,
     ),
-    Stock(module=MultipleChoice, features=ChoiceFeatures, shape="choice"),
+    Stock(module=MultipleChoice, features=ChoiceFeatures, make=ExampleMaker.choice),
 )
 """The first one that serves a folder is taken where that does not say what made it."""
 
@@ -98,7 +96,7 @@ class Rebuilt(NamedTuple):
 
     module: FineTuning[Any]
     features: Features[Any]
-    shape: Shape
+    make: Make
 
 
 def fits_problem(module: type[FineTuning[Any]], problem_type: str | None) -> bool:
@@ -152,7 +150,7 @@ def rebuild(
     if record.state:
         module.set_extra_state(dict(record.state))
     module.record = record
-    return Rebuilt(module, features, stock.shape)
+    return Rebuilt(module, features, stock.make)
 
 
 def _classes(
@@ -275,4 +273,4 @@ def fine_tuned(
     found = rebuild(pretrained, model, max_length=options.max_length, options=options.of_module(), trust=trust)
     module, tokenizer = found.module.to(inference.device), pretrained.tokenizer
     predictor = TaskPredictor(module=module, features=found.features, tokenizer=tokenizer, inference=inference)
-    return Chosen(predictor, found.shape)
+    return Chosen(predictor, found.make)

@@ -70,7 +70,6 @@ def extractor(level: Level = "token", layers: Any = "all", **changes: Any) -> Ex
         plan=LayerChoice(layers=layers).plan(CONFIG.num_hidden_layers, CONFIG.hidden_size),
         level=level,
         sizes=Sizes(**sizes),
-        device=torch.device("cpu"),
         **given,
     )
 

@@ -31,7 +31,7 @@ def test_minilm_as_transformers_has_it() -> None:
     sizes = Sizes(max_length=512)
     work = Extractor(
         encoder=encoder.pack(), pooler=None, plan=LayerChoice(layers="all").plan(6, 384), level="token", sizes=sizes,
-        dtype=np.dtype("float32"), batch_tokens=4096, device=torch.device("cpu"),
+        batch_tokens=4096,
     )  # fmt: skip
     reader = RowReader(columns=TextColumns())
     tokens = TextEncoder(tokenizer=pretrained.tokenizer, sizes=sizes).encode(

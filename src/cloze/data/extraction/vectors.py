@@ -4,7 +4,7 @@ Legend for shapes: see ``cloze.batch``; R rows are given out: tokens, words or t
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -67,17 +67,20 @@ class Extractor:
         sizes: the windows.
         dtype: of the results.
         batch_tokens: at most this many at once.
-        device: of the encoder.
     """
 
     encoder: Encoder
-    pooler: nn.Module | None
+    pooler: nn.Module | None = None
     plan: LayerPlan
     level: Level
     sizes: Sizes
-    dtype: np.dtype
+    dtype: np.dtype = field(default_factory=lambda: np.dtype(np.float32))
     batch_tokens: int
-    device: torch.device
+
+    @property
+    def device(self) -> torch.device:
+        """Where the encoder is."""
+        return self.encoder.word_embeddings.weight.device
 
     def row_counts(self, texts: Sequence[TextTokens]) -> np.ndarray:
         """(texts,) int64, the rows that each text has in the results."""

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from cloze.data.tables.row_examples import ExampleMaker, Make
 from cloze.data.tables.stream import StreamRow
 from cloze.errors import InputError
 
@@ -36,12 +37,12 @@ def pairs_of(texts: Any) -> Iterator[tuple[str, str | None]]:
             raise InputError(f"texts[{number}] is {text!r:.60}, but must be a text or a pair of texts")
 
 
-def rows_of(texts: Sequence[Any], shape: str) -> Iterator[StreamRow]:
+def rows_of(texts: Sequence[Any], make: Make) -> Iterator[StreamRow]:
     """The rows of a table that say the same."""
     for number, text in enumerate(texts):
         if isinstance(text, Mapping):
             cells = dict(text)
-        elif shape == "words" and isinstance(text, tuple | list):
+        elif make is ExampleMaker.words and isinstance(text, tuple | list):
             cells = {"words": list(text)}
         elif isinstance(text, tuple | list) and len(text) == 2:
             cells = {"text": text[0], "text_pair": text[1]}

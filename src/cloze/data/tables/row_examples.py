@@ -1,6 +1,6 @@
 """Rows of a stream as examples of a task, without labels."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from cloze.data.tables.cells import choices_of, is_absent, items_of, text_of
@@ -9,6 +9,9 @@ from cloze.data.tables.examples import ChoiceExample, QuestionExample, TaggedExa
 from cloze.data.tables.spans import words_of
 from cloze.data.tables.stream import StreamRow
 from cloze.errors import BadRowError
+
+Make = Callable[["ExampleMaker", StreamRow], Any]
+"""A method of `ExampleMaker`: what makes the examples of a task."""
 
 
 class ExampleMaker:
