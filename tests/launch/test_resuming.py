@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 
 from cloze.optim.schedules import Cosine
 from tests.command import Command
@@ -111,3 +112,23 @@ def test_larger_batches_do_not_hang(finetune: Command, small_table: list[str], t
     resume = "resume=runs/first/checkpoints/step-00000004.ckpt"
     done = finetune(*words, "task.batch_size=80", "run=second", resume)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_run_from_before_there_were_modules_resumes(train: Command, first: list[str], tmp_path: Path) -> None:
+    file = tmp_path / "runs/first/config.yaml"
+    before = yaml.safe_load(file.read_text(encoding="utf-8"))
+    for name in ("module", "trust"):
+        del before[name]
+    file.write_text(yaml.safe_dump(before), encoding="utf-8")
+    done = train(*first, "run=first")
+    assert done.returncode == 0, done.stderr
+    assert "is finished" in done.stdout
+
+    checkpoint = state(tmp_path / "runs/first", 2)
+    del checkpoint["configuration"]["module"], checkpoint["configuration"]["trust"], checkpoint["task_record"]
+    torch.save(checkpoint, tmp_path / "before.ckpt")
+    done = train(*first, "resume=before.ckpt", "run=second")
+    assert done.returncode == 0, done.stderr
+    assert "changed from here on" not in done.stderr
+    one, other = (state(tmp_path / "runs" / run, 6)["state_dict"] for run in ("first", "second"))
+    assert all(torch.equal(one[name], other[name]) for name in one)
