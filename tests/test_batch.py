@@ -5,7 +5,9 @@ import pytest
 import torch
 
 from benchmarks.batches import random_batch
-from cloze.batch import Packed, PretrainingBatch, TaskBatch, on_device
+from cloze.batch import Packed, PretrainingBatch, TaskBatch, batch_type, on_device
+from cloze.data.pretraining.masked_lm import MaskedLM
+from cloze.data.pretraining.objective import B, Objective
 
 
 @pytest.mark.parametrize("rows", [[[5, 6, 7]], [[5, 6, 7], [8], [9, 10]], []])
@@ -60,3 +62,18 @@ def test_on_cuda_the_same_values_come_and_nothing_is_read_ahead() -> None:
 
 def pinned(batch: PretrainingBatch) -> PretrainingBatch:
     return torch.utils.data._utils.pin_memory.pin_memory(batch)  # type: ignore[no-any-return]
+
+
+def test_a_class_says_the_type_of_its_batches_at_any_distance() -> None:
+    class Stated(Objective[TaskBatch]): ...
+
+    class Further(Stated): ...
+
+    class Open(Objective[B]): ...
+
+    class Closed(Open[PretrainingBatch]): ...
+
+    class Unsaid(Objective): ...
+
+    found = [batch_type(kind, Objective) for kind in (Stated, Further, Open, Closed, Unsaid, MaskedLM)]
+    assert found == [TaskBatch, TaskBatch, None, PretrainingBatch, None, PretrainingBatch]

@@ -6,16 +6,26 @@ They are those of docs/extending.md: replaced-token detection with a head that H
 import csv
 import json
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
 from safetensors.torch import load_file
 
 from cloze.checkpoint.conversion import convert
 from cloze.checkpoint.pretrained import read_pretrained
+from cloze.config.arguments import conf_folder
+from cloze.config.schema import Pretraining as Config
+from cloze.config.validation import check
+from cloze.errors import InputError
+from cloze.launch.module import check_module
+from cloze.tasks.masked_lm import MaskedLMPretraining
+from cloze.tasks.pretraining import Pretraining
 from tests import processes
 from tests.conftest import REPOSITORY
 from tests.docs import extending
@@ -155,3 +165,32 @@ def test_a_folder_chooses_nothing_that_runs_here(
     assert done.returncode == 2, done.stderr
     assert f"asks for the class {target}" in done.stderr or f"asks for {target}, which is no class" in done.stderr
     assert not (tmp_path / "here").exists()
+
+
+class Unsaid(Pretraining):
+    """Does not say the type of its batches."""
+
+
+class Own(MaskedLMPretraining):
+    """Does not compile its step."""
+
+    compiles_step = False
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["module._target_={}.Unsaid"], "does not say the type of its batches: derive it from Pretraining[MyBatch]"),
+        (["objective._target_=collections.Counter"], "must be derived from cloze.data.pretraining.objective.Objective"),
+        (["module._target_={}.Own", "hardware=gpu", "++hardware.cuda_graphs=true"], "hardware.cuda_graphs records the"),
+    ],
+)
+def test_a_module_that_does_not_fit_is_refused(words: list[str], message: str) -> None:
+    bare = [f"~objective.{key}" for key in ("max_length", "mask_rate", "masking")] if "Counter" in words[0] else []
+    with initialize_config_dir(str(conf_folder()), version_base="1.3"):
+        composed = compose("train", ["++run=x", *(word.format(__name__) for word in words), *bare])
+    plain = OmegaConf.to_container(composed, resolve=True)
+    assert isinstance(plain, dict)
+    config = check({str(key): value for key, value in plain.items()}, Config)
+    with pytest.raises(InputError, match=re.escape(message)):
+        check_module(config)
