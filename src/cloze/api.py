@@ -27,8 +27,7 @@ from cloze.data.tables.row_examples import ExampleMaker
 from cloze.errors import InputError
 from cloze.files.layout import MODEL
 from cloze.inference.choose import TASKS, make_predictor, task_of
-from cloze.inference.predictor import Inference, Options
-from cloze.inference.rows import RowPredictor, chunks
+from cloze.inference.predictor import Inference, Options, RowPredictor, chunks
 from cloze.model.bert import BertForPreTraining, Pooler
 from cloze.model.config import EncoderConfig
 from cloze.model.encoder import Encoder

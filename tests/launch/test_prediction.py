@@ -21,8 +21,8 @@ from tokenizers import Tokenizer
 from cloze.cli import finetune
 from cloze.cli.predict import Words, main, own_words
 from cloze.inference import predict as prediction
-from cloze.inference import rows
 from cloze.inference.fill_mask import fill
+from cloze.inference.predictor import RowPredictor
 from cloze.text.tokenizer import SPECIAL_TOKENS, build_tokenizer
 from tests import processes
 from tests.tiny import LETTERS, TASKS, save_tiny, save_tiny_task
@@ -317,15 +317,15 @@ def test_a_run_that_is_stopped_goes_on(
     monkeypatch.setattr(prediction, "ROWS_AT_ONCE", 6)
     words = [f"model={pretrained}", "input=a.txt", "on_bad_row=skip"]
     run(*words, "output=whole.jsonl")
-    predict, calls = rows.RowPredictor.predict, []
+    predict, calls = RowPredictor.predict, []
 
-    def stopping(self: rows.RowPredictor, *given: Any) -> Any:
+    def stopping(self: RowPredictor, *given: Any) -> Any:
         calls.append(1)
         if len(calls) == 4:
             raise KeyboardInterrupt
         return predict(self, *given)
 
-    monkeypatch.setattr(rows.RowPredictor, "predict", stopping)
+    monkeypatch.setattr(RowPredictor, "predict", stopping)
     (said,) = run(*words, "output=a.jsonl", status=130)
     assert "the same command resumes" in said["error"]
     assert len(lines(tmp_path / "a.jsonl.partial")) == 17

@@ -1,9 +1,14 @@
-"""Output that is not finished yet: what it is of, which of its parts are finished, and who is writing it now."""
+"""Output that is not finished yet: what it is of, which of its parts are finished, and who is writing it now.
 
+Locks are those that the system gives back when their process ends, in whatever way.
+"""
+
+import fcntl
 import json
 import os
+import socket
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,7 +16,6 @@ from typing import Any
 from cloze.errors import InputError
 from cloze.files.atomic import write_atomically
 from cloze.files.bounded import read_json
-from cloze.files.lock import lock_file
 from cloze.files.remote import Location
 
 PLAN, LOCK = "plan", "lock"
@@ -156,3 +160,42 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str =
 def _shorten(value: object) -> str:
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 80 else text[:77] + "..."
+
+
+def try_lock(descriptor: int) -> bool:
+    """Lock an open file for this process; False where another one holds it. Closing the file gives the lock back.
+
+    Raises:
+        OSError: the file system knows no locks.
+    """
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def lock_file(path: Path, held: Callable[[str], Exception]) -> int:
+    """Make and lock a file that says who holds it.
+
+    Args:
+        path: of the file, in a folder that exists.
+        held: makes the exception for a lock that another process holds, from that process' name.
+
+    Returns:
+        The open descriptor; closing it gives the lock back.
+
+    Raises:
+        OSError: the file cannot be made.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        if not try_lock(descriptor):
+            holder = os.read(descriptor, 1000).decode(errors="replace").strip()
+            raise held(holder or "another process")
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor

@@ -17,8 +17,7 @@ from cloze.data.tables.row_examples import ExampleMaker, Make
 from cloze.data.tables.stream import StreamRow, stream_rows
 from cloze.errors import InputError
 from cloze.inference.choose import TASKS, make_predictor, task_of
-from cloze.inference.predictor import Inference, Options, checked_model
-from cloze.inference.rows import ROWS_AT_ONCE, RowPredictor, chunks
+from cloze.inference.predictor import ROWS_AT_ONCE, Inference, Options, RowPredictor, checked_model, chunks
 from cloze.runtime.spinner import waiting
 from cloze.runtime.wording import counted
 from cloze.text.progress import LiveCount

@@ -24,8 +24,7 @@ from cloze.errors import InputError
 from cloze.files.atomic import write_atomically
 from cloze.files.bounded import parse_yaml, read_text
 from cloze.files.layout import CONFIG, METRICS, MODEL, PREDICTIONS, RESULTS
-from cloze.files.lock import lock_file
-from cloze.files.partial_output import differences
+from cloze.files.partial_output import differences, lock_file
 from cloze.runtime.distribution import VERSION
 from cloze.runtime.moved import present_run
 from cloze.runtime.redaction import masked_text

@@ -18,8 +18,7 @@ import pyarrow.parquet as pq
 from cloze.data.tables.delimited_output import Delimited, Rows, plain
 from cloze.data.tables.formats import DELIMITERS, JSON_SUFFIXES
 from cloze.errors import InputError
-from cloze.files.lock import try_lock
-from cloze.files.partial_output import PartialOutput
+from cloze.files.partial_output import PartialOutput, try_lock
 
 ADVICE = "make room and give the same command again"
 NO_COLUMNS = "columns of the input go into Parquet where they are the same in all rows: write .jsonl, or set keep=false"
