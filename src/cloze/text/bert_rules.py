@@ -22,9 +22,8 @@ NAMES = {"pad_token": PAD, "unk_token": UNK, "cls_token": CLS, "sep_token": SEP,
 OF_MODEL = ("unk_token", "continuing_subword_prefix", "max_input_chars_per_word")
 """What WordPiece has besides its vocabulary."""
 
-CASE_SHARE = (
-    0.01  # uncased vocabularies hold a few capitals (2 of 21,128 in Google's Chinese one), cased ones a quarter
-)
+CASE_SHARE = 0.01
+"""Uncased vocabularies hold a few capitals (2 of 21,128 in Google's Chinese one), cased ones a quarter."""
 
 
 def build_normalizer(

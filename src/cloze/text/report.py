@@ -133,13 +133,8 @@ def heldout_warnings(count: int) -> list[str]:
     """What to say of documents of the training text that `heldout_files` have, too."""
     if not count:
         return []
-    documents = "a document" if count == 1 else f"{count:,} documents"
-    are = (
-        "is in corpus.heldout_files, too: training leaves it out"
-        if count == 1
-        else ("are in corpus.heldout_files, too: training leaves them out")
-    )
-    return [f"warning: {documents} of the training text {are}"]
+    found, are, them = ("a document", "is", "it") if count == 1 else (f"{count:,} documents", "are", "them")
+    return [f"warning: {found} of the training text {are} in corpus.heldout_files, too: training leaves {them} out"]
 
 
 def save_report(report: Mapping[str, Any], folder: Location) -> None:

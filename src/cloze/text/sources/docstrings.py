@@ -1,8 +1,7 @@
 """The prose of a documentation string: its sentences, without code, tables, field lists and markup.
 
 Docstrings are reStructuredText, Markdown or neither, in the styles of Google, NumPy, Sphinx or none. So no grammar
-parses
-them: lines are sorted by what they look like, and a paragraph stays only if it reads like English prose.
+parses them: lines are sorted by what they look like, and a paragraph stays only if it reads like English prose.
 """
 
 import inspect
@@ -14,12 +13,8 @@ def _words(*lines: str) -> frozenset[str]:
     return frozenset(" ".join(lines).split())
 
 
-CODE_TITLES = _words(
-    "code demo doctest doctests example examples output sample usage",
-)
-ADMONITIONS = _words(
-    "attention caution danger hint important note seealso tip warning",
-)
+CODE_TITLES = _words("code demo doctest doctests example examples output sample usage")
+ADMONITIONS = _words("attention caution danger hint important note seealso tip warning")
 
 FENCE = re.compile(r"```|~~~")
 ADDRESS = re.compile(r"<?https?://\S+>?$")
@@ -93,9 +88,8 @@ def _unmarked(paragraph: str) -> str:
 def _paragraphs(lines: list[str]) -> Iterator[str]:
     """Lines joined to paragraphs, without the blocks that hold no prose."""
     gathered: list[str] = []
-    may_hang = (
-        False  # the second line of a list item or of an entry; any other change of indentation begins something new
-    )
+    # The second line of a list item or of an entry may hang; any other change of indentation begins something new.
+    may_hang = False
     last_indent = 0
     for indent, begins, text in _visible(lines):
         if gathered and (begins or (indent != last_indent and not (may_hang and indent > last_indent))):
