@@ -153,12 +153,7 @@ def _sizes(config: Features, pretrained: Pretrained) -> Sizes:
     stride = config.stride
     if stride is not None and not 1 <= stride < longest:
         raise InputError(f"stride={stride}: must be at least 1 and below max_length={longest}")
-    return Sizes(
-        max_length=longest,
-        stride=stride,
-        long_texts=config.long_texts,
-        special_tokens=config.special_tokens,
-    )
+    return Sizes(max_length=longest, stride=stride, long_texts=config.long_texts, special_tokens=config.special_tokens)
 
 
 def _fingerprint(pretrained: Pretrained) -> str:

@@ -11,12 +11,7 @@ from cloze.data.tables.cells import Column, find
 from cloze.data.tables.examples import Example
 from cloze.data.tables.formats import TableFormat
 from cloze.data.tables.header import names_columns
-from cloze.data.tables.table import (
-    Table,
-    is_hub,
-    read_table,
-    under_header,
-)
+from cloze.data.tables.table import Table, is_hub, read_table, under_header
 from cloze.errors import BadRowError, InputError
 from cloze.text.sources.delimited import Quoting
 
