@@ -49,7 +49,8 @@ def test_one_command_from_text_to_a_model_folder(
         "index.json", "step-00000010.ckpt", "step-00000020.ckpt"
     }  # fmt: skip
     assert {path.name for path in (folder / "model").iterdir()} == {
-        "config.json", "model.safetensors", "vocab.txt", "tokenizer.json", "tokenizer_config.json", "README.md"
+        "config.json", "cloze.json", "model.safetensors", "vocab.txt", "tokenizer.json", "tokenizer_config.json",
+        "README.md",
     }  # fmt: skip
     assert "the quick" in (folder / "report.html").read_text("utf-8")
     assert {path.name for path in tmp_path.iterdir()} == {"runs"}  # Hydra leaves nothing elsewhere

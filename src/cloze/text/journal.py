@@ -38,7 +38,7 @@ class Journal(PartialOutput):
     """The record of a preparation's finished steps, in ``unfinished/`` of its folder."""
 
     kind, held = "an unfinished preparation", "is preparing a corpus here"
-    other = "choose another folder with corpus.prepared="
+    other = "choose another folder"
 
     def __init__(self, folder: Location) -> None:
         super().__init__(folder, folder / UNFINISHED, deleted=str(folder))
