@@ -75,6 +75,12 @@ def test_pre_training_resumes_and_runs_on_two_processes(world: World, small_corp
     again = world.weights("again")
     assert all(torch.equal(one[name], again[name]) for name in one)
 
+    started = ["init=runs/one/model", TRUST, "model.max_position_embeddings=96", "optimizer=muon"]
+    corpus = [word for word in small_corpus if not word.startswith("tokenizer.")]
+    world.run("train.py", *started, *SMALL[5:], *corpus, "run=on")
+    assert json.loads((world.folder / "runs/on/model/config.json").read_text())["max_position_embeddings"] == 96
+    assert world.weights("on").keys() == one.keys()
+
     ranks = ["hardware.devices=2", "hardware.strategy=ddp", "hardware.collective_timeout=300"]
     world.run("train.py", *SMALL, *small_corpus, *ranks, "run=ranks")
     assert world.heldout_loss("ranks") == pytest.approx(world.heldout_loss("one"), rel=1e-3)
