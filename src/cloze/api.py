@@ -1,4 +1,4 @@
-"""A model ready for use from Python: ``cloze.load``."""
+"""Load a model in Python: ``cloze.load``."""
 
 import dataclasses
 import warnings
@@ -212,7 +212,7 @@ class Ready:
         return found[:, 0] if len(plan.names) == 1 else found
 
     def attention(self, text: Text, *, heads: Sequence[tuple[int, int]] | None = None) -> Any:
-        """Who looks at whom in a text, as a ``matplotlib`` figure, which a notebook shows.
+        """The attention weights of a text, as a ``matplotlib`` figure.
 
         Args:
             text: a text or a pair, of at most 64 tokens.

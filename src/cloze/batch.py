@@ -1,4 +1,4 @@
-"""The tuples that travel between floors: packed tokens, never padded.
+"""The types of batches: packed tokens without padding.
 
 Legend for shape comments everywhere: B sequences, N packed tokens, T longest sequence, D hidden size, H heads,
 K head size, M masked tokens, V vocabulary.
@@ -63,7 +63,7 @@ class Packed(NamedTuple):
 
 
 class TokenBatch(Protocol):
-    """What every micro-batch has, whatever is asked about its tokens."""
+    """The fields that every micro-batch has, for any objective or task."""
 
     @property
     def packed(self) -> Packed:

@@ -1,4 +1,4 @@
-"""Exceptions that are no bugs: what a user can fix, and the request to stop."""
+"""Exceptions that are not bugs: errors that a user can fix, and the request to stop."""
 
 TRY_AGAIN = 75
 """The exit status for which the same command has to be given again: EX_TEMPFAIL of `sysexits.h`."""

@@ -1,4 +1,4 @@
-"""Who looks at whom: the attention of chosen heads as pictures, to see it take shape over training."""
+"""Figures of the attention weights of selected heads, logged during training."""
 
 import io
 import warnings

@@ -1,4 +1,4 @@
-"""When a checkpoint is saved, which stay, and how a run is stopped without losing anything."""
+"""When checkpoints are saved, which are kept, and how a run stops without losing work."""
 
 import inspect
 import signal

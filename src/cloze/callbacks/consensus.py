@@ -1,4 +1,4 @@
-"""A signal to any of the processes of a run, known to all of them at the same step."""
+"""Stop signals to any process of a run, agreed on by all processes at the same step."""
 
 from datetime import timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""The model folder, written when training has ended."""
+"""Write the model folder at the end of training."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""A loss that is no number ends the run, before a checkpoint could hold what it left behind."""
+"""End the run if the loss is not a number, before a checkpoint is saved."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""How long training is, and where it stands: in optimizer steps, or in seconds on the wall clock."""
+"""The length of training and the current position, in optimizer steps or seconds."""
 
 import time
 from typing import Any

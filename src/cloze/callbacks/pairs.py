@@ -1,4 +1,4 @@
-"""What the model predicts for sentence pairs: examples next to the accuracy."""
+"""Sample predictions for sentence pairs."""
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby

@@ -1,4 +1,4 @@
-"""Where training stands: a bar on a terminal, plain lines in a log file."""
+"""Progress of training: a bar on a terminal, plain lines in a log file."""
 
 import sys
 import time

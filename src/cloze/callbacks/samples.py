@@ -1,4 +1,4 @@
-"""Predictions for masked tokens of fixed sentences: the quickest look at what the model has learned."""
+"""Sample predictions for the masked tokens of fixed sentences."""
 
 import sys
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Dropout as a pure function of the position in training, as the order of the data is."""
+"""Make dropout a pure function of the position in training."""
 
 from typing import Any
 

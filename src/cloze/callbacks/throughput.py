@@ -1,4 +1,4 @@
-"""Real tokens a second, and the share of the hardware's peak that they use."""
+"""Real tokens per second, and the fraction of the hardware's peak that they use (MFU)."""
 
 import resource
 import time

@@ -1,4 +1,4 @@
-"""From any BERT to the folder of another format: ``transformers``', Google's TensorFlow, ONNX."""
+"""Convert any BERT to another format: Hugging Face's, Google's TensorFlow, ONNX."""
 
 import json
 from collections.abc import Mapping

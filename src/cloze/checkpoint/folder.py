@@ -1,4 +1,4 @@
-"""The model folder in the ecosystem's format: Hugging Face's BERT layout, written and read without ``transformers``.
+"""Read and write model folders in Hugging Face's layout, without ``transformers``.
 
 ``config.json``, ``model.safetensors``, ``vocab.txt``, ``tokenizer.json``, ``tokenizer_config.json``.
 """
@@ -211,7 +211,7 @@ class Contents(NamedTuple):
 
     @property
     def unknown(self) -> list[str]:
-        """Tensors that are no part of any model that is read."""
+        """Tensors that belong to none of the models."""
         return [name for name in self.theirs if not self.names.is_known(name)]
 
     def state(self, *, required: str) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""A pre-trained model with more tokens or more positions than it was trained with.
+"""Extend a pre-trained model with more tokens or more positions.
 
 Old rows and old ids never change; which parameters grow is for the record of the architecture to say.
 """
@@ -41,7 +41,7 @@ def grow_vocabulary(
 def grow_tokens(
     state: Mapping[str, Tensor], parameters: Sequence[str], tokenizer: Tokenizer, new: Sequence[str]
 ) -> dict[str, Tensor]:
-    """Likewise for new special tokens, which no tokens are made of: the rows of what they are to the tokenizer now.
+    """The same for new special tokens: the rows of the tokens that the tokenizer splits them into now.
 
     Args:
         state: as in ``grow_vocabulary``.

@@ -1,4 +1,4 @@
-"""A model of the Hugging Face hub as a folder of this machine: downloaded once, then taken from the hub's own cache."""
+"""Models of the Hugging Face hub as local folders, in the hub's own cache."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""From what a folder holds to the module that it was saved from, every parameter its own."""
+"""Rebuild the saved module from a model folder, checking every parameter."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""ONNX: the encoder and every head as one graph on padded rows, for onnxruntime and whatever else reads it.
+"""Export the encoder and every head to ONNX as one graph on padded rows.
 
 Inputs: ``input_ids``, ``attention_mask`` (0 at padding) and, where the encoder reads segments, ``token_type_ids``,
 int64 (batch, length), both free; for multiple choice (batch, choices, length). The outputs have the names of Hugging

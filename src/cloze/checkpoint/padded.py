@@ -1,4 +1,4 @@
-"""Our models on rows with padding, for formats that know no packed tokens. They share the packed ones' parameters.
+"""Run the models on padded rows, for formats without packed tokens. Parameters are shared with the packed models.
 
 Legend for shapes: see ``cloze.batch``; L labels, I items, C choices. Outputs have the names of Hugging Face's classes.
 """
@@ -89,7 +89,7 @@ class PaddedPretraining(PaddedModel):
 
 
 class PaddedTask(PaddedModel):
-    """The model of a task with a linear head, whatever layers it reads."""
+    """The model of a task with a linear head on any layers."""
 
     def __init__(self, model: TaskModel) -> None:
         super().__init__()

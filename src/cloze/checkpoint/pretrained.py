@@ -1,4 +1,4 @@
-"""The folder of any BERT: its encoder, tokenizer and head, as they are."""
+"""Load any BERT folder: its encoder, tokenizer and head."""
 
 from collections.abc import Mapping
 from contextlib import suppress

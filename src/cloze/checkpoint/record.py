@@ -1,4 +1,4 @@
-"""`cloze.json` in a model folder: what made the model, and what `config.json` has no key for.
+"""`cloze.json` in a model folder: how the model was made, and settings without a key in `config.json`.
 
 Data only: dotted names and plain values. Nothing is imported or called here; `cloze.inference.rebuild` makes
 objects of it.
@@ -194,7 +194,7 @@ def _state(found: Any, key: str, file: Path) -> dict[str, float]:
 
 
 def head_named(name: object) -> Head:
-    """The head of a name in a file; earlier versions named it by BERT's class, whatever the architecture.
+    """The head with a name in a file; earlier versions used the name of BERT's class for every architecture.
 
     Raises:
         ValueError: there is none.

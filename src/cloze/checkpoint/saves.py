@@ -1,4 +1,4 @@
-"""The checkpoints of a run on disk: each whole and with a checksum, the last few and the best one kept.
+"""The checkpoints of a run on disk, complete and with a checksum; keeps the last few and the best.
 
 ``checkpoints/step-00001500.ckpt`` and an index of those that are complete. A checkpoint is written under a temporary
 name, reaches the disk, is renamed, and only then enters the index, which is itself replaced by a rename: a process
@@ -129,7 +129,7 @@ class CheckpointStore:
         return None, found
 
     def write(self, state: Mapping[str, Any], step: int) -> Path:
-        """Save the state after `step` optimizer steps; then remove what is no longer kept.
+        """Save the state after `step` optimizer steps, then remove checkpoints that are no longer kept.
 
         Raises:
             InputError: there is no room for it, or the folder cannot be written; earlier checkpoints are untouched.

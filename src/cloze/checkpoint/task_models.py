@@ -1,4 +1,4 @@
-"""The model of a task on the encoder of any BERT, and its folder."""
+"""A task model on the encoder of any BERT, and its folder."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""From a checkpoint of training, of any number of ranks, to a model folder.
+"""Convert a training checkpoint, from any number of ranks, to a model folder.
 
 A checkpoint holds, in addition to the state of training, what the model folder says beyond the weights: so it becomes
 one wherever it lies, with nothing of its run next to it.

@@ -1,4 +1,4 @@
-"""The tensors of a model folder: safetensors or an older pickle, whole or in shards. No pickle's code is ever run."""
+"""Read the tensors of a model folder, safetensors or pickle, whole or in shards, without running pickled code."""
 
 import pickle
 import re
@@ -55,7 +55,7 @@ def read_weights(folder: Path) -> tuple[dict[str, Tensor], Path]:
 
 
 def read_tensors(file: Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file, or of an older ``.bin``, of which no code is ever run.
+    """The tensors of a safetensors file or of an older ``.bin``, without running any of its code.
 
     Raises:
         InputError: it is missing or damaged, or it would run code.
@@ -154,7 +154,7 @@ def load_pickle(file: Path, *, mapped: bool = False) -> Any:
 
 
 def plain(tensors: dict[str, Tensor], file: Path) -> dict[str, Tensor]:
-    """The tensors, each of which is known to be an array of real numbers that the file holds.
+    """The tensors, each checked to be an array of real numbers that the file holds.
 
     Raises:
         InputError: one is not; a pickle may describe others, some of any size.

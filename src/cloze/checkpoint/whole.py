@@ -1,4 +1,4 @@
-"""The parts of a checkpoint held against what they will be loaded into, before anything is loaded.
+"""Validate a checkpoint against the state it will be loaded into, before loading anything.
 
 torch, Lightning and fused kernels believe what they read: a state of another shape ends in one of their tracebacks, or
 in the middle of a step as a segmentation fault.

@@ -1,4 +1,4 @@
-"""The commands. Importing one takes a moment, in which Ctrl-C ends it as cleanly as it does later."""
+"""The commands. Ctrl-C during the imports of a command ends it cleanly, too."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""What every command shares: help at once, Hydra, the check of the configuration, errors as one line."""
+"""The common parts of every command: help, Hydra, configuration checks, errors in one line."""
 
 import contextlib
 import os

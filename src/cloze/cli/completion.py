@@ -1,4 +1,4 @@
-"""Completion at the prompt: the words that may stand where the cursor is, listed within the time of a key stroke.
+"""Shell completion of commands, groups, options, keys, values and files, fast enough for interactive use.
 
 `cloze-train --completion bash` prints what the shell has to run; from then on it asks `cloze-train --complete` with the
 line up to the cursor. Nothing is imported but the outline of the configuration.

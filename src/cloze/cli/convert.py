@@ -1,4 +1,4 @@
-"""`cloze-convert`: a BERT in another format."""
+"""`cloze-convert`: convert a BERT to another format."""
 
 import sys
 from dataclasses import dataclass

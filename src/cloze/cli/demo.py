@@ -1,4 +1,4 @@
-"""`cloze-demo`: a model in the browser."""
+"""`cloze-demo`: serve a model to the browser."""
 
 import sys
 from collections.abc import Sequence

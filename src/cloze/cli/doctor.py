@@ -1,4 +1,4 @@
-"""`cloze-doctor`: what on this machine would stop a run or slow it down."""
+"""`cloze-doctor`: check this machine for what would stop or slow down a run."""
 
 import importlib.util
 import sys

@@ -1,4 +1,4 @@
-"""`--dry-run` of the two commands that train."""
+"""`--dry-run` of the two training commands."""
 
 import sys
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""`cloze-features`: the hidden states of texts, from any layers of a model."""
+"""`cloze-features`: write the hidden states of texts, from any layers of a model."""
 
 import sys
 

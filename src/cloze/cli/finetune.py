@@ -1,4 +1,4 @@
-"""`python finetune.py`, `cloze-finetune`: from a model folder to a task model, its scores and its predictions."""
+"""`python finetune.py`, `cloze-finetune`: fine-tune a model on a task, score it and predict."""
 
 import sys
 from dataclasses import replace

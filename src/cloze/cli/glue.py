@@ -1,4 +1,4 @@
-"""`cloze-glue`: the GLUE table of a model, every task with every seed."""
+"""`cloze-glue`: the GLUE table of a model, for every task and seed."""
 
 import subprocess
 import sys

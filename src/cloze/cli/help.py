@@ -1,4 +1,4 @@
-"""`--help`: from the comments in `conf/` and from docstrings, so that it costs no import and agrees with them."""
+"""`--help`, read from the comments in `conf/` and from docstrings without imports."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""`cloze-predict`: masked tokens, next sentences, every fine-tuned task, for any number of rows."""
+"""`cloze-predict`: predict masked tokens, next sentences or the task of a fine-tuned model, for any number of rows."""
 
 import re
 import sys

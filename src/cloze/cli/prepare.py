@@ -1,4 +1,4 @@
-"""`cloze-prepare`: from raw text to a prepared corpus."""
+"""`cloze-prepare`: encode raw text into a prepared corpus."""
 
 import shlex
 import sys

@@ -1,4 +1,4 @@
-"""`cloze-report`: runs as one HTML page."""
+"""`cloze-report`: show runs on one HTML page."""
 
 import sys
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Every command's root: the name of its file in `conf/`, and what that may hold."""
+"""The configuration root of each command, by file name in `conf/`."""
 
 from cloze.cli.convert import Converting
 from cloze.cli.doctor import Doctor

@@ -1,4 +1,4 @@
-"""What Hydra does at the end of a sweep, whichever launcher ran its jobs.
+"""Actions at the end of a Hydra sweep, with any launcher.
 
 Hydra makes these at the start of every command, so what they need is imported when there is something to do.
 """

@@ -1,4 +1,4 @@
-"""`python train.py`, `cloze-train`: from raw text to a pre-trained BERT."""
+"""`python train.py`, `cloze-train`: pre-train a BERT from raw text."""
 
 import sys
 from dataclasses import replace

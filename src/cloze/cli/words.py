@@ -1,4 +1,4 @@
-"""Mistakes that the words of a command line show by themselves, each reported with what was meant."""
+"""Detect mistakes in the arguments of a command line and suggest corrections."""
 
 import difflib
 import re

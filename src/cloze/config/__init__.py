@@ -1,1 +1,1 @@
-"""The configuration: where `conf/` lies, how the command line is read, and the check of every key before any work."""
+"""The configuration: where `conf/` is, how the command line is read, and how every key is checked."""

@@ -1,4 +1,4 @@
-"""The type that an annotation means, computed from its text.
+"""Evaluate type annotations from their source text.
 
 What the standard library defines is the real thing. A class of another package stays a name, for which a class without
 content stands: enough to say that a value cannot be one, and what it was meant to be.

@@ -1,4 +1,4 @@
-"""The command line: words as Hydra takes them, except that a plain `key=value` may name any key of a constructor.
+"""Parse the command line with Hydra's syntax, extended so that `key=value` can set any constructor argument.
 
 The YAML states only deviations from the defaults in the constructors' signatures. To Hydra a key that no YAML states is
 new, and it asks for `+key=value`; here `optimizer.eps=1e-8` is enough, because `cloze.config.validation` knows the
@@ -136,5 +136,5 @@ def _names_folder(word: re.Match[str], options: Mapping[str, Sequence[str]]) -> 
 
 
 def looks_like_folder(value: str) -> bool:
-    """Whether a value of `model` is a folder or a name of the hub, where it is no size."""
+    """Whether a value of `model` is a folder or a name on the hub instead of a size."""
     return "/" in value or value.startswith("hub:") or Path(value).is_dir()

@@ -1,4 +1,4 @@
-"""What a docstring says of each argument: the sections `Args` and `Attributes`, as Google's style has them."""
+"""Read the descriptions of arguments from Google-style docstrings (`Args` and `Attributes`)."""
 
 import inspect
 import re

@@ -1,4 +1,4 @@
-"""Which options of a group a command can take: one folder of options serves all commands, but not each option each."""
+"""Which options of a group a command accepts; all commands share one folder of options."""
 
 import re
 from collections.abc import Iterator

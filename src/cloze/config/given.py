@@ -1,4 +1,4 @@
-"""The command of a run as a shell takes it, so that it can be given again; of the jobs of a sweep, too."""
+"""The command of a run, or of a job in a sweep, quoted for the shell so that it can be repeated."""
 
 import shutil
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The section `hardware` of a configuration: its keys, their defaults and what they refuse."""
+"""The section `hardware` of a configuration: its keys, defaults and checks."""
 
 from dataclasses import dataclass
 from typing import Literal

@@ -1,4 +1,4 @@
-"""Dotted keys: how they are put together, and which is the nearest to one that is none."""
+"""Dotted keys: how to join them and find the nearest valid one."""
 
 import difflib
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""What `check` gives: a root with its sections as objects, and nodes, which build what a `_target_` names."""
+"""Typed configuration objects: roots with sections, and nodes that build the object of a `_target_`."""
 
 import builtins
 import importlib

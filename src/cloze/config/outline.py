@@ -1,4 +1,4 @@
-"""What a command's configuration holds, read from `conf/` and from signatures within milliseconds and without Hydra.
+"""Outline of a command's configuration, read from `conf/` and from signatures in milliseconds, without Hydra.
 
 It is for help and completion, which show keys, defaults and comments; what a run uses is composed by Hydra alone.
 """

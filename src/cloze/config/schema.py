@@ -1,4 +1,4 @@
-"""What the root of each configuration may hold."""
+"""The dataclass of each configuration root."""
 
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The sections of a configuration that belong to no constructor: their keys, defaults and what they refuse."""
+"""Sections of the configuration without a constructor: their keys, defaults and checks."""
 
 import re
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What a constructor takes, read from its text: the names, types, defaults and meanings of its arguments."""
+"""Read the signature of a constructor from source: names, types, defaults and descriptions of its arguments."""
 
 import ast
 import keyword

@@ -1,4 +1,4 @@
-"""Modules read as text: what a dotted name leads to, found without running any of the code on the way.
+"""Resolve dotted names in source code without importing modules.
 
 A signature that is read this way costs milliseconds; importing torch or Lightning to look at one costs seconds.
 """

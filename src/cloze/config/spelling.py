@@ -1,4 +1,4 @@
-"""Values as a shell hands them over, in the spelling that Hydra's grammar has for them.
+"""Convert shell arguments to the syntax of Hydra's grammar.
 
 That grammar knows a few signs of ASCII only, splits at commas, strips blanks and turns `1e3` into a number. A person
 types the name of a file, or `;` as the separator of a column, and means just that.

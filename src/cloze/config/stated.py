@@ -1,4 +1,4 @@
-"""What a file of `conf/` states, with the comments behind it, read without Hydra."""
+"""The values and comments in a file of `conf/`, read without Hydra."""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence

@@ -1,4 +1,4 @@
-"""The signature of what a `_target_` names, the schema of its node: from the source, else from the thing itself."""
+"""The signature of a `_target_` as the schema of its node: from source, otherwise by import."""
 
 import builtins
 import inspect

@@ -1,4 +1,4 @@
-"""Packages of the user's own that a command trusts: `trust=my_package`.
+"""Packages of the user that a command trusts: `trust=my_package`.
 
 Who makes a model folder does not choose what runs here. A folder names classes; those of `cloze` are built, and those
 of a package that the command names.

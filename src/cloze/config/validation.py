@@ -1,4 +1,4 @@
-"""Every key and value of a composed configuration against the typed signatures it is meant for, before any work.
+"""Validate every key and value of a composed configuration against typed signatures, before any work.
 
 Hydra itself would pass a misspelt `+optimizer.weigth_decay=0.1` on, and a wrong type would fail deep inside. Here the
 signatures that `_target_` names are the schema: what is in none of them, or has another type, is one clear sentence.

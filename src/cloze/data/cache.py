@@ -1,4 +1,4 @@
-"""Shards of a folder on an object store, kept on this machine within a bound.
+"""A local cache of limited size for shards in an object store.
 
 A shard is fetched as a whole, checked against the size and checksum of the manifest, and takes its name by rename. The
 name is the checksum, so that corpora, runs, ranks and their workers share one folder, and each shard is fetched once.

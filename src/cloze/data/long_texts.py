@@ -1,4 +1,4 @@
-"""What is shown of texts that are longer than a sequence: how many of their tokens, or windows on all of them."""
+"""How to read texts longer than a sequence: truncated, or in windows."""
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise

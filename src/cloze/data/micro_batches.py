@@ -1,4 +1,4 @@
-"""How a global batch is shared out over ranks and accumulation steps."""
+"""Split a global batch over ranks and accumulation steps."""
 
 from typing import TYPE_CHECKING
 

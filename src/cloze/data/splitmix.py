@@ -1,4 +1,4 @@
-"""A small splittable random generator for compiled code: each stream is named by integers and has no other history.
+"""A splittable random generator for compiled code: each stream is keyed by integers and has no other state.
 
 SplitMix64 (Steele, Lea, Flood 2014, "Fast splittable pseudorandom number generators"): the n-th draw is a mix of
 ``origin + n * GAMMA``. NumPy's generators cannot be keyed so cheaply inside a loop: a stream a sequence, 10^6 a second.

@@ -1,1 +1,1 @@
-"""A model in the browser: what it says of what a person types. Needs the extra ``demo``."""
+"""A model in the browser. Needs the extra ``demo``."""

@@ -1,4 +1,4 @@
-"""The tab of attention: any layer and head as a picture, and the text as one token sees it."""
+"""The attention tab: a heat map of any layer and head, and the weights of one token."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""The tab of the task that a model was fine-tuned on, in the shape of that task."""
+"""The tab of the task that a model was fine-tuned on."""
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping

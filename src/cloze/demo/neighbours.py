@@ -1,4 +1,4 @@
-"""The tab of neighbours: which sentences of a list are nearest to one."""
+"""The neighbours tab: the nearest sentences in a list."""
 
 from collections.abc import Sequence
 from typing import NamedTuple

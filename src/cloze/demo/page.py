@@ -1,4 +1,4 @@
-"""The page: what the model is, and a tab for each thing that it can do; the others say why they are off."""
+"""The demo page: a tab for each ability of the model; disabled tabs give the reason."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What several tabs of the page are made of. Every text of a person is set as text, never as HTML."""
+"""Elements shared by the tabs of the page. User text is always set as text, never as HTML."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence

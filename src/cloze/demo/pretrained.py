@@ -1,4 +1,4 @@
-"""The tabs of the two pre-training tasks: masked tokens, and whether one text continues another."""
+"""The tabs of the pre-training tasks: masked tokens and next sentence."""
 
 from nicegui import ui
 

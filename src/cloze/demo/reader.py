@@ -1,4 +1,4 @@
-"""The model of the demo, for any number of people at once."""
+"""The model of the demo, shared by all visitors."""
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -162,7 +162,7 @@ class Reader:
         return np.stack([found[text] for text in texts])
 
     def unknown(self, *texts: str) -> tuple[str, ...]:
-        """A note where the vocabulary lacks what stands in the texts."""
+        """A note if the vocabulary lacks characters of the texts."""
         unknown = self._tokenizer.token_to_id(UNK)
         lost: list[str] = []
         for text in texts:

@@ -1,4 +1,4 @@
-"""The page on this machine's own address, and nowhere else unless a host is given."""
+"""Serve the page on the local address only, unless a host is given."""
 
 import contextlib
 import socket

@@ -1,1 +1,1 @@
-"""What `cloze-doctor` looks at: the packages, the machine and its devices, and what would stop a run on them."""
+"""The checks of `cloze-doctor`: packages, the machine and its devices."""

@@ -1,4 +1,4 @@
-"""The processor's and the GPUs' matrix products, and whether torch and the driver belong together."""
+"""Measure matrix products on the processor and GPUs, and check that torch and the driver match."""
 
 from collections.abc import Iterator
 from importlib.util import find_spec

@@ -1,4 +1,4 @@
-"""All that is looked at, in an order in which each step needs only what the steps before have found whole."""
+"""Run all checks, each after those that it depends on."""
 
 import importlib
 from collections.abc import Callable, Iterable, Iterator

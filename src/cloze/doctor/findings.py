@@ -1,4 +1,4 @@
-"""What is found on a machine, for people and for machines."""
+"""Findings about a machine, for people and for programs."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ MARKS: dict[Level, tuple[str, str]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One thing that was looked at.
+    """The result of one check.
 
     Attributes:
         topic: what it belongs to: packages, imports, processor, memory, disk, devices, workers, others.

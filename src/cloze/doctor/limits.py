@@ -1,4 +1,4 @@
-"""What a container may use of its machine: the control groups of Linux, of the first and the second kind."""
+"""Resource limits of a container: Linux control groups, versions 1 and 2."""
 
 from pathlib import Path
 

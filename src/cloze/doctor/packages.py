@@ -1,4 +1,4 @@
-"""Versions against the ranges of the project, and whether all that training needs can be imported together."""
+"""Check package versions against the supported ranges, and try the imports of training."""
 
 import platform
 import re

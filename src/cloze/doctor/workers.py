@@ -1,4 +1,4 @@
-"""Whether batches come out of worker processes: shared memory, pinned memory, and forks next to CUDA, tried out."""
+"""Try data-loading workers: shared memory, pinned memory, and forks next to CUDA."""
 
 import subprocess
 import sys

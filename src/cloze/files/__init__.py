@@ -1,1 +1,1 @@
-"""Files of this machine and of object stores: read within bounds, written whole or not at all, locked."""
+"""Local files and object stores: bounded reads, atomic writes, locks."""

@@ -1,4 +1,4 @@
-"""Files are read within bounds, before what they declare is believed: depth, digits, aliases, expansion.
+"""Read files within limits on depth, digits, aliases and expansion, before trusting what they declare.
 
 What a file says of itself (sizes, counts, repetitions) costs its writer nothing. Everything here raises ``ValueError``
 with a reason that fits behind a colon; readers put the name of the file and what to do around it.

@@ -1,4 +1,4 @@
-"""The names of what lies in the folder of a run."""
+"""The names of files in the folder of a run."""
 
 BASELINE = "random_initialisation"
 """The run, within that of a fine-tuned model, of the same encoder trained from random weights."""

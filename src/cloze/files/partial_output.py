@@ -1,4 +1,4 @@
-"""Output that is not finished yet: what it is of, which of its parts are finished, and who is writing it now.
+"""Unfinished output: its identity, its finished parts, and its writer.
 
 Locks are those that the system gives back when their process ends, in whatever way.
 """

@@ -1,4 +1,4 @@
-"""Folders that may lie on an object store: ``s3://bucket/folder``, or any protocol of fsspec.
+"""Folders on a local disk or an object store: ``s3://bucket/folder``, or any protocol of fsspec.
 
 What names a file on this machine stays a `pathlib.Path`. A `RemotePath` has those of its methods that preparing and
 training need, so that one piece of code serves both. An object of a store appears whole or not at all, and there are
@@ -115,7 +115,7 @@ class RemotePath:
                     raise
 
     def remove_folder(self) -> None:
-        """Removes all that lies below it."""
+        """Removes everything below it."""
         with self._store() as (store, path):
             if store.get_file_info(path).type != fs.FileType.Directory:
                 return
@@ -194,7 +194,7 @@ def _regular(part: str) -> str:
 
 
 def remove_folder(folder: Location) -> None:
-    """Removes a folder and what is in it; none is no error."""
+    """Removes a folder and its contents; a missing folder is not an error."""
     if isinstance(folder, RemotePath):
         folder.remove_folder()
     else:

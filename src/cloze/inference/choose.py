@@ -1,4 +1,4 @@
-"""From the folder of a model to what predicts with it: the heads it has, the task it was fine-tuned on."""
+"""Choose the predictor for a model folder, by its heads and its task."""
 
 from collections.abc import Sequence
 from typing import Any

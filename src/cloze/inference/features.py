@@ -1,4 +1,4 @@
-"""Feature extraction: a model folder and an input to a file of hidden states, and what the layers know of a label."""
+"""Extract features from an input to a file of hidden states, and probe the layers for a label."""
 
 import hashlib
 import json

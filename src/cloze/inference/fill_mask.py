@@ -1,4 +1,4 @@
-"""What a masked language model predicts for `[MASK]` (Taylor 1953; Devlin et al. 2019, section 3.1)."""
+"""Predict `[MASK]` with a masked language model (Taylor 1953; Devlin et al. 2019, section 3.1)."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence

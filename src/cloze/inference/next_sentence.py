@@ -1,4 +1,4 @@
-"""Whether a text continues another one (Devlin et al. 2019, section 3.1, task 2)."""
+"""Predict whether a text continues another (Devlin et al. 2019, section 3.1, task 2)."""
 
 from collections.abc import Sequence
 

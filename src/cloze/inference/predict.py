@@ -1,4 +1,4 @@
-"""Prediction: rows of any input through a model into an output that is whole in the end, or is resumed later."""
+"""Predict rows of any input into an output that is complete or can be resumed."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""A trained model over any number of examples, or rows of a stream, a chunk at a time: what all prediction shares."""
+"""The base class of predictors: a trained model on examples or streamed rows, in chunks."""
 
 from abc import ABC, abstractmethod
 from collections import Counter

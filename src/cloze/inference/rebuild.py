@@ -1,4 +1,4 @@
-"""From the folder of a fine-tuned model to the module and the features that made it."""
+"""Rebuild the module and features that made the folder of a fine-tuned model."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,1 +1,1 @@
-"""From a checked configuration to objects, and from objects to a trained model folder."""
+"""Build the objects of a checked configuration, and train them to a model folder."""

@@ -1,4 +1,4 @@
-"""A checkpoint held against the trainer and the module that it will be loaded into."""
+"""Validate a checkpoint against the trainer and module that will load it."""
 
 import copy
 import dataclasses

@@ -1,4 +1,4 @@
-"""`init=FOLDER`: pre-training that starts from a model, with its shape, its weights and its tokenizer."""
+"""`init=FOLDER`: pre-training that starts from the configuration, weights and tokenizer of a model."""
 
 import dataclasses
 import json

@@ -1,4 +1,4 @@
-"""`stage=evaluate` of pre-training: what a model knows of the held-out text."""
+"""`stage=evaluate` of pre-training: evaluate a model on held-out text."""
 
 from pathlib import Path
 

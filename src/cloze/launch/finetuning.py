@@ -1,4 +1,4 @@
-"""Fine-tuning: a task model from a model folder or from random weights, its scores and its predictions."""
+"""Fine-tuning: train a task model from a model folder or random weights, score it and predict."""
 
 import shutil
 from collections.abc import Sequence

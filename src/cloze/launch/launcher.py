@@ -1,4 +1,4 @@
-"""Processes that watch each other: where one is lost, the others say which, and end."""
+"""Processes that monitor each other: if one is lost, the others name it and end."""
 
 import atexit
 import os
@@ -70,7 +70,7 @@ class Launcher(_SubprocessScriptLauncher):
 
 
 def join_ranks() -> None:
-    """Wait for the ranks that this process has started; who does not end is ended."""
+    """Wait for the ranks that this process started; end those that do not end themselves."""
     end = time.monotonic() + GRACE
     for child in _CHILDREN:
         try:

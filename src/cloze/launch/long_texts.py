@@ -1,4 +1,4 @@
-"""What is shown of texts that are longer than a sequence: as `task.long` asks, or as a model was trained."""
+"""How to read texts longer than a sequence: from `task.long`, or as in training."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping

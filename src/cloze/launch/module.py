@@ -1,4 +1,4 @@
-"""The module of a pre-training, from its node: whether it goes with the objective, and how it is computed."""
+"""Build the module of pre-training from its node, and check that it fits the objective."""
 
 from collections.abc import Sequence
 from typing import Any

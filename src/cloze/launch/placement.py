@@ -1,4 +1,4 @@
-"""Where the corpus of a run lies: where the user says, where the run had it before, else as `cloze.text.manifest`."""
+"""Find the corpus of a run: named by the user, used by the run before, or found by `cloze.text.manifest`."""
 
 import re
 from dataclasses import replace
@@ -31,7 +31,7 @@ def with_known_corpus(config: Config) -> Config:
 
 
 def with_corpus(config: Config, named: Config, start: Beginning | None, ranks: Ranks) -> Config:
-    """The configuration with the folder of the corpus, whatever is there.
+    """The configuration with the folder of the corpus, whether or not it exists.
 
     Args:
         config: as the user gave it.

@@ -1,4 +1,4 @@
-"""What a process has to know of the others before Lightning lets them meet."""
+"""Checks between processes before Lightning connects them."""
 
 import json
 import os
@@ -87,7 +87,7 @@ def begin_ranks(hardware: Hardware) -> Ranks:
 
 
 def cluster(hardware: Hardware) -> ClusterEnvironment:
-    """Who tells this process its rank.
+    """The environment that tells this process its rank.
 
     Lightning by itself would take any shell in an allocation of Slurm for one of its tasks.
     """

@@ -1,4 +1,4 @@
-"""The last thing that a run does: its model card and its page; and the last thing that a sweep does."""
+"""The model card and report at the end of a run, and the comparison at the end of a sweep."""
 
 import sys
 import traceback

@@ -1,4 +1,4 @@
-"""A run that is resumed: from which checkpoint, and what the configuration changes of it.
+"""Resume a run: choose the checkpoint, and apply changes of the configuration.
 
 A value of the configuration holds from the first resumed step on, or it is refused by name here.
 """

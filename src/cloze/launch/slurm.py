@@ -1,4 +1,4 @@
-"""Slurm: a job that asks to be queued again."""
+"""Slurm: requeue a job."""
 
 import os
 import subprocess

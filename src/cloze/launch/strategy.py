@@ -1,4 +1,4 @@
-"""How the processes of a run work together, as a strategy of Lightning."""
+"""Lightning strategies for one or several processes."""
 
 from collections.abc import Mapping
 from datetime import timedelta

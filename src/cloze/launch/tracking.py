@@ -1,4 +1,4 @@
-"""What a run sends to its dashboards at its beginning and at its end."""
+"""Log the origin and results of a run to its dashboards."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""The trainer, as both kinds of training set it up."""
+"""Set up the Lightning trainer for pre-training and fine-tuning."""
 
 import inspect
 import logging

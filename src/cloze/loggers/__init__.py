@@ -1,4 +1,4 @@
-"""Where the metrics go: `metrics.csv` always; Weights & Biases, TensorBoard, MLflow on demand and imported only then.
+"""Loggers: always `metrics.csv`; Weights & Biases, TensorBoard and MLflow on demand, imported only then.
 
 One layout for all: metrics are called `train/... val/... speed/... optim/... data/...`, and every row has two axes, the
 optimizer steps that are done and the tokens that were seen (`data/tokens`).

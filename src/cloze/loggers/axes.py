@@ -1,4 +1,4 @@
-"""What the loggers of dashboards share: the two axes of every row, the names of runs."""
+"""Common parts of the dashboard loggers: the two axes of every row, the names of runs."""
 
 from abc import abstractmethod
 from argparse import Namespace

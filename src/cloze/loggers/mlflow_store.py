@@ -1,4 +1,4 @@
-"""MLflow: into a local SQLite database that all runs share, or to a tracking server."""
+"""MLflow: log to a local SQLite database shared by all runs, or to a tracking server."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""What a dashboard shows in addition to curves: a run's origin, tables, figures. Callbacks and loggers meet here."""
+"""The interface between callbacks and dashboards, in addition to metrics: origin of the run, tables, figures."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable

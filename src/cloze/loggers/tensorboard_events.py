@@ -1,4 +1,4 @@
-"""TensorBoard: the same metrics once by steps and once by tokens, tables and texts as Markdown, pictures."""
+"""TensorBoard: metrics by steps and by tokens, tables and texts as Markdown, figures."""
 
 import struct
 import time
@@ -96,7 +96,7 @@ def tensorboard_logger(*, folder: str) -> EventsLogger:
 
 
 def markdown(table: Table) -> str:
-    """A table as Markdown, whatever its cells hold."""
+    """A table as Markdown, with any text in its cells."""
     lines = [_line(table.columns), _line(["---"] * len(table.columns)), *(_line(row) for row in table.rows)]
     return "\n".join(lines)
 

@@ -1,4 +1,4 @@
-"""Weights & Biases: one run of theirs for one run of ours, however often ours is resumed."""
+"""Weights & Biases: one W&B run for each run of cloze, however often it is resumed."""
 
 import io
 import os

@@ -1,1 +1,1 @@
-"""What benchmarks measure, as pure functions."""
+"""Metrics of benchmarks, as pure functions."""

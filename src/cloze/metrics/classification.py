@@ -1,4 +1,4 @@
-"""Metrics of classification, regression and several labels, on whole splits.
+"""Metrics of classification, regression and multi-label tasks, over whole splits.
 
 What is undefined (the correlation of a constant, the F1 of a class that is nowhere) counts as 0, as in scikit-learn;
 but AUROC and average precision of a class that no row has, or every row, are NaN, which a mean leaves out.

@@ -1,4 +1,4 @@
-"""Entities of tagged sentences, and their precision, recall and F1 by the rule of the CoNLL shared tasks.
+"""Entities of tagged sentences, and their precision, recall and F1 as in the CoNLL shared tasks.
 
 The rule is conlleval's (Tjong Kim Sang and Buchholz 2000, "Introduction to the CoNLL-2000 shared task"): an entity is
 right when its type and both its ends are.

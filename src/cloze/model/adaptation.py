@@ -1,4 +1,4 @@
-"""How a pre-trained encoder is put to use on a task: what is trained, and which hidden states the head reads."""
+"""How to adapt a pre-trained encoder to a task: which layers are trained, and which the head reads."""
 
 import dataclasses
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The record of an architecture: everything that cloze knows of it, found by Hugging Face's ``model_type``.
+"""The record that describes an architecture to cloze, found by Hugging Face's ``model_type``.
 
 A new architecture is one file that makes a record and registers it, in ``cloze.model.families`` or in a package of the
 user's own that is imported before a model is made or read.

@@ -1,4 +1,4 @@
-"""The shape of an encoder, in the published names."""
+"""The configuration of an encoder, under the published names."""
 
 from dataclasses import Field, dataclass
 from typing import Any, ClassVar, Protocol

@@ -1,4 +1,4 @@
-"""What the encoder of any architecture is: embeddings and a stack of Transformer blocks.
+"""The base class of encoders: embeddings and a stack of Transformer blocks.
 
 Everything outside of a block that looks into one asks these methods. Legend for shapes: see ``cloze.batch``; training
 and prediction have no padding, rows (B, T, ...) are for formats that know no packed tokens.

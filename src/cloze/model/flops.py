@@ -1,4 +1,4 @@
-"""Analytic cost of a training step, for the share of the hardware's peak that it reaches (MFU).
+"""FLOPs of a training step by formula, for the model FLOPs utilisation (MFU).
 
 Counters that watch the operators miss fused attention; the tests hold the formulas against one elsewhere.
 """

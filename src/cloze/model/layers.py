@@ -1,4 +1,4 @@
-"""Which layers of the encoder a head reads, and how it joins them (Devlin et al. 2019, table 7).
+"""Select and combine the layers that a head reads (Devlin et al. 2019, table 7).
 
 Legend for shapes: see ``cloze.batch``; L layers are read.
 """

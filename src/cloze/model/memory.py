@@ -1,4 +1,4 @@
-"""What a training step keeps in memory, by formula. Legend: see ``cloze.batch``.
+"""Memory of a training step by formula. Legend: see ``cloze.batch``.
 
 Counted are the tensors that the forward pass keeps for the backward pass, by the formulas of an architecture's record;
 the tests hold them against what autograd really keeps. A compiled encoder keeps less: Inductor computes some of them

@@ -1,4 +1,4 @@
-"""Which layers are given out, how they are joined and pooled. Legend for shapes: see ``cloze.batch``."""
+"""Select, combine and pool layers for output. Legend for shapes: see ``cloze.batch``."""
 
 import re
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ JOINED = "features"
 
 
 class LayerPlan(NamedTuple):
-    """What is read from an encoder and given out.
+    """The layers to read from an encoder, and how to combine them.
 
     Attributes:
         numbers: of the layers that are read, lowest first: 0 is the embeddings, then the blocks.

@@ -1,4 +1,4 @@
-"""From a value of ``config.json`` to a field of a config class: the type of the field says what it may be."""
+"""Read values of ``config.json`` into the typed fields of a config class."""
 
 import types
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Parameters shared out among the ranks of a run: PyTorch's fully sharded data parallel, FSDP2 (Zhao et al. 2023).
+"""Shard parameters over ranks with PyTorch's fully sharded data parallel, FSDP2 (Zhao et al. 2023).
 
 Each rank keeps a part of every parameter. Those of a block are put together when the block is computed, forward and
 again backward, and given up after it; its gradients are averaged in fp32 where they are sharded again. The root, which

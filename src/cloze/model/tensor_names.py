@@ -1,4 +1,4 @@
-"""The names of an architecture's tensors, ours and Hugging Face's, from either side to the other."""
+"""Map the tensor names of an architecture between cloze and Hugging Face."""
 
 import re
 from collections.abc import Mapping, Sequence

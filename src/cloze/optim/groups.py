@@ -1,4 +1,4 @@
-"""Which parameters decay, which are maps between hidden states, and which learn more slowly than others."""
+"""Parameter groups: weight decay, matrices for Muon, and layer-wise learning rates."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Muon for the matrices of the blocks, AdamW for everything else, behind the face of one optimizer."""
+"""Muon for the weight matrices of the blocks and AdamW for all other parameters, as one optimizer."""
 
 import math
 from collections.abc import Callable, Iterable

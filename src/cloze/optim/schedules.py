@@ -114,7 +114,7 @@ class WarmupStableDecay(Warmup):
 
 @dataclass(frozen=True, kw_only=True)
 class InverseSquareRoot(Warmup):
-    """As 1 / sqrt(position) after warm-up (Vaswani et al. 2017, equation 3), whatever the length of the run."""
+    """1 / sqrt(position) after warm-up (Vaswani et al. 2017, equation 3), independent of the length of the run."""
 
     def __call__(self, position: float, length: float) -> float:
         warmup = max(1.0, self.warmup(length))

@@ -1,4 +1,4 @@
-"""The settings of an optimizer, apart from its state: the configuration's to say, also where training is resumed."""
+"""The settings of an optimizer, separate from its state; a resumed run takes them from the configuration."""
 
 import inspect
 from typing import Any

@@ -1,4 +1,4 @@
-"""An optimizer tried on small parameters: what it keeps of each, before it has any of a model's."""
+"""Try an optimizer on small parameters to learn which state it keeps."""
 
 import io
 from collections.abc import Callable, Iterable, Sequence

@@ -1,4 +1,4 @@
-"""How far a step moved the parameters, as a share of their size: whether a learning rate is of the right order."""
+"""The size of an update relative to the parameters, to judge the learning rate."""
 
 import torch
 from torch import Tensor

@@ -1,1 +1,1 @@
-"""What a person reads of a fine-tuned model: predictions, tables, pictures."""
+"""Reports of runs for people: predictions, tables and figures."""

@@ -1,4 +1,4 @@
-"""Which classes are confused: precision and recall of each, and which is taken for which."""
+"""Precision and recall of each class, and the confusion matrix."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,7 +11,7 @@ from cloze.metrics.entities import OUTSIDE, Entity, entities
 
 
 class Confusions(NamedTuple):
-    """How often each class (row) was taken for each (column): the L labels, and (L, L) int64 counts."""
+    """Confusion matrix: the L labels, and (L, L) int64 counts of each label (row) and prediction (column)."""
 
     labels: list[str]
     counts: np.ndarray
@@ -51,7 +51,7 @@ def class_scores(predictions: Iterable[Prediction], labels: Sequence[str]) -> li
 
 
 def confusion(predictions: Iterable[Prediction], labels: Sequence[str]) -> Confusions | None:
-    """What was taken for what: texts by their class, words by their tag, entities by their type.
+    """The confusion matrix: of texts by class, of words by tag, of entities by type.
 
     An entity is taken for one of the same words; one that has no counterpart is missed, taken for O, or made of O. So
     the diagonal, the rows and the columns hold what precision and recall are made of.
@@ -86,7 +86,7 @@ def _paired(true: Iterable[Entity], found: Iterable[Entity]) -> list[tuple[str, 
 
 
 def labelled(predictions: Iterable[Prediction]) -> list[Prediction]:
-    """Those of which it is known what is right."""
+    """The records that have a label."""
     return [record for record in predictions if record.get("label") is not None]
 
 

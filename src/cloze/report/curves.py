@@ -1,4 +1,4 @@
-"""The curves of runs as a figure for a notebook; the page of a report has all of them, to be zoomed."""
+"""The curves of runs as a matplotlib figure."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A few examples of the data that a run was judged by, for who tries its model."""
+"""A few examples of a run's data, for the demo of its model."""
 
 import json
 import re

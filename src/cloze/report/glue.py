@@ -1,4 +1,4 @@
-"""The table of GLUE: the tasks with their official metrics, the runs of a folder, the published rows next to them."""
+"""The GLUE table: tasks with their official metrics, the runs of a folder, and published results."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence

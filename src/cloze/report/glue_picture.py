@@ -1,4 +1,4 @@
-"""The GLUE table as a picture: a column of marks for each task, clear in black and white."""
+"""The GLUE table as a figure that is readable in black and white."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple

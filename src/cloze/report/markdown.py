@@ -1,4 +1,4 @@
-"""Markdown that a person reads as it is: tables, and texts that stay in their cell."""
+"""Readable Markdown tables, with text escaped inside cells."""
 
 import re
 from collections.abc import Iterable, Sequence

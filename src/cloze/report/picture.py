@@ -1,4 +1,4 @@
-"""A confusion matrix as a picture that is still clear in black and white."""
+"""A confusion matrix as a figure that is readable in black and white."""
 
 import io
 import warnings

@@ -1,4 +1,4 @@
-"""Predictions as files: for programs (JSON lines), for spreadsheets (CSV), and the worst errors for the eye."""
+"""Predictions as files: JSON lines, CSV, and the worst errors as Markdown."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""What each layer knows of a label: a linear probe on its hidden states, and its accuracy on unseen texts."""
+"""A linear probe on the hidden states of each layer, and its held-out accuracy."""
 
 import tempfile
 from collections.abc import Iterator

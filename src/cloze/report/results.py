@@ -1,4 +1,4 @@
-"""`results.json`: what a run has reached, split by split."""
+"""`results.json`: the scores of a run, for each split."""
 
 import json
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""The table of a sweep: runs that differ in nothing but the seed are one row, with mean and standard deviation."""
+"""The table of a sweep: mean and standard deviation over runs that differ only in the seed."""
 
 import json
 import statistics

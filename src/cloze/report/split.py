@@ -1,4 +1,4 @@
-"""What is left of the evaluation of a split: predictions, errors, classes, confusions."""
+"""The output of an evaluation on a split: predictions, errors, classes, confusion matrix."""
 
 import math
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""The files that GLUE's server wants (gluebenchmark.com, FAQ): for each test set `index` and `prediction`, by tabs."""
+"""The submission files for the GLUE server (gluebenchmark.com, FAQ): tab-separated `index` and `prediction`."""
 
 from collections.abc import Mapping
 from pathlib import Path

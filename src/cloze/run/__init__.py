@@ -1,1 +1,1 @@
-"""A run: the machine set up for it, its folder, its summary."""
+"""A run: set-up of the machine, the folder, the summary."""

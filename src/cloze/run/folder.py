@@ -1,4 +1,4 @@
-"""The folder of a run: its configuration, what it was made with, and whether a command may start or resume there."""
+"""The folder of a run: its configuration, its origin, and whether a command may start or resume there."""
 
 import errno
 import itertools
@@ -41,7 +41,7 @@ FREE = ("hardware", "logger", "callbacks", "checkpoint", "resume")
 
 
 def claim(folder: Path) -> None:
-    """Make the run ours until this process ends, in whatever way; rank zero does it for all of them.
+    """Lock the run until this process ends; rank zero does it for all ranks.
 
     Raises:
         InputError: another process is training there, or the folder cannot be written.

@@ -1,4 +1,4 @@
-"""The machine: what it can do of what was asked, and how torch is set up for it."""
+"""Check the requested hardware and set up torch for it."""
 
 import os
 import sys

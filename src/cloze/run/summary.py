@@ -1,4 +1,4 @@
-"""The end of a run in a few lines: what was learned, where it lies, what to run next."""
+"""The summary at the end of a run: results, output files, and commands to run next."""
 
 import math
 from collections.abc import Mapping, Sequence

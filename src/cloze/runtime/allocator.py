@@ -1,4 +1,4 @@
-"""Keep freed memory in the process: a training step on a CPU allocates and frees the same large buffers every time."""
+"""Keep freed memory in the process, since CPU training steps reallocate the same large buffers."""
 
 import ctypes
 import sys

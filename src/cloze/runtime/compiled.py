@@ -1,4 +1,4 @@
-"""Functions that numba compiles, once a machine: what it keeps on disk is used as long as it is what the code says."""
+"""Functions compiled by numba, with a disk cache that is invalidated when the code changes."""
 
 import hashlib
 import sys

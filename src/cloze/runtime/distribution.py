@@ -1,4 +1,4 @@
-"""The distribution that this package comes in: its name, and how it and its extras are installed.
+"""The distribution of this package: its name, and how to install it and its extras.
 
 The name ``cloze`` belongs to another project on the Python Package Index. What reads metadata is imported
 in the functions: it takes longer than an answer of completion may.

@@ -1,4 +1,4 @@
-"""Where classes of cloze were in earlier versions: runs and model folders made with those name them as they were."""
+"""Former locations of classes, so that runs and model folders of earlier versions still load."""
 
 from collections.abc import Mapping
 from typing import Any

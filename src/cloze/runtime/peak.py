@@ -1,4 +1,4 @@
-"""How fast a device could be: dense FLOP/s from data sheets, and those of a matrix product measured on the spot."""
+"""Peak speed of a device: dense FLOP/s from data sheets, or measured with a matrix product."""
 
 import itertools
 import math

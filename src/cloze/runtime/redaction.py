@@ -1,4 +1,4 @@
-"""What must not be written down: passwords and tokens in a configuration, a command or a message become ``***``."""
+"""Replace passwords and tokens in configurations, commands and messages by ``***``."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""What a shell or a launcher hands over: standard streams, closed or full; words, in UTF-8 or not; numbers of ranks."""
+"""Input from a shell or launcher: standard streams, arguments and their encoding, rank variables."""
 
 import io
 import os
@@ -31,7 +31,7 @@ NUMBERS = (
 
 
 class ReaderLeft(Stopped):
-    """Who read standard output has seen enough, as `head`."""
+    """The reader of standard output has closed it, as `head` does."""
 
 
 class _Stream(io.FileIO):
@@ -145,6 +145,6 @@ def fitted(line: str, indent: int) -> str:
 
 
 def rank() -> int:
-    """Of this process in its run, as its launcher says; 0 where that is no number."""
+    """The rank of this process as set by its launcher; 0 if that is not a number."""
     found = next((os.environ[name] for name in RANKS if name in os.environ), "0")
     return int(found) if found.isdecimal() else 0

@@ -1,4 +1,4 @@
-"""Requests to stop: Ctrl-C, SIGTERM, or SIGUSR1, with which a scheduler warns before it takes the machine."""
+"""Requests to stop: Ctrl-C, SIGTERM, or SIGUSR1, the warning of a scheduler before its time limit."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Numbers in messages: with their nouns, as durations."""
+"""Format numbers in messages: with nouns, and as durations."""
 
 import itertools
 import re

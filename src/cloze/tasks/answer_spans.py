@@ -1,4 +1,4 @@
-"""The best answers to questions, from the logits of all windows of their passages; plain NumPy."""
+"""Find the best answers from the logits of all windows of a passage, in NumPy."""
 
 from collections.abc import Sequence
 from typing import NamedTuple

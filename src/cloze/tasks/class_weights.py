@@ -1,4 +1,4 @@
-"""Weights of classes in the loss."""
+"""Class weights in the loss."""
 
 from collections.abc import Sequence
 from typing import Literal

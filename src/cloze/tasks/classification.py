@@ -1,4 +1,4 @@
-"""Classes, several labels or scores of a text or a pair of texts."""
+"""Classification, multi-label and regression tasks on a text or a pair of texts."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal

@@ -1,4 +1,4 @@
-"""What the LightningModules of all downstream tasks share: the loss, the evaluation of whole splits."""
+"""The base LightningModule of fine-tuning: the loss, and the evaluation of whole splits."""
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence

@@ -136,7 +136,7 @@ class MaskedLMPretraining(Pretraining[PretrainingBatch]):
         return batch.masked_labels
 
     def masked_lm_logits(self, packed: Packed, positions: Tensor) -> Tensor:
-        """What stands at ``positions`` (M,), in logits (M, V)."""
+        """The logits (M, V) at ``positions`` (M,)."""
         return self.model(packed, positions).masked_lm  # type: ignore[no-any-return]
 
     def pair_logits(self, packed: Packed) -> Tensor:

@@ -1,4 +1,4 @@
-"""The right one of several choices."""
+"""Multiple choice."""
 
 from collections.abc import Mapping, Sequence
 

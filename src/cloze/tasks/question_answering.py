@@ -1,4 +1,4 @@
-"""Extractive question answering: where in a passage the answer begins and ends."""
+"""Extractive question answering: find the start and end of the answer in a passage."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""What has been added up since the last row of the metrics: a part of the state that a checkpoint keeps."""
+"""Metrics accumulated since the last row; part of the state in a checkpoint."""
 
 from typing import Any
 

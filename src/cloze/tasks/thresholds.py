@@ -1,4 +1,4 @@
-"""From which probability a label of several applies."""
+"""Decision thresholds of multi-label classification."""
 
 from collections.abc import Mapping, Sequence
 from typing import Literal

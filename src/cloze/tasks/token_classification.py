@@ -1,4 +1,4 @@
-"""A tag for every word: entities, or classes of words such as parts of speech."""
+"""Token classification: entities, or classes of words such as parts of speech."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

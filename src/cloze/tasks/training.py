@@ -1,4 +1,4 @@
-"""What pre-training and fine-tuning share as LightningModules: the update, its row of metrics, the checkpoint."""
+"""The base LightningModule of pre-training and fine-tuning: the optimizer, the metrics, the checkpoint."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -27,7 +27,7 @@ from cloze.tasks.since_last_row import MetricAccumulator, log_past
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """How a model is trained, whatever it learns.
+    """How a model is trained, for any objective or task.
 
     Attributes:
         optimizer: from parameter groups to an optimizer; its learning rate is the schedule's peak.

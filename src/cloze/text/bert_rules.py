@@ -1,4 +1,4 @@
-"""BERT's rules for splitting a text, of the tokenizers library: how they are built and recognised, and which tokens."""
+"""BERT's splitting rules in the tokenizers library: how to build and recognise them."""
 
 import json
 import re
@@ -84,7 +84,7 @@ def read_vocabulary(path: str | Path, *, lowercase: bool | None = None) -> list[
 
 
 def check_vocabulary(pieces: Sequence[str], name: str | Path, lowercase: bool | None) -> None:
-    """Refuse what is no vocabulary of a BERT.
+    """Refuse a vocabulary that does not fit BERT.
 
     Raises:
         InputError: an empty or repeated token, no special tokens, or case against `lowercase`.

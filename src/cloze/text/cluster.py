@@ -1,4 +1,4 @@
-"""The steps of a preparation over the machines of a dask cluster.
+"""Run the steps of a preparation on a dask cluster.
 
 Workers run the functions that `cloze.text.pool.WorkerPool` runs, and leave files; only small records travel. dask is
 imported when a cluster is asked for.

@@ -1,4 +1,4 @@
-"""The tokenizer of a model that continues its pre-training: the model's own, with what is added to it."""
+"""The tokenizer for continued pre-training: that of the model, with added tokens."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace

@@ -1,4 +1,4 @@
-"""What a source of text gives: units of work, and the documents in each of them."""
+"""The interface of text sources: units of work, and the documents in each."""
 
 from collections import Counter
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Exact duplicates among any number of 64-bit hashes, in bounded memory; and which documents are held out, by hash.
+"""Find exact duplicates among any number of 64-bit hashes in bounded memory; choose held-out documents by hash.
 
 Hashes go to files by range; each range fits into memory and is searched alone. The answer depends on their order only:
 the first occurrence is never a duplicate. A chance collision of two different lines is expected once in a corpus of

@@ -1,4 +1,4 @@
-"""The folder of a preparation: whose it is, what is already done in it, and who works in it now."""
+"""The state of a preparation in its folder: owner, finished parts, and lock."""
 
 import os
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,4 @@
-"""What a full stop may stand for in a language: abbreviations, ordinal numbers, initials.
+"""Uses of the full stop in a language: abbreviations, ordinal numbers, initials.
 
 The lists are our own, of what newspapers, encyclopaedias and novels abbreviate, without words that are common (English
 "sat.", German "am.").

@@ -1,4 +1,4 @@
-"""The manifest of a prepared corpus: what it holds, from what it was made, and where it lies."""
+"""The manifest of a prepared corpus: its contents, its inputs, and its files."""
 
 import hashlib
 import json

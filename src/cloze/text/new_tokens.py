@@ -1,4 +1,4 @@
-"""More tokens for a vocabulary that exists: given in a file, or chosen from a corpus."""
+"""Add tokens to an existing vocabulary, from a file or chosen from a corpus."""
 
 import math
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Parts: what a worker makes of its piece of the corpus, before duplicates are known and shards are written.
+"""Parts: the output of a worker for its unit of the corpus, before deduplication and sharding.
 
 A part is a shard with three more columns, by which lines can still be distinguished: for each line of a document its
 hash and the number of sentences it gave, and for each document its hash.

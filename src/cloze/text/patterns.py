@@ -1,4 +1,4 @@
-"""The patterns and replacements of a tokenizer, tried in a process of their own before they are believed.
+"""Try the patterns and replacements of a tokenizer in a separate process before using them.
 
 A regular expression may take longer than anyone lives, and its library then panics or hangs; replacements may make of
 one character a million. Only what a file brings along itself is tried: the rules that the tokenizers library has in

@@ -1,4 +1,4 @@
-"""Worker processes that never outlive, and never hang, the process that started them."""
+"""Worker processes that never outlive or block the process that started them."""
 
 import os
 import signal
@@ -37,7 +37,7 @@ class Pool(Protocol):
     ) -> None: ...
 
     def map(self, function: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Result]:
-        """Results of the tasks, in whatever order; a bounded number of tasks is under way."""
+        """Results of the tasks, in any order, with a bounded number of tasks in flight."""
 
 
 class Engine(Protocol):

@@ -1,4 +1,4 @@
-"""Raw text to a prepared corpus: what ``cloze-prepare`` does, and training when nothing is prepared yet."""
+"""Prepare a corpus from raw text, for ``cloze-prepare`` and for training without a prepared corpus."""
 
 import sys
 import time
@@ -43,7 +43,7 @@ class Preparation(PreparationSettings):
         vocabulary: dict[str, Any] | None = None,
         check_tokenizer: Callable[[Path], None] | None = None,
     ) -> Path:
-        """The folder below ``data/`` where this corpus lies, or will lie: see `cloze.text.manifest`.
+        """The folder below ``data/`` of this corpus, which may not exist yet: see `cloze.text.manifest`.
 
         Args:
             name: of the corpus.

@@ -1,4 +1,4 @@
-"""Progress of work on texts: a bar or a count on a terminal, of a preparation a quiet line now and then elsewhere."""
+"""Progress of text processing: a bar or count on a terminal, occasional lines elsewhere."""
 
 import sys
 import time

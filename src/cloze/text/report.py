@@ -1,4 +1,4 @@
-"""The report of a preparation: what came out of the text, as JSON and for the eye."""
+"""The report of a preparation, as JSON and as text."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""Which scripts a text is written in, and what BERT's own settings would take from it.
+"""Detect the scripts of a text, and what BERT's default settings would remove from it.
 
 BERT's uncased vocabularies are made for English: lower-casing decomposes each character and drops the marks, and a word
 of more than 100 characters is not looked at. In most other scripts the marks carry meaning, and some are written

@@ -1,4 +1,4 @@
-"""Splitting lines into sentences: text of any script, Chinese text, and text that is split already.
+"""Split lines into sentences: text in any script, Chinese text, and text that is already split.
 
 The rules are our own. Preparation keeps pace with the tokenizer (1.65 MB/s a core), which rules out the accurate
 splitters at 0.2 to 0.4 MB/s; and the fast libraries lose what next-sentence prediction lives on, the sentences

@@ -1,4 +1,4 @@
-"""The settings of a preparation, and what they refuse."""
+"""The settings of a preparation and their checks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""The steps of a preparation that workers do; each leaves whole files, and says so only when they stand."""
+"""The steps of a preparation that workers run; each writes complete files before it reports success."""
 
 import atexit
 from collections import Counter

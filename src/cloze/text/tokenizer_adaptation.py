@@ -1,4 +1,4 @@
-"""The tokenizer of a model as the tokenizer of a corpus."""
+"""Use the tokenizer of a model as the tokenizer of a corpus."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""What the files of a folder say of its tokenizer, as transformers reads them: by which rules, with which tokens.
+"""Read the tokenizer files of a folder as transformers does: rules and tokens.
 
 ``tokenizer.json`` has the rules of a tokenizer and ``vocab.txt`` none, and next to either lies what the library keeps
 of

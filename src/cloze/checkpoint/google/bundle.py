@@ -1,4 +1,4 @@
-"""TensorFlow's checkpoint: an index with one record a variable, and files of raw values ("tensor bundle").
+"""TensorFlow's checkpoint format ("tensor bundle"): an index of variables, and files of raw values.
 
 The records are those of tensorflow/core/protobuf/tensor_bundle.proto; a variable's values lie in one piece in one of
 the files, little-endian and in the order of C, with a checksum in its record.

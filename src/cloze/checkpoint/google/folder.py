@@ -1,4 +1,4 @@
-"""The folder of a BERT as Google released it: ``bert_config.json``, ``bert_model.ckpt.*``, ``vocab.txt``."""
+"""The folder of Google's BERT release: ``bert_config.json``, ``bert_model.ckpt.*``, ``vocab.txt``."""
 
 import json
 import re

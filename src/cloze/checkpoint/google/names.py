@@ -1,4 +1,4 @@
-"""Google's names of the variables of a BERT and Hugging Face's names of the same parameters.
+"""Map Google's variable names of BERT to Hugging Face's parameter names.
 
 Both follow the same modules; a linear layer's weight is called kernel there and lies transposed, a LayerNorm has gamma
 and beta, and the heads have names of their own (google-research/bert, ``run_pretraining.py``, ``run_classifier.py``,
@@ -27,7 +27,7 @@ COUNTERS = ("global_step", "beta1_power", "beta2_power")
 
 
 def from_google(variable: str) -> str | None:
-    """Hugging Face's name of a variable; None for one that is no part of a BERT."""
+    """Hugging Face's name of a variable; None for one that does not belong to a BERT."""
     if head := (HEADS | CLASSIFIER | ANSWERS).get(variable):
         return head
     module, _, kind = variable.rpartition("/")

@@ -1,4 +1,4 @@
-"""The sorted table of LevelDB, in which TensorFlow keeps the index of a checkpoint.
+"""LevelDB's sorted table, the format of the index of a TensorFlow checkpoint.
 
 Blocks of entries, whose keys leave out what they share with the one before, each with a checksum; a block that says
 where those are; a footer that says where that one is (google/leveldb, ``doc/table_format.md``).

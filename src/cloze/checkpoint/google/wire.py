@@ -1,4 +1,4 @@
-"""What the table and its records are spelt in: varints, the fields of protocol buffers, masked checksums.
+"""The encoding of the table and its records: varints, protocol-buffer fields, masked checksums.
 
 Every function that decodes raises ``ValueError`` for what it cannot read.
 """

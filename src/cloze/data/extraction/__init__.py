@@ -1,1 +1,1 @@
-"""Hidden states of texts of any number, computed and written part by part, in bounded memory."""
+"""Compute and write the hidden states of any number of texts, in parts and in bounded memory."""

@@ -1,4 +1,4 @@
-"""Texts in chunks: as many as are sorted, computed and written together. The memory of a chunk is bounded."""
+"""Chunks of texts that are sorted, computed and written together, with bounded memory."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator

@@ -1,4 +1,4 @@
-"""The three forms of an output, written part by part and read again: Parquet, safetensors shards, one NumPy array."""
+"""Output formats for features, written in parts: Parquet, safetensors shards, one NumPy array."""
 
 import json
 import os

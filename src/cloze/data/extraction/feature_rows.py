@@ -1,4 +1,4 @@
-"""What stands next to the hidden states: the row, its tokens or words, and where they are in the text. Arrow tables."""
+"""The metadata of hidden states: row, tokens or words, and their offsets in the text. Arrow tables."""
 
 from collections.abc import Sequence
 from itertools import chain

@@ -1,4 +1,4 @@
-"""Feature extraction from an input to an output, part by part: what was killed resumes after its last whole part."""
+"""Feature extraction from an input to an output in parts; a killed extraction resumes after the last complete part."""
 
 import hashlib
 import os

@@ -1,4 +1,4 @@
-"""What can be asked of feature extraction; light to import, for the command line."""
+"""The options of feature extraction; fast to import, for the command line."""
 
 from dataclasses import dataclass
 from typing import Literal

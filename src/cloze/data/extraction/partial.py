@@ -1,4 +1,4 @@
-"""Features that are not finished yet: the parts that are, and what has been computed of the one that is not."""
+"""The state of an unfinished feature extraction: complete parts, and the results so far of the current part."""
 
 import shutil
 import time

@@ -1,4 +1,4 @@
-"""Rows to tokens: the text of a row, its tokens with where they stand in it, and its sequence."""
+"""Encode rows: the text of a row, its tokens with their offsets, and its sequence."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The hidden states of a chunk of texts: windows sorted by length, packed, read by the encoder, put where they belong.
+"""Compute the hidden states of a chunk of texts: windows sorted by length, packed and encoded.
 
 Legend for shapes: see ``cloze.batch``; R rows are given out: tokens, words or texts, as the level says.
 """

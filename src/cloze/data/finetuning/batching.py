@@ -1,4 +1,4 @@
-"""Items to packed micro-batches: the order of an epoch, its global batches, how one is divided, and the loaders.
+"""Pack items into micro-batches: the order of an epoch, its global batches, how to split one, and the loaders.
 
 The loaders know positions in an order that is a pure function, and no other state.
 """

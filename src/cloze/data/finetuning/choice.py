@@ -1,4 +1,4 @@
-"""Features of multiple choice."""
+"""Features for multiple choice."""
 
 from collections import Counter
 from collections.abc import Sequence

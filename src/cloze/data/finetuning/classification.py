@@ -1,4 +1,4 @@
-"""Features of texts and pairs of texts with a class, a score or several labels."""
+"""Features for classification, regression and multi-label tasks on texts and pairs of texts."""
 
 import math
 from collections import Counter

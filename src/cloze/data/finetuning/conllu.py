@@ -1,4 +1,4 @@
-"""CoNLL-U, in which Universal Dependencies are written: https://universaldependencies.org/format.html.
+"""CoNLL-U, the format of Universal Dependencies: https://universaldependencies.org/format.html.
 
 A word a line in ten columns, a blank line behind each sentence, comments before it. Lines of multiword tokens (``4-5``)
 and of empty nodes (``8.1``) stand next to those of words, and are no words.

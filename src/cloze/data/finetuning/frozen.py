@@ -1,4 +1,4 @@
-"""The hidden states of an encoder that is not trained: computed once for every token of a split, and kept on disk.
+"""Hidden states of a frozen encoder, computed once for every token of a split and stored on disk.
 
 Legend for shapes: see ``cloze.batch``; S tokens of a split, L layers are read.
 

@@ -1,4 +1,4 @@
-"""What the model sees of an example: token ids in sequences, [CLS] A [SEP] or [CLS] A [SEP] B [SEP], and labels."""
+"""Encoded examples: token ids in sequences, [CLS] A [SEP] or [CLS] A [SEP] B [SEP], and labels."""
 
 from collections import Counter
 from collections.abc import Sequence

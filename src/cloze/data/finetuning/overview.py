@@ -1,4 +1,4 @@
-"""What a task is about, printed before it begins: the rows of each split, and how many of them have each label."""
+"""Overview of a task, printed before training: the rows of each split, and the rows with each label."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence

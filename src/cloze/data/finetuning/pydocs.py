@@ -1,4 +1,4 @@
-"""Tasks made of the documentation installed with Python: nothing to download.
+"""Tasks based on the documentation installed with Python, without a download.
 
 Whole modules go to train, dev or test, by a hash of their path, and no passage comes twice. Pre-training on the same
 documentation has seen the text, but not a label.

@@ -1,4 +1,4 @@
-"""Questions as the model sees them: the question next to a window of its passage."""
+"""Features for question answering: a question with a window of its passage."""
 
 import unicodedata
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Questions on passages, from files in SQuAD's JSON and from tables."""
+"""Questions about passages, from SQuAD's JSON and from tables."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""The JSON of SQuAD 1.1 and 2.0 (Rajpurkar et al. 2016, 2018), in which CMRC 2018 and many others are published, too.
+"""The JSON format of SQuAD 1.1 and 2.0 (Rajpurkar et al. 2016, 2018), also used by CMRC 2018 and many others.
 
 ``{"data": [{"paragraphs": [{"context": "...", "qas": [{"id": "...", "question": "...", "answers": [{"text": "...",
 "answer_start": 0}], "is_impossible": false}]}]}]}``; a list of such articles is read, too.

@@ -1,4 +1,4 @@
-"""A source of examples in tables: what tables of all shapes have in common."""
+"""Base class of example sources in tables."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence

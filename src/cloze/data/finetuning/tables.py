@@ -1,4 +1,4 @@
-"""Examples from tables: texts and pairs with a class, a score or several labels; beginnings with choices."""
+"""Examples from tables, for classification, regression, multi-label tasks and multiple choice."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence

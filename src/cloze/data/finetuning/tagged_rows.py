@@ -1,4 +1,4 @@
-"""Tagged sentences in the rows of tables: lists of words and tags, or raw texts with entities."""
+"""Tagged sentences in tables: lists of words and tags, or raw text with entities."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence

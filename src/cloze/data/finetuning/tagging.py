@@ -1,4 +1,4 @@
-"""Tagged sentences as the model sees them: windows of tokens, each word labelled at its first token."""
+"""Features for token classification: windows of tokens, with the label of each word at its first token."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence

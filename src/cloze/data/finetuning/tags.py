@@ -1,4 +1,4 @@
-"""What the tags of words say: entities, in whatever scheme, or a class of each word; and numbers with their names."""
+"""Interpret tags as entities, in any scheme, or as a class of each word; map numbers to names."""
 
 import sys
 from collections.abc import Collection, Sequence

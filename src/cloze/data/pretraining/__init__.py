@@ -1,1 +1,1 @@
-"""Pre-training: shards → pairs and windows → masks → packed batches; each step is a pure function of the position."""
+"""Pre-training data: shards → pairs and windows → masks → packed batches, each a pure function of the position."""

@@ -1,4 +1,4 @@
-"""Micro-batches by name: which corpus, which objective, and a pure function from an index to a batch."""
+"""Build micro-batches from their index: a pure function of corpus, objective and index."""
 
 from dataclasses import dataclass
 from typing import Generic, NamedTuple

@@ -1,4 +1,4 @@
-"""What an objective cannot learn from a corpus, said before training."""
+"""Warnings before training if an objective cannot learn from a corpus."""
 
 import numpy as np
 

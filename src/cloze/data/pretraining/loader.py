@@ -1,4 +1,4 @@
-"""The loaders: they name micro-batches in order and let ``MicroBatches`` make them, here or in worker processes.
+"""Loaders: yield the indices of micro-batches in order and let ``MicroBatches`` build them, here or in workers.
 
 Nothing but a position in that order is state, so a run resumes exactly where it stopped, on any number of ranks and
 workers.
@@ -37,7 +37,7 @@ class Position(NamedTuple):
 
 
 class TrainingLoader(Generic[B]):
-    """An endless walk over epochs, windows of shards and global batches, of which a rank gets its micro-batches.
+    """Iterates without end over epochs, windows of shards and global batches, and yields the micro-batches of a rank.
 
     The position is that of the next global batch to be trained on, and the loader's whole state. Iterating again
     resumes there. Phases, and what the objective makes of the position of training, follow from the number of global

@@ -1,4 +1,4 @@
-"""The objective of BERT and its successors: masked tokens, and a question about the pair of segments."""
+"""The objective of BERT and its successors: masked tokens and sentence pairs."""
 
 import math
 from dataclasses import dataclass, replace

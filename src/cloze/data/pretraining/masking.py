@@ -1,4 +1,4 @@
-"""Which tokens of a sequence are predicted and what stands in their place: a pure, compiled function of a key."""
+"""Choose masked tokens and their replacements: a pure, compiled function of a key."""
 
 # mypy: disable-error-code="no-any-return"
 # Compiled functions return Any to the type checker.

@@ -1,4 +1,4 @@
-"""The objective of pre-training: what a model is asked about the text. The config node ``objective``."""
+"""The base class of pre-training objectives, the config node ``objective``."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ B = TypeVar("B", bound=TokenBatch)
 
 @dataclass(frozen=True, kw_only=True)
 class Objective(Segments, ABC, Generic[B]):
-    """From sequences of the corpus to batches of a type of its own, of which the module makes a loss.
+    """Makes batches of its own type from sequences of the corpus; the module computes their loss.
 
     The order of the data, the global batches and their division over ranks and micro-batches are not its concern. What
     it makes is a pure function of the sequences, so that a run resumes exactly: random numbers come from

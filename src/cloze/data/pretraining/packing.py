@@ -1,4 +1,4 @@
-"""From spans of a shard to packed, masked tensors: splitting a global batch into micro-batches and packing them.
+"""Build packed, masked tensors from spans of a shard, split into micro-batches.
 
 Legend: B sequences, N packed tokens, M masked tokens of a micro-batch.
 """

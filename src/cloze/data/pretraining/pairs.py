@@ -1,4 +1,4 @@
-"""Which spans of a shard become sequences: a pure, compiled function of the sentence boundaries and a key.
+"""Choose the spans of a shard that form sequences: a pure, compiled function of sentence boundaries and a key.
 
 A row is (a_start, a_length, b_start, b_length, label): two contiguous spans of the shard's tokens, segment A and
 segment B (length 0 for none), and what is asked about them. Spans, not copies: a plan costs some bytes a sequence.

@@ -29,7 +29,7 @@ _PAIRS, _ORDER, _MASKS = range(3)  # the random streams of one (seed, epoch, win
 
 @dataclass(frozen=True, kw_only=True)
 class BatchSize:
-    """The size of a global batch, of which exactly one is given.
+    """The size of a global batch; exactly one of the fields is given.
 
     Attributes:
         tokens: a batch takes sequences as long as it has at most this many tokens.
@@ -81,7 +81,7 @@ class Plan(NamedTuple):
 
 
 class Sequences(NamedTuple):
-    """Sequences of a plan, of which an objective makes a batch.
+    """Sequences of a plan, from which an objective makes a batch.
 
     Attributes:
         shard: the tokens.

@@ -1,4 +1,4 @@
-"""The settings of the objective and what they refuse; needs the standard library alone, to report a mistake at once."""
+"""The settings of the objective and their checks; imports only the standard library, to report mistakes quickly."""
 
 import math
 from dataclasses import dataclass

@@ -1,1 +1,1 @@
-"""Rows of tables: their files, columns and cells, the examples that they are, and where predictions are written."""
+"""Tables: files, columns, cells and rows as examples, and the output of predictions."""

@@ -1,4 +1,4 @@
-"""What the cells of a table say, and where its columns are."""
+"""Parse the cells of a table and find its columns."""
 
 import ast
 import difflib

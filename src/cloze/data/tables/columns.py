@@ -1,4 +1,4 @@
-"""Which columns of an input hold what; light, so that the configuration is checked before anything is imported."""
+"""Names of the columns of an input; fast to import, so that the configuration is checked first."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

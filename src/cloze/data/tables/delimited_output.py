@@ -1,4 +1,4 @@
-"""Predictions as CSV and TSV: one value a column."""
+"""Write predictions as CSV and TSV, with one value per column."""
 
 import csv
 import io

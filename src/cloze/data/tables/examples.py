@@ -1,4 +1,4 @@
-"""What the rows of a data set say, before any tokenizer: one class for each shape of task."""
+"""The examples in a data set, before tokenisation: one class for each kind of task."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -97,7 +97,7 @@ where it is labelled ``label`` and ``correct`` (for scores ``error``, the absolu
 
 
 def texts(example: Example) -> Iterator[str]:
-    """Every text of an example, whatever its shape, for training a vocabulary."""
+    """Every text of an example, for any kind of task, to train a vocabulary."""
     for name in ("text", "text_pair", "question", "context"):
         if text := getattr(example, name, None):
             yield text

@@ -1,4 +1,4 @@
-"""How tables are written: their format by the suffix, what is around the cells of CSV and TSV, which JSON is a row."""
+"""Formats of tables: by suffix, with the quoting of CSV and TSV, and JSON rows."""
 
 import json
 from collections.abc import Iterable, Iterator

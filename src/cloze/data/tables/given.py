@@ -1,4 +1,4 @@
-"""Texts that are given in Python, in place of those of a file."""
+"""Texts passed in Python instead of a file."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any

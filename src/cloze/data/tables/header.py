@@ -1,4 +1,4 @@
-"""Whether the first line of a table names its columns, where nothing but the table itself can tell."""
+"""Detect whether the first line of a table is a header."""
 
 import re
 from collections.abc import Callable, Sequence

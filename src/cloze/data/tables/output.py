@@ -1,4 +1,4 @@
-"""Where predictions go: JSON lines, CSV or Parquet, complete or not there at all, or standard output."""
+"""Write predictions atomically: JSON lines, CSV or Parquet, or to standard output."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""Rows of a stream as examples of a task, without labels."""
+"""Convert streamed rows to examples of a task, without labels."""
 
 from collections.abc import Callable, Mapping
 from typing import Any

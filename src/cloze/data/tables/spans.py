@@ -1,4 +1,4 @@
-"""Raw text with its entities as spans of characters, and the words that a tagger makes of it."""
+"""Raw text with entities as character spans, and the words that a tagger makes of it."""
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence

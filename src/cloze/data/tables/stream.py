@@ -1,4 +1,4 @@
-"""Rows of a file or of standard input, one after the other: memory does not grow with the input."""
+"""Stream rows of a file or of standard input, in bounded memory."""
 
 import sys
 from collections import Counter

@@ -1,1 +1,1 @@
-"""`--dry-run`: all that leads to the first step, in one process, and what the whole run would take. Writes nothing."""
+"""`--dry-run`: everything up to the first step, in one process, and an estimate of the whole run. Writes nothing."""

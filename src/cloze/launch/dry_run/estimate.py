@@ -1,4 +1,4 @@
-"""What a whole run would take, as lines for a reader."""
+"""The estimate of a whole run, as lines of text."""
 
 import shutil
 from collections.abc import Iterable, Sequence

@@ -1,4 +1,4 @@
-"""A configuration for any number of processes, tried in one."""
+"""Try a configuration for any number of processes in one process."""
 
 import os
 from dataclasses import replace

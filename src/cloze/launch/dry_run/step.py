@@ -1,4 +1,4 @@
-"""A real step, measured."""
+"""Run and measure a real step."""
 
 import math
 import resource
@@ -44,7 +44,7 @@ class Tried(NamedTuple):
 
 
 def try_step(module: TrainingModule, batch: Any, training: Training, hardware: Hardware, *, seed: int) -> Tried:
-    """Two steps on a micro-batch, of which the second is timed; one where that takes long.
+    """Two steps on a micro-batch, the second timed; only one if a step takes long.
 
     Raises:
         InputError: the loss is not finite.

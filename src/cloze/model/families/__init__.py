@@ -1,4 +1,4 @@
-"""The architectures that cloze brings along, one file each; importing this registers them."""
+"""The built-in architectures, one file each; importing this package registers them."""
 
 from cloze.model.families import bert
 

@@ -1,4 +1,4 @@
-"""The record of BERT: Hugging Face's names, and what a training step costs, by formula."""
+"""The record of BERT: Hugging Face's names, and formulas for the cost of a training step."""
 
 from cloze.model.architecture import FP32, STATISTICS, Architecture, Kernels, Work, register
 from cloze.model.bert import BertEncoder, BertForPreTraining, Pooler, initialise

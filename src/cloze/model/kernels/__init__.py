@@ -1,1 +1,1 @@
-"""What computes: attention, products, dropout and cross-entropy, forward and backward, on CPUs and GPUs."""
+"""Kernels for attention, matrix products, dropout and cross-entropy, forward and backward, on CPUs and GPUs."""

@@ -1,4 +1,4 @@
-"""Cross-entropy over a large vocabulary without holding the logits. Legend for shapes: see ``cloze.batch``."""
+"""Cross-entropy over a large vocabulary without storing all logits. Legend for shapes: see ``cloze.batch``."""
 
 from typing import Any, NamedTuple
 

@@ -1,4 +1,4 @@
-"""Dropout whose random numbers cost next to nothing on a CPU.
+"""Dropout on a CPU with random numbers from a hash, at almost no cost.
 
 ``bernoulli_`` draws from one serial generator and takes about a fifth of a CPU training step. Here each element's
 fate is a hash of its index under a 64-bit key, which compilers turn into wide vector instructions; the key alone

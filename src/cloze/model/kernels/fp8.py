@@ -1,4 +1,4 @@
-"""Matrix products of the blocks in fp8, by torchao: an experiment, whose loss curve belongs next to that of bf16.
+"""fp8 matrix products in the blocks, with torchao (experimental).
 
 Activations and weights are scaled to e4m3, gradients to e5m2, each by its own largest value (Micikevicius et al. 2022);
 the parameters stay in fp32, and so do checkpoints and their names.

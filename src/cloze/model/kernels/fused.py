@@ -1,4 +1,4 @@
-"""The kernels that attention runs on, by name; all of them static in shape and without a wait for the device.
+"""Attention kernels by name, with static shapes and without host-device synchronisation.
 
 ``triton``: our own, over blocks of the stream, on CUDA in half precision, with dropout.
 ``varlen``: torch's flash attention over sequences of different lengths, on CUDA in half precision, without dropout.

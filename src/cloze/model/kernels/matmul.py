@@ -1,4 +1,4 @@
-"""Products of matrices by the faster of torch's two CPU libraries, and the linear layer that takes them both ways.
+"""Matrix products by the faster of torch's two CPU libraries, and the linear layer that uses them.
 
 For fp32 torch calls MKL, whose kernels are tuned for Intel's processors. On AMD's, oneDNN's product ran at 1.2 to 1.4
 times its speed forward and for the gradient of the input (Zen 4; on Zen 3 as fast, and 1.7 times in the wide product of

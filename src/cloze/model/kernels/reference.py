@@ -1,4 +1,4 @@
-"""Attention for a CPU, with its gradients: through the sequences, equal lengths that lie side by side in one call.
+"""CPU attention with gradients: sequences of equal length share one call.
 
 With a window, a long sequence is split into blocks as long as the window is wide, each of which meets its own keys and
 those of its two neighbours: time and memory grow linearly in the length. Legend for shapes: see ``cloze.batch``.

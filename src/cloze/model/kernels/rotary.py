@@ -1,4 +1,4 @@
-"""Rotary positions (Su et al. 2021, section 3.2): queries and keys are turned by angles that grow with the position.
+"""Rotary position embeddings (Su et al. 2021, section 3.2).
 
 Dimension i turns with dimension i + K / 2, as in Llama and ModernBERT. Legend for shapes: see ``cloze.batch``.
 """

@@ -1,4 +1,4 @@
-"""Attention over packed tokens for GPUs, with dropout, written for the lengths that a BERT reads.
+"""Triton attention over packed tokens with dropout, tuned for the sequence lengths of BERT.
 
 Flash attention (Dao et al. 2022, algorithms 1 and 4; Dao 2023) goes over each sequence for itself, in a grid with room
 for as many sequences as there could ever be, and adds up the gradient of the queries in memory: on sequences of some

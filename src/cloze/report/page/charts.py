@@ -1,4 +1,4 @@
-"""Which curves stand in which chart, and their points as JSON for the page's script."""
+"""Group curves into charts, and encode their points as JSON for the script of the page."""
 
 import re
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What a pre-trained model has read: the report of the preparation, where the corpus is at hand."""
+"""The training corpus in the report: the statistics of the preparation, if the corpus is available."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

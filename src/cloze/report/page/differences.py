@@ -1,4 +1,4 @@
-"""Where the configurations of runs differ."""
+"""Differences between the configurations of runs."""
 
 import json
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What a fine-tuned model gets right and wrong, split by split, from `predictions/`."""
+"""The evaluation of a fine-tuned model for each split, from `predictions/`."""
 
 import csv
 from collections.abc import Iterator, Sequence
@@ -21,7 +21,7 @@ LONGEST = 400  # characters of a text
 
 
 class Confusion(NamedTuple):
-    """How often each class was taken for each.
+    """Confusion matrix.
 
     Attributes:
         labels: of the classes, at most `LARGEST_MATRIX`; none where there are more.

@@ -1,4 +1,4 @@
-"""The figures that a reader wants first: of one run as tiles, of several as a table."""
+"""Key figures: tiles for one run, a table for several."""
 
 import math
 import statistics

@@ -1,4 +1,4 @@
-"""Which folders are runs: what is given itself, or the runs of a sweep within it."""
+"""Find the runs in the given folders, including those of sweeps."""
 
 import os
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""`metrics.csv` as curves: of each metric the steps at which it was logged, and its values."""
+"""Read `metrics.csv` as curves: for each metric, its steps and values."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""What runs are called on a page: by their folders, and those of a sweep by what varied in it."""
+"""Names of runs on a page: their folders, or the values that vary in a sweep."""
 
 import shlex
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""The page itself: one HTML file in which everything lies, script and styles too."""
+"""The report page: one HTML file that contains its scripts and styles."""
 
 import base64
 import hashlib

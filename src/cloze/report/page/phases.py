@@ -1,4 +1,4 @@
-"""Where a pre-training run changed its phase: `data.phases`, as steps."""
+"""The steps at which a pre-training run changes its phase (`data.phases`)."""
 
 from collections.abc import Mapping, Sequence
 from itertools import accumulate, pairwise

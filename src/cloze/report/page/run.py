@@ -1,4 +1,4 @@
-"""A run as its folder shows it: finished, stopped, in progress, with or without an evaluation."""
+"""Read a run from its folder: finished, stopped or in progress, with or without an evaluation."""
 
 import math
 import struct

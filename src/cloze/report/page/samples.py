@@ -1,4 +1,4 @@
-"""`samples.txt` as tables: for each masked sentence, the predictions at each evaluation."""
+"""`samples.txt` as tables: the predictions for each masked sentence at each evaluation."""
 
 import re
 from collections.abc import Sequence

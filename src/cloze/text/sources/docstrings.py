@@ -1,4 +1,4 @@
-"""The prose of a documentation string: its sentences, without code, tables, field lists and markup.
+"""Extract the prose of a documentation string, without code, tables, field lists and markup.
 
 Docstrings are reStructuredText, Markdown or neither, in the styles of Google, NumPy, Sphinx or none. So no grammar
 parses them: lines are sorted by what they look like, and a paragraph stays only if it reads like English prose.

@@ -1,4 +1,4 @@
-"""Files of text: plain text, Markdown, JSON, CSV, TSV and Parquet, by name or by pattern."""
+"""Text files: plain text, Markdown, JSON, CSV, TSV and Parquet, by name or pattern."""
 
 import glob
 import re

@@ -1,4 +1,4 @@
-"""Datasets of the Hugging Face hub, streamed; the package ``datasets`` is an extra."""
+"""Data sets of the Hugging Face hub, streamed; needs the package ``datasets``, an extra."""
 
 from collections import Counter
 from collections.abc import Iterator

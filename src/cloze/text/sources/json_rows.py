@@ -1,4 +1,4 @@
-"""The rows of a JSON document, a list or `{"data": [...]}`, one after the other: never more than one in memory.
+"""Stream the rows of a JSON document, a list or `{"data": [...]}`, with only one in memory.
 
 `pyarrow.json` reads no such documents; it also refuses a key whose values are numbers and texts, and makes times of
 texts that look like dates.

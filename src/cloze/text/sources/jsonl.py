@@ -1,4 +1,4 @@
-"""Documents of JSON: one object a line, or a list of objects, one of whose fields is the text."""
+"""Documents from JSON: one object per line, or a list of objects, with the text in one field."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Lines of text files: compressed or not, from any byte on, never more than one line in memory."""
+"""Stream lines of text files, compressed or not, from any byte offset."""
 
 import gzip
 import io

@@ -1,4 +1,4 @@
-"""Documents of a column of a Parquet file, one a row, read by row groups."""
+"""Documents from a column of a Parquet file, one per row, read by row groups."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence

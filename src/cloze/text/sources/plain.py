@@ -1,4 +1,4 @@
-"""Documents of plain text, split by a rule, from any range of bytes of a file."""
+"""Documents of plain text, split by a rule, from any byte range of a file."""
 
 import re
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""The text that every installation of Python carries: documentation strings."""
+"""The documentation strings of an installation of Python, as a corpus."""
 
 import ast
 import importlib.metadata

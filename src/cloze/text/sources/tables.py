@@ -1,4 +1,4 @@
-"""Documents of a column of CSV and TSV files, one a row, read as a stream."""
+"""Documents from a column of CSV and TSV files, one per row, read as a stream."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
