@@ -27,6 +27,17 @@ PRIVATE = {
     r"\bso many (tokens|sequences|texts|steps)\b": "this many, n",
     r"\bgoes on\b": "continues",
     r"\b(made|compiled|computed|trained) anew\b": "again, from scratch",
+    r"\bwho looks at whom\b": "attention weights",
+    r"\b(who is taken for whom|what (is|was) taken for what)\b": "confusion matrix",
+    r"\b(a|the) loss (that )?is no number\b": "not a number",
+    r"\bnothing to over-?fit\b": "no overfitting",
+    r"\bnothing half-written\b|\bnothing is torn\b": "no partial output, no file is corrupted",
+    r"\b(a|the) process(es)? that makes? batches\b": "data-loading worker",
+    r"\bwhat there is to see\b|\bwhat (is|was) looked at\b": "what is logged, check",
+    r"\bof ours is one of theirs\b|\bone run of theirs\b": "a W&B run for each run of cloze",
+    r"\bhow (the|a) run came about\b": "the origin of the run",
+    r"\bpackages of your own that are imported\b": "your own packages to import",
+    r"\bwho tries its model\b|\bwhat a stranger's text\b": "security, examples for the demo",
 }
 """What the code base once called things, and what the field calls them."""
 

@@ -171,7 +171,7 @@ def plain(tensors: dict[str, Tensor], file: Path) -> dict[str, Tensor]:
 
 
 def _check_finite(tensors: dict[str, Tensor], file: Path) -> None:
-    """Weights with NaN would show only later, as a loss that is no number."""
+    """Weights with NaN would show only later, as a loss that is not a number."""
     for name, tensor in tensors.items():
         wide = tensor.float() if tensor.element_size() == 1 else tensor  # torch looks at no number of 8 bits
         if tensor.is_floating_point() and not torch.isfinite(wide).all():

@@ -18,7 +18,7 @@ from cloze.optim.trial import Trial
 from cloze.runtime.wording import counted
 
 ANYTHING = object()
-"""Stands for what is looked at elsewhere."""
+"""A placeholder for a value that another check covers."""
 _SINGLE = (bool, int, float, str, Tensor, type(None))
 _KINDS = {
     bool: "true or false",

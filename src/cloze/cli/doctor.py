@@ -80,7 +80,7 @@ def _examine(config: Doctor) -> int:
 
 @contextmanager
 def _told() -> Iterator[Callable[[str], None]]:
-    """On a terminal, what is looked at; elsewhere nothing: it is done in seconds."""
+    """On a terminal, the current check; elsewhere nothing: it is done in seconds."""
     if not sys.stderr.isatty():
         yield lambda _: None
         return

@@ -120,7 +120,7 @@ class Reader:
             return Answer(said, tuple(_sentence(note) for note in predictor.counts))
 
     def attention(self, text: str, text_pair: str | None = None) -> Attention:
-        """Who looks at whom in a text or a pair of texts; of a longer one, among its first ``MOST_DRAWN`` tokens.
+        """The attention weights of a text or a pair of texts; of a longer one, among its first ``MOST_DRAWN`` tokens.
 
         The whole of the text is read, up to the positions of the model: only the figure is truncated.
         """

@@ -18,7 +18,7 @@ def examine(hardware: Hardware, runs: Path, data: Path, tell: Callable[[str], No
         hardware: that a run would ask for.
         runs: the folder of runs.
         data: the folder of prepared corpora.
-        tell: called with what is looked at next.
+        tell: called with the name of the next check.
     """
     for name, step in _steps(hardware, runs, data):
         tell(name)

@@ -65,7 +65,7 @@ def tracked(trainer: pl.Trainer, config: Run, data: Mapping[str, Any], *, resume
 
 
 def run_info(config: Mapping[str, Any], data: Mapping[str, Any]) -> RunInfo:
-    """How a run came about, without secrets."""
+    """The origin of a run, without secrets."""
     versions = sorted({f"{one.metadata['Name']}=={one.version}" for one in distributions()}, key=str.lower)
     texts = {
         "provenance": "\n".join(provenance()),

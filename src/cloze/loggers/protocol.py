@@ -13,7 +13,7 @@ TOKENS = "data/tokens"
 
 
 class RunInfo(NamedTuple):
-    """How a run came about.
+    """The origin of a run.
 
     Attributes:
         config: resolved, as plain containers, without secrets.
