@@ -72,7 +72,7 @@ def test_files_where_a_key_names_one(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def test_other_shells_are_told_what_a_word_is() -> None:
     line = answer("train", SCHEMAS["train"], "fish", "cloze-train optimizer=lam")
-    assert line == "optimizer=lamb\tLAMB, for batches of ten thousands of sequences (You et al. 2020)"
+    assert line == "optimizer=lamb\tLAMB, for batches of tens of thousands of sequences (You et al. 2020)"
 
 
 def test_nothing_heavy_is_imported() -> None:
