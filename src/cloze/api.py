@@ -28,9 +28,10 @@ from cloze.errors import InputError
 from cloze.files.layout import MODEL
 from cloze.inference.choose import TASKS, make_predictor, task_of
 from cloze.inference.predictor import Inference, Options, RowPredictor, chunks
-from cloze.model.bert import BertForPreTraining, Pooler
+from cloze.model.bert import Pooler
 from cloze.model.config import EncoderConfig
 from cloze.model.encoder import Encoder
+from cloze.model.heads import PretrainingModel
 from cloze.model.pooling import LayerChoice
 from cloze.model.task_heads import TaskModel
 
@@ -70,7 +71,7 @@ class Ready:
     tokenizer: Tokenizer
     config: EncoderConfig
     pooler: Pooler | None
-    model: BertForPreTraining | TaskModel | None
+    model: PretrainingModel | TaskModel | None
     labels: list[str] | None
     name: str
     told: str

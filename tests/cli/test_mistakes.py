@@ -85,7 +85,7 @@ MISTAKES: list[tuple[str, str]] = [
     ("train seed=one", "seed is 'one', but must be a whole number"),
     ("finetune adaptation.layers=first", "adaptation.layers is 'first', but must be one of last"),
     ("finetune stage=test", "stage is 'test', but must be one of train, evaluate, predict"),
-    ("features level=word output=a.npy", "level is 'word', but must be one of"),
+    ("features level=words output=a.npy", "level is 'words', but must be one of"),
     ("features dtype=fp16 output=a.npy", "dtype is 'fp16', but must be one of"),
     ("convert from=a to=b format=tensorflow", "format is 'tensorflow', but must be one of hf, google, onnx"),
     ("glue tasks=rte model=./a", "tasks is 'rte', but must be a list"),

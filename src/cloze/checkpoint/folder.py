@@ -50,10 +50,11 @@ def published_parts(config: EncoderConfig, state: Mapping[str, Tensor]) -> set[s
     Raises:
         ValueError: the encoder is not of this shape.
     """
+    record = architecture_of(config)
     with torch.device("meta"):
-        expected = architecture_of(config).pretraining(config).state_dict()
+        expected = record.pretraining(config).state_dict()
     there, known = _by_part(state), _by_part(expected)
-    found = {part for part, tensors in there.items() if tensors == known.get(part)}
+    found = {part for part, tensors in there.items() if tensors == known.get(part) and part not in record.own_parts}
     if "encoder" not in found:
         raise ValueError("its encoder is not of the shape that its configuration says")
     return found
@@ -234,7 +235,7 @@ class Contents(NamedTuple):
         absent: dict[str, str] = {}
         for name, like in expected.items():
             part = name.partition(".")[0]
-            if untied and part == "masked_lm_head":
+            if part in self.architecture.own_parts or (untied and part == "masked_lm_head"):
                 continue
             try:
                 tensor = names.from_hugging_face(self.theirs, [name])[name]

@@ -9,7 +9,7 @@ from cloze.checkpoint.pretrained import Pretrained
 from cloze.checkpoint.task_models import task_model
 from cloze.errors import InputError
 from cloze.model.architecture import architecture_of
-from cloze.model.bert import BertForPreTraining
+from cloze.model.heads import PretrainingModel
 from cloze.model.task_heads import TASK_MODELS, TaskModel
 
 
@@ -29,7 +29,7 @@ class Absent(nn.Module):
         raise InputError(self.sentence)
 
 
-def pretraining_model(pretrained: Pretrained) -> BertForPreTraining:
+def pretraining_model(pretrained: Pretrained) -> PretrainingModel:
     """The encoder with those of its pooler and pre-training heads that are there, ready for use.
 
     The parts that are not there are ``Absent``: nothing is drawn.

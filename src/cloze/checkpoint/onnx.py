@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from cloze.checkpoint.modules import fine_tuned_model, pretraining_model
 from cloze.checkpoint.padded import PaddedFeatures, PaddedModel, PaddedPretraining, PaddedTask
 from cloze.checkpoint.pretrained import Pretrained
 from cloze.errors import InputError
+from cloze.model.architecture import architecture_of
 from cloze.runtime.distribution import installation
 
 MODEL = "model.onnx"
@@ -40,10 +42,12 @@ def padded_model(pretrained: Pretrained) -> PaddedModel:
             raise InputError(f"{pretrained.folder} has a bilstm head, which ONNX is not written for: train head=linear")
         return PaddedTask(task)
     model, parts = pretraining_model(pretrained), pretrained.parts
-    masked_lm, next_sentence = "masked_lm_head" in parts, {"pooler", "next_sentence_head"} <= {*parts}
+    masked_lm = "masked_lm_head" in parts
+    next_sentence = {*architecture_of(pretrained.config).pair_parts} <= {*parts}
     if masked_lm or next_sentence:
         return PaddedPretraining(model, masked_lm=masked_lm, next_sentence=next_sentence)
-    return PaddedFeatures(model.encoder, model.pooler if "pooler" in parts else None)
+    pooler: Any = getattr(model, "pooler", None) if "pooler" in parts else None
+    return PaddedFeatures(model.encoder, pooler)
 
 
 def write_onnx(model: PaddedModel, folder: Path) -> None:

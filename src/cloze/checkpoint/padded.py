@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from cloze.batch import Packed, TaskBatch
 from cloze.model.architecture import architecture_of
-from cloze.model.bert import BertForPreTraining
 from cloze.model.encoder import Encoder
+from cloze.model.heads import PretrainingModel
 from cloze.model.kernels.attention import Padded, Sequences
 from cloze.model.task_heads import MultipleChoiceModel, QuestionAnswerer, TaskModel
 
@@ -69,7 +69,7 @@ class PaddedFeatures(PaddedModel):
 class PaddedPretraining(PaddedModel):
     """The pre-training heads that there are: of every token, since nobody says which are masked."""
 
-    def __init__(self, model: BertForPreTraining, *, masked_lm: bool, next_sentence: bool) -> None:
+    def __init__(self, model: PretrainingModel, *, masked_lm: bool, next_sentence: bool) -> None:
         super().__init__()
         self.encoder = model.encoder
         self.model = model

@@ -79,8 +79,9 @@ class Pretrained:
 
     @property
     def absent(self) -> tuple[str, ...]:
-        """The parts of a ``BertForPreTraining`` that the folder does not hold."""
-        return tuple(part for part in PARTS if part not in self.parts)
+        """The parts of a pre-training model that the folder does not hold."""
+        known = ("encoder", "masked_lm_head", *architecture_of(self.config).pair_parts)
+        return tuple(part for part in PARTS if part in known and part not in self.parts)
 
     def class_of(self, head: Head | None) -> str:
         """What to call a model with this encoder and a head: Hugging Face's class, or where it has none both names."""
@@ -146,15 +147,19 @@ def pretrained_of(contents: Contents) -> Pretrained:
     record = read_record(folder, contents.settings)
     tokenizer, files = read_tokenizer(contents.tokenizer)
     _check_vocabulary(tokenizer, contents.config, folder)
+    own = read_tensors(folder / HEAD) if record.head is None and (folder / HEAD).is_file() else {}
+    head = _published_head(contents, folder) if record.head is None else _own_head(contents, folder, record.head)
+    for name in [name for name in own if name.partition(".")[0] in contents.architecture.own_parts]:
+        head["state"][name] = own.pop(name)
     return Pretrained(
         config=contents.config,
         tokenizer=tokenizer,
         tokenizer_files=files,
         classifier_dropout=contents.settings.get("classifier_dropout"),
         record=record,
-        own_heads=read_tensors(folder / HEAD) if record.head is None and (folder / HEAD).is_file() else {},
+        own_heads=own,
         folder=folder,
-        **(_published_head(contents, folder) if record.head is None else _own_head(contents, folder, record.head)),
+        **head,
     )
 
 

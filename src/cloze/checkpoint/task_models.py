@@ -125,7 +125,8 @@ def save_task_model(
     state = portable(model.state_dict() if state is None else state)
     family = architecture_of(model)
     names = family.names(model.config)
-    settings: dict[str, Any] = {"classifier_dropout": model.adaptation.classifier_dropout}
+    rate = model.adaptation.classifier_dropout
+    settings: dict[str, Any] = {} if rate is None else {"classifier_dropout": rate}  # which some classes want a number
     if model.is_published and head in family.heads:
         settings["architectures"] = [family.class_of(head)]
         settings["problem_type"] = problem_type

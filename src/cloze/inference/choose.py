@@ -13,7 +13,7 @@ from cloze.inference.fill_mask import FillMask
 from cloze.inference.next_sentence import NextSentence
 from cloze.inference.predictor import Chosen, Inference, Options
 from cloze.model.architecture import architecture_of
-from cloze.model.bert import BertForPreTraining
+from cloze.model.heads import PretrainingModel
 from cloze.model.task_heads import TASK_MODELS, TaskModel
 
 FILL_MASK, NEXT_SENTENCE, FINE_TUNED = TASKS = ("fill-mask", "next-sentence", "task")
@@ -71,7 +71,7 @@ def make_predictor(
 
         return fine_tuned(pretrained, inference, options, model, trust)
     if task == NEXT_SENTENCE:
-        heads = _with_heads(pretrained, inference, task, "pooler", "next_sentence_head")
+        heads = _with_heads(pretrained, inference, task, *architecture_of(pretrained.config).pair_parts)
         return Chosen(
             NextSentence(model=heads, tokenizer=tokenizer, inference=inference, max_length=length), ExampleMaker.pair
         )
@@ -110,7 +110,7 @@ def _check_belonging(options: Options, task: str, pretrained: Pretrained) -> Non
             )
 
 
-def _with_heads(pretrained: Pretrained, inference: Inference, task: str, *heads: str) -> BertForPreTraining:
+def _with_heads(pretrained: Pretrained, inference: Inference, task: str, *heads: str) -> PretrainingModel:
     """The pre-trained model with the heads that are needed on the device; what else it has stays without values."""
     there = {name.partition(".")[0] for name in pretrained.state}
     if absent := [head for head in heads if head not in there]:

@@ -14,7 +14,7 @@ from cloze.data.finetuning.items import Item, Sequences
 from cloze.data.tables.examples import Prediction, TextExample
 from cloze.errors import BadRowError, InputError
 from cloze.inference.predictor import Inference, Predictor
-from cloze.model.bert import BertForPreTraining
+from cloze.model.heads import PretrainingModel
 from cloze.runtime.wording import counted
 from cloze.text.tokenizer import MASK, PREFIX, UNK
 
@@ -43,7 +43,7 @@ class FillMask(Predictor[TextExample]):
     def __init__(
         self,
         *,
-        model: BertForPreTraining,
+        model: PretrainingModel,
         tokenizer: Tokenizer,
         inference: Inference,
         top_k: int | None,

@@ -11,7 +11,7 @@ from cloze.data.finetuning.classification import TextFeatures
 from cloze.data.tables.examples import Prediction, TextExample
 from cloze.errors import BadRowError
 from cloze.inference.predictor import PROBABILITY, Inference, Predictor
-from cloze.model.bert import BertForPreTraining
+from cloze.model.heads import PretrainingModel
 
 
 class NextSentence(Predictor[TextExample]):
@@ -24,9 +24,7 @@ class NextSentence(Predictor[TextExample]):
         max_length: tokens of the longest pair.
     """
 
-    def __init__(
-        self, *, model: BertForPreTraining, tokenizer: Tokenizer, inference: Inference, max_length: int
-    ) -> None:
+    def __init__(self, *, model: PretrainingModel, tokenizer: Tokenizer, inference: Inference, max_length: int) -> None:
         self.model = model
         self.tokenizer = tokenizer
         self.inference = inference

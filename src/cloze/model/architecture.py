@@ -109,6 +109,7 @@ class Architecture(Generic[C]):
         classes: how Hugging Face's classes begin: ``Bert`` of ``BertModel`` and ``BertForMaskedLM``.
         heads: those that Hugging Face has a class for.
         config: the shape, a frozen dataclass.
+        pair_parts: the parts of a pre-training model that predict whether a text follows another.
         encoder: makes one of a shape.
         pretraining: makes the encoder with its pooler and the pre-training heads.
         pooler: makes what turns hidden states into one embedding a sequence for the head of a task, whichever way the
@@ -142,6 +143,7 @@ class Architecture(Generic[C]):
     classes: str
     heads: tuple[Head, ...] = tuple(SUFFIXES)
     config: type[C]
+    pair_parts: tuple[str, ...] = ("pooler", "next_sentence_head")
     encoder: Callable[[C], Encoder]
     pretraining: Callable[[C], EncoderWithHeads]
     pooler: Callable[[C], nn.Module] | None
@@ -168,7 +170,10 @@ class Architecture(Generic[C]):
         Raises:
             InputError: it describes none, or one that is not supported.
         """
-        settings = self.present(settings)
+        try:
+            settings = self.present(settings)
+        except ValueError as error:
+            raise InputError(f"{file}: {error}") from error
         for key, value in self.stated.items():
             if (given := settings.get(key, value)) != value:
                 raise InputError(f"{file}: {key} is {given!r}, but only {value!r} is read")
@@ -197,6 +202,11 @@ class Architecture(Generic[C]):
                 key = self.renamed.get(name, name)
                 raise ValueError(f"{key} is {value!r:.60}, but must be {error}") from None
         return self.config(**values)
+
+    @property
+    def own_parts(self) -> tuple[str, ...]:
+        """The parts of a pre-training model that no class of Hugging Face's has; they are in ``head.safetensors``."""
+        return () if "pretraining" in self.heads else self.pair_parts
 
     def write_config(self, config: C) -> dict[str, Any]:
         """The settings of ``config.json`` that say the shape."""

@@ -6,7 +6,6 @@ no tensor here has padding. The config is in ``cloze.model.config``, which impor
 """
 
 from collections.abc import Callable
-from typing import ClassVar, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -14,8 +13,9 @@ from torch import Tensor, nn
 
 from cloze.batch import Packed
 from cloze.model.config import BertConfig
-from cloze.model.encoder import Block, Encoder, EncoderWithHeads
-from cloze.model.kernels.attention import Padded, Sequences, attend, attention_weights
+from cloze.model.encoder import Block, Encoder
+from cloze.model.heads import MaskedLM, PretrainingModel, first_vectors
+from cloze.model.kernels.attention import Sequences, attend, attention_weights
 from cloze.model.kernels.dropout import Dropout
 from cloze.model.kernels.matmul import Linear
 from cloze.model.kernels.norm import LayerNorm
@@ -129,14 +129,6 @@ class BertEncoder(Encoder):
         super().__init__(config, Embeddings(config), (BertBlock(config) for _ in range(config.num_hidden_layers)))
 
 
-def first_vectors(hidden: Tensor, sequences: Sequences) -> Tensor:
-    """The hidden states of [CLS]: (N, D) or (B, T, D) -> (B, D)."""
-    if isinstance(sequences, Padded):
-        return hidden[:, 0]
-    # An empty sequence, which only pads B to a constant, may begin behind the last token.
-    return hidden[sequences.cu_seqlens[:-1].clamp(max=hidden.shape[0] - 1)]
-
-
 class Pooler(nn.Module):
     """The hidden state of [CLS] through a dense layer and tanh, which stands for the whole sequence."""
 
@@ -149,7 +141,7 @@ class Pooler(nn.Module):
         return torch.tanh(self.dense(first_vectors(hidden, sequences)))
 
 
-class MaskedLMHead(nn.Module):
+class MaskedLMHead(MaskedLM):
     """A transform of the hidden states at masked positions; the decoder is tied to the word embeddings."""
 
     def __init__(self, config: BertConfig) -> None:
@@ -173,14 +165,7 @@ def initialise(model: nn.Module, config: BertConfig) -> None:
             nn.init.zeros_(module.bias)
 
 
-class PretrainingLogits(NamedTuple):
-    """What both heads say: ``masked_lm`` (M, V) and ``next_sentence`` (B, 2)."""
-
-    masked_lm: Tensor
-    next_sentence: Tensor
-
-
-class BertForPreTraining(EncoderWithHeads):
+class BertForPreTraining(PretrainingModel):
     """Encoder, pooler and both heads, initialised as published.
 
     Args:
@@ -188,7 +173,6 @@ class BertForPreTraining(EncoderWithHeads):
         encoder: makes the encoder of it; for an architecture that differs from BERT only there.
     """
 
-    entry_points: ClassVar[tuple[str, ...]] = ("heads",)
     config: BertConfig
 
     def __init__(self, config: BertConfig, *, encoder: Callable[[BertConfig], Encoder] = BertEncoder) -> None:
@@ -198,29 +182,6 @@ class BertForPreTraining(EncoderWithHeads):
         self.next_sentence_head = nn.Linear(config.hidden_size, 2)
         initialise(self, config)
 
-    @property
-    def decoder_weight(self) -> Tensor:
-        """(V, D), the word embeddings."""
-        return self.encoder.word_embeddings.weight
-
-    def masked_lm_logits(self, hidden: Tensor) -> Tensor:
-        """(..., D) -> (..., V)."""
-        return F.linear(self.masked_lm_head(hidden), self.decoder_weight, self.masked_lm_head.decoder_bias)
-
     def next_sentence_logits(self, hidden: Tensor, sequences: Sequences) -> Tensor:
         """(N, D) or (B, T, D) -> (B, 2)."""
         return self.next_sentence_head(self.pooler(hidden, sequences))  # type: ignore[no-any-return]
-
-    def heads(self, packed: Packed, masked_positions: Tensor) -> tuple[Tensor, Tensor]:
-        """What the masked-language-model head makes of ``masked_positions``, (M, D), and the logits (B, 2) of pairs.
-
-        The first is ready for the decoder, whose (M, V) logits training never holds.
-        """
-        hidden = self.encoder(packed)
-        return self.masked_lm_head(hidden[masked_positions]), self.next_sentence_logits(hidden, packed)
-
-    def forward(self, packed: Packed, masked_positions: Tensor) -> PretrainingLogits:
-        """The logits of both heads; the masked-language-model head runs on ``masked_positions`` (M,) only."""
-        masked, next_sentence = self.heads(packed, masked_positions)
-        decoded = F.linear(masked, self.decoder_weight, self.masked_lm_head.decoder_bias)
-        return PretrainingLogits(decoded, next_sentence)

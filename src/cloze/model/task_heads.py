@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from cloze.batch import TaskBatch
 from cloze.model.adaptation import Adaptation
 from cloze.model.architecture import Architecture, Head, architecture_of
-from cloze.model.bert import first_vectors
 from cloze.model.config import EncoderConfig
 from cloze.model.encoder import EncoderWithHeads
+from cloze.model.heads import first_vectors
 from cloze.model.kernels.attention import Sequences
 from cloze.model.kernels.dropout import Dropout
 from cloze.model.kernels.matmul import Linear

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from cloze.batch import IGNORED_LABEL, Packed, PretrainingBatch
 from cloze.data.pretraining.objective import Objective
-from cloze.model.bert import BertForPreTraining
+from cloze.model.architecture import architecture_of
 from cloze.model.config import EncoderConfig
+from cloze.model.heads import PretrainingModel
 from cloze.model.kernels.cross_entropy import CrossEntropy, linear_cross_entropy
 from cloze.tasks.pretraining import Pretraining
 from cloze.tasks.training import Recipe
@@ -25,16 +26,16 @@ class PretrainingLosses(NamedTuple):
     next_sentence: CrossEntropy
 
 
-Losses = Callable[[BertForPreTraining, PretrainingBatch], PretrainingLosses]
+Losses = Callable[[PretrainingModel, PretrainingBatch], PretrainingLosses]
 
 
-def pretraining_losses(model: BertForPreTraining, batch: PretrainingBatch) -> PretrainingLosses:
+def pretraining_losses(model: PretrainingModel, batch: PretrainingBatch) -> PretrainingLosses:
     """Both losses of a batch, without ever holding the (M, V) logits."""
     return _losses(model, batch.packed, batch.masked_positions, batch.masked_labels, batch.next_sentence_labels)
 
 
 def _losses(
-    model: BertForPreTraining,
+    model: PretrainingModel,
     packed: Packed,
     masked_positions: Tensor,
     masked_labels: Tensor,
@@ -60,7 +61,7 @@ def compiled_losses(*, cuda_graphs: bool = False, backend: str = "inductor") -> 
     mode = "reduce-overhead" if cuda_graphs else None
     compiled = torch.compile(_losses, fullgraph=True, dynamic=False, mode=mode, backend=backend)
 
-    def of(model: BertForPreTraining, batch: PretrainingBatch) -> PretrainingLosses:
+    def of(model: PretrainingModel, batch: PretrainingBatch) -> PretrainingLosses:
         # The counts of the batch, which are others every time, stay out of what is compiled for constants.
         found: PretrainingLosses = compiled(
             model, batch.packed, batch.masked_positions, batch.masked_labels, batch.next_sentence_labels
@@ -81,7 +82,7 @@ class MaskedLMPretraining(Pretraining[PretrainingBatch]):
     sums: ClassVar[int] = 7
     monitor: ClassVar[str] = "masked_lm_loss"
     compiles_step: ClassVar[bool] = True
-    model: BertForPreTraining
+    model: PretrainingModel
 
     def __init__(self, *, shape: EncoderConfig, recipe: Recipe) -> None:
         super().__init__(shape=shape, recipe=recipe)
@@ -128,7 +129,7 @@ class MaskedLMPretraining(Pretraining[PretrainingBatch]):
 
     def needed_parts(self, objective: Objective[PretrainingBatch]) -> Sequence[str]:
         """The head of the pairs only where there are any."""
-        pairs = () if objective.pairs == "none" else ("pooler", "next_sentence_head")
+        pairs = () if objective.pairs == "none" else architecture_of(self.model).pair_parts
         return ("encoder", "masked_lm_head", *pairs)
 
     def masked_labels(self, batch: PretrainingBatch) -> Tensor:

@@ -1,0 +1,74 @@
+"""What is pre-trained on masked tokens and pairs of texts, whatever the encoder. Legend: see ``cloze.batch``."""
+
+from abc import ABC, abstractmethod
+from typing import ClassVar, NamedTuple
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cloze.batch import Packed
+from cloze.model.encoder import EncoderWithHeads
+from cloze.model.kernels.attention import Padded, Sequences
+
+
+class PretrainingLogits(NamedTuple):
+    """The logits of both heads: ``masked_lm`` (M, V) and ``next_sentence`` (B, 2)."""
+
+    masked_lm: Tensor
+    next_sentence: Tensor
+
+
+class MaskedLM(nn.Module, ABC):
+    """A transform of the hidden states at masked positions, and the bias of the decoder.
+
+    Attributes:
+        decoder_bias: (V,).
+    """
+
+    decoder_bias: Tensor
+
+    @abstractmethod
+    def forward(self, hidden: Tensor) -> Tensor:
+        """(M, D) -> (M, D), ready for the decoder."""
+
+
+class PretrainingModel(EncoderWithHeads, ABC):
+    """An encoder with a head for masked tokens, whose decoder is tied to the word embeddings, and one for pairs."""
+
+    entry_points: ClassVar[tuple[str, ...]] = ("heads",)
+    masked_lm_head: MaskedLM
+
+    @abstractmethod
+    def next_sentence_logits(self, hidden: Tensor, sequences: Sequences) -> Tensor:
+        """(N, D) or (B, T, D) -> (B, 2)."""
+
+    @property
+    def decoder_weight(self) -> Tensor:
+        """(V, D), the word embeddings."""
+        return self.encoder.word_embeddings.weight
+
+    def masked_lm_logits(self, hidden: Tensor) -> Tensor:
+        """(..., D) -> (..., V)."""
+        return F.linear(self.masked_lm_head(hidden), self.decoder_weight, self.masked_lm_head.decoder_bias)
+
+    def heads(self, packed: Packed, masked_positions: Tensor) -> tuple[Tensor, Tensor]:
+        """What the masked-language-model head makes of ``masked_positions``, (M, D), and the logits (B, 2) of pairs.
+
+        The first is ready for the decoder, whose (M, V) logits training never holds.
+        """
+        hidden = self.encoder(packed)
+        return self.masked_lm_head(hidden[masked_positions]), self.next_sentence_logits(hidden, packed)
+
+    def forward(self, packed: Packed, masked_positions: Tensor) -> PretrainingLogits:
+        """The logits of both heads; the masked-language-model head runs on ``masked_positions`` (M,) only."""
+        masked, next_sentence = self.heads(packed, masked_positions)
+        decoded = F.linear(masked, self.decoder_weight, self.masked_lm_head.decoder_bias)
+        return PretrainingLogits(decoded, next_sentence)
+
+
+def first_vectors(hidden: Tensor, sequences: Sequences) -> Tensor:
+    """The hidden states of [CLS]: (N, D) or (B, T, D) -> (B, D)."""
+    if isinstance(sequences, Padded):
+        return hidden[:, 0]
+    # An empty sequence, which only pads B to a constant, may begin behind the last token.
+    return hidden[sequences.cu_seqlens[:-1].clamp(max=hidden.shape[0] - 1)]
