@@ -143,7 +143,7 @@ def next_sentence(visitor: Visitor) -> None:
     assert labels == ("It continues the first", "It does not")
     assert sum(float(value.split()[0]) for value in values) == pytest.approx(100, abs=0.11)
     visitor.write(1, LONG)
-    visitor.until(lambda: "cut at 64 tokens" in visitor.text(".note"))
+    visitor.until(lambda: "truncated to 64 tokens" in visitor.text(".note"))
     visitor.write(0, "")
     visitor.until(lambda: visitor.texts(".hint") == ["Write both texts."])
 
@@ -260,7 +260,7 @@ def classes(visitor: Visitor, kind: str) -> None:
         before = visitor.bars()
         visitor.write(number, text)
         visitor.until(lambda before: visitor.bars() not in ([], before), before)
-    assert "cut at 64 tokens" in visitor.text(".note")
+    assert "truncated to 64 tokens" in visitor.text(".note")
     visitor.write(0, "")
     visitor.until(lambda: visitor.texts(".hint") == ["Write a text."])
 
@@ -294,6 +294,6 @@ def choices(visitor: Visitor, kind: str) -> None:
     visitor.write(1, f"the cat\n{INJECTION}\n\n北京 😀\n{LONG}")
     labels = ["the cat", INJECTION, "北京 😀", LONG.strip()]
     visitor.until(lambda: [label for label, _ in visitor.bars()] == labels)
-    assert "the sequence is cut at 64 tokens" in visitor.text(".note")
+    assert "the sequence is truncated to 64 tokens" in visitor.text(".note")
     visitor.write(1, "the cat")
     visitor.until(lambda: visitor.texts(".hint") == ["Write two choices at least, one a line."])

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -79,6 +80,18 @@ def test_it_begins_where_the_other_run_ended(run: Run, folder: Path, tmp_path: P
         assert float(second[name]) == pytest.approx(float(first[name]), abs=1e-4)
     config = json.loads((tmp_path / "runs/second/model/config.json").read_text(encoding="utf-8"))
     assert (config["hidden_size"], config["max_position_embeddings"], config["hidden_dropout_prob"]) == (32, 32, 0.0)
+
+
+def test_two_ranks_start_from_the_same_folder(
+    shell_train: Callable[..., subprocess.CompletedProcess[str]], small_text: Path, folder: Path, tmp_path: Path
+) -> None:
+    """Further ranks get the options that `init=` has chosen."""
+    words = ["corpus=text", f"corpus.files={small_text}", "preparation.workers=0", "preparation.heldout_fraction=0.2"]
+    two = ["hardware.devices=2", "hardware.strategy=ddp", "hardware.micro_batch_tokens=128", "data.batch_tokens=256"]
+    done = shell_train(*words, *STEPS, *two, f"init={folder}", "run=two")
+    assert done.returncode == 0, done.stderr
+    assert f"note: starts from {folder}\n" in done.stderr
+    assert weights(tmp_path / "runs/two/model").keys() == weights(folder).keys()
 
 
 @pytest.mark.filterwarnings("ignore:Checkpoint directory")  # Lightning's, of every run that goes on

@@ -124,7 +124,7 @@ def test_features_are_of_their_tokens(
 ) -> None:
     (tmp_path / "rows.jsonl").write_text(json.dumps({"text": MARKED}) + "\n")
     monkeypatch.chdir(tmp_path)
-    words = [f"model={model}", "input=rows.jsonl", "output=x.parquet", "level=pieces", "special_tokens=true"]
+    words = [f"model={model}", "input=rows.jsonl", "output=x.parquet", "level=token", "special_tokens=true"]
     monkeypatch.setattr(sys, "argv", ["cloze-features", *words, "hardware.threads=1"])
     assert features.main() == 0, capfd.readouterr().err
     (row,) = pq.read_table(tmp_path / "x.parquet").to_pylist()

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from benchmarks.batches import padded, random_batch
 from cloze.batch import IGNORED_LABEL, PretrainingBatch, TaskBatch
 from cloze.checkpoint.folder import save_pretrained
-from cloze.checkpoint.modules import pretraining_model
+from cloze.checkpoint.modules import fine_tuned_model, pretraining_model
 from cloze.checkpoint.pretrained import read_pretrained
 from cloze.checkpoint.task_models import save_task_model, task_model
 from cloze.errors import InputError
@@ -143,6 +143,10 @@ def test_heads_of_tasks_are_those_of_transformers(head: Head, pooling: str, tmp_
             logits = theirs.eval()(**inputs).logits
             expected = logits if head == "sequence_classification" else logits[real]
     torch.testing.assert_close(found, expected, **TOLERANCE)
+    again = fine_tuned_model(read_pretrained(tmp_path / "task"))
+    assert again is not None
+    with torch.no_grad():
+        assert torch.equal(again(task), found)
 
 
 def test_a_folder_comes_back_bit_for_bit_with_the_head_of_pairs(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from cloze.model.architecture import Architecture, Head, architecture_of, stated
 from cloze.model.config import EncoderConfig
 from cloze.model.encoder import EncoderWithHeads
 from cloze.model.families.bert import BERT
+from cloze.model.task_heads import TASK_MODELS
 from cloze.model.tensor_names import TensorNames
 from cloze.text.tokenizer import save_tokenizer
 
@@ -206,6 +207,12 @@ class Contents(NamedTuple):
         return architecture_of(self.config)
 
     @property
+    def head(self) -> Head | None:
+        """That of the class that the folder names; None where it names none, or one that is not read."""
+        named = next(iter(self.settings.get("architectures") or []), None)
+        return None if named is None else self.architecture.head_of(named)
+
+    @property
     def names(self) -> TensorNames:
         """Of its tensors."""
         return self.architecture.names(self.config)
@@ -230,12 +237,14 @@ class Contents(NamedTuple):
         with torch.device("meta"):
             expected = self.architecture.pretraining(self.config).state_dict()
         names = self.names
-        untied = f"{names.decoder}.weight" in self.theirs  # never without a decoder of its own
+        absent_parts = set(self.architecture.own_parts)
+        if f"{names.decoder}.weight" in self.theirs or (self.head in TASK_MODELS and self.architecture.token_head):
+            absent_parts.add("masked_lm_head")  # its decoder is not tied, or its transform is that of a task
         state: dict[str, Tensor] = {}
         absent: dict[str, str] = {}
         for name, like in expected.items():
             part = name.partition(".")[0]
-            if part in self.architecture.own_parts or (untied and part == "masked_lm_head"):
+            if part in absent_parts:
                 continue
             try:
                 tensor = names.from_hugging_face(self.theirs, [name])[name]

@@ -202,7 +202,7 @@ def _published_head(contents: Contents, folder: Path) -> dict[str, Any]:
     settings, state = contents.settings, contents.state(required="encoder.")
     named = next(iter(settings.get("architectures") or []), None)
     family = contents.architecture
-    head = None if named is None else family.head_of(named)
+    head = contents.head
     told: dict[str, Any] = {"state": state, "head": head}
     if named is not None and head is None:
         tasks = (family.class_of(task) for task in TASK_MODELS if task in family.heads)

@@ -131,7 +131,8 @@ def _check_option(key: str, value: str, found: Outline, words: Sequence[str]) ->
         is_folder = key == "model" and found.file(key, option) is None and looks_like_folder(option)
         if not is_folder and found.file(key, option) is None:
             raise InputError(unknown_option(found, key, option))
-        by_init = option == CONTINUED and any(word.startswith("init=") for word in words)
+        # Further ranks get the words as Hydra has them.
+        by_init = option == CONTINUED and any(word.lstrip("+").startswith("init=") for word in words)
         if not by_init and (reason := misfit(found, key, "folder" if is_folder else option)):
             raise InputError(f"'{key}={option}': {reason}" + _fitting(found, key))
 

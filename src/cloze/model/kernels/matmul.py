@@ -101,7 +101,7 @@ def _gradient_suits_onednn(grad: Tensor, x: Tensor) -> bool:
 
 class _OneDNNLinear(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         ctx.save_for_backward(x, weight)
         return onednn_product(x, weight, bias)
 
@@ -109,6 +109,5 @@ class _OneDNNLinear(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         x, weight = ctx.saved_tensors
         grad_x = onednn_product(grad, weight.T, None) if ctx.needs_input_grad[0] else None
-        if not ctx.needs_input_grad[1]:  # a frozen layer
-            return grad_x, None, grad.sum(0) if ctx.needs_input_grad[2] else None
-        return grad_x, weight_gradient(grad, x), grad.sum(0)
+        grad_bias = grad.sum(0) if ctx.needs_input_grad[2] else None
+        return grad_x, weight_gradient(grad, x) if ctx.needs_input_grad[1] else None, grad_bias

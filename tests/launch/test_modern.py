@@ -1,0 +1,69 @@
+"""ModernBERT through the commands: pre-training with pairs, resume to the bit, two ranks, a task, predictions."""
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+import transformers
+from safetensors.torch import load_file
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+MODEL = ["model=modern_tiny", "model.hidden_size=32", "model.intermediate_size=48", "model.local_attention=16"]
+
+
+@pytest.fixture
+def words(small_text: Path) -> list[str]:
+    return [
+        "corpus=text", f"corpus.files={small_text}", "corpus.prepared=prepared", "preparation.workers=0",
+        "preparation.heldout_fraction=0.2", "tokenizer.vocab_size=300", *MODEL, "objective.max_length=64",
+        "data.batch_tokens=512", "trainer.validate_every=2", "trainer.log_every=1", "checkpoint.every_steps=1", "checkpoint.keep_last=9",
+    ]  # fmt: skip
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    return load_file(run / "model/model.safetensors") | load_file(run / "model/head.safetensors")
+
+
+def test_it_is_trained_resumed_and_read_by_transformers(train: Command, words: list[str], tmp_path: Path) -> None:
+    done = train(*words, "trainer.max_steps=4", "run=whole")
+    assert done.returncode == 0, done.stderr
+    done = train(*words, "trainer.max_steps=4", "run=again", "resume=runs/whole/checkpoints/step-00000002.ckpt")
+    assert done.returncode == 0, done.stderr
+    whole, again = (weights(tmp_path / "runs" / run) for run in ("whole", "again"))
+    assert whole.keys() == again.keys()
+    assert all(torch.equal(tensor, again[name]) for name, tensor in whole.items())
+    assert "next_sentence_head.classifier.weight" in whole
+    theirs, told = transformers.AutoModelForMaskedLM.from_pretrained(
+        tmp_path / "runs/whole/model", output_loading_info=True
+    )
+    assert isinstance(theirs, transformers.ModernBertForMaskedLM)
+    assert not any(told.values()), told
+
+
+def test_two_ranks_and_a_start_from_a_folder(shell_train: Command, words: list[str], tmp_path: Path) -> None:
+    two = ["hardware.devices=2", "hardware.strategy=ddp", "hardware.micro_batch_tokens=256"]
+    done = shell_train(*words, "trainer.max_steps=2", "run=first")
+    assert done.returncode == 0, done.stderr
+    start = [word for word in words if not word.startswith(("model", "tokenizer"))]
+    done = shell_train(*start, *two, "trainer.max_steps=2", "run=second", "init=runs/first", "corpus.prepared=second")
+    assert done.returncode == 0, done.stderr
+    assert "drawn" not in done.stderr
+    config = json.loads((tmp_path / "runs/second/model/config.json").read_text(encoding="utf-8"))
+    assert (config["model_type"], config["local_attention"]) == ("modernbert", 16)
+
+
+def test_a_task_and_predictions(train: Command, finetune: Command, words: list[str], tmp_path: Path) -> None:
+    assert train(*words, "trainer.max_steps=2", "run=first", "optimizer=muon").returncode == 0
+    (tmp_path / "t.csv").write_text("text,label\n" + "The file returns,good\nA small list,bad\n" * 8, encoding="utf-8")
+    done = finetune(
+        "model=runs/first/model", "task=classification", "task.data.train=t.csv", "task.data.dev=t.csv", "run=task",
+        "trainer.max_steps=2", "trainer.max_epochs=null",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    theirs = transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path / "runs/task/model")
+    assert isinstance(theirs, transformers.ModernBertForSequenceClassification)
+    again = finetune("model=runs/task/model", "task=classification", "task.data.test=t.csv", "run=p", "stage=predict")
+    assert again.returncode == 0, again.stderr
