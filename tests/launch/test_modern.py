@@ -19,12 +19,13 @@ def words(small_text: Path) -> list[str]:
     return [
         "corpus=text", f"corpus.files={small_text}", "corpus.prepared=prepared", "preparation.workers=0",
         "preparation.heldout_fraction=0.2", "tokenizer.vocab_size=300", *MODEL, "objective.max_length=64",
-        "data.batch_tokens=512", "trainer.validate_every=2", "trainer.log_every=1", "checkpoint.every_steps=1", "checkpoint.keep_last=9",
+        "data.batch_tokens=512", "trainer.validate_every=2", "trainer.log_every=1", "checkpoint.every_steps=1",
+        "checkpoint.keep_last=9",
     ]  # fmt: skip
 
 
 def weights(run: Path) -> dict[str, torch.Tensor]:
-    return load_file(run / "model/model.safetensors") | load_file(run / "model/head.safetensors")
+    return load_file(run / "model/model.safetensors") | load_file(run / "model/head.safetensors")  # type: ignore[no-any-return]
 
 
 def test_it_is_trained_resumed_and_read_by_transformers(train: Command, words: list[str], tmp_path: Path) -> None:
