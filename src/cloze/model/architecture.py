@@ -262,7 +262,7 @@ def stated_architecture(settings: Mapping[str, Any], file: Path) -> Architecture
     model_type = settings.get("model_type", stated[0] if stated else "bert" if not named[0] else None)
     record = known.get(model_type) if isinstance(model_type, str) else None
     if record is None:
-        raise InputError(f"{file}: model_type is {model_type!r}, but only {', '.join(map(repr, known))} is read")
+        raise InputError(f"{file}: model_type is {model_type!r}, but only {' and '.join(map(repr, known))} are read")
     return record
 
 
