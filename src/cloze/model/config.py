@@ -86,14 +86,32 @@ class BertConfig:
                 f"hidden_size={self.hidden_size} cannot be shared evenly by num_attention_heads="
                 f"{self.num_attention_heads}: choose a multiple"
             )
-        for name in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
-            if not 0.0 <= getattr(self, name) < 1.0:
-                raise ValueError(f"{name}={getattr(self, name)}: it must be at least 0 and below 1")
-        for name in ("initializer_range", "layer_norm_eps"):
-            if not 0.0 <= getattr(self, name) <= 1.0:
-                raise ValueError(f"{name}={getattr(self, name)}: it must be from 0 to 1")
+        check_rates(self, "hidden_dropout_prob", "attention_probs_dropout_prob")
+        check_spreads(self, "initializer_range", "layer_norm_eps")
 
     @property
     def head_size(self) -> int:
         """K, the dimensions of one attention head."""
         return self.hidden_size // self.num_attention_heads
+
+
+def check_rates(config: EncoderConfig, *names: str) -> None:
+    """Compare rates of dropout with what they can be.
+
+    Raises:
+        ValueError: one is below 0, or not below 1.
+    """
+    for name in names:
+        if not 0.0 <= getattr(config, name) < 1.0:
+            raise ValueError(f"{name}={getattr(config, name)}: it must be at least 0 and below 1")
+
+
+def check_spreads(config: EncoderConfig, *names: str) -> None:
+    """Compare a standard deviation or an epsilon with what it can be.
+
+    Raises:
+        ValueError: one is below 0 or above 1.
+    """
+    for name in names:
+        if not 0.0 <= getattr(config, name) <= 1.0:
+            raise ValueError(f"{name}={getattr(config, name)}: it must be from 0 to 1")

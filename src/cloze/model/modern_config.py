@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from cloze.model.config import MAXIMA
+from cloze.model.config import MAXIMA, check_rates, check_spreads
 
 FULL, SLIDING = "full_attention", "sliding_attention"
 Activation = Literal["gelu", "silu", "relu"]
@@ -95,12 +95,8 @@ class ModernBertConfig:
                 f"layer_types={self.layer_types}: it must be {FULL} or {SLIDING} for each of the "
                 f"{self.num_hidden_layers} layers"
             )
-        for name in ("embedding_dropout", "hidden_dropout_prob", "attention_probs_dropout_prob"):
-            if not 0.0 <= getattr(self, name) < 1.0:
-                raise ValueError(f"{name}={getattr(self, name)}: it must be at least 0 and below 1")
-        for name in ("initializer_range", "norm_eps"):
-            if not 0.0 <= getattr(self, name) <= 1.0:
-                raise ValueError(f"{name}={getattr(self, name)}: it must be from 0 to 1")
+        check_rates(self, "embedding_dropout", "hidden_dropout_prob", "attention_probs_dropout_prob")
+        check_spreads(self, "initializer_range", "norm_eps")
         for name in ("global_rope_theta", "local_rope_theta", "initializer_cutoff_factor"):
             if not getattr(self, name) > 0.0:
                 raise ValueError(f"{name}={getattr(self, name)}: it must be above 0")

@@ -2,7 +2,7 @@
 
 from cloze.model.architecture import FP32, STATISTICS, Architecture, Kernels, Work, register
 from cloze.model.bert import BertEncoder, BertForPreTraining, Pooler, initialise
-from cloze.model.config import BertConfig
+from cloze.model.config import BertConfig, EncoderConfig
 from cloze.model.tensor_names import TensorNames
 
 LAYER = "bert.encoder.layer.{}"
@@ -77,7 +77,7 @@ def activation_bytes(config: BertConfig, kernels: Kernels, length: float, checkp
     return embeddings + config.num_hidden_layers * block
 
 
-def head_bytes(config: BertConfig, kernels: Kernels, masked: int, sequences: int) -> int:
+def head_bytes(config: EncoderConfig, kernels: Kernels, masked: int, sequences: int) -> int:
     """Bytes that both heads keep of M masked tokens and B sequences."""
     hidden = config.hidden_size
     decoder = FP32 * config.vocab_size * (hidden + 1)

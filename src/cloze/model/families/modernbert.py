@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from cloze.model.architecture import FP32, STATISTICS, Architecture, Kernels, Work, register
+from cloze.model.families.bert import head_bytes
 from cloze.model.modern import ModernBertForPreTraining, ModernEncoder, Transform, initialise
 from cloze.model.modern_config import FULL, SLIDING, ModernBertConfig
 from cloze.model.tensor_names import TensorNames
@@ -108,14 +109,6 @@ def activation_bytes(config: ModernBertConfig, kernels: Kernels, length: float, 
         between = kernels.compute if kernels.on_gpu else FP32
         return ends + config.num_hidden_layers * between * hidden + max(blocks)
     return ends + sum(blocks)
-
-
-def head_bytes(config: ModernBertConfig, kernels: Kernels, masked: int, sequences: int) -> int:
-    """Bytes that both heads keep of M masked tokens and B sequences."""
-    hidden = config.hidden_size
-    decoder = FP32 * config.vocab_size * (hidden + 1)
-    transform = masked * ((2 * kernels.compute + 2 * FP32) * hidden + STATISTICS)
-    return decoder + transform + sequences * 2 * kernels.compute * hidden
 
 
 MODERNBERT = register(
