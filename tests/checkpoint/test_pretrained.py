@@ -185,6 +185,8 @@ def test_every_pretrained_folder_is_read(tmp_path: Path, tokenizer: Tokenizer, n
     assert pretrained.labels is None
     model = task_model("sequence_classification", pretrained, labels=["a", "b"], adaptation=Adaptation())
     assert model.drawn == drawn
+    _, told = transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path, output_loading_info=True)
+    assert {name.removeprefix("bert.").partition(".")[0] for name in told["missing_keys"]} == {*drawn}
     _has_their_encoder(model, theirs)
 
 

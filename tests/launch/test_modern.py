@@ -64,6 +64,7 @@ def test_a_task_and_predictions(train: Command, finetune: Command, words: list[s
         "trainer.max_steps=2", "trainer.max_epochs=null",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+    assert "note: pooler: from the folder; classifier: drawn at random\n" in done.stderr
     theirs = transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path / "runs/task/model")
     assert isinstance(theirs, transformers.ModernBertForSequenceClassification)
     again = finetune("model=runs/task/model", "task=classification", "task.data.test=t.csv", "run=p", "stage=predict")

@@ -113,36 +113,47 @@ HEADS: dict[Head, tuple[str, int]] = {
 }
 
 
+def their_logits(head: Head, theirs: Any, batch: PretrainingBatch) -> Tensor:
+    rows = padded(batch)
+    inputs = {"input_ids": rows["input_ids"], "attention_mask": rows["attention_mask"]}
+    real = inputs["attention_mask"].bool()
+    with torch.no_grad():
+        if head == "multiple_choice":
+            logits: Tensor = theirs.eval()(**{key: value[:, None] for key, value in inputs.items()}).logits
+            return logits
+        said = theirs.eval()(**inputs)
+        if head == "question_answering":
+            return torch.stack([said.start_logits[real], said.end_logits[real]], -1)
+        return said.logits if head == "sequence_classification" else said.logits[real]  # type: ignore[no-any-return]
+
+
 @pytest.mark.parametrize("pooling", ["cls", "mean"])
 @pytest.mark.parametrize("head", HEADS)
 def test_heads_of_tasks_are_those_of_transformers(head: Head, pooling: str, tmp_path: Path) -> None:
+    """When a task begins from a pre-trained folder, whose transform they take over, and when it has been trained."""
     name, outputs = HEADS[head]
     shape = config(classifier_pooling=pooling)
     save_pretrained(shaken(ModernBertForPreTraining(shape)), build_tokenizer(VOCABULARY), tmp_path / "model")
     pretrained = read_pretrained(tmp_path / "model")
     labels = [f"l{number}" for number in range(outputs)] if outputs == 3 else []
-    model = shaken(task_model(head, pretrained, labels=labels, adaptation=Adaptation()).eval())
-    save_task_model(model, build_tokenizer(VOCABULARY), tmp_path / "task", head=head, labels=labels)
-    theirs, told = getattr(transformers, name).from_pretrained(
-        tmp_path / "task", output_loading_info=True, attn_implementation="eager"
-    )
-    assert not any(told.values()), told
     batch = random_batch(LENGTHS, shape.vocab_size)
-    rows = padded(batch)
-    inputs = {"input_ids": rows["input_ids"], "attention_mask": rows["attention_mask"]}
-    real = inputs["attention_mask"].bool()
-    task = TaskBatch(batch.packed, torch.zeros(len(LENGTHS)), torch.arange(len(LENGTHS)), len(real), 1)
+    assert isinstance(batch, PretrainingBatch)
+    task = TaskBatch(batch.packed, torch.zeros(len(LENGTHS)), torch.arange(len(LENGTHS)), batch.num_tokens, 1)
+    model = task_model(head, pretrained, labels=labels, adaptation=Adaptation()).eval()
+    assert (model.kept, model.drawn) == (("pooler",), ("classifier",))
+    options = {"output_loading_info": True, "attn_implementation": "eager"}
+    theirs, told = getattr(transformers, name).from_pretrained(tmp_path / "model", num_labels=outputs, **options)
+    assert told["missing_keys"] == {"classifier.weight", "classifier.bias"}
+    theirs.classifier.load_state_dict(model.classifier.state_dict())
+    with torch.no_grad():
+        torch.testing.assert_close(model(task), their_logits(head, theirs, batch), **TOLERANCE)
+
+    save_task_model(shaken(model), build_tokenizer(VOCABULARY), tmp_path / "task", head=head, labels=labels)
+    theirs, told = getattr(transformers, name).from_pretrained(tmp_path / "task", **options)
+    assert not any(told.values()), told
     with torch.no_grad():
         found = model(task)
-        if head == "multiple_choice":
-            expected = theirs.eval()(**{key: value[:, None] for key, value in inputs.items()}).logits
-        elif head == "question_answering":
-            said = theirs.eval()(**inputs)
-            expected = torch.stack([said.start_logits[real], said.end_logits[real]], -1)
-        else:
-            logits = theirs.eval()(**inputs).logits
-            expected = logits if head == "sequence_classification" else logits[real]
-    torch.testing.assert_close(found, expected, **TOLERANCE)
+    torch.testing.assert_close(found, their_logits(head, theirs, batch), **TOLERANCE)
     again = fine_tuned_model(read_pretrained(tmp_path / "task"))
     assert again is not None
     with torch.no_grad():

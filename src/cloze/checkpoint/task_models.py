@@ -1,7 +1,8 @@
 """A task model on the encoder of any BERT, and its folder."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +32,9 @@ def task_model(
 ) -> TaskModel:
     """The model of a task on a pre-trained encoder, or on a random one.
 
-    The head is the folder's where that was saved for the same task with the same labels; else it is newly
-    initialised. The model's ``drawn`` names the parts that are.
+    The classifier is the folder's where that was saved for the same task with the same labels; what else has the same
+    names in Hugging Face's classes is taken over as ``from_pretrained`` does, as is ModernBERT's transform before the
+    decoder. All other parts are newly initialised: the model's ``drawn`` names them.
 
     Args:
         head: one of ``TASK_MODELS``.
@@ -64,6 +66,8 @@ def task_model(
     state = _kept(model, pretrained, same_task)
     model.load_state_dict(state, strict=False)
     model.drawn = tuple(dict.fromkeys(_part(name) for name in model.state_dict() if name not in state))
+    kept = dict.fromkeys(_part(name) for name in state if _is_head(name))
+    model.kept = tuple(part for part in kept if part not in model.drawn)
     return model
 
 
@@ -73,12 +77,16 @@ def _part(name: str) -> str:
     return ".".join(words[:3]) if words[1] == "blocks" else words[0]
 
 
+def _is_head(name: str) -> bool:
+    return not name.startswith("encoder.")
+
+
 def _kept(model: TaskModel, pretrained: Pretrained, same_task: bool) -> dict[str, Tensor]:
     """The parameters that the model takes over."""
     adaptation, blocks = model.adaptation, model.config.num_hidden_layers
     own = model.state_dict()
     head = [name for name in own if not name.startswith(("encoder.", "pooler."))]
-    state = {name: tensor for name, tensor in pretrained.state.items() if name in own}
+    state = _named_as(own, pretrained)
     same_head = (  # and fed as it was
         same_task
         and adaptation.layers == pretrained.adaptation.layers
@@ -92,6 +100,21 @@ def _kept(model: TaskModel, pretrained: Pretrained, same_task: bool) -> dict[str
         upper = range(blocks - adaptation.reinitialized_layers, blocks)
         anew += ["pooler.", *(f"encoder.blocks.{number}." for number in upper)]
     return {name: tensor for name, tensor in state.items() if not name.startswith(tuple(anew))}
+
+
+def _named_as(own: Iterable[str], pretrained: Pretrained) -> dict[str, Tensor]:
+    """The folder's parameters of these names, or those that have the same name in Hugging Face's classes."""
+    names = architecture_of(pretrained.config).names(pretrained.config)
+    heads = {name: part for name, part in pretrained.state.items() if names.has(name) and _is_head(name)}
+    theirs = names.to_hugging_face(heads)
+    state = {}
+    for name in own:
+        if name in pretrained.state:
+            state[name] = pretrained.state[name]
+        elif names.has(name) and _is_head(name):
+            with suppress(KeyError):
+                state |= names.from_hugging_face(theirs, [name])
+    return state
 
 
 def save_task_model(

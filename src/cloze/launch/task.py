@@ -102,7 +102,8 @@ def _set_up(config: Config, notes: list[str]) -> TaskSetup:
     data.training_batches = length.steps or ENDLESS
     module = _module(config, pretrained, data.features, labels, length)
     if module.model.drawn and pretrained.state:
-        notes += _as_notes([f"{', '.join(module.model.drawn)}: drawn at random"])
+        kept = f"{', '.join(module.model.kept)}: from the folder; " if module.model.kept else ""
+        notes += _as_notes([f"{kept}{', '.join(module.model.drawn)}: drawn at random"])
     for name, split in data.splits.items():
         if name != "train":
             is_monitored = name in data.dev_splits[:1] and config.stage == "train"

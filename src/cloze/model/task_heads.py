@@ -31,6 +31,7 @@ class TaskModel(EncoderWithHeads):
             sequence, or where the head takes tokens to another hidden state each.
         is_published: whether Hugging Face has such a model: its classifier reads the last layer, through the pooler.
         drawn: the parts that did not come from a checkpoint, by name; for the reader of a log.
+        kept: those of the head that did.
 
     Raises:
         ValueError: the adaptation does not fit the shape.
@@ -45,6 +46,7 @@ class TaskModel(EncoderWithHeads):
         super().__init__(config, record.encoder(config))
         self.adaptation = adaptation
         self.drawn: tuple[str, ...] = ()
+        self.kept: tuple[str, ...] = ()
         self.mix = LayerMix(config, adaptation)
         width = self.mix.width
         self.lstm: BiLSTM | None = None

@@ -117,6 +117,11 @@ class TensorNames:
             del spelt[f"{self.decoder}.weight"]
         return spelt
 
+    def has(self, name: str) -> bool:
+        """Whether Hugging Face's classes have a parameter of ours."""
+        pattern, _ = _numbered(name.rpartition(".")[0])
+        return name in self.parameters or pattern in self.modules or pattern in self.fused
+
     def is_known(self, name: str) -> bool:
         """Whether a tensor under Hugging Face's name is a parameter of one of its models."""
         module, _, kind = name.rpartition(".")
