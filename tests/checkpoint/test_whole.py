@@ -13,6 +13,7 @@ from torch import nn
 
 from cloze.checkpoint.whole import ANYTHING, difference, is_plain, optimizer_fault, tensor_fault
 from cloze.optim.muon import MuonAdamW
+from cloze.optim.stable_adamw import DecoupledStableAdamW
 from cloze.optim.trial import tried
 
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
@@ -23,7 +24,7 @@ OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adafactor": torch.optim.Adafactor,
     "rprop": torch.optim.Rprop,
     "lamb": pytorch_optimizer.Lamb,
-    "stableadamw": pytorch_optimizer.StableAdamW,
+    "stableadamw": DecoupledStableAdamW,
     "soap": pytorch_optimizer.SOAP,
     "muon": MuonAdamW,
 }

@@ -26,6 +26,7 @@ def test_rises_to_one_and_never_leaves_the_unit_interval(kind: type[Warmup], war
         (Linear(floor=0.2), [1, 0.8, 0.6, 0.4, 0.2]),
         (Cosine(), [1, 0.85355, 0.5, 0.14645, 0]),
         (WarmupStableDecay(decay_ratio=0.5), [1, 1, 1, 1 - 0.5**0.5, 0]),
+        (WarmupStableDecay(decay_ratio=0), [1, 1, 1, 1, 1]),
         (InverseSquareRoot(warmup_steps=100), [1 / 101, 1, 0.5**0.5, 3**-0.5, 0.5]),
     ],
 )
@@ -45,5 +46,5 @@ def test_impossible_warmup_is_refused(bad: dict[str, float]) -> None:
 
 
 def test_decay_ratio_is_checked() -> None:
-    with pytest.raises(ValueError, match="decay_ratio=0"):
-        WarmupStableDecay(decay_ratio=0)
+    with pytest.raises(ValueError, match="decay_ratio=-0"):
+        WarmupStableDecay(decay_ratio=-0.1)

@@ -37,7 +37,7 @@ def check_optimizer(optimizer: Node[OptimizerFactory], hardware: Hardware) -> No
         return
     from pytorch_optimizer import Lamb, StableAdamW  # late: it takes a second
 
-    if optimizer.type in (Lamb, StableAdamW):
+    if isinstance(optimizer.type, type) and issubclass(optimizer.type, Lamb | StableAdamW):
         name = optimizer.type.__name__
         raise InputError(
             f"{name} scales each step by the norm of a whole parameter, but hardware.strategy=fsdp leaves each rank a "

@@ -93,7 +93,7 @@ class WarmupStableDecay(Warmup):
     The trapezoid of Zhai et al. 2022 (section 3.5) with the decay of Hägele et al. 2024 (section 4), as in ModernBERT.
 
     Attributes:
-        decay_ratio: the length of the decay as a share of the run.
+        decay_ratio: the length of the decay as a share of the run; 0 for a run that another one is to follow.
         floor: the multiplier at the end of the run.
     """
 
@@ -102,8 +102,8 @@ class WarmupStableDecay(Warmup):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0.0 < self.decay_ratio <= 1.0:
-            raise ValueError(f"decay_ratio={self.decay_ratio}: it must be above 0 and at most 1")
+        if not 0.0 <= self.decay_ratio <= 1.0:
+            raise ValueError(f"decay_ratio={self.decay_ratio}: it must be from 0 to 1")
 
     def __call__(self, position: float, length: float) -> float:
         decay_length = self.decay_ratio * length
