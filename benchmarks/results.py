@@ -3,7 +3,8 @@
     python -m benchmarks.results FILE.json ...           prints their tables
     python -m benchmarks.results --keep FILE.json ...    takes them into benchmarks/measured/ and writes RESULTS.md anew
 
-Prose lies in ``benchmarks/notes/NAME.md``, NAME being a JSON file's for what belongs to its table.
+Prose lies in ``benchmarks/notes/NAME.md``, NAME being a JSON file's for what belongs to its table. ``NAME.FAMILY.json``
+is what NAME measured of a family of encoders.
 """
 
 import argparse
@@ -43,8 +44,8 @@ def shared(rows: Sequence[dict[str, Any]]) -> dict[str, str]:
 
 
 def title(path: Path) -> str:
-    """train_step.json -> Train step."""
-    return path.stem.replace("_", " ").capitalize()
+    """train_step.json -> Train step; train_step.modernbert.json -> Train step, modernbert."""
+    return path.stem.replace("_", " ").replace(".", ", ").capitalize()
 
 
 def number(value: object) -> str:
@@ -57,7 +58,9 @@ def number(value: object) -> str:
 def section(file: Path) -> str:
     """Title, command, machine, table and note of one file of rows."""
     rows = json.loads(file.read_text(encoding="utf-8"))
-    parts = [f"`python -m benchmarks.{file.stem} --json FILE` on {', '.join(shared(rows).values())}.", table(rows)]
+    name, _, family = file.stem.partition(".")
+    command = f"python -m benchmarks.{name} {f'--family {family} ' if family else ''}--json FILE"
+    parts = [f"`{command}` on {', '.join(shared(rows).values())}.", table(rows)]
     return "\n\n".join([f"## {title(file)}", *parts, *note(file.stem)])
 
 

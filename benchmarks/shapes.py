@@ -1,8 +1,9 @@
-"""The published sizes of BERT."""
+"""The published sizes of BERT, and ModernBERT's shape at these."""
 
 from typing import Any
 
 from cloze.model.config import BertConfig
+from cloze.model.modern_config import ModernBertConfig
 
 SHAPES = {  # layers, hidden size, heads: Turc et al. 2019, table 1; Devlin et al. 2019
     "tiny": (2, 128, 2),
@@ -13,6 +14,8 @@ SHAPES = {  # layers, hidden size, heads: Turc et al. 2019, table 1; Devlin et a
     "large": (24, 1024, 16),
 }
 VOCAB_SIZE = 30522
+FAMILIES = {"bert": "BertForPreTraining", "modernbert": "ModernBertForMaskedLM"}
+"""Those that are measured, and what transformers pre-trains them with."""
 
 
 def shape(size: str, *, vocab_size: int = VOCAB_SIZE, **changed: Any) -> BertConfig:
@@ -31,4 +34,18 @@ def shape(size: str, *, vocab_size: int = VOCAB_SIZE, **changed: Any) -> BertCon
         num_attention_heads=heads,
         intermediate_size=4 * hidden,
         **changed,
+    )
+
+
+def family_shape(family: str, size: str) -> BertConfig | ModernBertConfig:
+    """The shape of a family at one of BERT's sizes; ModernBERT's is `conf/model/modern_mini.yaml` at mini."""
+    if family == "bert":
+        return shape(size)
+    layers, hidden, heads = SHAPES[size]
+    return ModernBertConfig(
+        vocab_size=30528,
+        num_hidden_layers=layers,
+        hidden_size=hidden,
+        num_attention_heads=heads,
+        intermediate_size=3 * hidden // 2,
     )

@@ -1,15 +1,19 @@
-"""Our training step against ``transformers.BertForPreTraining``: the same work, in one run.
+"""Our training step against that of ``transformers``: the same work, in one run.
 
     python -m benchmarks.train_step --sizes tiny mini --lengths full mixed --json FILE
+    python -m benchmarks.train_step --family modernbert --json train_step.modernbert.json
     taskset -c 0 python -m benchmarks.train_step --threads 1            # CPU time of one core: bears company
 
-One step is the forward pass, both losses, the backward pass and AdamW, dropout 0.1 everywhere, on 32 sequences: all of
-128 tokens (``full``), or of 32 to 128 (``mixed``; the peer pads them, real tokens are counted on both sides). The peer
-is Hugging Face's model with SDPA attention and ``AdamW(fused=True)``, in fp32. Ours is set up as ``train.py`` does it;
-where the processor multiplies bf16, it runs once more in bf16 autocast against the same peer, and with ``--compile``
-once more compiled. Each runs in a process of its own. They take turns, round by round, so that a slow minute of the
-machine hits all; the medians are compared. A share of the floor is the useful products at the rate of the machine's
-own product in that precision (the faster of torch's two libraries, the best of the same run), over the whole step.
+One step is the forward pass, the losses, the backward pass and AdamW, on 32 sequences of 128 tokens (``full``), 32 of
+32 to 128 (``mixed``), 8 of 64 to 1,024 (``long``), 8 of 1,024 or one of 8,192; the peer pads them, real tokens are
+counted on both sides. ``--family bert`` is ``BertForPreTraining`` with dropout 0.1 everywhere, ``modernbert``
+is ``ModernBertForMaskedLM`` without dropout, as it comes and with ``sparse_prediction``, which decodes masked positions
+only. The peer is Hugging Face's model with SDPA attention and ``AdamW(fused=True)``, in fp32. Ours is set up as
+``train.py`` does it; where the processor multiplies bf16, it runs once more in bf16 autocast against the same peer, and
+with ``--compile`` once more compiled. Each runs in a process of its own. They take turns, round by round, so that a
+slow minute of the machine hits all; the medians are compared. A share of the floor is the useful products at the rate
+of the machine's own product in that precision (the faster of torch's two libraries, the best of the same run), over the
+whole step.
 """
 
 import argparse
@@ -18,37 +22,68 @@ import random
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
 from benchmarks.batches import padded, random_batch
 from benchmarks.machine import print_rows, write_rows
-from benchmarks.shapes import SHAPES, VOCAB_SIZE, shape
-from cloze.batch import PretrainingBatch
-from cloze.model.bert import BertForPreTraining
+from benchmarks.shapes import FAMILIES, SHAPES, family_shape
+from cloze.batch import IGNORED_LABEL, PretrainingBatch
+from cloze.model.architecture import architecture_of
 from cloze.model.flops import training_flops, work_of
 from cloze.run.hardware import multiplies_bf16
 from cloze.runtime.allocator import keep_large_buffers
 from cloze.runtime.peak import products
 from cloze.tasks.masked_lm import pretraining_losses
 
+LENGTHS: dict[str, tuple[int, int, int]] = {
+    "full": (32, 128, 128), "mixed": (32, 32, 128), "long": (8, 64, 1024), "1024": (8, 1024, 1024),
+    "8192": (1, 8192, 8192),
+}  # fmt: skip
+"""Sequences, and their fewest and most tokens."""
 
-def batch(lengths: str, sequences: int = 32) -> PretrainingBatch:
-    """The benchmark's batch, ordered by length as our loader orders it."""
-    generator = random.Random(0)
-    sizes = [128 if lengths == "full" else generator.randint(32, 128) for _ in range(sequences)]
-    return random_batch(sorted(sizes), VOCAB_SIZE)
+
+class Case(NamedTuple):
+    """What is measured.
+
+    Attributes:
+        family: of encoders.
+        size: of the encoder.
+        lengths: of the sequences, by the name in ``LENGTHS``.
+        mask_rate: the share of the tokens that are predicted.
+    """
+
+    family: str
+    size: str
+    lengths: str
+    mask_rate: float
+
+    @property
+    def shape(self) -> Any:
+        """Of the encoder."""
+        return family_shape(self.family, self.size)
+
+    def batch(self) -> PretrainingBatch:
+        """Ordered by length as our loader orders it; without pairs where the family has no head for them."""
+        generator = random.Random(0)
+        sequences, fewest, most = LENGTHS[self.lengths]
+        sizes = sorted(generator.randint(fewest, most) for _ in range(sequences))
+        made = random_batch(sizes, self.shape.vocab_size, self.mask_rate)
+        if self.family == "bert":
+            return made
+        none = torch.full_like(made.next_sentence_labels, IGNORED_LABEL)
+        return made._replace(next_sentence_labels=none, global_pairs=0)
 
 
-def our_step(size: str, work: PretrainingBatch, *, bf16: bool = False, compiled: bool = False) -> Callable[[], None]:
+def our_step(case: Case, *, bf16: bool = False, compiled: bool = False) -> Callable[[], None]:
     """Ours, set up as ``train.py`` does it."""
     keep_large_buffers()
-    model = BertForPreTraining(shape(size)).train()
+    work, shape = case.batch(), case.shape
+    model = architecture_of(shape).pretraining(shape).train()
     if compiled:
         model.encoder.compile()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
@@ -56,7 +91,7 @@ def our_step(size: str, work: PretrainingBatch, *, bf16: bool = False, compiled:
     def step() -> None:
         with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
             losses = pretraining_losses(model, work)
-        loss = losses.masked_lm.loss / work.global_masked + losses.next_sentence.loss / work.global_pairs
+        loss = losses.masked_lm.loss / work.global_masked + losses.next_sentence.loss / max(1, work.global_pairs)
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
@@ -64,16 +99,20 @@ def our_step(size: str, work: PretrainingBatch, *, bf16: bool = False, compiled:
     return step
 
 
-def their_step(size: str, work: PretrainingBatch) -> Callable[[], None]:
+def their_step(case: Case, **settings: Any) -> Callable[[], None]:
     """Hugging Face's model and losses on the padded batch."""
     import transformers
 
-    theirs = transformers.BertConfig(**asdict(shape(size)), attn_implementation="sdpa")
-    model = transformers.BertForPreTraining(theirs).train()
+    work, record = case.batch(), architecture_of(case.shape)
+    written = {**record.write_config(case.shape), **{key: i for i, key in enumerate(record.special_ids)}, **settings}
+    config = getattr(transformers, f"{record.classes}Config")(**written, attn_implementation="sdpa")
+    model = getattr(transformers, FAMILIES[case.family])(config).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
     inputs = padded(work)
     if inputs["attention_mask"].all():
         del inputs["attention_mask"]  # spares the peer a mask that masks nothing
+    if case.family != "bert":
+        del inputs["token_type_ids"], inputs["next_sentence_label"]
 
     def step() -> None:
         model(**inputs).loss.backward()
@@ -83,11 +122,12 @@ def their_step(size: str, work: PretrainingBatch) -> Callable[[], None]:
     return step
 
 
-SIDES: dict[str, Callable[[str, PretrainingBatch], Callable[[], None]]] = {
+SIDES: dict[str, Callable[[Case], Callable[[], None]]] = {
     "ours": our_step,
     "ours, bf16": partial(our_step, bf16=True),
     "ours, compiled": partial(our_step, compiled=True),
     "peer": their_step,
+    "peer, sparse_prediction": partial(their_step, sparse_prediction=True),
 }
 
 
@@ -96,11 +136,11 @@ def clock(threads: int) -> Callable[[], float]:
     return time.process_time if threads == 1 else time.perf_counter
 
 
-def side(name: str, size: str, lengths: str, threads: int, pipe: Connection) -> None:
+def side(name: str, case: Case, threads: int, pipe: Connection) -> None:
     """One side in its own process: on each message run that many steps and answer their seconds."""
     torch.set_num_threads(threads)
     torch.manual_seed(0)
-    now, step = clock(threads), SIDES[name](size, batch(lengths))
+    now, step = clock(threads), SIDES[name](case)
     while repeats := pipe.recv():
         seconds = []
         for _ in range(repeats):
@@ -138,13 +178,12 @@ class GemmRate:
 
 
 def measure(
-    size: str, lengths: str, sides: Sequence[str], *, threads: int, rounds: int, repeats: int, seconds: float
+    case: Case, sides: Sequence[str], *, threads: int, rounds: int, repeats: int, seconds: float
 ) -> tuple[dict[str, list[float]], GemmRate]:
     """Seconds of the steps of each side, and the rate of the machine's product between them.
 
     Args:
-        size: of the encoder.
-        lengths: of the sequences.
+        case: what is measured.
         sides: who takes turns.
         threads: of torch.
         rounds: at most; one at least.
@@ -157,7 +196,7 @@ def measure(
     pipes, processes, rate = {}, [], GemmRate(threads)
     for name in sides:
         pipes[name], theirs = context.Pipe()
-        processes.append(context.Process(target=side, args=(name, size, lengths, threads, theirs)))
+        processes.append(context.Process(target=side, args=(name, case, threads, theirs)))
         processes[-1].start()
     slowest = max(turn(pipe, 1)[-1] for pipe in pipes.values())  # the first step also compiles kernels
     # A step of a second or more needs no company: one a turn, and none thrown away after the other side's turn.
@@ -179,36 +218,40 @@ def dtype_of(name: str) -> torch.dtype:
     return torch.bfloat16 if "bf16" in name else torch.float32
 
 
-def rows(size: str, lengths: str, threads: int, taken: dict[str, list[float]], rate: GemmRate) -> list[dict[str, Any]]:
-    """One row for each of our sides: real tokens/s, the ratio to the peer's, and each one's share of the floor."""
-    work = batch(lengths)
+def rows(case: Case, threads: int, taken: dict[str, list[float]], rate: GemmRate) -> list[dict[str, Any]]:
+    """A row for each of our sides and each peer: real tokens/s, their ratio, and each one's share of the floor."""
+    work, config = case.batch(), case.shape
     median = {name: statistics.median(values) for name, values in taken.items()}
-    config = shape(size)
     flops = training_flops(config, work_of(config, work.packed.cu_seqlens.diff().tolist(), len(work.masked_positions)))
     return [
         {
-            "what": f"training step, {size}, {lengths} lengths{name.removeprefix('ours')}",
+            "what": f"training step, {case.size}, {case.lengths} lengths{name.removeprefix('ours')}",
             "unit": "real tokens/s" if threads > 1 else "real tokens per second of CPU time",
             "ours": work.num_tokens / median[name],
-            "peer": work.num_tokens / median["peer"],
-            "peer_name": "transformers BertForPreTraining, SDPA",
-            "ratio": median["peer"] / median[name],
+            "peer": work.num_tokens / median[peer],
+            "peer_name": f"transformers {FAMILIES[case.family]}, SDPA{peer.removeprefix('peer')}",
+            "ratio": median[peer] / median[name],
             "ours_share_of_gemm_floor": flops / rate.best[dtype_of(name)] / median[name],
-            "peer_share_of_gemm_floor": flops / rate.best[torch.float32] / median["peer"],
+            "peer_share_of_gemm_floor": flops / rate.best[torch.float32] / median[peer],
             "gemm_gflop_per_s": rate.best[dtype_of(name)] / 1e9,
+            "mask_rate": case.mask_rate,
             "threads": threads,
             "steps_timed": len(taken[name]),
         }
         for name in taken
-        if name != "peer"
+        if name.startswith("ours")
+        for peer in taken
+        if peer.startswith("peer")
     ]
 
 
 def main() -> None:
     """Measure each size on each kind of lengths, print a table and write the rows."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sizes", nargs="+", choices=SHAPES, default=["tiny", "mini"])
-    parser.add_argument("--lengths", nargs="+", choices=["full", "mixed"], default=["full"])
+    parser.add_argument("--family", choices=FAMILIES, default="bert")
+    parser.add_argument("--sizes", nargs="+", choices=SHAPES, help="default tiny and mini, of modernbert mini")
+    parser.add_argument("--lengths", nargs="+", choices=LENGTHS, help="default full, of modernbert the first three")
+    parser.add_argument("--mask-rates", nargs="+", type=float, default=[0.15])
     parser.add_argument("--threads", type=int, default=2, help="of torch; with 1, CPU time is measured")
     parser.add_argument("--bf16", action="store_true", help="measure it even where the processor only emulates it")
     parser.add_argument("--compile", action="store_true", help="measure the compiled encoder, too")
@@ -219,23 +262,32 @@ def main() -> None:
     )
     parser.add_argument("--json", type=Path, help="write the rows here")
     arguments = parser.parse_args()
-    optional = {"ours, bf16": arguments.bf16 or multiplies_bf16(), "ours, compiled": arguments.compile}
+    modern = arguments.family == "modernbert"
+    optional = {
+        "ours, bf16": arguments.bf16 or multiplies_bf16(),
+        "ours, compiled": arguments.compile,
+        "peer, sparse_prediction": modern,
+    }
     sides = [name for name in SIDES if optional.get(name, True)]
     end = time.monotonic() + 60 * arguments.minutes
-    cases = [(size, lengths) for size in arguments.sizes for lengths in arguments.lengths]
+    cases = [
+        Case(arguments.family, size, lengths, rate)
+        for size in arguments.sizes or (["mini"] if modern else ["tiny", "mini"])
+        for lengths in arguments.lengths or (["full", "mixed", "long"] if modern else ["full"])
+        for rate in arguments.mask_rates
+    ]
     found: list[dict[str, Any]] = []
-    for i, (size, lengths) in enumerate(cases):
+    for i, case in enumerate(cases):
         seconds = (end - time.monotonic()) / (len(cases) - i)
         taken, rate = measure(
-            size,
-            lengths,
+            case,
             sides,
             threads=arguments.threads,
             rounds=arguments.rounds,
             repeats=arguments.repeats,
             seconds=seconds,
         )
-        new = rows(size, lengths, arguments.threads, taken, rate)
+        new = rows(case, arguments.threads, taken, rate)
         print_rows(new)
         found += new
     if arguments.json:
