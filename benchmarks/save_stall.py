@@ -19,7 +19,7 @@ import torch
 
 from benchmarks.machine import print_rows, write_rows
 from benchmarks.shapes import SHAPES, shape
-from benchmarks.train_step import batch
+from benchmarks.train_step import Case
 from cloze.callbacks.checkpoints import BackgroundIO
 from cloze.checkpoint.saves import CheckpointStore
 from cloze.model.bert import BertForPreTraining
@@ -38,7 +38,7 @@ class Training:
     """
 
     def __init__(self, size: str) -> None:
-        self.work = batch("full")
+        self.work = Case("bert", "mini", "full", 0.15).batch()
         self.model = BertForPreTraining(shape(size)).train()
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-4, fused=True)
         self.steps = 0

@@ -35,6 +35,7 @@ from benchmarks.shapes import FAMILIES, SHAPES, family_shape
 from cloze.batch import IGNORED_LABEL, PretrainingBatch
 from cloze.model.architecture import architecture_of
 from cloze.model.flops import training_flops, work_of
+from cloze.model.heads import PretrainingModel
 from cloze.run.hardware import multiplies_bf16
 from cloze.runtime.allocator import keep_large_buffers
 from cloze.runtime.peak import products
@@ -84,6 +85,7 @@ def our_step(case: Case, *, bf16: bool = False, compiled: bool = False) -> Calla
     keep_large_buffers()
     work, shape = case.batch(), case.shape
     model = architecture_of(shape).pretraining(shape).train()
+    assert isinstance(model, PretrainingModel)
     if compiled:
         model.encoder.compile()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)

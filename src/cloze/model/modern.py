@@ -17,6 +17,7 @@ from cloze.model.encoder import Block, Encoder
 from cloze.model.heads import MaskedLM, PretrainingModel, first_vectors
 from cloze.model.kernels.attention import Padded, Sequences, attend, attention_weights
 from cloze.model.kernels.dropout import Dropout
+from cloze.model.kernels.gated import gated
 from cloze.model.kernels.matmul import Linear
 from cloze.model.kernels.norm import LayerNorm
 from cloze.model.kernels.packed import PackedLinear
@@ -90,8 +91,7 @@ class GatedFeedForward(nn.Module):
 
     def forward(self, hidden: Tensor) -> Tensor:
         """(..., D) -> (..., D)."""
-        gate, value = self.intermediate(hidden).chunk(2, dim=-1)
-        return self.output(self.activation(gate) * value)  # type: ignore[no-any-return]
+        return self.output(gated(self.intermediate(hidden), self.activation))  # type: ignore[no-any-return]
 
 
 class ModernBlock(Block):

@@ -62,3 +62,14 @@ def test_padded_rows_are_turned_as_packed_tokens() -> None:
     # As an export sees it, by torch's operations: rows share the angles of their positions.
     doubled = rotated(rows.double(), *rotation(positions, SIZE, 100.0)).float()
     torch.testing.assert_close(doubled, found, atol=1e-5, rtol=1e-4)
+
+
+def test_angles_are_computed_once_for_the_positions_of_a_batch() -> None:
+    positions = torch.arange(TOKENS)
+    with torch.inference_mode():
+        first = rotation(positions, SIZE, 100.0)
+    assert rotation(positions, SIZE, 100.0)[0] is first[0]
+    (rotated(drawn().requires_grad_(), *first)).sum().backward()  # keeps them, as those of an inference could not be
+    assert rotation(positions, SIZE, 200.0)[0] is not first[0]
+    positions += 1
+    torch.testing.assert_close(rotation(positions, SIZE, 100.0), rotation(torch.arange(TOKENS) + 1, SIZE, 100.0))

@@ -9,19 +9,34 @@ import numba
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from cloze.model.kernels.dropout import FloatArray, flat, is_hashable, on_all_threads
 from cloze.runtime.compiled import compiled
 
+_KNOWN = WeakTensorKeyDictionary()
+"""Positions that live, and what they turn by: blocks with one theta compute it once, and keep it once for backward."""
+
 
 def rotation(positions: Tensor, size: int, theta: float) -> tuple[Tensor, Tensor]:
-    """Cosines and sines of the angles of each position, (..., K / 2) fp32 each.
+    """Cosines and sines of the angles of each position, (..., K / 2) fp32 each; of the same tensor the same ones.
 
     Args:
         positions: (...,) integers.
         size: K, even.
         theta: the base of the wavelengths: dimension i turns by ``theta ** (-2 i / K)`` from one position to the next.
     """
+    if torch.compiler.is_compiling():  # which finds what is equal by itself
+        return _rotation(positions, size, theta)
+    key = (size, theta, 0 if positions.is_inference() else positions._version)
+    known = _KNOWN.setdefault(positions, {})
+    if key not in known:
+        with torch.inference_mode(False):  # training may meet the same positions
+            known[key] = _rotation(positions, size, theta)
+    return known[key]  # type: ignore[no-any-return]
+
+
+def _rotation(positions: Tensor, size: int, theta: float) -> tuple[Tensor, Tensor]:
     speeds = 1.0 / theta ** (torch.arange(0, size, 2, device=positions.device).float() / size)
     angles = positions[..., None].float() * speeds
     return angles.cos(), angles.sin()
