@@ -22,6 +22,7 @@ def test_values_and_gradients_are_torchs(activation, shape: tuple[int, ...]) -> 
     grad = torch.randn(found.shape, generator=generator)
     found.backward(grad)
     expected.backward(grad.double())
+    assert x.grad is not None
     torch.testing.assert_close(x.grad.double(), exact.grad, atol=5e-6, rtol=1e-6)
 
 
