@@ -14,17 +14,25 @@ from torch import Tensor
 from benchmarks.batches import padded, random_batch
 from cloze.batch import TaskBatch
 from cloze.checkpoint.folder import save_pretrained
+from cloze.checkpoint.onnx import padded_model
 from cloze.checkpoint.pretrained import Pretrained, read_pretrained
+from cloze.checkpoint.record import Made, Record
 from cloze.checkpoint.task_models import save_task_model, task_model
 from cloze.errors import InputError
 from cloze.model.adaptation import Adaptation
 from cloze.model.architecture import Head
 from cloze.model.bert import BertForPreTraining
 from cloze.model.families.bert import BERT
+from cloze.model.modern import ModernBertForPreTraining
+from cloze.model.modern_config import ModernBertConfig
 from cloze.model.task_heads import TASK_MODELS, TaskModel
 from cloze.text.tokenizer import build_tokenizer, save_tokenizer
 from tests.checkpoint.folders import CONFIG, their_folder
 from tests.tiny import VOCABULARY, shaken
+
+MODERN = ModernBertConfig(
+    vocab_size=CONFIG.vocab_size, hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=48
+)
 
 LABELS = {
     "sequence_classification": ["negativ", "neutral", "positiv"],
@@ -231,6 +239,20 @@ def test_our_own_pretraining_is_read(tmp_path: Path, tokenizer: Tokenizer) -> No
     assert pretrained.state.keys() == model.state_dict().keys()
     for name, tensor in model.state_dict().items():
         assert torch.equal(pretrained.state[name], tensor), name
+
+
+@pytest.mark.parametrize("family", ["bert", "modernbert"])
+def test_a_head_of_pairs_that_saw_none_is_none(tmp_path: Path, tokenizer: Tokenizer, family: str) -> None:
+    """A pre-training on single texts leaves it as it was drawn."""
+    model = BertForPreTraining(CONFIG) if family == "bert" else ModernBertForPreTraining(MODERN)
+    for pairs, is_there in (("none", False), ("next_sentence", True)):
+        made = Made(target="cloze.data.pretraining.masked_lm.MaskedLM", arguments={"pairs": pairs})
+        record = Record(module=Made(target="cloze.tasks.masked_lm.MaskedLMPretraining"), objective=made)
+        save_pretrained(model, tokenizer, tmp_path / pairs, record=record)
+        pretrained = read_pretrained(tmp_path / pairs)
+        assert ("next_sentence_head" in pretrained.parts) == is_there
+        assert {"encoder", "masked_lm_head"} <= {*pretrained.parts}
+        assert len(padded_model(pretrained).outputs) == 1 + is_there
 
 
 def test_no_text_is_cut_or_padded_by_the_tokenizer_itself(tmp_path: Path, tokenizer: Tokenizer) -> None:

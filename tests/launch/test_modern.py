@@ -42,6 +42,10 @@ def test_it_is_trained_resumed_and_read_by_transformers(train: Command, words: l
     )
     assert isinstance(theirs, transformers.ModernBertForMaskedLM)
     assert not any(told.values()), told
+    start = [word for word in words if not word.startswith(("model", "tokenizer"))]
+    done = train(*start, "init=runs/whole", "run=longer", "grow.positions=repeat", "model.max_position_embeddings=9000")
+    assert done.returncode == 2
+    assert "grow.positions=repeat is for learned positions, but runs/whole is a ModernBERT" in done.stderr
 
 
 def test_two_ranks_and_a_start_from_a_folder(shell_train: Command, words: list[str], tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from benchmarks.batches import padded, random_batch
 from cloze.batch import IGNORED_LABEL, PretrainingBatch, TaskBatch
+from cloze.checkpoint.conversion import convert
 from cloze.checkpoint.folder import save_pretrained
 from cloze.checkpoint.modules import fine_tuned_model, pretraining_model
 from cloze.checkpoint.pretrained import read_pretrained
@@ -169,6 +170,11 @@ def test_a_folder_comes_back_bit_for_bit_with_the_head_of_pairs(tmp_path: Path) 
     states = again.state_dict(), model.state_dict()
     assert states[0].keys() == states[1].keys()
     assert all(torch.equal(states[0][name], tensor) for name, tensor in states[1].items())
+    convert(tmp_path / "model", tmp_path / "copy")
+    copy = pretraining_model(read_pretrained(tmp_path / "copy")).state_dict()
+    assert all(torch.equal(copy[name], tensor) for name, tensor in states[1].items())
+    with pytest.raises(InputError, match="is a ModernBERT, but Google's format is for BERT alone: give format=hf"):
+        convert(tmp_path / "model", tmp_path / "google", "google")
 
 
 def test_configurations_of_both_versions_of_transformers_are_read_and_written(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from cloze.checkpoint.record import EARLIER, HEAD, RECORD, Record
 from cloze.checkpoint.training import write_model_folder
 from cloze.errors import InputError
 from cloze.files.atomic import whole_folder
+from cloze.model.families.bert import BERT
 from cloze.runtime.wording import counted
 from cloze.text.bert_rules import LONGEST_WORD, bert_rules, own_tokens
 
@@ -93,8 +94,7 @@ def _record(pretrained: Pretrained) -> dict[str, bytes]:
 def _write_hugging_face(
     contents: Contents, pretrained: Pretrained, kept: dict[str, Tensor], settings: Mapping[str, Any], to: Path
 ) -> None:
-    has_own = pretrained.record.head is not None or pretrained.own_heads
-    own = {HEAD: (contents.folder / HEAD).read_bytes()} if has_own else {}
+    own = {HEAD: (contents.folder / HEAD).read_bytes()} if (contents.folder / HEAD).is_file() else {}
     own |= {**pretrained.tokenizer_files, **_record(pretrained)}
     if pretrained.head == "question_answering":
         kept = contents.names.with_answers(kept)
@@ -104,6 +104,9 @@ def _write_hugging_face(
 def _write_google(
     contents: Contents, pretrained: Pretrained, kept: dict[str, Tensor], settings: Mapping[str, Any], to: Path
 ) -> None:
+    if contents.architecture is not BERT:
+        title = contents.architecture.title
+        raise InputError(f"{contents.folder} is a {title}, but Google's format is for BERT alone: give format=hf")
     if pretrained.record.head is not None or pretrained.own_heads:
         raise InputError(
             f"{contents.folder} has a head of its own ({RECORD}), which has no place in Google's format: give format=hf"

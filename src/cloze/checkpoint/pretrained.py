@@ -29,7 +29,8 @@ FIXED_OUTPUTS: dict[Head, int] = {"question_answering": 2, "multiple_choice": 1}
 PROBLEMS = ("single_label_classification", "multi_label_classification", "regression")
 """Hugging Face's kinds of classification."""
 
-PARTS = ("encoder", "pooler", "masked_lm_head", "next_sentence_head")
+PAIRS = "next_sentence_head"
+PARTS = ("encoder", "pooler", "masked_lm_head", PAIRS)
 """Of a ``BertForPreTraining``."""
 
 ROUNDING = 128
@@ -151,6 +152,8 @@ def pretrained_of(contents: Contents) -> Pretrained:
     head = _published_head(contents, folder) if record.head is None else _own_head(contents, folder, record.head)
     for name in [name for name in own if name.partition(".")[0] in contents.architecture.own_parts]:
         head["state"][name] = own.pop(name)
+    if record.without_pairs:  # in whose training the head of pairs stayed as it was
+        head["state"] = {name: value for name, value in head["state"].items() if not name.startswith(f"{PAIRS}.")}
     return Pretrained(
         config=contents.config,
         tokenizer=tokenizer,

@@ -86,6 +86,11 @@ class Record:
     head: OwnHead | None = None
     is_known: bool = True
 
+    @property
+    def without_pairs(self) -> bool:
+        """Whether the model was pre-trained on single texts, none of which follows another."""
+        return (self.objective.arguments or {}).get("pairs") == "none"
+
     def as_json(self) -> dict[str, Any]:
         """As `cloze.json` has it."""
         content: dict[str, Any] = {"version": VERSION}

@@ -31,6 +31,7 @@ from cloze.errors import InputError
 from cloze.files.atomic import write_atomically
 from cloze.model.architecture import architecture_of
 from cloze.model.pooling import LayerChoice, LayerPlan
+from cloze.model.task_heads import TASK_MODELS
 from cloze.report.probe import probe_layers, probe_page, probe_picture
 from cloze.run.hardware import check_attention, check_hardware, set_up
 from cloze.runtime.spinner import waiting
@@ -137,7 +138,8 @@ def _pretrained(config: Features) -> Pretrained:
 def _plan(config: Features, pretrained: Pretrained) -> LayerPlan:
     assert config.layers is not None  # once settled
     choice = LayerChoice(layers=config.layers, weights=config.weights)
-    if config.level == "pooler" and "pooler" not in pretrained.parts:
+    of_tokens = pretrained.head in TASK_MODELS and not TASK_MODELS[pretrained.head].takes_whole_sequences
+    if config.level == "pooler" and ("pooler" not in pretrained.parts or of_tokens):
         raise InputError(f"level=pooler: {pretrained.folder} has no pooler; take level=cls or mean")
     try:
         return choice.plan(pretrained.config.num_hidden_layers, pretrained.config.hidden_size)

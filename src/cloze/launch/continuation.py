@@ -150,10 +150,15 @@ def _from_folder(config: Pretraining, name: str, words: WordPiece) -> Beginning:
         file=growth.vocab,
         vocab_size=growth.vocab_size,
     )
+    record, positions = architecture_of(shape), growth.positions or "repeat"
+    if growth.positions is not None and not record.positions:
+        raise InputError(
+            f"grow.positions={positions} is for learned positions, but {name} is a {record.title}, which computes "
+            "them: leave it out"
+        )
     if (more := shape.max_position_embeddings - learned) > 0:
-        learns = architecture_of(shape).positions
-        state = grow_positions(state, learns, learned + more, growth.positions, shape.initializer_range)
-        how = {"repeat": "copies of those", "random": "drawn at random"}[growth.positions] if learns else "computed"
+        state = grow_positions(state, record.positions, learned + more, positions, shape.initializer_range)
+        how = {"repeat": "copies of those", "random": "drawn at random"}[positions] if record.positions else "computed"
         note(f"{more:,} new positions beyond {learned}, {how}")
     return Beginning(config=shape, tokenizer=tokenizer, state=state, record=found.record)
 
