@@ -93,7 +93,7 @@ def test_what_is_cut_is_said_once_with_counts(tmp_path: Path, finetune: Command,
     notes = [line for line in ran.stderr.splitlines() if "texts truncated to 16 tokens" in line]
     more = "; task.long=head_tail shows their ends, task.long=windows all of them"
     if long == "head_tail":
-        places, more = f", a quarter from the beginning and the rest from the end{places}", ""
+        places, more = f", of their beginning and of their end{places}", ""
     assert notes == [f"note: {sum(counts)} texts truncated to 16 tokens{places}{more}"]
 
 
@@ -102,12 +102,13 @@ def test_what_is_cut_is_said_once_with_counts(tmp_path: Path, finetune: Command,
     [
         (["task=token_classification", "task.long=head_tail"], "sentences and passages are always read in windows"),
         (["task=question_answering", "task.long=truncate"], "sentences and passages are always read in windows"),
-        (["task=multiple_choice", "task.long=windows"], "multiple_choice truncates long texts at their end"),
+        (["task=multiple_choice", "task.long=windows"], "a choice is read in one sequence; task.long=head_tail"),
         (
             ["task=classification", "task.long=all"],
             "task.long is 'all', but must be one of truncate, head_tail, windows",
         ),
         (["task=classification", "task.long=windows", "task.features.long=head_tail"], "leave one of them out"),
+        (["task=classification", "task.features.head_share=1"], "task.features.head_share=1: must be from 0"),
     ],
 )
 def test_what_does_not_fit_is_refused(tmp_path: Path, finetune: Command, words: list[str], message: str) -> None:

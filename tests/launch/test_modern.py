@@ -62,14 +62,29 @@ def test_two_ranks_and_a_start_from_a_folder(shell_train: Command, words: list[s
 
 def test_a_task_and_predictions(train: Command, finetune: Command, words: list[str], tmp_path: Path) -> None:
     assert train(*words, "trainer.max_steps=2", "run=first", "optimizer=muon").returncode == 0
-    (tmp_path / "t.csv").write_text("text,label\n" + "The file returns,good\nA small list,bad\n" * 8, encoding="utf-8")
-    done = finetune(
-        "model=runs/first/model", "task=classification", "task.data.train=t.csv", "task.data.dev=t.csv", "run=task",
-        "trainer.max_steps=2", "trainer.max_epochs=null",
-    )  # fmt: skip
+    texts = [f"The file returns {'a small object ' * count}" for count in (0, 1, 3, 6)]
+    rows = "".join(f"{text},{('good', 'bad')[number % 2]}\n" for number, text in enumerate(texts))
+    (tmp_path / "t.csv").write_text(f"text,label\n{rows * 4}", encoding="utf-8")
+    windows = ["task.long=windows", "task.max_length=12", "trainer.max_steps=2", "trainer.max_epochs=null"]
+    data = ["task=classification", "task.data.train=t.csv", "task.data.dev=t.csv"]
+    done = finetune("model=runs/first/model", *data, *windows, "run=task")
     assert done.returncode == 0, done.stderr
     assert "note: pooler: from the folder; classifier: drawn at random\n" in done.stderr
     theirs = transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path / "runs/task/model")
     assert isinstance(theirs, transformers.ModernBertForSequenceClassification)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "runs/task/model")
+    said = (tmp_path / "runs/task/predictions/dev.jsonl").read_text(encoding="utf-8").splitlines()
+    assert len(said) == 4 * len(texts)  # one of each text, however many windows it has
+    for text, line in zip(texts, said, strict=False):
+        cut = tokenizer(
+            text, truncation=True, max_length=12, stride=5, return_overflowing_tokens=True, padding=True,
+            return_tensors="pt",
+        )  # fmt: skip
+        with torch.no_grad():
+            logits = theirs.eval()(input_ids=cut["input_ids"], attention_mask=cut["attention_mask"]).logits.mean(0)
+        found = json.loads(line)["probabilities"]
+        expected = torch.softmax(logits, 0).tolist()
+        assert [found["bad"], found["good"]] == pytest.approx(expected, abs=1e-5)
+    assert "in overlapping windows" in done.stderr
     again = finetune("model=runs/task/model", "task=classification", "task.data.test=t.csv", "run=p", "stage=predict")
     assert again.returncode == 0, again.stderr

@@ -192,8 +192,9 @@ class Task:
         features: from examples to what the model sees.
         module: the LightningModule of its shape.
         max_length: tokens of the longest sequence.
-        long: what is shown of texts beyond it: `truncate` their beginning, `head_tail` their beginning and their end,
-            `windows` all of them; null for `truncate`, and for a fine-tuned model what it was trained with.
+        long: what is shown of texts beyond it: `truncate` their beginning, `head_tail` their beginning and their end
+            (`task.features.head_share`), `windows` all of them; null for `truncate`, and for a fine-tuned model what it
+            was trained with.
         batch_size: items of an optimizer step.
         epochs: passes over the training split.
         lr: the peak learning rate.

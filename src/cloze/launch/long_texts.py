@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from cloze.checkpoint.record import Made, import_path
 from cloze.config.nodes import Node
 from cloze.config.sections import Task
+from cloze.data.finetuning.choice import CUT, ChoiceFeatures
 from cloze.data.finetuning.classification import LONG_TEXTS
 from cloze.data.finetuning.items import Features, Long
 from cloze.data.finetuning.questions import QuestionFeatures
@@ -31,10 +32,13 @@ def show_as_asked(features: Features[Any], task: Task) -> None:
                 f"task.long={task.long}: tagged sentences and passages are always read in windows, so that every word"
                 " is seen; leave it out"
             )
+    elif isinstance(features, ChoiceFeatures) and task.long == "windows":
+        raise InputError(
+            "task.long=windows: a choice is read in one sequence; task.long=head_tail shows the end of long texts, too"
+        )
     elif not hasattr(features, "long"):
         raise InputError(
-            f"task.long={task.long}: is for a class, labels or a score of a text, but {task.name} truncates long texts"
-            " at their end and knows no other way; leave it out"
+            f"task.long={task.long}: {task.name} truncates long texts at their end and knows no other way; leave it out"
         )
     elif features.long not in (TRUNCATE, task.long):
         raise InputError(f"task.long={task.long}: task.features.long is {features.long}; leave one of them out")
@@ -63,8 +67,11 @@ def differences(node: Mapping[str, Any], made: Made, *, asked: str | None) -> It
 def encoding_notes(features: Features[Any], counts: Mapping[str, Counter[str]]) -> Iterator[str]:
     """What was truncated or left out in encoding, and how often in each split."""
     total = sum(counts.values(), Counter[str]())
+    ends = "; task.long=head_tail shows their ends"
+    hints = {
+        kinds[TRUNCATE].format(features.max_length): hint
+        for kinds, hint in ((CUT, ends), (LONG_TEXTS, f"{ends}, task.long=windows all of them"))
+    }
     for note, count in sorted(total.items()):
         places = ", ".join(f"{of[note]:,} in {split}" for split, of in counts.items() if of[note])
-        is_cut = note == LONG_TEXTS[TRUNCATE].format(features.max_length)
-        hint = "; task.long=head_tail shows their ends, task.long=windows all of them" if is_cut else ""
-        yield f"{count:,} {note} ({places}){hint}"
+        yield f"{count:,} {note} ({places}){hints.get(note, '')}"

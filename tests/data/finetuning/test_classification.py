@@ -167,6 +167,17 @@ def test_choices_are_sequences_of_one_item(tokenizer: Tokenizer) -> None:
     assert [item.labels.tolist() for item in items] == [[1], [-100]]
     assert features.counts == {"sequences truncated to 7 tokens": 1}
     assert features.labels([choice("c", "d")]) == []
+    ends = ChoiceFeatures(max_length=7, long="head_tail", head_share=0.5)
+    assert ends.items([choice("c", "d e f g")], tokenizer, [])[0].sequences[1].input_ids.tolist() == [
+        2,
+        5,
+        6,
+        3,
+        8,
+        11,
+        3,
+    ]
+    assert ends.counts == {"sequences truncated to 7 tokens, of the beginning and of the end of the longer text": 1}
 
 
 def test_every_example_has_choices(tokenizer: Tokenizer) -> None:

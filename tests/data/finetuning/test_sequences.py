@@ -13,9 +13,11 @@ TOKENIZER = build_tokenizer([*SPECIAL_TOKENS, *(f"w{number}" for number in range
 CLS, SEP = (TOKENIZER.token_to_id(token) for token in ("[CLS]", "[SEP]"))
 
 
-def shown(long: Long, most: int, first: int, second: int | None = None) -> tuple[Sequences, list[list[int]]]:
+def shown(
+    long: Long, most: int, first: int, second: int | None = None, share: float = 0.25
+) -> tuple[Sequences, list[list[int]]]:
     """The ids of every sequence, of texts whose tokens all differ."""
-    sequences = Sequences(TOKENIZER, most, long)
+    sequences = Sequences(TOKENIZER, most, long, share)
     ids = np.arange(FIRST, FIRST + first, dtype=np.int32)
     pair = None if second is None else np.arange(FIRST + 100, FIRST + 100 + second, dtype=np.int32)
     found = sequences.of(ids, pair)
@@ -33,11 +35,11 @@ def test_a_text_that_fits_is_shown_whole_once(first: int, most: int, second: int
         assert bool(sequences.cut or sequences.in_windows) == (total > most)
 
 
-@given(st.integers(4, 60), st.integers(6, 40))
-def test_head_and_tail(first: int, most: int) -> None:
-    _, ((cls, *pieces, sep),) = shown("head_tail", most, first)
+@given(st.integers(4, 60), st.integers(6, 40), st.sampled_from([(0, 1), (1, 4), (1, 2)]))
+def test_head_and_tail(first: int, most: int, share: tuple[int, int]) -> None:
+    _, ((cls, *pieces, sep),) = shown("head_tail", most, first, share=share[0] / share[1])
     room = most - 2
-    head = room // 4 if first > room else first
+    head = room * share[0] // share[1] if first > room else first
     assert (cls, sep) == (CLS, SEP)
     text = list(range(FIRST, FIRST + first))
     assert pieces == (text if first <= room else [*text[:head], *text[first - (room - head) :]])

@@ -4,13 +4,13 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 from tokenizers import Tokenizer
 
 from cloze.batch import IGNORED_LABEL
-from cloze.data.finetuning.items import Item, Long, Sequences, encode
+from cloze.data.finetuning.items import HEAD_SHARE, Item, Long, Sequences, check_long, encode
 from cloze.data.tables.examples import TextExample
 from cloze.errors import InputError
 
@@ -19,7 +19,7 @@ Problem = Literal["single_label", "multi_label", "regression"]
 
 LONG_TEXTS: Mapping[Long, str] = {
     "truncate": "texts truncated to {} tokens",
-    "head_tail": "texts truncated to {} tokens, a quarter from the beginning and the rest from the end",
+    "head_tail": "texts truncated to {} tokens, of their beginning and of their end",
     "windows": "texts truncated to half of {} tokens, to stand next to every window of the other",
 }
 IN_WINDOWS = "texts of more than {} tokens, in overlapping windows, over which the outputs are averaged"
@@ -34,20 +34,22 @@ class TextFeatures:
     Attributes:
         max_length: tokens of the longest sequence, special ones included.
         problem: what a label is.
-        long: what is shown of longer texts: ``truncate`` their beginning, ``head_tail`` a quarter from their beginning
-            and the rest from their end (Sun et al. 2019, section 5.3.1), or ``windows`` all of them, in windows that
-            overlap by half, whose logits are averaged.
+        long: what is shown of longer texts: ``truncate`` their beginning, ``head_tail`` their beginning and their end
+            (Sun et al. 2019, section 5.3.1), or ``windows`` all of them, in windows that overlap by half, whose logits
+            are averaged.
+        head_share: of the tokens that ``head_tail`` shows, those of the beginning.
         counts: texts that were longer, and empty ones.
     """
 
     max_length: int = 128
     problem: Problem = "single_label"
     long: Long = "truncate"
+    head_share: float = HEAD_SHARE
     counts: Counter[str] = field(default_factory=Counter, init=False)
 
     def __post_init__(self) -> None:
         check_length(self.max_length)
-        check_long(self.long)
+        check_long(self.long, self.head_share)
 
     def labels(self, examples: Sequence[TextExample]) -> list[str]:
         """The names of all classes, labels or scores, those of columns in their order; none for one score.
@@ -77,7 +79,7 @@ class TextFeatures:
             InputError: a label that is not in `labels`.
         """
         numbers = {label: number for number, label in enumerate(labels)}
-        sequences = Sequences(tokenizer, self.max_length, self.long)
+        sequences = Sequences(tokenizer, self.max_length, self.long, self.head_share)
         texts = encode(tokenizer, [example.text for example in examples])
         pairs = iter(encode(tokenizer, [e.text_pair for e in examples if e.text_pair is not None]))
         soft = self.problem == "single_label" and any(isinstance(example.label, Mapping) for example in examples)
@@ -136,12 +138,6 @@ def sorted_labels(names: set[str]) -> list[str]:
     if all(name.isascii() and name.removeprefix("-").isdigit() for name in names):
         return sorted(names, key=int)
     return sorted(names)
-
-
-def check_long(long: str) -> None:
-    """Refuses another word for what is shown of long texts."""
-    if long not in get_args(Long):
-        raise InputError(f"task.long={long}: must be one of {', '.join(get_args(Long))}")
 
 
 def check_length(max_length: int) -> None:

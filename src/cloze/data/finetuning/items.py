@@ -3,13 +3,14 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, Protocol, TypeVar
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar, get_args
 
 import numpy as np
 from tokenizers import Tokenizer
 
 from cloze.data.long_texts import TOKENIZER_CHARACTERS, batched, shown, text_windows
 from cloze.data.tables.examples import Example
+from cloze.errors import InputError
 from cloze.text.tokenizer import CLS, SEP
 
 E_contra = TypeVar("E_contra", bound=Example, contravariant=True)
@@ -69,8 +70,20 @@ Long = Literal["truncate", "head_tail", "windows"]
 """What is shown of a text that is longer than a sequence: its beginning; its beginning and its end; or all of it, in
 overlapping windows."""
 
-HEAD = 4
-"""Of ``head_tail``, every fourth token is of the head, as 128 of 510 in Sun et al. 2019, section 5.3.1."""
+HEAD_SHARE = 0.25
+"""Of the tokens that ``head_tail`` shows: 128 of 510 in Sun et al. 2019, section 5.3.1."""
+
+
+def check_long(long: str, head_share: float) -> None:
+    """Refuses another word for what is shown of long texts, and a share that is none.
+
+    Raises:
+        InputError: one of both.
+    """
+    if long not in get_args(Long):
+        raise InputError(f"task.long={long}: must be one of {', '.join(get_args(Long))}")
+    if not 0 <= head_share < 1:
+        raise InputError(f"task.features.head_share={head_share}: must be from 0, for the end alone, to below 1")
 
 
 def encode(tokenizer: Tokenizer, texts: Sequence[str]) -> list[np.ndarray]:
@@ -95,9 +108,12 @@ class Sequences:
         in_windows: those that are shown in several sequences.
     """
 
-    def __init__(self, tokenizer: Tokenizer, max_length: int, long: Long = "truncate") -> None:
+    def __init__(
+        self, tokenizer: Tokenizer, max_length: int, long: Long = "truncate", head_share: float = HEAD_SHARE
+    ) -> None:
         self.max_length = max_length
         self.long = long
+        self.head_share = head_share
         self.cut = self.in_windows = 0
         self._cls, self._sep = (np.array([tokenizer.token_to_id(token)], np.int32) for token in (CLS, SEP))
 
@@ -118,7 +134,7 @@ class Sequences:
         """This many tokens, from the beginning or from both ends."""
         if self.long != "head_tail" or len(ids) <= length:
             return ids[:length]
-        head = length // HEAD
+        head = int(self.head_share * length)
         return np.concatenate([ids[:head], ids[len(ids) - (length - head) :]])
 
     def _whole(self, first: np.ndarray, second: np.ndarray | None) -> TokenSequence:
