@@ -20,6 +20,11 @@ def test_maps_equal() -> None:
     for ours_of_layer, theirs_of_layer in zip(found, expected, strict=True):
         torch.testing.assert_close(ours_of_layer, theirs_of_layer[0], atol=1e-5, rtol=1e-4)
         torch.testing.assert_close(ours_of_layer.sum(-1), torch.ones(4, 23))
+    with torch.no_grad():
+        begun = ours.encoder.attention_weights(batch.packed, 5)
+    for whole, part in zip(found, begun, strict=True):
+        assert torch.equal(part, whole[:, :5, :5])
+        assert part.untyped_storage().nbytes() == part.nbytes  # and nothing else of a long sequence is kept
     assert found[0].max() > 1.5 * found[0].min()  # they are not all alike
 
 

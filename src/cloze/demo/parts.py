@@ -8,8 +8,8 @@ from nicegui import ui
 
 from cloze.errors import BadRowError, InputError
 
-LONGEST_INPUT = 20_000
-"""Characters of a field: some forty times what a model of 512 positions reads."""
+LONGEST_INPUT = 50_000
+"""Characters of a field: what a model of 8,192 positions reads, and more."""
 
 OFFERED = 5
 """Examples below a field, at most."""

@@ -129,8 +129,8 @@ class Reader:
             packed, whole = self._pack(text, text_pair, longest)
             pieces = [self._tokenizer.id_to_token(number) or "" for number in packed.input_ids[:MOST_DRAWN].tolist()]
             with torch.inference_mode():
-                maps = self._encoder.attention_weights(packed.to(self._device))
-                drawn = [heads[:, :MOST_DRAWN, :MOST_DRAWN].cpu().numpy() for heads in maps]
+                maps = self._encoder.attention_weights(packed.to(self._device), MOST_DRAWN)
+                drawn = [heads.cpu().numpy() for heads in maps]
         notes = [f"The text has {whole:,} tokens; the model reads the first {longest:,}."] if whole > longest else []
         if packed.max_seqlen > MOST_DRAWN:
             notes.append(f"The picture shows the first {MOST_DRAWN} of {packed.max_seqlen:,} tokens.")

@@ -116,11 +116,12 @@ class Encoder(nn.Module):
                 states.append(hidden if self.norm is None or number < len(self.blocks) else self.norm(hidden))
         return states
 
-    def attention_weights(self, packed: Packed) -> list[Tensor]:
+    def attention_weights(self, packed: Packed, first: int | None = None) -> list[Tensor]:
         """The weights with which each token mixes the others (Vaswani et al. 2017, equation 1), in evaluation mode.
 
         Args:
             packed: one sequence of T tokens.
+            first: of a long sequence, keep the weights among this number of its first tokens; None for all.
 
         Returns:
             One tensor a block, lowest first, (H, T, T) in fp32: of each head, a row for the token that attends and a
@@ -133,7 +134,7 @@ class Encoder(nn.Module):
             raise ValueError(f"attention_weights: takes one sequence, but was given {len(packed.cu_seqlens) - 1}")
         found, hidden = [], self.embeddings(packed)
         for block in self.stack:
-            found.append(block.attention_weights(hidden, packed))
+            found.append(block.attention_weights(hidden, packed)[:, :first, :first].clone())
             hidden = block(hidden, packed)
         return found
 
