@@ -34,6 +34,7 @@ from cloze.model.encoder import Encoder
 from cloze.model.heads import PretrainingModel
 from cloze.model.pooling import LayerChoice
 from cloze.model.task_heads import TaskModel
+from cloze.text.word_boundaries import shown
 
 MOST_DRAWN = 64
 """Tokens in a figure."""
@@ -232,7 +233,7 @@ class Ready:
         packed = self.pack([text])
         if packed.max_seqlen > MOST_DRAWN:
             raise InputError(f"the text has {packed.max_seqlen:,} tokens, but a figure shows {MOST_DRAWN} at most")
-        words = [self.tokenizer.id_to_token(number) or "" for number in packed.input_ids.tolist()]
+        words = [shown(self.tokenizer, number) for number in packed.input_ids.tolist()]
         with torch.inference_mode():
             maps = [heads.cpu().numpy() for heads in self.encoder.attention_weights(packed.to(self._device))]
         titled = [(f"layer {layer}, head {head}", maps[layer][head]) for layer, head in chosen]

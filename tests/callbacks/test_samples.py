@@ -18,6 +18,7 @@ from cloze.text.report import REPORT, load_report
 from cloze.text.sentences import Lines
 from cloze.text.shards import write_shard
 from cloze.text.sources.files import TextFiles
+from cloze.text.special_tokens import special_tokens
 from cloze.text.tokenizer import SPECIAL_TOKENS, WordPiece, build_tokenizer, load_tokenizer
 from tests.tiny import tiny_model
 
@@ -38,7 +39,7 @@ def test_gaps_are_whole_words_of_heldout_sentences_of_good_length(tmp_path: Path
     data = SimpleNamespace(folder=tmp_path, manifest=SimpleNamespace(heldout=[info]), tokenizer=TOKENIZER)
     texts = heldout_texts(data)  # of a corpus without excerpts: the tokens put together
     assert [len(document) for document in texts] == [4]
-    samples = heldout_masked(texts, TOKENIZER, count=2)
+    samples = heldout_masked(texts, TOKENIZER, special_tokens(TOKENIZER), count=2)
     assert len(samples) == 2
     for text, ids in samples:
         assert text.count("[MASK]") == 1
@@ -76,7 +77,7 @@ def test_samples_are_the_text_as_it_was_written(lowercase: bool, tmp_path: Path)
     known = {tuple(" ".join(text.split()) for text in sentences) for sentences in documents}
     assert {tuple(sentences) for sentences in texts} <= known
     assert len(texts) == len(set(map(tuple, texts))) >= 2
-    gaps = heldout_masked(texts, tokenizer, 100)
+    gaps = heldout_masked(texts, tokenizer, special_tokens(tokenizer), 100)
     assert gaps
     sentences = {text for document in texts for text in document}
     for shown, ids in gaps:
@@ -114,10 +115,11 @@ def test_the_predictions_are_the_likeliest_tokens() -> None:
     with torch.no_grad():
         model.masked_lm_head.decoder_bias[TOKENIZER.token_to_id("dreary")] = 9.0
     module = Filling(model.eval())
-    samples = SamplePredictions(sentences=["once [MASK] a [MASK]", "weak"], file="", top=2)
+    samples = SamplePredictions(sentences=["once [MASK] a [MASK]"], file="", top=2)
     trainer = pl.Trainer(accelerator="cpu", logger=False, barebones=True)
     trainer.datamodule = pl.LightningDataModule()  # type: ignore[attr-defined]
-    trainer.datamodule.tokenizer = TOKENIZER  # type: ignore[attr-defined]
+    trainer.datamodule.tokenizer, trainer.datamodule.tokenizer_files = TOKENIZER, {}  # type: ignore[attr-defined]
+    trainer.datamodule.folder = "corpus"  # type: ignore[attr-defined]
     samples.on_fit_start(trainer, module)
     lines = samples.predictions(module)
     assert len(lines) == 2  # one for each mask

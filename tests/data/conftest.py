@@ -7,7 +7,8 @@ import pytest
 
 from cloze.data.pretraining.masking import Vocabulary
 from cloze.text.shards import Shard
-from cloze.text.tokenizer import build_tokenizer, continuation_tokens, read_vocabulary
+from cloze.text.tokenizer import build_tokenizer, read_vocabulary
+from cloze.text.word_boundaries import continues_word
 from tests.data.corpora import WikiText
 
 
@@ -33,6 +34,8 @@ def wikitext(shared_data: Path) -> WikiText:
     ids = np.array(tokens, np.uint16)
     ids.flags.writeable = False
     offsets = np.cumsum([0, *lengths])
+    continues = continues_word(tokenizer)
+    assert continues is not None
     special = {piece: index for index, piece in enumerate(vocab)}
     return WikiText(
         Shard(ids, offsets, np.unique(articles)),
@@ -43,6 +46,6 @@ def wikitext(shared_data: Path) -> WikiText:
             special["[SEP]"],
             special["[MASK]"],
             special["[PAD]"],
-            continuation_tokens(vocab),
+            continues,
         ),
     )

@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from cloze.cli.train import main
 from cloze.config.arguments import forced
 from cloze.text.shards import read_shard
+from cloze.text.special_tokens import CONFIG
 from cloze.text.tokenizer import (
     SPECIAL_TOKENS,
     load_tokenizer,
@@ -23,7 +24,6 @@ from cloze.text.tokenizer import (
     save_tokenizer,
     vocabulary,
 )
-from cloze.text.tokenizer_files import CONFIG
 from tests.launch.test_pretraining import PowerCutError, rows
 from tests.tiny import save_tiny
 

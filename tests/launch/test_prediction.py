@@ -21,7 +21,6 @@ from tokenizers import Tokenizer
 from cloze.cli import finetune
 from cloze.cli.predict import Words, main, own_words
 from cloze.inference import predict as prediction
-from cloze.inference.fill_mask import fill
 from cloze.inference.predictor import RowPredictor
 from cloze.text.tokenizer import SPECIAL_TOKENS, build_tokenizer
 from tests import processes
@@ -95,6 +94,14 @@ def test_fill_mask_is_the_pipeline_of_transformers(run: Run, pretrained: Path, t
                 [best["score"] for best in candidates], abs=1e-5
             )
         assert row["filled"] == fill(text, [gap["candidates"][0]["token"] for gap in row["masks"]])
+
+
+def fill(text: str, tokens: list[str]) -> str:
+    """The text with a token for each mask."""
+    for token in tokens:
+        before, after = text.split("[MASK]", 1)
+        text = (before.rstrip() + token[2:] if token.startswith("##") else before + token) + after
+    return text
 
 
 def test_targets_are_those_of_the_pipeline(run: Run, pretrained: Path, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ def test_statistics_and_their_print() -> None:
     histogram[0], histogram[-1] = 3, 1
     train = ShardMeasure(ShardInfo(file="t", documents=2, sentences=3, tokens=8), np.array([2, 4, 2, 0]), histogram, 1)
     held = ShardMeasure(ShardInfo(file="h", documents=1, sentences=1, tokens=2), np.array([0, 2, 0, 0]), histogram, 1)
-    statistics = corpus_statistics([train], [held], np.array([False, False, True, False]), unknown=0)
+    statistics = corpus_statistics([train], [held], np.array([False, False, True, False]), unknown=0, size=4)
     assert statistics["train"] == {"shards": 1, "documents": 2, "sentences": 3, "tokens": 8}
     assert statistics["heldout"]["documents"] == 1
     assert statistics["tokens_per_word"] == 10 / 8

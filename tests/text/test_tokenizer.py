@@ -18,13 +18,13 @@ from cloze.text.tokenizer import (
     SPECIAL_TOKENS,
     WordPiece,
     build_tokenizer,
-    continuation_tokens,
     load_tokenizer,
     read_vocabulary,
     save_tokenizer,
     tokenizer_sha256,
     vocabulary,
 )
+from cloze.text.word_boundaries import continues_word
 from cloze.text.wordpiece import train_vocabulary
 from tests import processes
 
@@ -112,7 +112,9 @@ def test_the_hash_tells_vocabularies_and_normalisations_apart() -> None:
 
 
 def test_continuation_pieces() -> None:
-    assert np.flatnonzero(continuation_tokens(PIECES)).tolist() == [
+    continues = continues_word(build_tokenizer(PIECES))
+    assert continues is not None
+    assert np.flatnonzero(continues).tolist() == [
         PIECES.index("##able"),
         PIECES.index("##s"),
         PIECES.index("##ning"),

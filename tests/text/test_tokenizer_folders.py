@@ -181,7 +181,7 @@ def test_tokenizers_in_code_are_refused_by_name(tmp_path: Path) -> None:
     assert "word_tokenizer_type is 'mecab', but only 'basic' is read" in told(word_tokenizer_type="mecab")
     assert "split_special_tokens is True" in told(split_special_tokens=True)
     assert "auto_map is {'AutoTokenizer'" in told(auto_map={"AutoTokenizer": ["x.Y", None]})
-    assert "cls_token is '<s>', but only '[CLS]' is read" in told(cls_token="<s>")
+    assert "cls_token is '<s>', but '[CLS]' is what its tokenizer puts there" in told(cls_token="<s>")
     del config["tokenizer_class"]
     (folder / "tokenizer_config.json").write_text(json.dumps(config))
     (folder / "config.json").write_text('{"model_type": "bert", "tokenizer_class": "BertJapaneseTokenizer"}')
@@ -220,7 +220,7 @@ def test_other_sequences_and_other_ids_are_refused(tmp_path: Path) -> None:
     theirs = of_its_own(normalizers.NFC, pre_tokenizers.WhitespaceSplit)
     theirs.backend_tokenizer.post_processor = processors.TemplateProcessing(single="$A", pair="$A $B:1")
     folder = folder_of(theirs, tmp_path / "bare")
-    assert "puts nothing around two texts; only [CLS] A [SEP] B [SEP] is read" in refusal(folder)
+    assert "its tokenizer makes 'a a' of the texts 'a' and 'a'; only a token before the first" in refusal(folder)
     folder = folder_of(of_bert(True, None, True), tmp_path / "gap")
     (folder / "tokenizer.json").unlink()
     (folder / "vocab.txt").write_text("\n".join(PIECES) + "\n", encoding="utf-8")

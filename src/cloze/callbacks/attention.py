@@ -15,6 +15,8 @@ from cloze.batch import Packed
 from cloze.callbacks.samples import heldout_masked, heldout_texts
 from cloze.errors import InputError
 from cloze.loggers.protocol import dashboards
+from cloze.text.special_tokens import special_tokens
+from cloze.text.word_boundaries import shown
 
 WORDS = 32  # tokens that a picture can still name
 COLUMNS = 4  # of a picture
@@ -50,7 +52,8 @@ class AttentionPictures(pl.Callback):
         if self.sentence is not None:
             self._ids = data.tokenizer.encode(self.sentence).ids[:WORDS]
         else:
-            self._ids = next((ids for _, ids in heldout_masked(heldout_texts(data), data.tokenizer, 1)), [])
+            special = special_tokens(data.tokenizer, data.tokenizer_files)
+            self._ids = next((ids for _, ids in heldout_masked(heldout_texts(data), data.tokenizer, special, 1)), [])
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         model: Any = pl_module.model
@@ -59,7 +62,7 @@ class AttentionPictures(pl.Callback):
         with trainer.precision_plugin.forward_context(), torch.no_grad():
             maps = model.encoder.attention_weights(Packed.of([self._ids]).to(pl_module.device))
         chosen = self.heads or [[layer, 0] for layer in range(len(maps))]
-        words = [self._tokenizer.id_to_token(token) or "" for token in self._ids]
+        words = [shown(self._tokenizer, token) for token in self._ids]
         pictures = [(f"layer {layer}, head {head}", maps[layer][head].cpu().numpy()) for layer, head in chosen]
         png = attention_picture(pictures, words)
         for dashboard in dashboards(trainer.loggers):

@@ -12,7 +12,7 @@ from tokenizers import Tokenizer
 from cloze.batch import Packed
 from cloze.callbacks.samples import SHORTEST, heldout_texts
 from cloze.loggers.protocol import Cell, Table, dashboards
-from cloze.text.tokenizer import CLS, SEP
+from cloze.text.special_tokens import sequence_ends
 
 LONGEST = 40  # tokens of a sentence in a pair
 COLUMNS = ("step", "A", "B", "truth", "prediction", "probability of the label")
@@ -76,8 +76,7 @@ class PairExamples(pl.Callback):
     @torch.no_grad()
     def probabilities(self, pl_module: pl.LightningModule) -> list[list[float]]:
         """Of each pair those of both labels."""
-        special = self._tokenizer.get_vocab()
-        cls, sep = special[CLS], special[SEP]
+        cls, sep = (token.id for token in sequence_ends(self._tokenizer))
         texts = [text for pair in self._pairs for text in (pair.a, pair.b)]
         ids = [encoding.ids for encoding in self._tokenizer.encode_batch(texts, add_special_tokens=False)]
         pairs = list(zip(ids[::2], ids[1::2], strict=True))

@@ -11,10 +11,12 @@ import torch
 from tokenizers import Tokenizer
 
 from cloze.batch import Packed
+from cloze.errors import InputError
 from cloze.loggers.protocol import Table, dashboards
 from cloze.text.report import REPORT, load_report
 from cloze.text.shards import read_shard
-from cloze.text.tokenizer import CLS, MASK, SEP
+from cloze.text.special_tokens import SpecialToken, SpecialTokens, special_tokens
+from cloze.text.word_boundaries import shown
 
 MOST_EVALUATIONS = 50
 """In a table, which is logged again at each of them."""
@@ -41,6 +43,7 @@ class SamplePredictions(pl.Callback):
         self.top = top
         self.heldout = heldout
         self._tokenizer: Tokenizer
+        self._mask: SpecialToken
         self._samples: list[tuple[str, list[int]]] = []  # what is shown, and its ids
         self._rows: list[list[str | int]] = []  # of the table: step, sentence, likeliest tokens
 
@@ -61,11 +64,17 @@ class SamplePredictions(pl.Callback):
                 print(f"note: {type(pl_module).__name__} fills in no [MASK]: no samples are written", file=sys.stderr)
             return
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
-        self._tokenizer = data.tokenizer
+        self._tokenizer, special = data.tokenizer, special_tokens(data.tokenizer, data.tokenizer_files)
+        self._mask = special.mask_of(data.folder)
+        for sentence in self.sentences or ():
+            if self._mask.content not in sentence:
+                raise InputError(
+                    f"callbacks.samples.sentences: {sentence!r:.60} has no {self._mask.content}: write it in"
+                )
         if self.sentences is not None:
             self._samples = [(sentence, data.tokenizer.encode(sentence).ids) for sentence in self.sentences]
         else:
-            self._samples = heldout_masked(heldout_texts(data), data.tokenizer, self.heldout)
+            self._samples = heldout_masked(heldout_texts(data), data.tokenizer, special, self.heldout)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.sanity_checking or not self._samples:
@@ -91,7 +100,7 @@ class SamplePredictions(pl.Callback):
         tokenizer = self._tokenizer
         rows = [ids for _, ids in self._samples]
         ids = torch.tensor([token for row in rows for token in row])
-        masked = torch.nonzero(ids == tokenizer.get_vocab()[MASK]).squeeze(1)
+        masked = torch.nonzero(ids == self._mask.id).squeeze(1)
         packed = Packed.of(rows)
         ends = packed.cu_seqlens.numpy()
         module: Any = pl_module
@@ -100,7 +109,7 @@ class SamplePredictions(pl.Callback):
         owners = np.searchsorted(ends, masked.numpy(), side="right") - 1
         return [
             f"  {self._samples[owner][0]}  "
-            + ", ".join(f"{tokenizer.id_to_token(i)} {p:.2f}" for i, p in zip(best, shares, strict=True))
+            + ", ".join(f"{shown(tokenizer, i).strip()} {p:.2f}" for i, p in zip(best, shares, strict=True))
             for owner, best, shares in zip(owners, tokens.tolist(), probabilities.tolist(), strict=True)
         ]
 
@@ -135,32 +144,36 @@ def heldout_texts(data: Any) -> list[list[str]]:
     return documents
 
 
-def heldout_masked(documents: Sequence[Sequence[str]], tokenizer: Tokenizer, count: int) -> list[tuple[str, list[int]]]:
+def heldout_masked(
+    documents: Sequence[Sequence[str]], tokenizer: Tokenizer, special: SpecialTokens, count: int
+) -> list[tuple[str, list[int]]]:
     """Sentences spread over the documents, the longest word of each masked where it stands; the word stands behind.
 
     Args:
         documents: of sentences.
-        tokenizer: which has ``[MASK]``.
+        tokenizer: of the model.
+        special: its special tokens, with one for masks.
         count: the maximum number of sentences.
 
     Returns:
         What is shown, and the ids with the special tokens.
     """
-    found = [one for texts in documents for text in texts if (one := _masked(text, tokenizer)) is not None]
+    found = [one for texts in documents for text in texts if (one := _masked(text, tokenizer, special)) is not None]
     chosen = np.linspace(0, len(found) - 1, min(count, len(found))).astype(int)
     return [found[number] for number in chosen]
 
 
-def _masked(text: str, tokenizer: Tokenizer) -> tuple[str, list[int]] | None:
+def _masked(text: str, tokenizer: Tokenizer, special: SpecialTokens) -> tuple[str, list[int]] | None:
     """Of a sentence of a good length: the longest of its words that are one token, in the middle where several are."""
-    encoding, special = tokenizer.encode(text, add_special_tokens=False), tokenizer.get_vocab()
+    encoding, mask = tokenizer.encode(text, add_special_tokens=False), special.mask
     words = encoding.word_ids
     alone = [i for i, word in enumerate(words) if word is not None and words.count(word) == 1]
-    if not alone or not SHORTEST <= len(words) <= LONGEST or MASK in text:
+    if not alone or not SHORTEST <= len(words) <= LONGEST or mask is None or mask.content in text:
         return None
     lengths = {i: encoding.offsets[i][1] - encoding.offsets[i][0] for i in alone}
     longest = [i for i in alone if lengths[i] == max(lengths.values())]
     index = longest[len(longest) // 2]
     begin, end = encoding.offsets[index]
-    ids = [special[CLS], *encoding.ids[:index], special[MASK], *encoding.ids[index + 1 :], special[SEP]]
-    return f"{text[:begin]}{MASK}{text[end:]} ({text[begin:end]})", ids
+    begin += len(text[begin:end]) - len(text[begin:end].lstrip())  # a space before the word is part of some tokens
+    ids = [special.cls.id, *encoding.ids[:index], mask.id, *encoding.ids[index + 1 :], special.sep.id]
+    return f"{text[:begin]}{mask.content}{text[end:]} ({text[begin:end]})", ids

@@ -25,6 +25,7 @@ from cloze.model.encoder import EncoderWithHeads
 from cloze.model.families.bert import BERT
 from cloze.model.task_heads import TASK_MODELS
 from cloze.model.tensor_names import TensorNames
+from cloze.text.special_tokens import SpecialToken, special_tokens
 from cloze.text.tokenizer import save_tokenizer
 
 GOOGLE_CONFIG = "bert_config.json"
@@ -160,10 +161,10 @@ def write_folder(
         settings: of ``config.json``, beyond the shape.
         files: others that belong to it, or stand in the place of those that are made of the tokenizer.
     """
-    record = architecture_of(config)
+    record, special = architecture_of(config), special_tokens(tokenizer, files or {})
     whole: dict[str, Any] = {
         **record.write_config(config),
-        **{key: tokenizer.token_to_id(token) for key, token in record.special_ids.items()},
+        **{key: _id(getattr(special, role)) for key, role in record.special_ids.items()},
         "tie_word_embeddings": record.names(config).decoder is not None,
         "dtype": "float32",
         **settings,
@@ -176,6 +177,10 @@ def write_folder(
         save_tokenizer(tokenizer, beside, segments=bool(record.segments))
         for name, content in (files or {}).items():
             (beside / name).write_bytes(content)
+
+
+def _id(token: SpecialToken | None) -> int | None:
+    return None if token is None else token.id
 
 
 class Contents(NamedTuple):

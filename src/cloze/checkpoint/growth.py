@@ -14,6 +14,7 @@ from torch import Tensor
 from cloze.checkpoint.pretrained import Pretrained
 from cloze.model.architecture import architecture_of
 from cloze.text.new_tokens import tokens_of_word
+from cloze.text.special_tokens import stand_in
 from cloze.text.tokenizer import UNK, FolderTokenizer
 
 
@@ -50,7 +51,7 @@ def grow_tokens(
         new: their texts.
     """
     read = [tokenizer.encode(token, add_special_tokens=False).ids for token in new]
-    sources = [ids or tokenizer.encode(UNK, add_special_tokens=False).ids for ids in read]
+    sources = [ids or [stand_in(tokenizer)] for ids in read]
     return _grown(state, parameters, max(tokenizer.get_vocab(with_added_tokens=True).values()) + 1, sources)
 
 

@@ -21,7 +21,8 @@ from cloze.model.architecture import Head, architecture_of
 from cloze.model.config import EncoderConfig
 from cloze.model.task_heads import TASK_MODELS
 from cloze.runtime.wording import counted
-from cloze.text.tokenizer import UNK, read_tokenizer
+from cloze.text.special_tokens import PROBE, SpecialTokens, special_tokens
+from cloze.text.tokenizer import read_tokenizer
 
 FIXED_OUTPUTS: dict[Head, int] = {"question_answering": 2, "multiple_choice": 1}
 """Outputs of the classifiers that do not depend on labels."""
@@ -71,6 +72,11 @@ class Pretrained:
     record: Record = field(default_factory=Record)
     own_heads: Mapping[str, Tensor] = field(default_factory=dict)
     folder: Path | None = None
+
+    @property
+    def special(self) -> SpecialTokens:
+        """The special tokens of the tokenizer, by what they are for."""
+        return special_tokens(self.tokenizer, self.tokenizer_files)
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -193,7 +199,7 @@ def _check_vocabulary(tokenizer: Tokenizer, config: EncoderConfig, folder: Path)
             f"{folder}: its tokenizer has ids up to {last:,} only, but its model {config.vocab_size:,} embeddings; "
             "put the tokenizer of this model there"
         )
-    if config.type_vocab_size > 1 and tokenizer.encode(UNK, UNK).type_ids[-1] == 0:
+    if config.type_vocab_size > 1 and max(tokenizer.encode(PROBE, PROBE).type_ids) == 0:
         raise InputError(
             f"{folder}: its tokenizer gives both texts of a pair the segment 0, but its model has "
             f"{config.type_vocab_size}; set type_id to 1 for B in the post_processor of tokenizer.json"

@@ -1,12 +1,13 @@
 """The tabs of the pre-training tasks: masked tokens and next sentence."""
 
+import json
+from collections.abc import Sequence
+
 from nicegui import ui
 
-from cloze.data.tables.examples import Prediction
 from cloze.demo.parts import Cells, IncompleteError, Live, bars, examples, field, heading, hint, notes
 from cloze.demo.reader import Answer, Reader
 from cloze.inference.choose import FILL_MASK, NEXT_SENTENCE
-from cloze.text.tokenizer import MASK, PREFIX
 
 MASKS_SHOWN = 12
 SENTENCES = (
@@ -24,33 +25,39 @@ PAIRS = (
 INSERT = """
 const box = document.querySelector('.mask-text textarea');
 box.focus();
-box.setRangeText('[MASK]', box.selectionStart, box.selectionEnd, 'end');
+box.setRangeText(MASK, box.selectionStart, box.selectionEnd, 'end');
 box.dispatchEvent(new Event('input', {bubbles: true}));
 """
+"""With the mask, as JSON."""
 
 
 def fill_tab(reader: Reader) -> Live[Cells, Answer]:
     """A text with masks, and the candidates for each as bars."""
-    known = list(reader.examples.masked) or [text for text in SENTENCES if reader.knows(text)] or [MASK]
-    ui.label(f"Write {MASK} where a word is missing: the model predicts it.").classes("lead")
+    spelling = reader.spelling
+    mask = spelling.mask
+    sentences = [text.replace("[MASK]", mask) for text in SENTENCES]
+    known = list(reader.examples.masked) or [text for text in sentences if reader.knows(text)] or [mask]
+    ui.label(f"Write {mask} where a word is missing: the model predicts it.").classes("lead")
     box = field("Text", known[0], lambda: live.refresh()).classes("mask-text")
     with ui.row().classes("examples"):
-        insert = ui.button(f"Insert {MASK}", icon="add", on_click=lambda: ui.run_javascript(INSERT))
+        script = INSERT.replace("MASK", json.dumps(mask))
+        insert = ui.button(f"Insert {mask}", icon="add", on_click=lambda: ui.run_javascript(script))
         insert.props("outline dense no-caps").classes("insert")
         examples([(text,) for text in known], [box])
 
     def read() -> Cells:
-        if MASK not in (box.value or ""):
-            raise IncompleteError(f"Write {MASK} where a word is to be filled in.")
+        if mask not in (box.value or ""):
+            raise IncompleteError(f"Write {mask} where a word is to be filled in.")
         return {"text": box.value}
 
     def draw(answer: Answer) -> None:
         masks = answer.prediction["masks"]
+        best = [one["candidates"][0]["token_id"] for one in masks]
         notes((*reader.unknown(answer.prediction["text"]), *answer.notes))
-        _filled(answer.prediction)
-        for number, mask in enumerate(masks[:MASKS_SHOWN], start=1):
-            heading(f"[MASK] {number}" if len(masks) > 1 else "Predictions")
-            bars([(candidate["token"], candidate["probability"]) for candidate in mask["candidates"]])
+        _filled(spelling.filled(answer.prediction["text"], best))
+        for number, one in enumerate(masks[:MASKS_SHOWN], start=1):
+            heading(f"{mask} {number}" if len(masks) > 1 else "Predictions")
+            bars([(candidate["token"], candidate["probability"]) for candidate in one["candidates"]])
         if len(masks) > MASKS_SHOWN:
             hint(f"The first {MASKS_SHOWN} of {len(masks)} masks are shown.")
 
@@ -58,16 +65,11 @@ def fill_tab(reader: Reader) -> Live[Cells, Answer]:
     return live
 
 
-def _filled(said: Prediction) -> None:
+def _filled(parts: Sequence[str]) -> None:
     """The text with the most likely token in place of each mask."""
-    before, *others = said["text"].split(MASK)
-    best = [mask["candidates"][0]["token"] for mask in said["masks"]]
     with ui.element("div").classes("running"):
-        for piece, other in zip(best, others, strict=True):
-            ui.label(before.rstrip() if piece.startswith(PREFIX) else before)
-            ui.label(piece.removeprefix(PREFIX)).classes("filled")
-            before = other
-        ui.label(before)
+        for number, part in enumerate(parts):
+            ui.label(part).classes("filled" if number % 2 else "")
 
 
 def pair_tab(reader: Reader) -> Live[Cells, Answer]:

@@ -24,7 +24,8 @@ from cloze.model.architecture import architecture_of
 from cloze.model.encoder import Encoder
 from cloze.model.pooling import LayerChoice
 from cloze.report.examples import RunExamples, read_examples
-from cloze.text.tokenizer import CLS, SEP, SPECIAL_TOKENS, UNK
+from cloze.text.special_tokens import sequence_ends, unknown_token
+from cloze.text.word_boundaries import Spelling, shown
 
 MOST_DRAWN = 96
 """Pieces of a text whose attention is drawn: more columns could not be read."""
@@ -96,6 +97,16 @@ class Reader:
         )
 
     @property
+    def spelling(self) -> Spelling:
+        """How masks are written, and what is filled in for them.
+
+        Raises:
+            InputError: nothing can be masked.
+        """
+        mask = self.pretrained.special.mask_of(self.pretrained.folder)
+        return Spelling.of(self._tokenizer, mask)
+
+    @property
     def make(self) -> Make | None:
         """What makes the examples of the fine-tuned task, where there is one."""
         return self.chosen[FINE_TUNED].make if FINE_TUNED in self.chosen else None
@@ -127,7 +138,7 @@ class Reader:
         longest = self.config.max_position_embeddings
         with self._lock:
             packed, whole = self._pack(text, text_pair, longest)
-            pieces = [self._tokenizer.id_to_token(number) or "" for number in packed.input_ids[:MOST_DRAWN].tolist()]
+            pieces = [shown(self._tokenizer, number) for number in packed.input_ids[:MOST_DRAWN].tolist()]
             with torch.inference_mode():
                 maps = self._encoder.attention_weights(packed.to(self._device), MOST_DRAWN)
                 drawn = [heads.cpu().numpy() for heads in maps]
@@ -163,21 +174,23 @@ class Reader:
 
     def unknown(self, *texts: str) -> tuple[str, ...]:
         """A note if the vocabulary lacks characters of the texts."""
-        unknown = self._tokenizer.token_to_id(UNK)
+        unknown = unknown_token(self._tokenizer)
+        if unknown is None:
+            return ()
         lost: list[str] = []
         for text in texts:
             encoding = self._tokenizer.encode(text[:10_000], add_special_tokens=False)
-            lost += [text[a:b] for n, (a, b) in zip(encoding.ids, encoding.offsets, strict=True) if n == unknown]
-        lost = [piece for piece in dict.fromkeys(lost) if piece not in SPECIAL_TOKENS]
+            lost += [text[a:b] for n, (a, b) in zip(encoding.ids, encoding.offsets, strict=True) if n == unknown.id]
+        lost = [piece for piece in dict.fromkeys(lost) if piece != unknown.content]
         if not lost:
             return ()
         more = f" and {len(lost) - 8} more" if len(lost) > 8 else ""
-        return (f"Not in the vocabulary, and read as {UNK}: {' '.join(lost[:8])}{more}",)
+        return (f"Not in the vocabulary, and read as {unknown.content}: {' '.join(lost[:8])}{more}",)
 
     def knows(self, text: str) -> bool:
         """Whether every token of a text is in the vocabulary."""
-        unknown = self._tokenizer.token_to_id(UNK)
-        return unknown not in self._tokenizer.encode(text, add_special_tokens=False).ids
+        unknown = unknown_token(self._tokenizer)
+        return unknown is None or unknown.id not in self._tokenizer.encode(text, add_special_tokens=False).ids
 
     def _pack(self, text: str, text_pair: str | None, longest: int) -> tuple[Packed, int]:
         """[CLS] A [SEP] or [CLS] A [SEP] B [SEP], truncated to what the model reads; and how long it was."""
@@ -186,7 +199,7 @@ class Reader:
         room = longest - 1 - len(ids)
         whole = sum(map(len, ids)) + 1 + len(ids)
         lengths = kept(len(ids[0]), len(ids[1]), room) if len(ids) == 2 else (min(len(ids[0]), room),)
-        cls, sep = (int(self._tokenizer.token_to_id(token) or 0) for token in (CLS, SEP))
+        cls, sep = (token.id for token in sequence_ends(self._tokenizer))
         sequence, segments = [cls], [0]
         for segment, (numbers, length) in enumerate(zip(ids, lengths, strict=True)):
             sequence += [*numbers[:length], sep]

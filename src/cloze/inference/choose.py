@@ -79,6 +79,7 @@ def make_predictor(
     filling = FillMask(
         model=heads,
         tokenizer=tokenizer,
+        mask=pretrained.special.mask_of(pretrained.folder),
         inference=inference,
         top_k=options.top_k,
         max_length=length,

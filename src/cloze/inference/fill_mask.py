@@ -1,4 +1,4 @@
-"""Predict `[MASK]` with a masked language model (Taylor 1953; Devlin et al. 2019, section 3.1)."""
+"""Predict masked tokens with a masked language model (Taylor 1953; Devlin et al. 2019, section 3.1)."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -16,7 +16,8 @@ from cloze.errors import BadRowError, InputError
 from cloze.inference.predictor import Inference, Predictor
 from cloze.model.heads import PretrainingModel
 from cloze.runtime.wording import counted
-from cloze.text.tokenizer import MASK, PREFIX, UNK
+from cloze.text.special_tokens import SpecialToken, unknown_token
+from cloze.text.word_boundaries import Spelling
 
 TOP_K = 5
 """Predictions for each mask by default."""
@@ -26,11 +27,12 @@ MASKS_AT_ONCE = 256
 
 
 class FillMask(Predictor[TextExample]):
-    """The likeliest tokens for each ``[MASK]`` of a text or a pair, each mask by itself.
+    """The likeliest tokens for each mask token (``[MASK]``) of a text or a pair, each mask by itself.
 
     Args:
         model: with its encoder and its masked-language-model head on the device; no other part is used.
         tokenizer: its own.
+        mask: its token for masks.
         inference: how it is applied.
         top_k: predictions for each mask; None for 5, or for all of the targets.
         targets: words reported alone, with their probabilities among all tokens; none for the likeliest tokens.
@@ -45,6 +47,7 @@ class FillMask(Predictor[TextExample]):
         *,
         model: PretrainingModel,
         tokenizer: Tokenizer,
+        mask: SpecialToken,
         inference: Inference,
         top_k: int | None,
         max_length: int,
@@ -56,7 +59,7 @@ class FillMask(Predictor[TextExample]):
         self.targets = torch.tensor([*dict.fromkeys(_one_token(word, tokenizer) for word in targets)], dtype=torch.long)
         self.top_k = min(top_k or len(self.targets) or TOP_K, len(self.targets) or model.config.vocab_size)
         self.max_length = max_length
-        self.mask = int(tokenizer.token_to_id(MASK) or 0)
+        self.mask, self.spelling = mask, Spelling.of(tokenizer, mask)
         self.counts = Counter()
         candidate = pa.struct({"token": pa.string(), "token_id": pa.int64(), "probability": pa.float64()})
         mask = pa.struct({"segment": pa.int64(), "start": pa.int64(), "candidates": pa.list_(candidate)})
@@ -96,21 +99,23 @@ class FillMask(Predictor[TextExample]):
         Raises:
             BadRowError: there is no mask, or one is truncated.
         """
-        written = example.text.count(MASK) + (example.text_pair or "").count(MASK)
+        written = example.text.count(self.mask.content) + (example.text_pair or "").count(self.mask.content)
         if not written:
-            raise BadRowError(f"no {MASK}", f"has no {MASK}; write it where a word is to be filled in")
+            mask = self.mask.content
+            raise BadRowError(f"no {mask}", f"has no {mask}; write it where a word is to be filled in")
         if pair is None and len(ids) > self.max_length - 2:
             sequences.cut += 1
             ids = self._around_masks(ids, self.max_length - 2)
         (sequence,) = sequences.of(ids, pair)
-        masks = np.flatnonzero(sequence.input_ids == self.mask)
+        masks = np.flatnonzero(sequence.input_ids == self.mask.id)
         if len(masks) != written:
-            reason = f"its {written} {MASK} do not fit into {counted(self.max_length, 'tokens')}; shorten the text"
-            raise BadRowError(f"{MASK} truncated", reason)
+            what = f"{written} {self.mask.content}"
+            reason = f"its {what} do not fit into {counted(self.max_length, 'tokens')}; shorten the text"
+            raise BadRowError(f"{self.mask.content} truncated", reason)
         return Item(number, (sequence,), np.zeros(1, np.int64), masks)
 
     def _around_masks(self, ids: np.ndarray, room: int) -> np.ndarray:
-        masks = np.flatnonzero(ids == self.mask)
+        masks = np.flatnonzero(ids == self.mask.id)
         if len(ids) <= room or not len(masks):
             return ids
         start = (int(masks[0]) + int(masks[-1]) + 1 - room) // 2
@@ -119,7 +124,7 @@ class FillMask(Predictor[TextExample]):
 
     def _step(self, batch: TaskBatch) -> dict[int, np.ndarray]:
         """Of each item (masks, 2, k): the ids of the likeliest tokens, and their probabilities."""
-        positions = torch.nonzero(batch.packed.input_ids == self.mask).squeeze(1)
+        positions = torch.nonzero(batch.packed.input_ids == self.mask.id).squeeze(1)
         hidden = self.model.encoder(batch.packed)[positions]
         found = []
         for states in hidden.split(MASKS_AT_ONCE):
@@ -145,21 +150,20 @@ class FillMask(Predictor[TextExample]):
                 continue
             here: list[Prediction] = [
                 {"segment": segment, "start": start, "candidates": self._candidates(best)}
-                for start, best in zip(_starts(said[name]), islice(found, said[name].count(MASK)), strict=True)
+                for start, best in zip(
+                    _starts(said[name], self.mask.content),
+                    islice(found, said[name].count(self.mask.content)),
+                    strict=True,
+                )
             ]
-            said[("filled", "filled_pair")[segment]] = fill(
-                said[name], [mask["candidates"][0]["token"] for mask in here]
-            )
+            best = [mask["candidates"][0]["token_id"] for mask in here]
+            said[("filled", "filled_pair")[segment]] = self.spelling.fill(said[name], best)
             masks += here
         return {**said, "masks": masks}
 
     def _candidates(self, rows: np.ndarray) -> list[Prediction]:
         return [
-            {
-                "token": self.tokenizer.id_to_token(int(number)) or "",
-                "token_id": int(number),
-                "probability": probability,
-            }
+            {"token": self.spelling.shown(int(number)), "token_id": int(number), "probability": probability}
             for number, probability in zip(*rows.tolist(), strict=True)
         ]
 
@@ -173,30 +177,20 @@ def _one_token(word: str, tokenizer: Tokenizer) -> int:
     if (number := tokenizer.token_to_id(word)) is not None:
         return int(number)
     read = tokenizer.encode(word, add_special_tokens=False)
-    if read.tokens == [UNK]:
-        raise InputError(f"targets: {word!r} is not in the vocabulary of this model, which reads it as {UNK}")
+    unknown = unknown_token(tokenizer)
+    if unknown is not None and read.ids == [unknown.id]:
+        raise InputError(
+            f"targets: {word!r} is not in the vocabulary of this model, which reads it as {unknown.content}"
+        )
     if len(read.ids) != 1:
         several = f"{counted(len(read.ids), 'tokens')} ({' '.join(read.tokens)})" if read.ids else "no token"
         raise InputError(f"targets: {word!r} is {several} of this model, but must be one: a mask stands for one token")
     return int(read.ids[0])
 
 
-def fill(text: str, tokens: Sequence[str]) -> str:
-    """The text with a token in start of each mask; one that continues a word joins the word before it.
-
-    >>> fill("play [MASK] the [MASK].", ["##ing", "game"])
-    'playing the game.'
-    """
-    first, *others = text.split(MASK)
-    filled = first
-    for token, other in zip(tokens, others, strict=True):
-        filled = (filled.rstrip() + token.removeprefix(PREFIX) if token.startswith(PREFIX) else filled + token) + other
-    return filled
-
-
-def _starts(text: str) -> Iterator[int]:
+def _starts(text: str, mask: str) -> Iterator[int]:
     """The first character of each mask."""
-    start = text.find(MASK)
+    start = text.find(mask)
     while start >= 0:
         yield start
-        start = text.find(MASK, start + len(MASK))
+        start = text.find(mask, start + len(mask))

@@ -154,7 +154,7 @@ class Architecture(Generic[C]):
     renamed: Mapping[str, str] = field(default_factory=dict)
     present: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict
     besides: Callable[[C], Mapping[str, Any]] = lambda _: {}
-    special_ids: Mapping[str, str] = field(default_factory=lambda: {"pad_token_id": "[PAD]"})
+    special_ids: Mapping[str, str] = field(default_factory=lambda: {"pad_token_id": "pad"})
     free: tuple[str, ...] = ("hidden_dropout_prob", "attention_probs_dropout_prob", "initializer_range")
     vocabulary: tuple[str, ...]
     positions: tuple[str, ...]

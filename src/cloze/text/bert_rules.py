@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -148,10 +148,10 @@ def bert_rules(tokenizer: Tokenizer) -> dict[str, bool | None] | None:
     }
 
 
-def own_tokens(tokenizer: Tokenizer) -> list[AddedToken]:
-    """The tokens besides BERT's that are found in a text before it is split, in the order of their ids."""
+def own_tokens(tokenizer: Tokenizer, besides: Collection[str] = SPECIAL_TOKENS) -> list[AddedToken]:
+    """The tokens besides BERT's, or others, that are found in a text before it is split, in the order of their ids."""
     added = tokenizer.get_added_tokens_decoder()
-    return [token for _, token in sorted(added.items()) if token.content not in SPECIAL_TOKENS]
+    return [token for _, token in sorted(added.items()) if token.content not in besides]
 
 
 def add_own_tokens(tokenizer: Tokenizer, tokens: Iterable[str]) -> None:

@@ -13,13 +13,15 @@ is not a mark; no split lies between two marks.
 import json
 import math
 import re
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 import numpy as np
 from tokenizers import Tokenizer
 
-from cloze.text.bert_rules import SPECIAL_TOKENS, bert_rules, own_pattern, own_tokens
+from cloze.text.bert_rules import bert_rules, own_pattern, own_tokens
 from cloze.text.shards import token_dtype
+from cloze.text.special_tokens import NO_FILES, special_tokens
 
 CACHED_CHUNKS = 1 << 18
 """Chunks and words kept, about 50 MB; when full the cache starts from scratch, which costs a second every few hundred
@@ -64,10 +66,20 @@ NOTHING_LOST = Lost(0, 0)
 class WordEncoder(dict[str, bytes]):
     """Encodes sentences without special tokens; as a mapping, the cache from chunk or word to the bytes of its ids."""
 
-    def __init__(self, tokenizer: Tokenizer, cached_chunks: int = CACHED_CHUNKS) -> None:
+    def __init__(
+        self, tokenizer: Tokenizer, files: Mapping[str, bytes] = NO_FILES, cached_chunks: int = CACHED_CHUNKS
+    ) -> None:
+        """An encoder with an empty cache.
+
+        Args:
+            tokenizer: of `cloze.text.tokenizer.FolderTokenizer`.
+            files: likewise.
+            cached_chunks: chunks and words kept.
+        """
         super().__init__()
-        self._tokenizer = tokenizer = _with_own_tokens_only(tokenizer)
-        own = own_tokens(tokenizer)
+        special = special_tokens(tokenizer, files)
+        self._tokenizer = tokenizer = _with_own_tokens_only(tokenizer, special.contents)
+        own = own_tokens(tokenizer, special.contents)
         self._own = own_pattern(token.content for token in own) if own else None
         # What looks beyond a space needs whole sentences.
         spaced = any(re.search(r"\s", token.content) for token in own)
@@ -75,8 +87,7 @@ class WordEncoder(dict[str, bytes]):
         self._cached_chunks = cached_chunks
         self.dtype = token_dtype(tokenizer.get_vocab_size())
         self._longer_words = _longer_words(tokenizer)
-        unknown = getattr(tokenizer.model, "unk_token", None)
-        self._unknown = None if unknown is None else tokenizer.token_to_id(unknown)
+        self._unknown = None if special.unk is None else special.unk.id
         self._unknown_bytes = b"" if self._unknown is None else self._bytes([self._unknown])
         self._lost: dict[str, Lost] = {}
         self._plain = _PlainWords(tokenizer, self.dtype) if _is_bert(tokenizer) else None
@@ -179,14 +190,14 @@ class _PlainWords:
         return ids
 
 
-def _with_own_tokens_only(tokenizer: Tokenizer) -> Tokenizer:
+def _with_own_tokens_only(tokenizer: Tokenizer, special: Collection[str]) -> Tokenizer:
     """The tokenizer to which a literal "[MASK]" in the text is text; only the tokens of the user's own are tokens."""
-    if not any(token.special for token in own_tokens(tokenizer)):
+    if not any(token.special for token in own_tokens(tokenizer, special)):
         tokenizer.encode_special_tokens = True
         return tokenizer
     state = json.loads(tokenizer.to_str())
     for token in state["added_tokens"]:
-        token["special"] = token["content"] in SPECIAL_TOKENS
+        token["special"] = token["content"] in special
     copy = Tokenizer.from_str(json.dumps(state))
     copy.encode_special_tokens = True
     return copy

@@ -45,6 +45,7 @@ from cloze.text.sample import SampleTask, Sampling, Trained, read_sample, train_
 from cloze.text.scripts import unreachable
 from cloze.text.settings import PreparationSettings
 from cloze.text.shards import read_shard
+from cloze.text.special_tokens import unknown_token
 from cloze.text.steps import (
     Cutting,
     CuttingTask,
@@ -61,15 +62,14 @@ from cloze.text.steps import (
     merge_heldout,
 )
 from cloze.text.tokenizer import (
-    UNK,
     FolderTokenizer,
-    continuation_tokens,
     load_tokenizer,
     save_tokenizer,
     tokenizer_sha256,
     vocabulary,
 )
 from cloze.text.tokenizer_files import WHOLE
+from cloze.text.word_boundaries import continues_word
 
 SAMPLED_TASKS = 16
 """A vocabulary is trained on at least this many places of the corpus, however large each is."""
@@ -277,7 +277,10 @@ class Pipeline:
         train = [measured[path.name] for path in train_files]
         heldout = [measured[path.name] for path in heldout_files]
         vocab = vocabulary(tokenizer)
-        statistics = corpus_statistics(train, heldout, continuation_tokens(vocab), vocab.index(UNK))
+        unknown = unknown_token(tokenizer)
+        statistics = corpus_statistics(
+            train, heldout, continues_word(tokenizer), unknown=None if unknown is None else unknown.id, size=len(vocab)
+        )
         seconds = time.monotonic() - self.begun
         skipped = sum((Counter(record["counts"]) for record in records), Counter[str]())
         counted = ("all", "unknown", "overlong")

@@ -41,30 +41,37 @@ def unigram_entropy(counts: np.ndarray) -> float:
 
 
 def corpus_statistics(
-    train: Sequence[ShardMeasure], heldout: Sequence[ShardMeasure], continuation: np.ndarray, unknown: int
+    train: Sequence[ShardMeasure],
+    heldout: Sequence[ShardMeasure],
+    continuation: np.ndarray | None,
+    *,
+    unknown: int | None,
+    size: int,
 ) -> dict[str, Any]:
     """Statistics of the shards.
 
     Args:
         train: measures of the training shards.
         heldout: measures of the held-out shards.
-        continuation: (V,) bool, the tokens that continue a word.
-        unknown: id of [UNK].
+        continuation: (V,) bool, the tokens that continue a word; None where the tokenizer has no words.
+        unknown: id of [UNK]; None where there is none.
+        size: of the vocabulary.
 
     Returns:
         JSON for the report. Words are what the pre-tokeniser splits: punctuation marks and Chinese characters count.
     """
-    counts = _sum((measure.token_counts for measure in [*train, *heldout]), len(continuation))
+    counts = _sum((measure.token_counts for measure in [*train, *heldout]), size)
     histogram = _sum((measure.sentence_lengths for measure in [*train, *heldout]), len(LENGTH_BINS) - 1)
-    tokens, words = int(counts.sum()), int(counts[~continuation].sum())
+    tokens = int(counts.sum())
+    words = tokens if continuation is None else int(counts[~continuation].sum())
     return {
         "train": _totals(train),
         "heldout": _totals(heldout),
-        "tokens_per_word": round(tokens / max(words, 1), 4),
-        "unknown_rate": round(int(counts[unknown]) / max(tokens, 1), 6),
+        "tokens_per_word": None if continuation is None else round(tokens / max(words, 1), 4),
+        "unknown_rate": 0.0 if unknown is None else round(int(counts[unknown]) / max(tokens, 1), 6),
         "unused_pieces": int((counts == 0).sum()),
         "one_sentence_documents": sum(measure.one_sentence_documents for measure in [*train, *heldout]),
-        "unigram_entropy": unigram_entropy(_sum((measure.token_counts for measure in train), len(continuation))),
+        "unigram_entropy": unigram_entropy(_sum((measure.token_counts for measure in train), size)),
         "sentence_lengths": [
             {"from": first, "to": last - 1 if last < LENGTH_BINS[-1] else None, "sentences": int(count)}
             for first, last, count in zip(LENGTH_BINS[:-1], LENGTH_BINS[1:], histogram, strict=True)
@@ -166,7 +173,8 @@ def render_report(report: Mapping[str, Any]) -> Group:
     facts.add_column(justify="right")
     duplicates = report["duplicates"]
     handled = "removed" if duplicates["removed"] else "kept"
-    facts.add_row("tokens a word", f"{report['tokens_per_word']:.3f}")
+    if report["tokens_per_word"] is not None:
+        facts.add_row("tokens a word", f"{report['tokens_per_word']:.3f}")
     facts.add_row("[UNK] among tokens", f"{report['unknown_rate']:.4%}")
     if characters := report.get("characters"):  # corpora of earlier versions have no it
         lost, total = characters["unknown"] + characters["overlong"], max(characters["all"], 1)

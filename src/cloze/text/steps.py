@@ -24,7 +24,7 @@ from cloze.text.manifest import ShardInfo
 from cloze.text.parts import Excerpt, PartBuilder, kept_documents, likeliest_heldout, read_part
 from cloze.text.sample import documents_of, sample_file
 from cloze.text.shards import read_shard, write_shard
-from cloze.text.tokenizer import load_tokenizer
+from cloze.text.tokenizer import load_tokenizer, read_tokenizer
 
 TOKENS_OF_A_PART = 4_000_000
 """A part is written when it has this many tokens, however large its piece of the corpus; bounds a worker's memory."""
@@ -66,7 +66,7 @@ class EncodingTask(NamedTuple):
 
 @lru_cache(maxsize=1)
 def _encoder(tokenizer_folder: Location, sha256: str) -> WordEncoder:  # noqa: ARG001 - another tokeniser, another entry
-    return WordEncoder(load_tokenizer(tokenizer_folder))
+    return WordEncoder(*read_tokenizer(tokenizer_folder))
 
 
 def encode_units(common: Encoding, task: EncodingTask) -> dict[str, Any]:

@@ -8,8 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
-import numpy as np
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, models
 
 from cloze.errors import InputError
 from cloze.files.bounded import parse_json
@@ -36,8 +35,8 @@ from cloze.text.bert_rules import (
     read_vocabulary,
     steps,
 )
+from cloze.text.special_tokens import CONFIG, PROBE, SpecialTokens, special_tokens
 from cloze.text.tokenizer_files import (
-    CONFIG,
     FILES,
     FLAGS,
     OF_BERT,
@@ -45,7 +44,7 @@ from cloze.text.tokenizer_files import (
     WHOLE,
     WHOLE_FILE,
     Stated,
-    check_sequences,
+    checked_special_tokens,
     from_file,
 )
 
@@ -62,7 +61,6 @@ __all__ = [
     "WordPiece",
     "build_normalizer",
     "build_tokenizer",
-    "continuation_tokens",
     "load_tokenizer",
     "read_tokenizer",
     "read_vocabulary",
@@ -70,6 +68,13 @@ __all__ = [
     "tokenizer_sha256",
     "vocabulary",
 ]
+
+
+OF_OTHERS = (
+    "type", "unk_token", "unk_id", "continuing_subword_prefix", "end_of_word_suffix", "fuse_unk", "byte_fallback",
+    "ignore_merges", "merges", "scores",
+)  # fmt: skip
+"""What BPE, Unigram and WordLevel have besides their vocabulary."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,6 +181,11 @@ class FolderTokenizer(NamedTuple):
     tokenizer: Tokenizer
     files: dict[str, bytes]
 
+    @property
+    def special(self) -> SpecialTokens:
+        """Its special tokens, by what they are for."""
+        return special_tokens(self.tokenizer, self.files)
+
     def with_tokens(self, tokens: Sequence[str]) -> "FolderTokenizer":
         """It with special tokens of the user's own; what is in the vocabulary already keeps its id."""
         tokenizer = Tokenizer.from_str(self.tokenizer.to_str())
@@ -187,7 +197,8 @@ class FolderTokenizer(NamedTuple):
         settings = parse_json(self.files.get(CONFIG, b"{}"))
         for key in ("extra_special_tokens", "added_tokens_decoder"):  # they stand in tokenizer.json
             settings.pop(key, None)
-        return FolderTokenizer(tokenizer, {CONFIG: _json({**settings, **_own_settings(tokenizer)})})
+        own = _own_settings(tokenizer, special_tokens(tokenizer, self.files))
+        return FolderTokenizer(tokenizer, {CONFIG: _json({**settings, **own})})
 
 
 def save_tokenizer(
@@ -204,10 +215,18 @@ def save_tokenizer(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     rules = bert_rules(tokenizer)
-    config: dict[str, Any] = {"tokenizer_class": OF_BERT[0], **(rules or {}), **NAMES, **_own_settings(tokenizer)}
+    special = special_tokens(tokenizer, files or {})
+    names = {f"{role}_token": token.content for role, token in special._asdict().items() if token is not None}
+    names = {key: names[key] for key in NAMES if key in names}
+    config: dict[str, Any] = {
+        "tokenizer_class": OF_BERT[0],
+        **(rules or {}),
+        **names,
+        **_own_settings(tokenizer, special),
+    }
     if rules is None or tokenizer.model.max_input_chars_per_word != LONGEST_WORD:
         # transformers makes a BertTokenizer from the vocabulary alone, with its own limit; this class reads the file.
-        config |= WHOLE_FILE
+        config |= {**WHOLE_FILE, "model_input_names": _inputs(tokenizer)}
     if not segments:
         config["model_input_names"] = ["input_ids", "attention_mask"]
     if rules is not None and is_dense(tokenizer):
@@ -218,8 +237,8 @@ def save_tokenizer(
         (folder / name).write_bytes(content)
 
 
-def _own_settings(tokenizer: Tokenizer) -> dict[str, Any]:
-    own = [token.content for token in own_tokens(tokenizer) if token.special]
+def _own_settings(tokenizer: Tokenizer, special: SpecialTokens) -> dict[str, Any]:
+    own = [token.content for token in own_tokens(tokenizer, special.contents) if token.special]
     return {"additional_special_tokens": own} if own else {}
 
 
@@ -235,13 +254,14 @@ def load_tokenizer(folder: str | Path | RemotePath) -> Tokenizer:
 def read_tokenizer(folder: str | Path | RemotePath) -> FolderTokenizer:
     """The tokenizer of a folder in Hugging Face's layout: ``tokenizer.json``, or ``vocab.txt`` as Google published it.
 
-    Its ids are those of `AutoTokenizer`, with the tokens that other files add. Next to a ``vocab.txt`` for which
-    nothing says ``do_lower_case``, the vocabulary tells whether text is to be lowercased: an uncased one has next to no
-    capitals.
+    Its ids are those of `AutoTokenizer`, with the tokens that other files add; a ``tokenizer.json`` may be of any kind
+    (BPE, Unigram, WordLevel, WordPiece), and its rules hold, whatever class is named next to it. Next to a
+    ``vocab.txt`` for which nothing says ``do_lower_case``, the vocabulary tells whether text is to be lowercased: an
+    uncased one has next to no capitals.
 
     Raises:
-        InputError: neither file is there, they are not those of a WordPiece tokenizer, it is one that needs code of its
-            own, or two files contradict each other.
+        InputError: neither file is there, the tokenizer needs code of its own or puts others around a text than
+            ``cls A sep``, or two files contradict each other.
     """
     if isinstance(folder, RemotePath):
         with TemporaryDirectory() as copy:
@@ -249,20 +269,21 @@ def read_tokenizer(folder: str | Path | RemotePath) -> FolderTokenizer:
     folder = Path(folder)
     stated = Stated.read(folder)
     in_file: list[dict[str, Any]] = []
-    unsaid: dict[str, Any] = {}
+    instead: dict[str, Any] = {}  # of the settings
     if (folder / WHOLE).is_file():
         tokenizer, in_file = from_file(folder / WHOLE)
-        if not stated.agrees(tokenizer):
-            unsaid = WHOLE_FILE
+        of_file = {**stated.settings, **WHOLE_FILE, "model_input_names": _inputs(tokenizer)}
+        instead = stated.instead() if stated.agrees(tokenizer) else of_file
     elif not (folder / VOCABULARY).is_file():
         raise InputError(f"{folder}: holds neither {WHOLE} nor {VOCABULARY}; give the folder of a model or a corpus")
     elif stated.of_file:
         raise InputError(f"{folder}: has a {stated.class_name}, whose rules stand in a {WHOLE}: copy that there, too")
     else:
+        stated.check_named()
         pieces, rules = read_vocabulary(folder), stated.rules()
         if "do_lower_case" not in stated.settings:
-            unsaid = {"do_lower_case": capitals(pieces) <= CASE_SHARE * len(pieces)}
-        rules |= unsaid
+            rules["do_lower_case"] = capitals(pieces) <= CASE_SHARE * len(pieces)
+            instead = {**stated.settings, "do_lower_case": rules["do_lower_case"]}
         tokenizer = build_tokenizer(
             pieces,
             lowercase=bool(rules["do_lower_case"]),
@@ -273,11 +294,17 @@ def read_tokenizer(folder: str | Path | RemotePath) -> FolderTokenizer:
     # Folders of sentence encoders carry both, and would truncate every text to 128 tokens without a word.
     tokenizer.no_truncation()
     tokenizer.no_padding()
-    check_sequences(tokenizer, folder)
     files = {name: (folder / name).read_bytes() for name in FILES if (folder / name).is_file()}
-    if unsaid:
-        files[CONFIG] = _json({**stated.settings, **unsaid})
+    if instead:
+        files[CONFIG] = _json(instead)
+    checked_special_tokens(tokenizer, folder, files)
     return FolderTokenizer(tokenizer, files)
+
+
+def _inputs(tokenizer: Tokenizer) -> list[str]:
+    """What transformers gives a model: segments, too, where the second text of a pair has one of its own."""
+    segments = max(tokenizer.encode(PROBE, PROBE).type_ids) > 0
+    return ["input_ids", *(["token_type_ids"] if segments else []), "attention_mask"]
 
 
 def vocabulary(tokenizer: Tokenizer) -> list[str]:
@@ -288,11 +315,14 @@ def vocabulary(tokenizer: Tokenizer) -> list[str]:
 
 def tokenizer_sha256(tokenizer: Tokenizer) -> str:
     """What determines the ids, vocabulary and rules, in one hash that no version of a library changes."""
+    model = tokenizer.model
     state = steps(tokenizer)["normalizer"] or {}
     normalizer = {key: state.get(key) for key in ("clean_text", "handle_chinese_chars", "strip_accents", "lowercase")}
     content: list[Any] = [vocabulary(tokenizer), normalizer]
-    if (limit := tokenizer.model.max_input_chars_per_word) != LONGEST_WORD:
-        content.append(limit)
+    if not isinstance(model, models.WordPiece):
+        content.append(_beyond_vocabulary(model))
+    elif model.max_input_chars_per_word != LONGEST_WORD:
+        content.append(model.max_input_chars_per_word)
     if bert_rules(tokenizer) is None:
         content.append(steps(tokenizer))
     if not is_dense(tokenizer):
@@ -302,6 +332,11 @@ def tokenizer_sha256(tokenizer: Tokenizer) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def continuation_tokens(vocab: Sequence[str]) -> np.ndarray:
-    """(V,) bool: the tokens that continue a word."""
-    return np.array([piece.startswith(PREFIX) for piece in vocab])
+def _beyond_vocabulary(model: models.Model) -> dict[str, Any]:
+    """What decides how BPE, Unigram or WordLevel splits a word, besides the tokens and their ids."""
+    state = json.loads(model.__getstate__())
+    if isinstance(model, models.Unigram):
+        state["scores"] = [score for _, score in state["vocab"]]
+    if "merges" in state:  # in two spellings
+        state["merges"] = [pair.split(" ") if isinstance(pair, str) else pair for pair in state["merges"]]
+    return {key: state[key] for key in OF_OTHERS if state.get(key) is not None}

@@ -1,9 +1,9 @@
 """Read the tokenizer files of a folder as transformers does: rules and tokens.
 
-``tokenizer.json`` has the rules of a tokenizer and ``vocab.txt`` none, and next to either lies what the library keeps
-of
-it: the class, named and additional tokens. Not every reader takes all of it into account, so what two files say
-differently is refused.
+``tokenizer.json`` has the rules of a tokenizer, of whatever kind, and ``vocab.txt`` none, and next to either lies what
+the library keeps of it: the class, named and additional tokens. Not every reader takes all of it into account: of
+BERT's classes, which are as old as their vocabularies, what two files say differently is refused; for all others the
+rules are those of ``tokenizer.json``.
 """
 
 import json
@@ -16,38 +16,32 @@ from tokenizers import AddedToken, Tokenizer, models
 
 from cloze.errors import InputError
 from cloze.files.bounded import parse_json, read_json, read_text
-from cloze.text.bert_rules import (
-    CLS,
-    LONGEST_WORD,
-    NAMES,
-    PREFIX,
-    SEP,
-    SPECIAL_TOKENS,
-    UNK,
-    bert_rules,
-    steps,
-    template,
-)
+from cloze.text.bert_rules import LONGEST_WORD, NAMES, bert_rules, steps, template
 from cloze.text.patterns import pattern_fault
+from cloze.text.special_tokens import CONFIG, SPECIAL, SpecialTokens, named_tokens, special_tokens
 
-FILES = WHOLE, CONFIG, SPECIAL, ADDED, VOCABULARY = (
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.txt",
-)
+WHOLE, ADDED, VOCABULARY = "tokenizer.json", "added_tokens.json", "vocab.txt"
+FILES = (WHOLE, CONFIG, SPECIAL, ADDED, VOCABULARY)
 MODEL = "config.json"
 
 OF_BERT = ("BertTokenizer", "DistilBertTokenizer", "ElectraTokenizer")
 """Classes that make BERT's rules of three settings and a vocabulary, whatever rules stand in ``tokenizer.json``."""
 OF_FILE = ("PreTrainedTokenizerFast", "TokenizersBackend")
 """Classes whose rules are those of ``tokenizer.json``."""
+REBUILT = (
+    "AlbertTokenizer", "BartTokenizer", "BigBirdTokenizer", "CamembertTokenizer", "CodeLlamaTokenizer",
+    "CohereTokenizer", "DebertaTokenizer", "DebertaV2Tokenizer", "FNetTokenizer", "GPT2Tokenizer", "GPTNeoXTokenizer",
+    "GemmaTokenizer", "HerbertTokenizer", "LlamaTokenizer", "LongformerTokenizer", "MPNetTokenizer", "Qwen2Tokenizer",
+    "RemBertTokenizer", "RobertaTokenizer", "T5Tokenizer", "XLMRobertaTokenizer", "XLNetTokenizer",
+)  # fmt: skip
+"""Classes of which version 4 of transformers takes the rules of ``tokenizer.json``, and version 5 those of its code."""
 
-WHOLE_FILE: dict[str, Any] = {
-    "tokenizer_class": OF_FILE[0],
-    "model_input_names": ["input_ids", "token_type_ids", "attention_mask"],
-}
+RIVALS = ("add_bos_token", "add_eos_token")
+"""Settings for which version 5 of transformers puts others around a text than the post-processor says."""
+
+MODELS = (models.BPE, models.Unigram, models.WordLevel, models.WordPiece)
+
+WHOLE_FILE: dict[str, Any] = {"tokenizer_class": OF_FILE[0]}
 """Settings with which transformers takes the rules of ``tokenizer.json``."""
 
 RULES = ("do_lower_case", "tokenize_chinese_chars", "strip_accents")
@@ -98,7 +92,7 @@ class Stated:
         class_name = stated if stated is not None else model.get("tokenizer_class")
         if class_name is not None:
             class_name = str(class_name) if str(class_name) in OF_FILE else str(class_name).removesuffix("Fast")
-        if class_name not in (None, *OF_BERT, *OF_FILE):
+        if class_name not in (None, *OF_BERT, *OF_FILE, *REBUILT):
             raise InputError(
                 f"{said}: tokenizer_class is {class_name!r}, which splits text by code of its own; only {OF_BERT[0]} "
                 f"and what stands whole in a {WHOLE} ({OF_FILE[0]}) are read"
@@ -106,15 +100,33 @@ class Stated:
         for key, only in ONLY.items():
             if settings.get(key) not in (None, only, []):
                 raise InputError(f"{folder / CONFIG}: {key} is {settings[key]!r:.60}, but only {only!r} is read")
-        for file, content in ((CONFIG, settings), (SPECIAL, special)):
-            for key, only in NAMES.items():
-                if (token := _content(content.get(key))) not in (None, only):
-                    raise InputError(f"{folder / file}: {key} is {token!r:.60}, but only {only!r} is read")
         return cls(folder, settings, special, added, class_name)
 
     @property
     def of_file(self) -> bool:
-        return self.class_name in OF_FILE
+        return self.class_name in (*OF_FILE, *REBUILT)
+
+    def instead(self) -> dict[str, Any]:
+        """The settings with which transformers takes the rules of ``tokenizer.json`` where these would not.
+
+        None of them where they do.
+        """
+        kept = {key: value for key, value in self.settings.items() if key not in RIVALS}
+        if self.class_name in REBUILT:
+            inputs = {"model_input_names": ["input_ids", "attention_mask"]}  # as of those classes
+            return {**inputs, **kept, "tokenizer_class": OF_FILE[0]}
+        return kept if self.of_file and kept != self.settings else {}
+
+    def check_named(self) -> None:
+        """Refuse other special tokens than BERT's next to a ``vocab.txt``, which says nothing of them.
+
+        Raises:
+            InputError: there are others.
+        """
+        for file, content in ((CONFIG, self.settings), (SPECIAL, self.special)):
+            for key, only in NAMES.items():
+                if (token := _content(content.get(key))) not in (None, only):
+                    raise InputError(f"{self.folder / file}: {key} is {token!r:.60}, but only {only!r} is read")
 
     def rules(self) -> dict[str, bool | None]:
         """The settings of BERT's classes, or their defaults."""
@@ -138,7 +150,7 @@ class Stated:
         else:
             pairs = zip(RULES, _acts(stored), _acts(rules), strict=True)
             other = [f"{key}={json.dumps(there)}" for key, there, said in pairs if there != said]
-        if (longest := tokenizer.model.max_input_chars_per_word) != LONGEST_WORD:
+        if (longest := getattr(tokenizer.model, "max_input_chars_per_word", LONGEST_WORD)) != LONGEST_WORD:
             other.append(f"max_input_chars_per_word={longest}")
         if not other and tokenizer.post_processor is None:
             tokenizer.post_processor = template(tokenizer)
@@ -263,28 +275,30 @@ def from_file(file: Path) -> tuple[Tokenizer, list[dict[str, Any]]]:
     if fault := pattern_fault(tokenizer):
         raise InputError(f"{file}: {fault}")
     model = tokenizer.model
-    if not isinstance(model, models.WordPiece):
-        raise InputError(f"{file}: is a {type(model).__name__} tokenizer; BERT needs WordPiece")
-    for key, only in (("unk_token", UNK), ("continuing_subword_prefix", PREFIX)):
-        if (found := getattr(model, key)) != only:
-            raise InputError(f"{file}: {key} is {found!r}, but only {only!r} is read")
-    if absent := [token for token in SPECIAL_TOKENS if tokenizer.token_to_id(token) is None]:
-        raise InputError(f"{file.parent}: its tokenizer has no {', '.join(absent)}; put the one of this BERT there")
+    if not isinstance(model, MODELS):
+        raise InputError(f"{file}: is a {type(model).__name__} tokenizer, which is not read")
+    if isinstance(model, models.BPE) and model.dropout:
+        raise InputError(
+            f"{file}: model.dropout is {model.dropout}, so that its tokens are drawn: set it to null there"
+        )
     return tokenizer, in_file
 
 
-def check_sequences(tokenizer: Tokenizer, folder: Path) -> None:
-    """Refuse a tokenizer that puts other tokens around a text than BERT's: [CLS] A [SEP] and [CLS] A [SEP] B [SEP].
+def checked_special_tokens(tokenizer: Tokenizer, folder: Path, files: Mapping[str, bytes]) -> SpecialTokens:
+    """The special tokens of a folder.
 
     Raises:
-        InputError: it does.
+        InputError: it puts others around a text than ``cls A sep``, or its files name others than it puts there.
     """
-    cls, sep = (tokenizer.token_to_id(token) for token in (CLS, SEP))
-    text = tokenizer.encode(UNK, add_special_tokens=False).ids
-    single, pair = [cls, *text, sep], [cls, *text, sep, *text, sep]
-    if tokenizer.encode(UNK).ids != single or tokenizer.encode(UNK, UNK).ids != pair:
-        found = " ".join(tokenizer.encode("", "").tokens) or "nothing"
-        raise InputError(
-            f"{folder}: its tokenizer puts {found} around two texts; only {CLS} A {SEP} B {SEP} is read, with the "
-            "post_processor of tokenizer.json"
-        )
+    try:
+        found = special_tokens(tokenizer, files)
+    except InputError as error:
+        raise InputError(f"{folder}: {error}") from None
+    named = named_tokens(files)
+    for key, token in (("cls_token", found.cls), ("sep_token", found.sep)):
+        if named.get(key, token.content) != token.content:
+            raise InputError(
+                f"{folder / CONFIG}: {key} is {named[key]!r:.60}, but {token.content!r} is what its tokenizer puts "
+                f"there: correct one of the two, this or the post_processor of {WHOLE}"
+            )
+    return found

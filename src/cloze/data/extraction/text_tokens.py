@@ -11,7 +11,7 @@ from cloze.data.extraction.options import Sizes
 from cloze.data.long_texts import TOKENIZER_CHARACTERS, batched, shown
 from cloze.data.tables.columns import TextColumns, cell_of
 from cloze.errors import BadRowError
-from cloze.text.tokenizer import CLS, SEP, UNK
+from cloze.text.special_tokens import sequence_ends, stand_in
 
 LONGEST_TEXT = 1_000_000
 """Characters of one text: the tokenizer takes some 400 bytes of memory for each."""
@@ -134,9 +134,10 @@ class TextEncoder:
     wants_places: bool = True
 
     def __post_init__(self) -> None:
-        self._cls, self._sep, self._unk = (self.tokenizer.token_to_id(token) for token in (CLS, SEP, UNK))
         self.tokenizer.no_truncation()
         self.tokenizer.no_padding()
+        self._cls, self._sep = (token.id for token in sequence_ends(self.tokenizer))
+        self._stand_in = stand_in(self.tokenizer)
 
     def encode(self, rows: Sequence[RowText]) -> list[TextTokens]:
         """The tokens of each row, in their order."""
@@ -196,14 +197,14 @@ class TextEncoder:
         absent = np.setdiff1d(np.arange(count), words)
         if len(absent):
             places = np.searchsorted(words, absent)
-            ids, words = np.insert(ids, places, self._unk or 0), np.insert(words, places, absent)
+            ids, words = np.insert(ids, places, self._stand_in), np.insert(words, places, absent)
             offsets = np.insert(offsets, places, 0, axis=0)
             return _Pieces(ids, offsets, words, ("texts with words without a visible character, shown as [UNK]",))
         return _Pieces(ids, offsets, words)
 
 
-def _special(token: int | None) -> _Pieces:
-    return _Pieces(np.array([token or 0], np.int32), np.zeros((1, 2), np.int32), np.array([OUTSIDE], np.int32))
+def _special(token: int) -> _Pieces:
+    return _Pieces(np.array([token], np.int32), np.zeros((1, 2), np.int32), np.array([OUTSIDE], np.int32))
 
 
 def characters_of(text: str | tuple[str, ...]) -> int:

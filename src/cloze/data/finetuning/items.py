@@ -11,7 +11,7 @@ from tokenizers import Tokenizer
 from cloze.data.long_texts import TOKENIZER_CHARACTERS, batched, shown, text_windows
 from cloze.data.tables.examples import Example
 from cloze.errors import InputError
-from cloze.text.tokenizer import CLS, SEP
+from cloze.text.special_tokens import sequence_ends
 
 E_contra = TypeVar("E_contra", bound=Example, contravariant=True)
 
@@ -115,7 +115,7 @@ class Sequences:
         self.long = long
         self.head_share = head_share
         self.cut = self.in_windows = 0
-        self._cls, self._sep = (np.array([tokenizer.token_to_id(token)], np.int32) for token in (CLS, SEP))
+        self._cls, self._sep = (np.array([token.id], np.int32) for token in sequence_ends(tokenizer))
 
     def of(self, first: np.ndarray, second: np.ndarray | None = None) -> tuple[TokenSequence, ...]:
         """What is read of a text or a pair: one sequence, or windows on the longer text with the shorter one."""

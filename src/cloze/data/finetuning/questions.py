@@ -15,7 +15,7 @@ from cloze.data.finetuning.squad import UNKNOWN
 from cloze.data.long_texts import windows
 from cloze.data.tables.examples import Answer, QuestionExample
 from cloze.errors import InputError
-from cloze.text.tokenizer import CLS, SEP
+from cloze.text.special_tokens import sequence_ends
 
 SPECIAL_TOKENS = 3  # [CLS] question [SEP] passage [SEP]
 PASSAGES_AT_ONCE = 256  # their offsets are Python objects for a moment
@@ -92,7 +92,7 @@ class QuestionFeatures:
         """The windows of all questions, in their order; each question has at least one."""
         passages = encode_passages(list(dict.fromkeys(example.context for example in examples)), tokenizer)
         questions = encode(tokenizer, [example.question for example in examples])
-        cls, sep = (np.array([tokenizer.token_to_id(token)], np.int32) for token in (CLS, SEP))
+        cls, sep = (np.array([token.id], np.int32) for token in sequence_ends(tokenizer))
         longest = self.max_question_length
         items: list[Item] = []
         for number, (example, question) in enumerate(zip(examples, questions, strict=True)):

@@ -14,7 +14,7 @@ from cloze.data.finetuning.items import Item, TokenSequence, encode
 from cloze.data.tables.examples import TaggedExample
 from cloze.errors import InputError
 from cloze.metrics.entities import OUTSIDE, make_entities
-from cloze.text.tokenizer import CLS, SEP, UNK
+from cloze.text.special_tokens import sequence_ends, stand_in
 
 MARGIN = 8
 """A sentence that does not fit is split so that an eighth of a window is left on either side, for context."""
@@ -94,7 +94,7 @@ class TaggingFeatures:
         """
         pieces = self._pieces(examples, tokenizer)
         numbers = _label_numbers(examples, labels)
-        cls, sep = (np.array([tokenizer.token_to_id(token)], np.int32) for token in (CLS, SEP))
+        cls, sep = (np.array([token.id], np.int32) for token in sequence_ends(tokenizer))
         items = []
         for example, (sentence, document) in enumerate(_places(examples)):
             for first, end in self._cut(pieces.starts, *sentence):
@@ -115,7 +115,7 @@ class TaggingFeatures:
         self._count("words without a visible character, shown as [UNK]", [not len(ids) for ids in encoded], words)
         too_long = [len(ids) > self._capacity for ids in encoded]
         self._count(f"words truncated to {self._capacity} tokens", too_long, words)
-        unknown = np.array([tokenizer.token_to_id(UNK)], np.int32)
+        unknown = np.array([stand_in(tokenizer)], np.int32)
         encoded = [ids[: self._capacity] if len(ids) else unknown for ids in encoded]
         # From the tokens of the different words to those of all words: where each is to be taken from.
         lengths = np.array([len(ids) for ids in encoded])

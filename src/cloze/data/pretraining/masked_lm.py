@@ -13,6 +13,7 @@ from cloze.data.pretraining.packing import StaticShape, count_masked, pack
 from cloze.data.pretraining.plan import Plan, Sequences
 from cloze.data.pretraining.settings import MASKINGS, MaskedLMSettings
 from cloze.text.shards import Shard
+from cloze.text.special_tokens import NO_MASK, SpecialTokens
 
 HELDOUT_MASK_RATE = 0.15
 """Held-out losses are comparable only at one rate."""
@@ -53,6 +54,14 @@ class MaskedLM(MaskedLMSettings, Objective[PretrainingBatch]):
             static=shape,
             predictions=shape.predictions(self.highest_mask_rate) if shape else 1,
         )
+
+    def unsuited(self, special: SpecialTokens, *, has_words: bool) -> str | None:
+        """Without a mask token nothing is masked, and without words no words are."""
+        if special.mask is None:
+            return NO_MASK
+        if self.masking != "token" and not has_words:
+            return f"does not tell where words begin, as objective.masking={self.masking} asks: take masking=token"
+        return None
 
     def heldout(self) -> "MaskedLM":
         """With the one mask rate of all evaluations."""

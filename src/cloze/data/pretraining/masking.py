@@ -25,7 +25,7 @@ class Vocabulary(NamedTuple):
 
     Attributes:
         size: number of tokens.
-        cls, sep, mask, pad: ids of the special tokens.
+        cls, sep, mask, pad: ids of the special tokens; -1 for a mask that the tokenizer has not.
         continues: (size,) bool, tokens that continue a word ("##...").
     """
 

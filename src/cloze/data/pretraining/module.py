@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar, Generic
 
+import numpy as np
 from lightning import LightningDataModule
 from tokenizers import Tokenizer
 
@@ -20,7 +21,9 @@ from cloze.errors import InputError
 from cloze.files.remote import Location, RemotePath, location
 from cloze.text.manifest import Manifest, ShardInfo
 from cloze.text.prepare import Preparation
-from cloze.text.tokenizer import continuation_tokens, read_tokenizer, vocabulary
+from cloze.text.special_tokens import special_tokens
+from cloze.text.tokenizer import read_tokenizer
+from cloze.text.word_boundaries import continues_word
 
 _log = logging.getLogger(__name__)
 
@@ -167,14 +170,17 @@ class PretrainingData(LightningDataModule, Generic[B]):
                 f"{self.folder}: no two documents are read together, so there is no random next sentence; "
                 "check how documents are separated, or use objective=mlm or objective=mlm_sop"
             )
-        pieces = self.tokenizer.get_vocab()
+        special = special_tokens(self.tokenizer, self.tokenizer_files)
+        size, continues = self.tokenizer.get_vocab_size(), continues_word(self.tokenizer)
+        if (why := self.objective.unsuited(special, has_words=continues is not None)) is not None:
+            raise InputError(f"{self.folder}: its tokenizer {why}")
         self.vocabulary = Vocabulary(
-            size=self.tokenizer.get_vocab_size(),
-            cls=pieces["[CLS]"],
-            sep=pieces["[SEP]"],
-            mask=pieces["[MASK]"],
-            pad=pieces["[PAD]"],
-            continues=continuation_tokens(vocabulary(self.tokenizer)),
+            size=size,
+            cls=special.cls.id,
+            sep=special.sep.id,
+            mask=-1 if special.mask is None else special.mask.id,
+            pad=special.filler,
+            continues=np.zeros(size, np.bool_) if continues is None else continues,
         )
 
     def batches_in_epochs(self, epochs: int, phase: int = 0) -> int:

@@ -11,6 +11,7 @@ from cloze.data.pretraining.packing import StaticShape, pack
 from cloze.data.pretraining.pairs import Segments
 from cloze.data.pretraining.plan import Plan, Sequences
 from cloze.text.shards import Shard
+from cloze.text.special_tokens import SpecialTokens
 
 B = TypeVar("B", bound=TokenBatch)
 
@@ -47,6 +48,15 @@ class Objective(Segments, ABC, Generic[B]):
     def follows_position(self) -> bool:
         """Whether batches depend on the position of training, which then needs a length in steps."""
         return False
+
+    def unsuited(self, special: SpecialTokens, *, has_words: bool) -> str | None:
+        """Why a tokenizer does not do for it, after "its tokenizer"; None where it does.
+
+        Args:
+            special: its special tokens.
+            has_words: whether it tells which tokens continue a word.
+        """
+        return None
 
     def heldout(self) -> Self:
         """The objective of the evaluation: the same for all runs that are to be compared."""

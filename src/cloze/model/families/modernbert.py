@@ -133,8 +133,8 @@ MODERNBERT = register(
         present=present,
         besides=besides,
         special_ids={
-            "pad_token_id": "[PAD]", "cls_token_id": "[CLS]", "bos_token_id": "[CLS]", "sep_token_id": "[SEP]",
-            "eos_token_id": "[SEP]",
+            "pad_token_id": "pad", "cls_token_id": "cls", "bos_token_id": "cls", "sep_token_id": "sep",
+            "eos_token_id": "sep",
         },
         free=("embedding_dropout", "hidden_dropout_prob", "attention_probs_dropout_prob", "initializer_range"),
         vocabulary=("encoder.embeddings.word_embeddings.weight", "masked_lm_head.decoder_bias"),

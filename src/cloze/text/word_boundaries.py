@@ -1,0 +1,148 @@
+"""Where words begin, by the rules of a tokenizer: whatever its kind, and whatever it writes for a space."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+from tokenizers import Tokenizer, models
+
+from cloze.text.bert_rules import steps
+from cloze.text.special_tokens import SpecialToken
+
+SPACE_BYTE, METASPACE = "\u0120", "\u2581"
+"""What stands for a space in the tokens of byte-level models (Radford et al. 2019) and of SentencePiece (Kudo and
+Richardson 2018)."""
+
+BYTES_OF_SPACE = "\u0120\u010a\u0109\u010d"  # space, line feed, tab, carriage return, as byte-level models write them
+
+
+def space_of(tokenizer: Tokenizer) -> str | None:
+    """What a tokenizer writes for the space before a word; None where it writes nothing, as WordPiece."""
+    state = steps(tokenizer)
+    for step in _each(state["pre_tokenizer"], "pretokenizers"):
+        if step["type"] == "ByteLevel":
+            return SPACE_BYTE
+        if step["type"] == "Metaspace":
+            return str(step["replacement"])
+    for step in _each(state["normalizer"], "normalizers"):
+        if step["type"] == "Replace" and step["pattern"] == {"String": " "}:
+            return str(step["content"])
+        if step["type"] == "ByteLevel":
+            return SPACE_BYTE
+    return None
+
+
+def _each(step: dict[str, Any] | None, parts: str) -> list[dict[str, Any]]:
+    if step is None:
+        return []
+    return [inner for part in step[parts] for inner in _each(part, parts)] if step["type"] == "Sequence" else [step]
+
+
+def continues_word(tokenizer: Tokenizer) -> npt.NDArray[np.bool_] | None:
+    """(V,) bool: the tokens that continue the word of the token before them; None where the tokenizer has no words.
+
+    Those of WordPiece have a prefix. With a model that writes spaces, a token continues a word if it does not begin
+    with one and its text would not be cut off from a letter before it, as punctuation is from a word by the rules of
+    GPT-2. Each token of a word-level model is a word. Added tokens are words of their own.
+
+    There are no words where every letter is cut from the next, and where nothing in a token tells a beginning.
+    """
+    model = tokenizer.model
+    added = {token.content for token in tokenizer.get_added_tokens_decoder().values()}
+    pieces = tokenizer.get_vocab(with_added_tokens=True)
+    found = np.zeros(max(pieces.values()) + 1, np.bool_)
+    cut = tokenizer.pre_tokenizer
+    if cut is not None and len(cut.pre_tokenize_str("ab")) == 2:
+        return None
+    if isinstance(model, models.WordLevel):
+        return found
+    if prefix := getattr(model, "continuing_subword_prefix", None):
+        for piece, number in pieces.items():
+            found[number] = piece.startswith(prefix) and piece not in added
+        return found
+    space = space_of(tokenizer)
+    if space is None:
+        return None
+    beginnings = BYTES_OF_SPACE if space == SPACE_BYTE else space
+    for piece, number in pieces.items():
+        found[number] = not piece.startswith(tuple(beginnings)) and piece not in added and _joins(tokenizer, piece)
+    return found
+
+
+def _joins(tokenizer: Tokenizer, piece: str) -> bool:
+    """Whether a token's text stays with a letter before it."""
+    if tokenizer.pre_tokenizer is None:
+        return True
+    text = text_of(tokenizer, piece)
+    if text is None:  # some of the bytes of a character
+        return True
+    parts = tokenizer.pre_tokenizer.pre_tokenize_str(f"a{text}")
+    return not any(end == 1 for _, (_, end) in parts)
+
+
+@dataclass(frozen=True)
+class Spelling:
+    """How the tokens of a tokenizer are written.
+
+    Attributes:
+        tokenizer: it.
+        mask: its token for masks as it is written.
+        takes_space: whether the space before a mask belongs to it (``lstrip``), and so to what takes its place.
+        prefix: of tokens that continue a word; "" where it is the first token of a word that has a mark.
+    """
+
+    tokenizer: Tokenizer
+    mask: str
+    takes_space: bool
+    prefix: str
+
+    @classmethod
+    def of(cls, tokenizer: Tokenizer, mask: SpecialToken) -> Self:
+        """That of a tokenizer with this token for masks."""
+        added = tokenizer.get_added_tokens_decoder().get(mask.id)
+        prefix = getattr(tokenizer.model, "continuing_subword_prefix", None)
+        return cls(tokenizer, mask.content, added is not None and added.lstrip, prefix or "")
+
+    def shown(self, number: int) -> str:
+        """A token for readers: ``##ing`` of WordPiece as it is, of others its text with the space before it."""
+        return shown(self.tokenizer, number)
+
+    def fill(self, text: str, numbers: Sequence[int]) -> str:
+        """The text with a token in start of each mask; one that continues a word joins the word before it."""
+        return "".join(self.filled(text, numbers))
+
+    def filled(self, text: str, numbers: Sequence[int]) -> list[str]:
+        """The same in parts: text, token, text, ..., token, text."""
+        first, *others = text.split(self.mask)
+        parts = [first]
+        for number, other in zip(numbers, others, strict=True):
+            parts += [*self._joined(parts.pop(), self.shown(number)), other]
+        return parts
+
+    def _joined(self, before: str, token: str) -> tuple[str, str]:
+        if self.prefix and token.startswith(self.prefix):
+            return before.rstrip(), token.removeprefix(self.prefix)
+        if self.takes_space and not self.prefix:
+            return before.rstrip(), token if before.strip() else token.lstrip()
+        return before, token.lstrip() if before[-1:].isspace() or not before else token
+
+
+def shown(tokenizer: Tokenizer, number: int) -> str:
+    """A token for readers: where spaces are written, its text with the space before it; else as the vocabulary has it.
+
+    A part of a character stays as the vocabulary has it.
+    """
+    piece = tokenizer.id_to_token(number) or ""
+    if space_of(tokenizer) is None or number in tokenizer.get_added_tokens_decoder():
+        return piece
+    return text_of(tokenizer, piece) or piece
+
+
+def text_of(tokenizer: Tokenizer, piece: str) -> str | None:
+    """What a token writes, with the space before it where that is part of it; None for a part of a character."""
+    if tokenizer.decoder is None:
+        return piece
+    text = str(tokenizer.decoder.decode(["a", piece]))[1:]
+    return None if "\ufffd" in text else text

@@ -1,0 +1,128 @@
+"""Tokenizers of every kind against transformers: ids, special tokens, words, and the files written back."""
+
+import json
+from pathlib import Path
+
+import pytest
+from transformers import AutoTokenizer
+
+from cloze.data.finetuning.items import Sequences, encode
+from cloze.errors import InputError
+from cloze.text.special_tokens import SpecialToken, SpecialTokens
+from cloze.text.tokenizer import FolderTokenizer, read_tokenizer, save_tokenizer, tokenizer_sha256
+from cloze.text.word_boundaries import Spelling, continues_word, shown
+from tests.kinds import KINDS, ROLES, save
+from tests.small_text import small_text
+
+TEXTS = [
+    "The function returns a list.", "two  spaces, a\ttab and\nlines ", " a 12345 don't", "",
+    "naïve é e\u0301 日本語 ก็ 😀",
+    "x [MASK] <mask> <|mask|> y", "|||EMAIL_ADDRESS||| [unused0]",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    place, text = tmp_path_factory.mktemp("kinds"), small_text().splitlines()
+    return {kind: save(kind, make(text), place / kind) for kind, make in KINDS.items()}
+
+
+def ours(read: FolderTokenizer, texts: list[str]) -> list[list[int]]:
+    sequences = Sequences(read.tokenizer, 512)
+    return [sequences.of(ids)[0].input_ids.tolist() for ids in encode(read.tokenizer, texts)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_ids_are_those_of_transformers_and_files_are_written_back(
+    folders: dict[str, Path], kind: str, tmp_path: Path
+) -> None:
+    theirs, read = AutoTokenizer.from_pretrained(folders[kind]), read_tokenizer(folders[kind])
+    expected = theirs(TEXTS)["input_ids"]
+    assert ours(read, TEXTS) == expected
+    pairs = Sequences(read.tokenizer, 512).of(*encode(read.tokenizer, TEXTS[:2]))[0]
+    assert pairs.input_ids.tolist() == theirs(*TEXTS[:2])["input_ids"]
+    for name, files in (("again", read.files), ("anew", None)):
+        save_tokenizer(read.tokenizer, tmp_path / name, files)
+        (tmp_path / name / "config.json").write_text('{"model_type": "modernbert"}')
+        assert AutoTokenizer.from_pretrained(tmp_path / name)(TEXTS)["input_ids"] == expected
+        again = read_tokenizer(tmp_path / name)
+        assert ours(again, TEXTS) == expected
+        assert again.special._replace(pad=None) == read.special._replace(pad=None)
+        assert tokenizer_sha256(again.tokenizer) == tokenizer_sha256(read.tokenizer)
+    assert read_tokenizer(tmp_path / "again").special == read.special
+    for file in ("tokenizer.json", "tokenizer_config.json"):
+        assert (tmp_path / "again" / file).read_bytes() == (folders[kind] / file).read_bytes()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_special_tokens_are_those_of_transformers(folders: dict[str, Path], kind: str) -> None:
+    theirs, special = AutoTokenizer.from_pretrained(folders[kind]), read_tokenizer(folders[kind]).special
+    for role in SpecialTokens._fields:
+        token = getattr(special, role)
+        named = ROLES[kind].get(f"{role}_token")
+        if role == "unk" and kind == "modernbert":
+            assert token is None  # it is named, but bytes need none
+        else:
+            assert token == (None if named is None else (named, theirs.convert_tokens_to_ids(named)))
+    assert special.filler == theirs.pad_token_id
+
+
+def test_a_mask_is_found_by_its_name_and_one_of_several_has_to_be_named(folders: dict[str, Path]) -> None:
+    read = read_tokenizer(folders["mmbert"])
+    assert FolderTokenizer(read.tokenizer, {}).special == read.special
+    read.tokenizer.add_special_tokens(["[MASK]"])
+    assert read.special.mask == SpecialToken("<mask>", 4)
+    with pytest.raises(InputError, match=r"has <mask> and \[MASK\]: name one of them as mask_token"):
+        _ = FolderTokenizer(read.tokenizer, {}).special
+
+
+def test_words_begin_where_the_rules_of_a_tokenizer_say(folders: dict[str, Path]) -> None:
+    text = "the returned-list, returns isn't"
+    joined = {
+        "modernbert": ["the", " returned", "-list", ",", " returns", " isn", "'t"],
+        "eurobert": ["the", " returned", "-list", ",", " returns", " isn", "'t"],
+        "mmbert": ["the", " returned-list,", " returns", " isn't"],
+    }
+    for kind, expected in joined.items():
+        tokenizer = read_tokenizer(folders[kind]).tokenizer
+        continues, ids = continues_word(tokenizer), tokenizer.encode(text, add_special_tokens=False).ids
+        assert continues is not None
+        found = [""]
+        for number in ids:
+            found += [""] * (not continues[number] and bool(found[-1]))
+            found[-1] += shown(tokenizer, number)
+        assert found == expected, kind
+        assert not continues[[token.id for token in read_tokenizer(folders[kind]).special if token]].any()
+
+
+def test_masks_are_filled_in_as_tokens_are_written(folders: dict[str, Path]) -> None:
+    filled = {
+        "modernbert": (["Ġlist", "Ġthe", "s"], "a list of thes."),
+        "eurobert": (["list", "the", "s"], "a list of the s."),
+        "mmbert": (["\u2581list", "\u2581the", "s"], "a list of the s."),
+    }
+    for kind, (tokens, expected) in filled.items():
+        read = read_tokenizer(folders[kind])
+        assert read.special.mask is not None
+        mask = read.special.mask.content
+        numbers = [number for token in tokens if (number := read.tokenizer.token_to_id(token)) is not None]
+        if len(numbers) == len(tokens):
+            spelling = Spelling.of(read.tokenizer, read.special.mask)
+            assert spelling.fill(f"a {mask} of {mask} {mask}.", numbers) == expected, kind
+
+
+def test_what_transformers_would_make_otherwise_is_written_so_that_it_does_not(
+    folders: dict[str, Path], tmp_path: Path
+) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    for file in folders["mmbert"].iterdir():
+        (folder / file.name).write_bytes(file.read_bytes())
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    stated = {**settings, "tokenizer_class": "GemmaTokenizerFast", "add_bos_token": True, "add_eos_token": False}
+    (folder / "tokenizer_config.json").write_text(json.dumps(stated))
+    read = read_tokenizer(folder)
+    assert ours(read, TEXTS) == ours(read_tokenizer(folders["mmbert"]), TEXTS)
+    save_tokenizer(read.tokenizer, tmp_path / "saved", read.files)
+    (tmp_path / "saved" / "config.json").write_text('{"model_type": "bert"}')
+    assert AutoTokenizer.from_pretrained(tmp_path / "saved")(TEXTS)["input_ids"] == ours(read, TEXTS)
