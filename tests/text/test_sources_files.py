@@ -360,3 +360,18 @@ def test_google_sample(shared_data: Path) -> None:
     path = shared_data / "corpus" / "google_sample.txt"
     documents = [part.split("\n") for part in path.read_text(encoding="utf-8").strip().split("\n\n")]
     assert read(TextFiles(files=str(path))) == [[line.strip() for line in lines] for lines in documents]
+
+
+@pytest.mark.parametrize("suffix", [".fa", ".fasta.gz", ".faa.xz"])
+def test_fasta(tmp_path: Path, suffix: str) -> None:
+    """Line breaks are no part of a sequence; a long one becomes several documents."""
+    text = ">one a gene\nACGT\nACG N\n\n; a comment\r\nacgt\n>empty\n>two\nACGTACGTACGTAC\nGT\n"
+    path = compress(tmp_path / f"a{suffix}", text.encode())
+    assert read(TextFiles(files=str(path))) == [["ACGTACGNacgt"], ["ACGTACGTACGTACGT"]]
+    assert read(TextFiles(files=str(path), window=6)) == [["ACGTAC"], ["GNacgt"], ["ACGTAC"], ["GTACGT"], ["ACGT"]]
+
+
+def test_letters_before_a_header_are_no_fasta(tmp_path: Path) -> None:
+    (tmp_path / "a.fa").write_text("\nACGT\n>one\nACGT\n")
+    with pytest.raises(InputError, match=r"a\.fa, line 2: has letters before the first header"):
+        read(TextFiles(files=str(tmp_path / "a.fa")))

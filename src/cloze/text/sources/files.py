@@ -1,4 +1,4 @@
-"""Text files: plain text, Markdown, JSON, CSV, TSV and Parquet, by name or pattern."""
+"""Text files: plain text, Markdown, JSON, CSV, TSV, Parquet and FASTA, by name or pattern."""
 
 import glob
 import re
@@ -12,13 +12,13 @@ from typing import BinaryIO, ClassVar, Literal, get_args
 from cloze.errors import InputError
 from cloze.files.remote import RemotePath, is_remote, location, matches, size_of
 from cloze.text.documents import Document, Unit
-from cloze.text.sources import jsonl, markdown, parquet, plain
+from cloze.text.sources import fasta, jsonl, markdown, parquet, plain
 from cloze.text.sources.delimited import Quoting
 from cloze.text.sources.json_rows import head_of, is_document
 from cloze.text.sources.lines import LineDecoder, endings, open_text, raw_lines
 from cloze.text.sources.tables import TextColumn
 
-Format = Literal["text", "markdown", "jsonl", "csv", "tsv", "parquet"]
+Format = Literal["text", "markdown", "jsonl", "csv", "tsv", "parquet", "fasta"]
 FORMATS: dict[str, Format] = {
     ".txt": "text",
     ".md": "markdown",
@@ -29,6 +29,7 @@ FORMATS: dict[str, Format] = {
     ".csv": "csv",
     ".tsv": "tsv",
     ".parquet": "parquet",
+    **dict.fromkeys((".fasta", ".fa", ".fna", ".ffn", ".faa", ".frn"), "fasta"),
 }
 # What a compressed file holds is not known before it is read; text shrinks to about a third.
 COMPRESSION_RATIO = 3
@@ -42,8 +43,8 @@ class TextFiles:
     """Documents from files of text.
 
     Large ``.txt`` and ``.jsonl`` files are split into byte ranges and Parquet files into row groups, so that workers
-    share them; a compressed file, a list in JSON and a table of CSV or TSV is one unit, read as a stream. A document
-    belongs to the range its first line begins in.
+    share them; a compressed file, a list in JSON, a table of CSV or TSV and a FASTA file is one unit, read as a stream.
+    A document belongs to the range its first line begins in.
 
     Attributes:
         files: paths and patterns (``*``, ``?``, ``[...]``, ``**`` for folders in folders), also ``s3://bucket/...``.
@@ -58,6 +59,8 @@ class TextFiles:
         document_boundary: what ends a document of a ``.txt`` file: a blank line, each line, or the end of the file.
         document_start: a regular expression that matches at the beginning of the first line of a document of a ``.txt``
             file; it replaces `document_boundary`. A look-behind sees the line before.
+        window: letters of a document of FASTA: a longer sequence becomes several documents of one line each, so that a
+            part of a genome can be held out. None takes 12,000, into which k-mers of 1 to 6 letters fit.
         skip_lines: a regular expression; lines of ``.txt`` files that match it from their first visible character on
             are left out.
         on_bad_line: ``stop``, or ``skip`` and count lines (and Parquet rows) that are not UTF-8, hold NUL bytes, are
@@ -80,6 +83,7 @@ class TextFiles:
     header: bool = True
     document_boundary: plain.Boundary = "blank_line"
     document_start: str | None = None
+    window: int | None = None
     skip_lines: str | None = None
     on_bad_line: Literal["stop", "skip"] = "stop"
     excluded: str | Sequence[str] | None = None
@@ -94,8 +98,8 @@ class TextFiles:
         _check_choice("quoting", self.quoting, get_args(Quoting))
         if self.delimiter != "auto" and len(self.delimiter) != 1:
             raise InputError(f"corpus.source.delimiter={self.delimiter}: must be one character, or auto")
-        for key in ("max_line_bytes", "max_document_megabytes", "unit_megabytes"):
-            if getattr(self, key) <= 0:
+        for key in ("window", "max_line_bytes", "max_document_megabytes", "unit_megabytes"):
+            if getattr(self, key) is not None and getattr(self, key) <= 0:
                 raise InputError(f"corpus.source.{key}={getattr(self, key)}: must be positive")
         for key in ("document_start", "skip_lines"):
             try:
@@ -141,6 +145,8 @@ class TextFiles:
         lines = raw_lines(stream, unit.start, self.max_line_bytes)
         if kind == "jsonl":
             return jsonl.documents(lines, unit, decoder, self._name(unit.path))
+        if kind == "fasta":
+            return fasta.documents(lines, unit, decoder, self.window or fasta.WINDOW)
         max_document_bytes = self.max_document_megabytes * 1e6
         if kind == "markdown":
             return markdown.documents(lines, unit, decoder, max_document_bytes)
