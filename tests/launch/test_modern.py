@@ -1,5 +1,6 @@
 """ModernBERT through the commands: pre-training with pairs, resume to the bit, two ranks, a task, predictions."""
 
+import csv
 import json
 import subprocess
 from collections.abc import Callable
@@ -12,6 +13,20 @@ from safetensors.torch import load_file
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 MODEL = ["model=modern_tiny", "model.hidden_size=32", "model.intermediate_size=48", "model.local_attention=16"]
+
+
+LONG = [
+    "objective.max_length=8192", "data.batch_tokens=16384", "data.phases=[[0.5,64],[0.5,8192]]",
+    "hardware.static_shapes=true", "hardware.micro_batch_tokens=16384", "model.num_attention_heads=1",
+]  # fmt: skip
+
+
+def long_text(small_text: Path, file: Path) -> str:
+    """Documents of which two are longer than a sequence."""
+    text = small_text.read_text(encoding="utf-8").split()
+    documents = (text * 2, text[::-1] * 2, *(text[start : start + 300] for start in range(0, 1500, 300)))
+    file.write_text("\n\n".join(" ".join(one).replace(". ", ".\n") for one in documents), encoding="utf-8")
+    return str(file)
 
 
 @pytest.fixture
@@ -28,11 +43,18 @@ def weights(run: Path) -> dict[str, torch.Tensor]:
     return load_file(run / "model/model.safetensors") | load_file(run / "model/head.safetensors")  # type: ignore[no-any-return]
 
 
-def test_it_is_trained_resumed_and_read_by_transformers(train: Command, words: list[str], tmp_path: Path) -> None:
-    done = train(*words, "trainer.max_steps=4", "run=whole")
+def test_it_is_trained_at_full_length_resumed_and_read_by_transformers(
+    train: Command, words: list[str], small_text: Path, tmp_path: Path
+) -> None:
+    """Pairs of sentences of 8,192 tokens, after short ones, in one constant shape."""
+    text = f"corpus.files={long_text(small_text, tmp_path / 'long.txt')}"
+    words = [*words, *LONG, text, "trainer.max_steps=2"]
+    done = train(*words, "run=whole")
     assert done.returncode == 0, done.stderr
-    done = train(*words, "trainer.max_steps=4", "run=again", "resume=runs/whole/checkpoints/step-00000002.ckpt")
+    done = train(*words, "run=again", "resume=runs/whole/checkpoints/step-00000001.ckpt")
     assert done.returncode == 0, done.stderr
+    rows = list(csv.DictReader((tmp_path / "runs/whole/metrics.csv").read_text(encoding="utf-8").splitlines()))
+    assert float(rows[1]["data/tokens"]) - float(rows[0]["data/tokens"]) > 8192
     whole, again = (weights(tmp_path / "runs" / run) for run in ("whole", "again"))
     assert whole.keys() == again.keys()
     assert all(torch.equal(tensor, again[name]) for name, tensor in whole.items())

@@ -147,6 +147,16 @@ class MicroBatches(Dataset[B]):
         return self.plan(phase, epoch, window)[1].num_batches
 
     def __getitem__(self, index: Index) -> B:
+        batch = self._whole(index)
+        sequences, shape = batch.micro_batches[index.micro_batch], self.shapes[index.phase]
+        return self.order.objectives[index.phase].batch(sequences, batch.counts, shape)
+
+    def largest(self, index: Index) -> B:
+        """Of the global batch in which a micro-batch lies, the one with the most tokens."""
+        sizes = [part.lengths.sum() for part in self._whole(index).micro_batches]
+        return self[index._replace(micro_batch=int(np.argmax(sizes)))]
+
+    def _whole(self, index: Index) -> CutBatch:
         objective = self.order.objectives[index.phase]
         name = index._replace(micro_batch=0)
         if self._cut is None or self._cut[0] != name:
@@ -154,8 +164,7 @@ class MicroBatches(Dataset[B]):
             every = np.arange(plan.batches[index.batch], plan.batches[index.batch + 1])
             whole = Sequences(shard, plan, every, self.order.vocabulary, index.position)
             self._cut = name, cut_batch(objective, whole, self.micro_batches)
-        batch = self._cut[1]
-        return objective.batch(batch.micro_batches[index.micro_batch], batch.counts, self.shapes[index.phase])
+        return self._cut[1]
 
 
 def cut_batch(objective: Objective[B], whole: Sequences, micro_batches: int) -> CutBatch:

@@ -216,8 +216,8 @@ class PretrainingData(LightningDataModule, Generic[B]):
         shard, plan = self._micro_batches(order, self.manifest.train, 1).plan(0, 0, windows[0])
         return order.objectives[0].warnings(shard, plan, self.vocabulary)
 
-    def first_batch(self, ranks: int, accumulation: int, phase: int) -> B:
-        """The first micro-batch of rank zero in a phase, as training would see it if it began there.
+    def largest_batch(self, ranks: int, accumulation: int, phase: int) -> B:
+        """The largest micro-batch of the first step in a phase, as training would see it if it began there.
 
         Args:
             ranks: number of processes.
@@ -228,7 +228,7 @@ class PretrainingData(LightningDataModule, Generic[B]):
         window = next((window for window in data.order.windows(0) if data.num_batches(phase, 0, window)), None)
         if window is None:
             raise InputError(f"{self.folder}: the text is too short for one batch; take more of it")
-        return data[Index(phase, 0, window, 0, 0, 0.0)]
+        return data.largest(Index(phase, 0, window, 0, 0, 0.0))
 
     def train_dataloader(self) -> TrainingLoader[B]:
         """The walk over the training shards for this rank.

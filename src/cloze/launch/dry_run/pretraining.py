@@ -85,7 +85,7 @@ def _parts(config: Config, placement: Placement, start: Beginning | None) -> _Pa
         if data.cache is None:  # a cache would be filled
             warn_of(data)
             data.training_batches = length.steps if length is not None else None
-            batch = data.first_batch(placement.ranks, accumulation, longest)
+            batch = data.largest_batch(placement.ranks, accumulation, longest)
             return _Parts(data, True, batch, module, length)
     else:
         length = _stated_length(training, data)
