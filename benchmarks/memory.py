@@ -21,10 +21,11 @@ from benchmarks.batches import random_batch
 from benchmarks.machine import print_rows, write_rows
 from benchmarks.shapes import SHAPES, VOCAB_SIZE, shape
 from cloze.batch import PretrainingBatch
-from cloze.model.architecture import Kernels
+from cloze.model.architecture import Kernels, architecture_of
 from cloze.model.bert import BertForPreTraining
 from cloze.model.config import BertConfig
-from cloze.model.families.bert import block_bytes, head_bytes
+from cloze.model.families.costs import block_bytes, head_bytes, norm_bytes
+from cloze.model.heads import PretrainingModel
 from cloze.model.memory import activation_bytes, step_memory
 from cloze.tasks.masked_lm import pretraining_losses
 
@@ -36,7 +37,7 @@ ADAMW = 8.0
 LENGTH, MASK_RATE = 512, 0.15
 
 
-def kept_bytes(model: BertForPreTraining, batch: PretrainingBatch, *, half: bool) -> int:
+def kept_bytes(model: PretrainingModel, batch: PretrainingBatch, *, half: bool) -> int:
     """Bytes of all tensors that a forward pass leaves to the backward pass, each memory counted once.
 
     Parameters and the batch do not count; the backward pass is run, too, so that nothing is missing.
@@ -59,14 +60,15 @@ def kept_bytes(model: BertForPreTraining, batch: PretrainingBatch, *, half: bool
     return sum(sizes.values())
 
 
-def kept_by_formula(config: BertConfig, kernels: Kernels, batch: PretrainingBatch, *, checkpointing: bool) -> float:
+def kept_by_formula(config: Any, kernels: Kernels, batch: PretrainingBatch, *, checkpointing: bool) -> float:
     """The same by formula. With checkpointing, the block that is computed again belongs to the backward pass."""
     lengths = batch.packed.cu_seqlens.diff()
     mean = float((lengths**2).sum() / batch.num_tokens)
     encoder = activation_bytes(config, kernels, mean, checkpointing=checkpointing)
     if checkpointing:
-        encoder -= block_bytes(config, kernels, mean)
-    return batch.num_tokens * encoder + head_bytes(config, kernels, len(batch.masked_positions), len(lengths))
+        encoder -= block_bytes(config, kernels, mean, norm=norm_bytes(config))
+    heads = architecture_of(config).head_bytes(config, kernels, len(batch.masked_positions), len(lengths))
+    return batch.num_tokens * encoder + heads
 
 
 def activation_rows(sizes: list[str]) -> Iterator[dict[str, Any]]:

@@ -110,3 +110,38 @@ def test_a_task_and_predictions(train: Command, finetune: Command, words: list[s
     assert "in overlapping windows" in done.stderr
     again = finetune("model=runs/task/model", "task=classification", "task.data.test=t.csv", "run=p", "stage=predict")
     assert again.returncode == 0, again.stderr
+
+
+def test_a_shape_of_no_class_is_trained_and_reaches_further(train: Command, words: list[str], tmp_path: Path) -> None:
+    own = ["model.norm_type=rms", "model.type_vocab_size=2", "model.max_position_embeddings=64"]
+    done = train(*words, *own, "trainer.max_steps=1", "run=own")
+    assert done.returncode == 0, done.stderr
+    (note,) = (line for line in done.stderr.splitlines() if "transformers" in line)
+    assert note == (
+        "note: no class of transformers computes a ModernBERT with type_vocab_size=2, norm_type=rms: only cloze reads "
+        "the model's folder"
+    )
+    start = [word for word in words if not word.startswith(("model", "tokenizer", "objective"))]
+    longer = [
+        "init=runs/own", "corpus.prepared=longer", "objective.max_length=128", "model.max_position_embeddings=256",
+        "model.local_rope_theta=160000",
+        "model.global_rope_scaling={rope_type: yarn, factor: 4, original_max_position_embeddings: 64}",
+    ]  # fmt: skip
+    done = train(*start, *longer, "trainer.max_steps=1", "run=longer")
+    assert done.returncode == 0, done.stderr
+    for note in (
+        "192 new positions beyond 64, computed",
+        "local_rope_theta is 160000 from now on; runs/own has 10000.0",
+    ):
+        assert note in done.stderr
+    config = json.loads((tmp_path / "runs/longer/model/config.json").read_text(encoding="utf-8"))
+    assert (config["model_type"], config["max_position_embeddings"]) == ("cloze_modernbert", 256)
+    assert config["rope_parameters"] == {
+        "full_attention": {
+            "rope_type": "yarn", "factor": 4, "original_max_position_embeddings": 64, "rope_theta": 160000.0,
+        },
+        "sliding_attention": {"rope_type": "default", "rope_theta": 160000},
+    }  # fmt: skip
+    done = train(*start, *longer, "model.global_rope_scaling.rope_type=ntk", "trainer.max_steps=1", "run=refused")
+    assert done.returncode == 2
+    assert "rope_type is 'ntk', but only default, linear and yarn are supported" in done.stderr

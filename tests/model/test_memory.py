@@ -5,9 +5,11 @@ import pytest
 from benchmarks.batches import random_batch
 from benchmarks.memory import bf16_step, kept_by_formula, kept_bytes, largest
 from benchmarks.shapes import shape
-from cloze.model.architecture import Kernels
+from cloze.model.architecture import Kernels, architecture_of
 from cloze.model.bert import BertForPreTraining
+from cloze.model.heads import PretrainingModel
 from cloze.model.memory import count_parameters, step_memory
+from cloze.model.modern_config import EuroBertConfig, ModernBertConfig, NomicBertConfig
 
 SIZES = ["tiny", "mini"]
 VOCAB_SIZE = 1000
@@ -28,6 +30,21 @@ def test_in_fp32(size: str, changed: dict[str, float], checkpointing: bool) -> N
     found = kept_bytes(model, batch, half=False)
     expected = kept_by_formula(config, Kernels.of("32-true", on_gpu=False), batch, checkpointing=checkpointing)
     assert found == pytest.approx(expected, rel=0.005)
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.1])
+@pytest.mark.parametrize("family", [ModernBertConfig, EuroBertConfig, NomicBertConfig])
+def test_of_encoders_with_rotary_positions(family: type[ModernBertConfig], dropout: float) -> None:
+    config = family(
+        vocab_size=VOCAB_SIZE, hidden_size=128, num_hidden_layers=3, num_attention_heads=2, intermediate_size=192,
+        hidden_dropout_prob=dropout, attention_probs_dropout_prob=dropout,
+    )  # fmt: skip
+    batch = random_batch(LENGTHS, VOCAB_SIZE)
+    model = architecture_of(config).pretraining(config).train()
+    assert isinstance(model, PretrainingModel)
+    found = kept_bytes(model, batch, half=False)
+    expected = kept_by_formula(config, Kernels.of("32-true", on_gpu=False), batch, checkpointing=False)
+    assert found == pytest.approx(expected, rel=0.01)
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -1,6 +1,5 @@
-"""ModernBERT against transformers: hidden states of every layer, logits of every head, gradients, folders."""
+"""Encoders with rotary positions against transformers: hidden states, logits of every head, gradients, folders."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,52 +9,20 @@ import torch.nn.functional as F
 import transformers
 from torch import Tensor, nn
 
-from benchmarks.batches import padded, random_batch
+from benchmarks.batches import random_batch
 from cloze.batch import IGNORED_LABEL, PretrainingBatch, TaskBatch
-from cloze.checkpoint.conversion import convert
 from cloze.checkpoint.folder import save_pretrained
-from cloze.checkpoint.modules import fine_tuned_model, pretraining_model
+from cloze.checkpoint.modules import fine_tuned_model
 from cloze.checkpoint.pretrained import read_pretrained
 from cloze.checkpoint.task_models import save_task_model, task_model
-from cloze.errors import InputError
 from cloze.model.adaptation import Adaptation
 from cloze.model.architecture import Head, architecture_of
 from cloze.model.modern import ModernBertForPreTraining
-from cloze.model.modern_config import ModernBertConfig
+from cloze.model.modern_config import EuroBertConfig, ModernBertConfig, NomicBertConfig
 from cloze.tasks.masked_lm import pretraining_losses
-from cloze.text.tokenizer import SPECIAL_TOKENS, build_tokenizer
+from cloze.text.tokenizer import build_tokenizer
+from tests.model.families import LENGTHS, POOLINGS, TOLERANCE, VOCABULARY, YARN, config, pair, rows_of, settings
 from tests.tiny import shaken
-
-VOCABULARY = [*SPECIAL_TOKENS, *(f"w{number}" for number in range(92))]
-LENGTHS = [3, 70, 17, 1, 40, 64, 65, 66, 129]
-"""On both sides of the window of 64 tokens, and over a block of them."""
-TOLERANCE: dict[str, Any] = {"atol": 1e-4, "rtol": 0}
-
-
-def config(**changes: Any) -> ModernBertConfig:
-    shape: dict[str, Any] = {
-        "vocab_size": len(VOCABULARY), "hidden_size": 32, "num_hidden_layers": 4, "num_attention_heads": 2,
-        "intermediate_size": 48, "max_position_embeddings": 256,
-    }  # fmt: skip
-    return ModernBertConfig(**shape | changes)
-
-
-def settings(shape: ModernBertConfig) -> dict[str, Any]:
-    special = {key: number for number, key in enumerate(architecture_of(shape).special_ids)}
-    return {**architecture_of(shape).write_config(shape), **special, "attn_implementation": "eager"}
-
-
-def pair(shape: ModernBertConfig, folder: Path) -> tuple[ModernBertForPreTraining, Any]:
-    """Ours with shaken weights, and theirs as it reads the folder of ours."""
-    torch.manual_seed(0)
-    model = shaken(ModernBertForPreTraining(shape))
-    save_pretrained(model, build_tokenizer(VOCABULARY), folder)
-    theirs, told = transformers.ModernBertForMaskedLM.from_pretrained(
-        folder, output_loading_info=True, attn_implementation="eager"
-    )
-    assert not any(told.values()), told
-    return model, theirs.eval()
-
 
 SHAPES = {
     "as published": {},
@@ -66,6 +33,25 @@ SHAPES = {
         "local_rope_theta": 50.0, "norm_eps": 1e-3,
         "layer_types": ["sliding_attention", "full_attention", "full_attention", "sliding_attention"],
     },
+    "an untied decoder": {"tie_word_embeddings": False},
+    "stretched positions": {
+        "global_rope_theta": 500.0, "global_rope_scaling": YARN,
+        "local_rope_scaling": {"rope_type": "linear", "factor": 2.5},
+    },
+    "EuroBERT": {"family": EuroBertConfig},
+    "EuroBERT with biases": {
+        "family": EuroBertConfig, "attention_bias": True, "mlp_bias": True, "decoder_bias": True, "norm_eps": 1e-3,
+        "hidden_activation": "gelu", "global_rope_theta": 500.0, "tie_word_embeddings": True,
+    },
+    "EuroBERT with stretched positions": {
+        "family": EuroBertConfig,
+        "global_rope_scaling": {**YARN, "attention_factor": 1.25, "beta_fast": 16.0, "beta_slow": 2},
+    },
+    "NomicBERT": {"family": NomicBertConfig},
+    "NomicBERT with GELU": {
+        "family": NomicBertConfig, "hidden_activation": "gelu", "classifier_activation": "gelu", "type_vocab_size": 3,
+        "norm_eps": 1e-3,
+    },
 }  # fmt: skip
 
 
@@ -74,8 +60,7 @@ def test_hidden_states_logits_and_gradients_are_those_of_transformers(changes: d
     shape = config(**changes)
     model, theirs = pair(shape, tmp_path / "model")
     batch = random_batch(LENGTHS, shape.vocab_size)
-    rows = padded(batch)
-    inputs = {"input_ids": rows["input_ids"], "attention_mask": rows["attention_mask"]}
+    inputs = rows_of(batch, shape)
     real = inputs["attention_mask"].bool()
     expected = theirs(**inputs, output_hidden_states=True)
     for ours, other in zip(model.encoder.hidden_states(batch.packed), expected.hidden_states, strict=True):
@@ -90,33 +75,40 @@ def test_hidden_states_logits_and_gradients_are_those_of_transformers(changes: d
     for name, parameter in model.named_parameters():
         if name.startswith("next_sentence_head"):
             continue
-        (theirs_name,) = architecture_of(shape).names(shape).to_hugging_face({name: parameter.detach()})
-        there = theirs_by_name[theirs_name]
         assert parameter.grad is not None
-        assert there is not None
-        assert (parameter.grad - there).norm() < 1e-4 * there.norm(), name
+        for there, ours in architecture_of(shape).names(shape).to_hugging_face({name: parameter.grad}).items():
+            expected_grad = theirs_by_name[there]
+            assert expected_grad is not None
+            assert (ours - expected_grad).norm() < 1e-4 * expected_grad.norm(), there
 
 
-def test_maps_of_attention_are_those_of_transformers(tmp_path: Path) -> None:
-    model, theirs = pair(config(local_attention=6), tmp_path / "model")
+@pytest.mark.parametrize("family", POOLINGS)
+def test_maps_of_attention_are_those_of_transformers(family: type[ModernBertConfig], tmp_path: Path) -> None:
+    model, theirs = pair(config(family, local_attention=6), tmp_path / "model")
     batch = random_batch([40], model.config.vocab_size)
     with torch.no_grad():
-        expected = theirs(input_ids=batch.packed.input_ids[None], output_attentions=True).attentions
+        expected = theirs(**rows_of(batch, model.config), output_attentions=True).attentions
         for ours, other in zip(model.encoder.attention_weights(batch.packed), expected, strict=True):
             torch.testing.assert_close(ours, other[0], atol=1e-5, rtol=0)
 
 
-HEADS: dict[Head, tuple[str, int]] = {
-    "sequence_classification": ("ModernBertForSequenceClassification", 3),
-    "token_classification": ("ModernBertForTokenClassification", 3),
-    "question_answering": ("ModernBertForQuestionAnswering", 2),
-    "multiple_choice": ("ModernBertForMultipleChoice", 1),
+OUTPUTS: dict[Head, int] = {
+    "sequence_classification": 3,
+    "token_classification": 3,
+    "question_answering": 2,
+    "multiple_choice": 1,
 }
+HEADS = [
+    (family, head, pooling)
+    for family, poolings in POOLINGS.items()
+    for head in architecture_of(family(vocab_size=1)).heads
+    if head in OUTPUTS
+    for pooling in (poolings if head in ("sequence_classification", "multiple_choice") else poolings[:1])
+]
 
 
-def their_logits(head: Head, theirs: Any, batch: PretrainingBatch) -> Tensor:
-    rows = padded(batch)
-    inputs = {"input_ids": rows["input_ids"], "attention_mask": rows["attention_mask"]}
+def their_logits(head: Head, theirs: Any, batch: PretrainingBatch, shape: ModernBertConfig) -> Tensor:
+    inputs = rows_of(batch, shape)
     real = inputs["attention_mask"].bool()
     with torch.no_grad():
         if head == "multiple_choice":
@@ -128,12 +120,13 @@ def their_logits(head: Head, theirs: Any, batch: PretrainingBatch) -> Tensor:
         return said.logits if head == "sequence_classification" else said.logits[real]  # type: ignore[no-any-return]
 
 
-@pytest.mark.parametrize("pooling", ["cls", "mean"])
-@pytest.mark.parametrize("head", HEADS)
-def test_heads_of_tasks_are_those_of_transformers(head: Head, pooling: str, tmp_path: Path) -> None:
-    """When a task begins from a pre-trained folder, whose transform they take over, and when it has been trained."""
-    name, outputs = HEADS[head]
-    shape = config(classifier_pooling=pooling)
+@pytest.mark.parametrize(("family", "head", "pooling"), HEADS)
+def test_heads_of_tasks_are_those_of_transformers(
+    family: type[ModernBertConfig], head: Head, pooling: str, tmp_path: Path
+) -> None:
+    """When a task begins from a pre-trained folder, whose transform it may take over, and when it has been trained."""
+    outputs, shape = OUTPUTS[head], config(family, classifier_pooling=pooling)
+    name = architecture_of(shape).class_of(head)
     save_pretrained(shaken(ModernBertForPreTraining(shape)), build_tokenizer(VOCABULARY), tmp_path / "model")
     pretrained = read_pretrained(tmp_path / "model")
     labels = [f"l{number}" for number in range(outputs)] if outputs == 3 else []
@@ -141,96 +134,69 @@ def test_heads_of_tasks_are_those_of_transformers(head: Head, pooling: str, tmp_
     assert isinstance(batch, PretrainingBatch)
     task = TaskBatch(batch.packed, torch.zeros(len(LENGTHS)), torch.arange(len(LENGTHS)), batch.num_tokens, 1)
     model = task_model(head, pretrained, labels=labels, adaptation=Adaptation()).eval()
-    assert (model.kept, model.drawn) == (("pooler",), ("classifier",))
+    kept = ("pooler",) if family is ModernBertConfig else ()
+    drawn = ("classifier",) if kept or model.pooler is None else ("pooler", "classifier")
+    assert (model.kept, model.drawn) == (kept, drawn)
     options = {"output_loading_info": True, "attn_implementation": "eager"}
     theirs, told = getattr(transformers, name).from_pretrained(tmp_path / "model", num_labels=outputs, **options)
-    assert told["missing_keys"] == {"classifier.weight", "classifier.bias"}
-    theirs.classifier.load_state_dict(model.classifier.state_dict())
+    heads = {name: tensor for name, tensor in model.state_dict().items() if name.startswith(drawn)}
+    translated = architecture_of(shape).names(shape).to_hugging_face(heads, answers=head == "question_answering")
+    assert told["missing_keys"] == translated.keys()
+    theirs.load_state_dict(translated, strict=False)
     with torch.no_grad():
-        torch.testing.assert_close(model(task), their_logits(head, theirs, batch), **TOLERANCE)
+        torch.testing.assert_close(model(task), their_logits(head, theirs, batch, shape), **TOLERANCE)
 
     save_task_model(shaken(model), build_tokenizer(VOCABULARY), tmp_path / "task", head=head, labels=labels)
     theirs, told = getattr(transformers, name).from_pretrained(tmp_path / "task", **options)
     assert not any(told.values()), told
     with torch.no_grad():
         found = model(task)
-    torch.testing.assert_close(found, their_logits(head, theirs, batch), **TOLERANCE)
+    torch.testing.assert_close(found, their_logits(head, theirs, batch, shape), **TOLERANCE)
     again = fine_tuned_model(read_pretrained(tmp_path / "task"))
     assert again is not None
     with torch.no_grad():
         assert torch.equal(again(task), found)
 
 
-def test_a_folder_comes_back_bit_for_bit_with_the_head_of_pairs(tmp_path: Path) -> None:
+@pytest.mark.parametrize("family", POOLINGS)
+def test_muon_takes_queries_keys_values_gate_and_value_apart(family: type[ModernBertConfig]) -> None:
+    (block, *_) = ModernBertForPreTraining(config(family)).encoder.stack
+    names = {parameter: name for name, parameter in block.named_parameters()}
+    assert {names[parameter]: parts for parameter, parts in block.matrices().items()} == {
+        "attention.query_key_value.weight": 3, "attention.output.weight": 1, "feed_forward.intermediate.weight": 2,
+        "feed_forward.output.weight": 1,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("family", POOLINGS)
+def test_initialisation_has_the_deviations_of_transformers(family: type[ModernBertConfig]) -> None:
     torch.manual_seed(0)
-    model = shaken(ModernBertForPreTraining(config()))
-    save_pretrained(model, build_tokenizer(VOCABULARY), tmp_path / "model")
-    again = pretraining_model(read_pretrained(tmp_path / "model"))
-    assert again.config == model.config
-    states = again.state_dict(), model.state_dict()
-    assert states[0].keys() == states[1].keys()
-    assert all(torch.equal(states[0][name], tensor) for name, tensor in states[1].items())
-    convert(tmp_path / "model", tmp_path / "copy")
-    copy = pretraining_model(read_pretrained(tmp_path / "copy")).state_dict()
-    assert all(torch.equal(copy[name], tensor) for name, tensor in states[1].items())
-    with pytest.raises(InputError, match="is a ModernBERT, but Google's format is for BERT alone: give format=hf"):
-        convert(tmp_path / "model", tmp_path / "google", "google")
-
-
-def test_configurations_of_both_versions_of_transformers_are_read_and_written(tmp_path: Path) -> None:
-    shape = config(global_rope_theta=80_000.0, local_rope_theta=500.0)
+    wide = {"vocab_size": 2000, "hidden_size": 256, "intermediate_size": 384, "num_hidden_layers": 8}
+    shape = config(family, **wide, initializer_range=0.03)
     record = architecture_of(shape)
-    written = record.write_config(shape)
-    assert transformers.ModernBertConfig(**written).rope_parameters == {
-        "full_attention": {"rope_type": "default", "rope_theta": 80_000.0},
-        "sliding_attention": {"rope_type": "default", "rope_theta": 500.0},
-    }
-    file = tmp_path / "config.json"
-    version_5 = {key: value for key, value in written.items() if "rope_theta" not in key}
-    version_4 = {key: value for key, value in written.items() if key not in ("rope_parameters", "layer_types")}
-    for settings_ in (written, version_5, version_4, transformers.ModernBertConfig(**written).to_dict()):
-        assert record.read_config(json.loads(json.dumps(settings_)), file) == shape
-    scaled = {**written, "rope_parameters": {"full_attention": {"rope_type": "yarn", "rope_theta": 1e4, "factor": 4.0}}}
-    with pytest.raises(InputError, match="only rope_type 'default' is read"):
-        record.read_config(scaled, file)
-    with pytest.raises(InputError, match="hidden_activation is 'tanh', but must be one of gelu, silu, relu"):
-        record.read_config({**written, "hidden_activation": "tanh"}, file)
-
-
-def test_initialisation_has_the_deviations_of_transformers() -> None:
-    torch.manual_seed(0)
-    shape = config(vocab_size=2000, hidden_size=256, intermediate_size=384, num_hidden_layers=8)
-    theirs = transformers.ModernBertForMaskedLM(transformers.ModernBertConfig(**settings(shape)))
+    theirs_config = getattr(transformers, f"{record.classes}Config")(**settings(shape))
+    theirs = getattr(transformers, record.class_of("masked_lm"))(theirs_config)
     expected = {name: tensor.detach().std() for name, tensor in theirs.named_parameters() if tensor.ndim == 2}
     model = ModernBertForPreTraining(shape)
     for name, parameter in model.named_parameters():
-        if parameter.ndim != 2 or name.startswith("next_sentence_head"):
-            continue
-        (there,) = architecture_of(shape).names(shape).to_hugging_face({name: parameter.detach()})
-        assert float(parameter.detach().std()) == pytest.approx(float(expected[there]), rel=0.03), name
+        if parameter.ndim == 2 and not name.startswith("next_sentence_head"):
+            for there, ours in record.names(shape).to_hugging_face({name: parameter.detach()}).items():
+                close = max(0.03, 4 * (2 * ours.numel()) ** -0.5)  # four times the error of both estimates
+                assert float(ours.std()) == pytest.approx(float(expected[there]), rel=close), there
     assert all(not bias.any() for name, bias in model.named_parameters() if name.endswith("bias"))
 
 
-def test_a_shape_that_cannot_be_is_refused() -> None:
-    for changes, message in (
-        ({"hidden_size": 30, "num_attention_heads": 6}, "a head's size must be even"),
-        ({"layer_types": ["full_attention"]}, "for each of the 4 layers"),
-        ({"local_attention": 0}, "local_attention=0: it must be from 1"),
-        ({"local_rope_theta": 0.0}, "it must be above 0"),
-    ):
-        with pytest.raises(ValueError, match=message):
-            config(**changes)
-
-
-def test_two_hundred_steps_follow_one_curve(tmp_path: Path) -> None:
-    model, theirs = pair(config(), tmp_path / "model")
-    batches = [random_batch(LENGTHS, len(VOCABULARY), seed=number) for number in range(8)]
+@pytest.mark.parametrize("family", POOLINGS)
+def test_two_hundred_steps_follow_one_curve(family: type[ModernBertConfig], tmp_path: Path) -> None:
+    shape = config(family, num_hidden_layers=2)
+    model, theirs = pair(shape, tmp_path / "model")
+    batches = [random_batch([70, 3, 17], len(VOCABULARY), seed=number) for number in range(8)]
     ours: list[float] = []
     their_losses: list[float] = []
     for module, losses in ((model, ours), (theirs.train(), their_losses)):
         optimizer = torch.optim.AdamW(module.parameters(), lr=1e-3)
         for step in range(200):
-            loss = _loss(module, batches[step % 8])
+            loss = _loss(module, batches[step % 8], shape)
             losses.append(loss.item())
             loss.backward()
             optimizer.step()
@@ -240,12 +206,11 @@ def test_two_hundred_steps_follow_one_curve(tmp_path: Path) -> None:
     assert ours[-1] < 0.8 * ours[0]
 
 
-def _loss(module: nn.Module, batch: PretrainingBatch) -> Tensor:
+def _loss(module: nn.Module, batch: PretrainingBatch, shape: ModernBertConfig) -> Tensor:
     if isinstance(module, ModernBertForPreTraining):
         logits = module(batch.packed, batch.masked_positions).masked_lm
     else:
-        rows = padded(batch)
-        real = rows["attention_mask"].bool()
-        logits = module(input_ids=rows["input_ids"], attention_mask=rows["attention_mask"]).logits[real]
+        inputs = rows_of(batch, shape)
+        logits = module(**inputs).logits[inputs["attention_mask"].bool()]
         logits = logits[batch.masked_positions]
     return F.cross_entropy(logits, batch.masked_labels, ignore_index=IGNORED_LABEL)

@@ -174,7 +174,7 @@ def write_folder(
             with under_umask(beside / WEIGHTS):
                 save_file(theirs, beside / WEIGHTS, metadata={"format": "pt"})
         (beside / CONFIG).write_text(json.dumps(whole, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        save_tokenizer(tokenizer, beside, segments=bool(record.segments))
+        save_tokenizer(tokenizer, beside, segments=config.type_vocab_size > 0)
         for name, content in (files or {}).items():
             (beside / name).write_bytes(content)
 

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from cloze.batch import Packed, TaskBatch
-from cloze.model.architecture import architecture_of
 from cloze.model.encoder import Encoder
 from cloze.model.heads import PretrainingModel
 from cloze.model.kernels.attention import Padded, Sequences
@@ -32,7 +31,7 @@ class PaddedModel(nn.Module, ABC):
 
     @property
     def segments(self) -> bool:
-        return bool(architecture_of(self.encoder).segments)
+        return self.encoder.config.type_vocab_size > 0
 
     def forward(
         self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from cloze.config.nodes import Node
 from cloze.errors import InputError
 from cloze.model.config import BertConfig
+from cloze.model.modern_config import ModernBertConfig
 
 if TYPE_CHECKING:
     from cloze.data.finetuning.items import Features
@@ -152,10 +153,11 @@ class Corpus:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ContinuedShape(BertConfig):
+class ContinuedShape(ModernBertConfig, BertConfig):
     """The section `model` with `init=FOLDER`: the shape is the folder's, and what is stated here must agree with it.
 
-    Only the dropout rates, the `initializer_range` of what is drawn, and more positions may differ.
+    Only the dropout rates, the `initializer_range` of what is drawn, and how far positions reach may differ: more of
+    them, and where they are rotary their bases and scaling.
     """
 
     def __post_init__(self) -> None:

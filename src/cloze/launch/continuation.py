@@ -176,7 +176,7 @@ def _shape(stated: Node[EncoderConfig], own: EncoderConfig, name: str) -> Encode
         there = getattr(own, key, None)
         if value == there:
             continue
-        if key not in (*record.free, "max_position_embeddings"):
+        if key not in (*record.free, *record.extended):
             advice = "grow.vocab and grow.vocab_size add tokens" if key == "vocab_size" else "leave model= and it out"
             raise InputError(f"model.{key} is {value}, but {name} has {there}: {advice}")
         if key == "max_position_embeddings" and value < own.max_position_embeddings:
@@ -185,6 +185,8 @@ def _shape(stated: Node[EncoderConfig], own: EncoderConfig, name: str) -> Encode
                 "for shorter sequences set objective.max_length"
             )
         changed[key] = value
+    for key in sorted(changed.keys() & {*record.extended} - {"max_position_embeddings"}):
+        note(f"model.{key} is {changed[key]} from now on; {name} has {getattr(own, key)}")
     try:
         return replace(own, **changed)
     except ValueError as error:

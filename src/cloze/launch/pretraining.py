@@ -30,8 +30,9 @@ from cloze.launch.strategy import check_optimizer
 from cloze.launch.tracking import tracked
 from cloze.launch.trainer import accumulate, lasting, make_trainer
 from cloze.loggers.metrics_file import read_rows
+from cloze.model.architecture import architecture_of
 from cloze.model.config import EncoderConfig
-from cloze.run.folder import RunFolder
+from cloze.run.folder import RunFolder, note
 from cloze.run.hardware import check_attention, set_up
 from cloze.run.summary import finished_summary, summary
 from cloze.runtime.spinner import waiting
@@ -181,9 +182,18 @@ def begun_module(config: Config, data: PretrainingData, start: Beginning | None,
     shape = start.shape(data) if start is not None else config.model.build(vocab_size=vocabulary)
     check_shape(shape, data.max_length, config.hardware)
     module = make_module(config, shape, length)
+    tell_of_kin(shape)
     if start is not None:
         start.load(module.model, data)
     return computed(module, config.hardware)
+
+
+@rank_zero_only
+def tell_of_kin(shape: EncoderConfig) -> None:
+    """Says of a shape that transformers does not compute who reads its folders."""
+    if (kin := architecture_of(shape).kin) is not None:
+        told = ", ".join(f"{name}={str(value).lower():.60}" for name, value in kin.beyond(shape).items())
+        note(f"no class of transformers computes a {kin.title} with {told}: only cloze reads the model's folder")
 
 
 def check_shape(shape: EncoderConfig, max_length: int, hardware: Hardware) -> None:

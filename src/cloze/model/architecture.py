@@ -108,7 +108,11 @@ class Architecture(Generic[C]):
         title: what messages and model cards call it, as ``BERT``.
         classes: how Hugging Face's classes begin: ``Bert`` of ``BertModel`` and ``BertForMaskedLM``.
         heads: those that Hugging Face has a class for.
-        config: the shape, a frozen dataclass.
+        earlier_classes: names that folders have for some of these classes, with today's.
+        config: the shape, a frozen dataclass. Several records may have the same; a shape is that of the last one
+            registered that computes it.
+        kin: of a record of cloze's own, whose folders only cloze reads, the one whose classes in Hugging Face do not
+            compute these shapes; None for any other record.
         pair_parts: the parts of a pre-training model that predict whether a text follows another.
         encoder: makes one of a shape.
         pretraining: makes the encoder with its pooler and the pre-training heads.
@@ -120,17 +124,19 @@ class Architecture(Generic[C]):
         names: of the tensors of a shape.
         stated: settings of ``config.json`` that the shape does not hold, with the one value that is supported; where
             they are left out, it is taken for granted.
+        fixed: fields of the shape that ``config.json`` has no key for, with the one value that Hugging Face's classes
+            compute; a shape with another one is not of this record.
+        unwritten: fields that ``config.json`` has no key for and that change nothing there, or that ``besides`` writes.
         renamed: fields of the shape that ``config.json`` has under another name.
         present: the settings of ``config.json`` in the present keys, from those of any version.
-        besides: more keys for ``config.json``, which other versions read.
+        besides: more keys for ``config.json``, which other versions read, or in place of the shape's.
         special_ids: keys of ``config.json`` that hold the id of a special token, with its text. They are written, and
             never read: ids come from the tokenizer.
         free: fields of the shape that say how a model is trained, not which it is: they may differ in one that starts
             from its weights.
+        extended: fields that may differ in one that starts from its weights since they say how far it reaches.
         vocabulary: the parameters with a row for each token.
         positions: the parameters with a row for each position; none where positions are not learned.
-        segments: the parameters with a row for each segment; none where both texts of a pair are read alike, and
-            models of transformers take no ``token_type_ids``.
         windows: how far attention sees, as ``attended`` has it, and how many blocks do so.
         forward_flops: floating-point operations of the forward pass, matrix products only.
         activation_bytes: bytes that the encoder keeps for the backward pass, for a token of a sequence of a length;
@@ -142,7 +148,9 @@ class Architecture(Generic[C]):
     title: str
     classes: str
     heads: tuple[Head, ...] = tuple(SUFFIXES)
+    earlier_classes: Mapping[str, str] = field(default_factory=dict)
     config: type[C]
+    kin: "Architecture[C] | None" = None
     pair_parts: tuple[str, ...] = ("pooler", "next_sentence_head")
     encoder: Callable[[C], Encoder]
     pretraining: Callable[[C], EncoderWithHeads]
@@ -151,14 +159,16 @@ class Architecture(Generic[C]):
     initialise: Callable[[nn.Module, C], None]
     names: Callable[[C], TensorNames]
     stated: Mapping[str, Any] = field(default_factory=dict)
+    fixed: Callable[[C], Mapping[str, Any]] = lambda _: {}
+    unwritten: tuple[str, ...] = ()
     renamed: Mapping[str, str] = field(default_factory=dict)
     present: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict
     besides: Callable[[C], Mapping[str, Any]] = lambda _: {}
     special_ids: Mapping[str, str] = field(default_factory=lambda: {"pad_token_id": "pad"})
     free: tuple[str, ...] = ("hidden_dropout_prob", "attention_probs_dropout_prob", "initializer_range")
+    extended: tuple[str, ...] = ("max_position_embeddings",)
     vocabulary: tuple[str, ...]
     positions: tuple[str, ...]
-    segments: tuple[str, ...]
     windows: Callable[[C], Mapping[int | None, int]] = lambda config: {None: config.num_hidden_layers}
     forward_flops: Callable[[C, Work], int]
     activation_bytes: Callable[[C, Kernels, float, bool], float]
@@ -208,10 +218,19 @@ class Architecture(Generic[C]):
         """The parts of a pre-training model that no class of Hugging Face's has; they are in ``head.safetensors``."""
         return () if "pretraining" in self.heads else self.pair_parts
 
+    def beyond(self, config: C) -> dict[str, Any]:
+        """What a shape of this config class has that Hugging Face's classes do not compute."""
+        return {name: there for name, value in self.fixed(config).items() if (there := getattr(config, name)) != value}
+
     def write_config(self, config: C) -> dict[str, Any]:
         """The settings of ``config.json`` that say the shape."""
-        shape = {self.renamed.get(name, name): value for name, value in asdict(config).items()}
-        return {"model_type": self.model_type, **self.stated, **self.besides(config), **shape}
+        left_out = {*self.fixed(config), *self.unwritten}
+        shape = {
+            self.renamed.get(name, name): value
+            for name, value in asdict(config).items()
+            if name not in left_out and value is not None  # transformers takes no null for a number
+        }
+        return {"model_type": self.model_type, **self.stated, **shape, **self.besides(config)}
 
     def class_of(self, head: Head) -> str:
         """Hugging Face's class with a head, as ``BertForMaskedLM``.
@@ -228,6 +247,7 @@ class Architecture(Generic[C]):
 
     def head_of(self, name: str) -> Head | None:
         """The head of Hugging Face's class of this architecture; None for any other name."""
+        name = self.earlier_classes.get(name, name)
         return next((head for head in self.heads if name == self.classes + SUFFIXES[head]), None)
 
 
@@ -262,7 +282,8 @@ def stated_architecture(settings: Mapping[str, Any], file: Path) -> Architecture
     model_type = settings.get("model_type", stated[0] if stated else "bert" if not named[0] else None)
     record = known.get(model_type) if isinstance(model_type, str) else None
     if record is None:
-        raise InputError(f"{file}: model_type is {model_type!r}, but only {' and '.join(map(repr, known))} are read")
+        *others, last = (name for name, record in known.items() if record.kin is None)
+        raise InputError(f"{file}: model_type is {model_type!r}, but only {', '.join(others)} and {last} are read")
     return record
 
 
@@ -276,5 +297,12 @@ def architecture_of(of: str | EncoderConfig | nn.Module) -> Architecture[Any]:
     if isinstance(of, str):
         return known[of]
     config = getattr(of, "config", of)
-    by_class = {record.config: record for record in known.values()}
-    return next(by_class[kind] for kind in type(config).__mro__ if kind in by_class)
+    records: list[Architecture[Any]] = [
+        record
+        for kind in type(config).__mro__
+        for record in reversed([*known.values()])
+        if record.config is kind and not record.beyond(config)
+    ]
+    if not records:
+        raise LookupError(type(config))
+    return records[0]

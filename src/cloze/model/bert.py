@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cloze.batch import Packed
-from cloze.model.config import BertConfig
+from cloze.model.config import BertConfig, EncoderConfig
 from cloze.model.encoder import Block, Encoder
 from cloze.model.heads import MaskedLM, PretrainingModel, first_vectors
 from cloze.model.kernels.attention import Sequences, attend, attention_weights
@@ -20,6 +20,17 @@ from cloze.model.kernels.dropout import Dropout
 from cloze.model.kernels.matmul import Linear
 from cloze.model.kernels.norm import LayerNorm
 from cloze.model.kernels.packed import Activation, PackedLinear
+from cloze.model.modern_config import ModernBertConfig
+
+
+class SegmentEmbeddings(nn.Embedding):
+    """What a segment adds to the embedding of a token."""
+
+    def forward(self, token_type_ids: Tensor) -> Tensor:
+        """(...,) -> (..., D); a model with one segment was trained with segment 0 throughout."""
+        rows = token_type_ids.clamp(max=0) if self.num_embeddings == 1 else token_type_ids
+        # Segments are few: a product with their table has a far cheaper gradient than a scattered sum.
+        return F.one_hot(rows, self.num_embeddings).to(self.weight.dtype) @ self.weight
 
 
 class Embeddings(nn.Module):
@@ -29,21 +40,14 @@ class Embeddings(nn.Module):
         super().__init__()
         self.word_embeddings = nn.Embedding(config.vocab_size, config.hidden_size)
         self.position_embeddings = nn.Embedding(config.max_position_embeddings, config.hidden_size)
-        self.token_type_embeddings = nn.Embedding(config.type_vocab_size, config.hidden_size)
+        self.token_type_embeddings = SegmentEmbeddings(config.type_vocab_size, config.hidden_size)
         self.norm = LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.dropout = Dropout(config.hidden_dropout_prob)
 
     def forward(self, sequences: Sequences) -> Tensor:
         """(N,) ids -> (N, D), or (B, T) -> (B, T, D)."""
-        # Segments are few: a product with their table has a far cheaper gradient than a scattered sum.
-        segments = F.one_hot(self.segments(sequences.token_type_ids), self.token_type_embeddings.num_embeddings)
         embedded = self.word_embeddings(sequences.input_ids) + self.position_embeddings(sequences.position_ids)
-        embedded = embedded + segments.to(embedded.dtype) @ self.token_type_embeddings.weight
-        return self.dropout(self.norm(embedded))  # type: ignore[no-any-return]
-
-    def segments(self, token_type_ids: Tensor) -> Tensor:
-        """Rows of their table, of the same shape: a model with one segment was trained with segment 0 throughout."""
-        return token_type_ids.clamp(max=0) if self.token_type_embeddings.num_embeddings == 1 else token_type_ids
+        return self.dropout(self.norm(embedded + self.token_type_embeddings(sequences.token_type_ids)))  # type: ignore[no-any-return]
 
 
 class SelfAttention(nn.Module):
@@ -74,15 +78,23 @@ class SelfAttention(nn.Module):
 class FeedForward(nn.Module):
     """Two linear layers with an activation between them, by default the exact GELU (Hendrycks & Gimpel 2016)."""
 
-    def __init__(self, config: BertConfig, activation: Activation = F.gelu) -> None:
+    def __init__(
+        self, config: BertConfig | ModernBertConfig, activation: Activation = F.gelu, *, bias: bool = True
+    ) -> None:
         super().__init__()
         self.activation = activation
-        self.intermediate: nn.Module = Linear(config.hidden_size, config.intermediate_size)
-        self.output: nn.Module = Linear(config.intermediate_size, config.hidden_size)
+        self.intermediate: nn.Module = Linear(config.hidden_size, config.intermediate_size, bias=bias)
+        self.output: nn.Module = Linear(config.intermediate_size, config.hidden_size, bias=bias)
 
     def forward(self, hidden: Tensor) -> Tensor:
         """(..., D) -> (..., D)."""
         return self.output(self.activation(self.intermediate(hidden)))  # type: ignore[no-any-return]
+
+    def pack(self) -> None:
+        """Replace the linear layers by those for inference, the first with the activation."""
+        self.intermediate = PackedLinear(self.intermediate, self.activation)
+        self.output = PackedLinear(self.output)
+        self.activation = nn.Identity()
 
 
 class BertBlock(Block):
@@ -112,12 +124,9 @@ class BertBlock(Block):
 
     def pack(self) -> None:
         """Replace the linear layers by those for inference."""
-        attention, feed_forward = self.attention, self.feed_forward
-        attention.query_key_value = PackedLinear(attention.query_key_value)
-        attention.output = PackedLinear(attention.output)
-        feed_forward.intermediate = PackedLinear(feed_forward.intermediate, feed_forward.activation)
-        feed_forward.output = PackedLinear(feed_forward.output)
-        feed_forward.activation = nn.Identity()
+        self.attention.query_key_value = PackedLinear(self.attention.query_key_value)
+        self.attention.output = PackedLinear(self.attention.output)
+        self.feed_forward.pack()
 
 
 class BertEncoder(Encoder):
@@ -132,7 +141,7 @@ class BertEncoder(Encoder):
 class Pooler(nn.Module):
     """The hidden state of [CLS] through a dense layer and tanh, which stands for the whole sequence."""
 
-    def __init__(self, config: BertConfig) -> None:
+    def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
         self.dense = nn.Linear(config.hidden_size, config.hidden_size)
 

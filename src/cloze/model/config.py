@@ -14,7 +14,8 @@ MAXIMA = {
 class EncoderConfig(Protocol):
     """The shape of an encoder, a frozen dataclass: what every architecture has, under the same names in all of them.
 
-    What an architecture lacks is a property: without segments ``type_vocab_size`` is 1.
+    What an architecture lacks is a property: one that reads both texts of a pair alike, as a model of transformers
+    does that takes no ``token_type_ids``, has a ``type_vocab_size`` of 0.
     """
 
     __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
@@ -73,14 +74,7 @@ class BertConfig:
     layer_norm_eps: float = 1e-12
 
     def __post_init__(self) -> None:
-        for name, most in MAXIMA.items():
-            value = getattr(self, name)
-            if not isinstance(value, int):
-                raise ValueError(f"{name}={value}: it must be a whole number")
-            if value < 1:
-                raise ValueError(f"{name}={value}: it must be at least 1")
-            if value > most:
-                raise ValueError(f"{name}={value}: it must be at most {most:,}")
+        check_counts(self, *MAXIMA)
         if self.hidden_size % self.num_attention_heads:
             raise ValueError(
                 f"hidden_size={self.hidden_size} cannot be shared evenly by num_attention_heads="
@@ -93,6 +87,22 @@ class BertConfig:
     def head_size(self) -> int:
         """K, the dimensions of one attention head."""
         return self.hidden_size // self.num_attention_heads
+
+
+def check_counts(config: EncoderConfig, *names: str, least: int = 1) -> None:
+    """Compare counts with what they can be: at most those of ``MAXIMA``, and any other what 32 bits hold.
+
+    Raises:
+        ValueError: one is no whole number, below ``least`` or too large.
+    """
+    for name in names:
+        value, most = getattr(config, name), MAXIMA.get(name, 2**31 - 1)
+        if not isinstance(value, int):
+            raise ValueError(f"{name}={value}: it must be a whole number")
+        if value < least:
+            raise ValueError(f"{name}={value}: it must be at least {least}")
+        if value > most:
+            raise ValueError(f"{name}={value}: it must be at most {most:,}")
 
 
 def check_rates(config: EncoderConfig, *names: str) -> None:

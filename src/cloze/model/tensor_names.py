@@ -41,6 +41,8 @@ class TensorNames:
         words: their word embeddings within the encoder: where these are, there is one.
         bare: how the names of an encoder begin that stands in no class with a head.
         heads: how the names of heads begin.
+        earlier: modules of theirs as folders had them once, in a model that stands in no other -> those of today, among
+            which the rows are shared evenly where they are several.
         answers: their name of the classifier of question answering; ours is ``classifier``.
     """
 
@@ -53,6 +55,7 @@ class TensorNames:
     words: str
     bare: tuple[str, ...]
     heads: tuple[str, ...]
+    earlier: Mapping[str, Sequence[str]] = field(default_factory=dict)
     answers: str = "classifier"
 
     def to_hugging_face(self, state: Mapping[str, Tensor], *, answers: bool = False) -> dict[str, Tensor]:
@@ -100,13 +103,13 @@ class TensorNames:
         Raises:
             ValueError: there are several encoders.
         """
-        spelt = {}
+        spelt: dict[str, Tensor] = {}
         for name, tensor in self._unwrapped(theirs).items():
             name = re.sub(r"\.gamma$", ".weight", name)
             name = re.sub(r"\.beta$", ".bias", name)
             name = re.sub(rf"^{self.answers}\.", "classifier.", name)
             if not name.endswith(BUFFERS):
-                spelt[name] = tensor
+                spelt |= self._of_today(name, tensor)
         if self.decoder is None:
             return spelt
         bias = self.parameters.get("masked_lm_head.decoder_bias")
@@ -161,6 +164,16 @@ class TensorNames:
         if len(named) < len(found):
             raise ValueError("holds a head twice, next to its encoder and elsewhere: save the one that you mean alone")
         return named
+
+    def _of_today(self, name: str, tensor: Tensor) -> dict[str, Tensor]:
+        """A tensor of an earlier folder under today's name, or cut under several."""
+        module, _, kind = name.rpartition(".")
+        pattern, number = _numbered(module)
+        names = self.earlier.get(pattern)
+        if names is None:
+            return {name: tensor}
+        parts = tensor.chunk(len(names))
+        return {f"{name.format(number)}.{kind}": part for name, part in zip(names, parts, strict=True)}
 
     def _rows(self, name: str) -> Rows:
         return self.rows.get(_numbered(name.rpartition(".")[0])[0], Rows())

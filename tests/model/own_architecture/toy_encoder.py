@@ -78,7 +78,7 @@ class ToyConfig:
 
     @property
     def type_vocab_size(self) -> int:
-        return 1
+        return 0
 
     def window(self, layer: int) -> int | None:
         return self.local_attention // 2 if self.layer_types[layer] == NEAR else None
@@ -315,7 +315,6 @@ register(
         special_ids={"pad_token_id": "[PAD]", "cls_token_id": "[CLS]", "sep_token_id": "[SEP]"},
         vocabulary=("encoder.embeddings.word_embeddings.weight", "masked_lm_head.decoder_bias"),
         positions=(),
-        segments=(),
         windows=windows,
         forward_flops=forward_flops,
         activation_bytes=activation_bytes,

@@ -12,34 +12,48 @@ from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from cloze.model.kernels.dropout import FloatArray, flat, is_hashable, on_all_threads
+from cloze.model.rope import Scaling
 from cloze.runtime.compiled import compiled
 
 _KNOWN = WeakTensorKeyDictionary()
 """Positions that live, and what they turn by: blocks with one theta compute it once, and keep it once for backward."""
 
 
-def rotation(positions: Tensor, size: int, theta: float) -> tuple[Tensor, Tensor]:
+def rotation(positions: Tensor, size: int, theta: float, scaling: Scaling | None = None) -> tuple[Tensor, Tensor]:
     """Cosines and sines of the angles of each position, (..., K / 2) fp32 each; of the same tensor the same ones.
 
     Args:
         positions: (...,) integers.
         size: K, even.
         theta: the base of the wavelengths: dimension i turns by ``theta ** (-2 i / K)`` from one position to the next.
+        scaling: how the positions are stretched.
     """
     if torch.compiler.is_compiling():  # which finds what is equal by itself
-        return _rotation(positions, size, theta)
-    key = (size, theta, 0 if positions.is_inference() else positions._version)
+        return _rotation(positions, size, theta, scaling)
+    key = (size, theta, scaling, 0 if positions.is_inference() else positions._version)
     known = _KNOWN.setdefault(positions, {})
     if key not in known:
         with torch.inference_mode(False):  # training may meet the same positions
-            known[key] = _rotation(positions, size, theta)
+            known[key] = _rotation(positions, size, theta, scaling)
     return known[key]  # type: ignore[no-any-return]
 
 
-def _rotation(positions: Tensor, size: int, theta: float) -> tuple[Tensor, Tensor]:
+def _rotation(positions: Tensor, size: int, theta: float, scaling: Scaling | None) -> tuple[Tensor, Tensor]:
     speeds = 1.0 / theta ** (torch.arange(0, size, 2, device=positions.device).float() / size)
+    factor = 1.0
+    if scaling is not None:
+        speeds, factor = stretched(speeds, theta, scaling), scaling.attention_factor
     angles = positions[..., None].float() * speeds
-    return angles.cos(), angles.sin()
+    return (angles.cos(), angles.sin()) if factor == 1.0 else (angles.cos() * factor, angles.sin() * factor)
+
+
+def stretched(speeds: Tensor, theta: float, scaling: Scaling) -> Tensor:
+    """(K / 2,) slower speeds of the dimensions: all by the factor, or with YaRN those that turn seldom."""
+    if scaling.original is None:
+        return speeds / scaling.factor
+    low, high = scaling.ramp(2 * len(speeds), theta)
+    slowed = ((torch.arange(len(speeds), device=speeds.device) - low) / (high - low)).clamp(0, 1)
+    return speeds / scaling.factor * slowed + speeds * (1 - slowed)
 
 
 def rotated(qkv: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
