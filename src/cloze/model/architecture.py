@@ -130,7 +130,7 @@ class Architecture(Generic[C]):
         renamed: fields of the shape that ``config.json`` has under another name.
         present: the settings of ``config.json`` in the present keys, from those of any version.
         besides: more keys for ``config.json``, which other versions read, or in place of the shape's.
-        special_ids: keys of ``config.json`` that hold the id of a special token, with its text. They are written, and
+        special_ids: keys of ``config.json`` that hold the id of a special token, with its role. They are written, and
             never read: ids come from the tokenizer.
         free: fields of the shape that say how a model is trained, not which it is: they may differ in one that starts
             from its weights.

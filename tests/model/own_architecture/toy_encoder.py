@@ -312,7 +312,7 @@ register(
         renamed={"layer_norm_eps": "norm_eps"},
         present=present,
         besides=besides,
-        special_ids={"pad_token_id": "[PAD]", "cls_token_id": "[CLS]", "sep_token_id": "[SEP]"},
+        special_ids={"pad_token_id": "pad", "cls_token_id": "cls", "sep_token_id": "sep"},
         vocabulary=("encoder.embeddings.word_embeddings.weight", "masked_lm_head.decoder_bias"),
         positions=(),
         windows=windows,
