@@ -70,7 +70,7 @@ def ours(shard: Shard, objective: MaskedLM, epoch: int, static: bool = False) ->
 
 def documents_of(shard: Shard) -> list[list[list[int]]]:
     """The shard as lists."""
-    ids, sentences, documents = shard
+    ids, sentences, documents, _ = shard
     tokens = ids.tolist()
     flat = [tokens[begin:end] for begin, end in pairwise(sentences)]
     return [flat[begin:end] for begin, end in pairwise(documents)]

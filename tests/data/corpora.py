@@ -56,7 +56,7 @@ def write_shards(folder: Path, *shards: Documents) -> tuple[Path, ...]:
     """Files of shards."""
     paths = []
     for number, documents in enumerate(shards):
-        tokens, sentences, boundaries = shard_of(documents, seed=number)
+        tokens, sentences, boundaries, _ = shard_of(documents, seed=number)
         content = [
             (tokens[sentences[first] : sentences[last]], np.diff(sentences[first : last + 1]).astype(np.int32))
             for first, last in pairwise(boundaries)

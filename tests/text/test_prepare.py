@@ -34,7 +34,7 @@ def bytes_of(folder: Path) -> dict[str, bytes]:
 def documents_of(folder: Path, pattern: str = "*-*.arrow") -> Encoded:
     documents = []
     for path in sorted(folder.glob(pattern)):
-        tokens, sentences, offsets = read_shard(path)
+        tokens, sentences, offsets, _ = read_shard(path)
         for first, last in pairwise(offsets):
             documents.append([tokens[a:b].tolist() for a, b in pairwise(sentences[first : last + 1])])
     return documents
@@ -70,7 +70,7 @@ def test_what_lies_in_the_folder(wikitext: Preparation, undisturbed: Path) -> No
     assert sorted(path.name for path in undisturbed.iterdir()) == sorted([MANIFEST, "report.json", "tokenizer", *names])
     assert len(manifest.train) > 2
     for info in manifest.train + manifest.heldout:
-        tokens, sentences, documents = read_shard(undisturbed / info.file)
+        tokens, sentences, documents, _ = read_shard(undisturbed / info.file)
         assert (info.tokens, info.sentences, info.documents) == (len(tokens), len(sentences) - 1, len(documents) - 1)
         assert 20_000 <= info.tokens <= 60_000 or info.file.startswith("heldout")
     heldout, train = (sum(info.documents for info in part) for part in (manifest.heldout, manifest.train))

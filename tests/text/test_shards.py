@@ -28,7 +28,7 @@ def write(path: Path, documents: Documents, vocab_size: int) -> None:
 
 
 def read(path: Path) -> Documents:
-    tokens, sentences, documents = read_shard(path)
+    tokens, sentences, documents, _ = read_shard(path)
     return [
         [tokens[sentences[s] : sentences[s + 1]].tolist() for s in range(documents[d], documents[d + 1])]
         for d in range(len(documents) - 1)
@@ -109,7 +109,7 @@ def test_a_damaged_shard_never_breaks_the_reader(
     content[int(position * len(content))] = value
     path.write_bytes(content)
     try:
-        tokens, sentences, documents = read_shard(path)
+        tokens, sentences, documents, _ = read_shard(path)
     except InputError:
         return
     assert tokens.max(initial=0) < 300

@@ -20,6 +20,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from cloze.text.bert_rules import bert_rules, own_pattern, own_tokens
+from cloze.text.segmenters import Words, continuations
 from cloze.text.shards import token_dtype
 from cloze.text.special_tokens import NO_FILES, special_tokens
 
@@ -67,7 +68,11 @@ class WordEncoder(dict[str, bytes]):
     """Encodes sentences without special tokens; as a mapping, the cache from chunk or word to the bytes of its ids."""
 
     def __init__(
-        self, tokenizer: Tokenizer, files: Mapping[str, bytes] = NO_FILES, cached_chunks: int = CACHED_CHUNKS
+        self,
+        tokenizer: Tokenizer,
+        files: Mapping[str, bytes] = NO_FILES,
+        cached_chunks: int = CACHED_CHUNKS,
+        words: Words = "tokenizer",
     ) -> None:
         """An encoder with an empty cache.
 
@@ -75,6 +80,7 @@ class WordEncoder(dict[str, bytes]):
             tokenizer: of `cloze.text.tokenizer.FolderTokenizer`.
             files: likewise.
             cached_chunks: chunks and words kept.
+            words: who says where words begin.
         """
         super().__init__()
         special = special_tokens(tokenizer, files)
@@ -85,6 +91,7 @@ class WordEncoder(dict[str, bytes]):
         spaced = any(re.search(r"\s", token.content) for token in own)
         self._whole_sentences = spaced or bert_rules(tokenizer) is None
         self._cached_chunks = cached_chunks
+        self.words = None if words == "tokenizer" else words
         self.dtype = token_dtype(tokenizer.get_vocab_size())
         self._longer_words = _longer_words(tokenizer)
         self._unknown = None if special.unk is None else special.unk.id
@@ -95,6 +102,11 @@ class WordEncoder(dict[str, bytes]):
     def encode(self, sentence: str) -> bytes:
         """The token ids of `sentence`, as the bytes of an array of ``self.dtype``."""
         return self[sentence] if self._whole_sentences else b"".join(map(self.__getitem__, sentence.split(" ")))
+
+    def continuations(self, sentence: str) -> np.ndarray:
+        """(tokens,) bool: which tokens of `sentence` continue a word of the segmenter."""
+        assert self.words is not None
+        return continuations(self._tokenizer, sentence, self.words)
 
     def lost(self, sentence: str, ids: bytes) -> Lost:
         """The characters of `sentence`, which gave `ids`, that became ``[UNK]``."""

@@ -15,7 +15,7 @@ import pyarrow as pa
 from cloze.files.remote import Location
 from cloze.text.documents import Document, SentenceSplitter
 from cloze.text.encoding import NOTHING_LOST, WordEncoder
-from cloze.text.shards import Shard, flatten, list_column, read_table, shard_of, write_table
+from cloze.text.shards import Shard, flatten, list_column, read_table, shard_of, word_column, write_table
 
 
 class Part(NamedTuple):
@@ -63,6 +63,7 @@ class PartBuilder:
     def __init__(self, splitter: SentenceSplitter, encoder: WordEncoder) -> None:
         self._splitter, self._encoder = splitter, encoder
         self._tokens: list[np.ndarray] = []
+        self._continues: list[np.ndarray] = []
         self._lengths: list[np.ndarray] = []
         self._line_hashes: list[np.ndarray] = []
         self._line_sentences: list[np.ndarray] = []
@@ -82,6 +83,7 @@ class PartBuilder:
         """Splits, encodes and hashes a document; one without a single token is left out."""
         itemsize = self._encoder.dtype.itemsize
         sentences: list[bytes] = []
+        continues: list[np.ndarray] = []
         texts: list[str] = []
         counts: list[int] = []
         digests: list[bytes] = []
@@ -93,11 +95,15 @@ class PartBuilder:
             if len(texts) < EXCERPTED_SENTENCES:
                 texts += cut[: EXCERPTED_SENTENCES - len(texts)]
             encoded = [ids for sentence in cut if (ids := self._encode(sentence))]
+            if self._encoder.words is not None:
+                continues += map(self._encoder.continuations, cut)
             self.characters["all"] += sum(map(len, line.split()))
             sentences += encoded
             counts.append(len(encoded))
         if not sentences:
             return
+        if self._encoder.words is not None:
+            self._continues.append(np.concatenate(continues))
         joined = b"".join(digests)
         self._tokens.append(np.frombuffer(b"".join(sentences), self._encoder.dtype))
         self._lengths.append(np.fromiter(map(len, sentences), np.int32, len(sentences)) // itemsize)
@@ -129,6 +135,7 @@ class PartBuilder:
             "line_hashes": list_column(self._line_hashes, np.dtype(np.uint64)),
             "line_sentences": list_column(self._line_sentences, np.dtype(np.int32)),
             "document_hash": pa.array(np.array(self._document_hashes, np.uint64)),
+            **word_column(self._continues),
         }
         write_table(path, columns, vocab_size)
 
@@ -148,8 +155,8 @@ def read_hashes(path: Location) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return *flatten(batch.column("line_hashes")), batch.column("document_hash").to_numpy(zero_copy_only=True)
 
 
-def kept_documents(part: Part, kept_lines: np.ndarray, chosen: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Tokens and sentence lengths of the chosen documents, without the lines that are not kept.
+def kept_documents(part: Part, kept_lines: np.ndarray, chosen: np.ndarray) -> list[tuple[np.ndarray, ...]]:
+    """The chosen documents, as `write_shard` takes them, without the lines that are not kept.
 
     Args:
         part: the part.
@@ -157,20 +164,21 @@ def kept_documents(part: Part, kept_lines: np.ndarray, chosen: np.ndarray) -> li
         chosen: (d,) bool.
 
     Returns:
-        One pair a document, in order; documents of which nothing is left are not among them.
+        One tuple a document, in order; documents of which nothing is left are not among them.
     """
-    tokens, sentence_offsets, document_offsets = part.shard
+    tokens, sentence_offsets, document_offsets, continues = part.shard
     kept_sentences = np.repeat(kept_lines, part.line_sentences)  # (s,)
     lengths = np.diff(sentence_offsets)
-    documents = []
+    documents: list[tuple[np.ndarray, ...]] = []
     for document in np.flatnonzero(chosen):
         first, last = document_offsets[document], document_offsets[document + 1]
         kept = kept_sentences[first:last]
-        own_tokens = tokens[sentence_offsets[first] : sentence_offsets[last]]
+        place = slice(sentence_offsets[first], sentence_offsets[last])
+        own = [tokens[place]] if continues is None else [tokens[place], continues[place]]
         own_lengths = lengths[first:last]
         if not kept.all():
-            own_tokens = own_tokens[np.repeat(kept, own_lengths)]
+            own = [each[np.repeat(kept, own_lengths)] for each in own]
             own_lengths = own_lengths[kept]
         if len(own_lengths):
-            documents.append((own_tokens, own_lengths.astype(np.int32)))
+            documents.append((own[0], own_lengths.astype(np.int32), *own[1:]))
     return documents

@@ -200,6 +200,7 @@ class Pipeline:
             sentences=self.preparation.sentences,
             folder=self.folder,
             tokenizer_sha256=tokenizer_sha256(tokenizer),
+            words=self.preparation.words,
         )
         missing = [task for task in tasks if not self.journal.record_file(task.step).exists()]
         for record in self._map("encoding", partial(encode_units, common), missing):

@@ -138,6 +138,8 @@ class Preparation(PreparationSettings):
         """All that decides what is written, as JSON. A given vocabulary counts by its content, not by its path."""
         config: dict[str, Any] = describe(self)
         del config["workers"]
+        if self.words == "tokenizer":  # as in earlier versions
+            del config["words"]
         config["heldout_fraction"] = self.fraction
         if self.tokenizer.vocab is not None:
             tokenizer = self.tokenizer.given().tokenizer

@@ -6,6 +6,7 @@ from typing import Literal
 
 from cloze.errors import InputError
 from cloze.text.documents import SentenceSplitter, Source
+from cloze.text.segmenters import Words, check_words
 from cloze.text.sources.files import HeldoutFiles, TextFiles
 from cloze.text.tokenizer import WordPiece
 
@@ -28,6 +29,9 @@ class PreparationSettings:
             0.01, and 0 with `heldout_files`.
         heldout_files: paths and patterns of files that are held out in place of a share, read as those of the source.
             Training leaves out these files, and documents of others that are the same as one in them.
+        words: who says where words begin, for masks of whole words and of spans: the ``tokenizer`` by its tokens, as
+            ``##`` and the space; or a segmenter, for text without spaces: ``jieba`` for Chinese, ``icu`` for Chinese,
+            Japanese, Thai, Lao, Khmer and Burmese. Its words are kept in the shards, a bit a token.
         shard_tokens: size of the shards; `data.shuffle_shards` of them are shuffled together.
         task_megabytes: size of the pieces of work, as the source estimates it; when killed, a preparation loses one a
             worker.
@@ -40,6 +44,7 @@ class PreparationSettings:
     duplicates: Literal["count", "remove"] = "count"
     heldout_fraction: float | None = None
     heldout_files: str | Sequence[str] | None = None
+    words: Words = "tokenizer"
     shard_tokens: int = 4_000_000
     task_megabytes: float = 1.0
     workers: int | None = None
@@ -47,6 +52,7 @@ class PreparationSettings:
     def __post_init__(self) -> None:
         if self.duplicates not in ("count", "remove"):
             raise InputError(f"preparation.duplicates={self.duplicates}: expected count or remove")
+        check_words(self.words)
         if not (0 <= self.fraction <= 0.5 or self.fraction == 1):
             raise InputError(f"preparation.heldout_fraction={self.heldout_fraction}: expected 0 to 0.5, or 1 for all")
         if self.heldout_files is not None and self.fraction:

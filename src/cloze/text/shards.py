@@ -1,7 +1,9 @@
 """Shards: tokenised documents in Arrow IPC files, read by memory mapping.
 
 A shard is an Arrow IPC *file* of one record batch, one record a document: ``tokens: list<uint16|uint32>`` (no special
-tokens) and ``sentence_lengths: list<int32>``. pandas, Polars, DuckDB and ``datasets`` read it as any other table.
+tokens) and ``sentence_lengths: list<int32>``; where a segmenter found the words, also ``word_bits: list<uint8>``, a bit
+a token, most significant first, that says whether it continues the word of the token before it. pandas, Polars, DuckDB
+and ``datasets`` read it as any other table.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,12 +20,16 @@ FORMAT = 1
 """Version of the layout; files of another version are refused."""
 
 
+WORD_BITS = "word_bits"
+
+
 class Shard(NamedTuple):
     """A shard's documents as flat arrays; ``tokens`` is a view of the mapped file."""
 
     tokens: np.ndarray  # (n,) uint16 | uint32: the tokens of all documents
     sentence_offsets: np.ndarray  # (s+1,) int64: sentence i is tokens[sentence_offsets[i]:sentence_offsets[i+1]]
     document_offsets: np.ndarray  # (d+1,) int64: document j is sentences document_offsets[j]:document_offsets[j+1]
+    continues: np.ndarray | None = None  # (n,) bool: tokens that continue a word, where a segmenter found the words
 
 
 def token_dtype(vocab_size: int) -> np.dtype:
@@ -31,17 +37,27 @@ def token_dtype(vocab_size: int) -> np.dtype:
     return np.dtype(np.uint16 if vocab_size <= 1 << 16 else np.uint32)
 
 
-def write_shard(path: Location, documents: Sequence[tuple[np.ndarray, np.ndarray]], vocab_size: int) -> None:
+def write_shard(path: Location, documents: Sequence[tuple[np.ndarray, ...]], vocab_size: int) -> None:
     """Writes one shard, atomically.
 
     Args:
         path: the file.
-        documents: for each document its tokens (n,) and the lengths of its sentences (s,), which sum to n.
+        documents: for each document its tokens (n,) and the lengths of its sentences (s,), which sum to n; and for
+            all or none (n,) bool, which tokens continue a word.
         vocab_size: tokens lie below it; decides their type.
     """
-    tokens = list_column([tokens for tokens, _ in documents], token_dtype(vocab_size))
-    lengths = list_column([lengths for _, lengths in documents], np.dtype(np.int32))
-    write_table(path, {"tokens": tokens, "sentence_lengths": lengths}, vocab_size)
+    columns = {
+        "tokens": list_column([document[0] for document in documents], token_dtype(vocab_size)),
+        "sentence_lengths": list_column([document[1] for document in documents], np.dtype(np.int32)),
+    }
+    columns |= word_column([document[2] for document in documents if len(document) > 2])
+    write_table(path, columns, vocab_size)
+
+
+def word_column(continues: Sequence[np.ndarray]) -> "dict[str, pa.ListArray[Any]]":
+    """The column of the tokens that continue a word, of each document; none where there are none."""
+    packed = [np.packbits(each.astype(np.bool_)) for each in continues]
+    return {WORD_BITS: list_column(packed, np.dtype(np.uint8))} if packed else {}
 
 
 def read_shard(path: Location, content: pa.Buffer | None = None) -> Shard:
@@ -58,11 +74,13 @@ def joined(shards: Sequence[Shard]) -> Shard:
     if len(shards) == 1:
         return shards[0]
     tokens = np.concatenate([shard.tokens for shard in shards])
+    continues = [shard.continues for shard in shards if shard.continues is not None]
     tokens.flags.writeable = False  # as those of a file: what is compiled for them serves these, too
     return Shard(
         tokens,
         _end_to_end([shard.sentence_offsets for shard in shards]),
         _end_to_end([shard.document_offsets for shard in shards]),
+        np.concatenate(continues) if len(continues) == len(shards) else None,
     )
 
 
@@ -153,4 +171,17 @@ def shard_of(batch: pa.RecordBatch, path: Location) -> Shard:
     # One pass over the mapped tokens (milliseconds): flipped bits end here, not inside an embedding kernel.
     if len(tokens) and int(tokens.max()) >= vocab_size:
         raise InputError(f"{path}: holds tokens beyond its vocabulary of {vocab_size}; prepare the corpus again")
-    return Shard(tokens, sentence_offsets, document_offsets.astype(np.int64))
+    continues = _continues(batch, token_offsets, path) if WORD_BITS in batch.schema.names else None
+    return Shard(tokens, sentence_offsets, document_offsets.astype(np.int64), continues)
+
+
+def _continues(batch: pa.RecordBatch, token_offsets: np.ndarray, path: Location) -> np.ndarray:
+    """(n,) bool of the column with a bit a token."""
+    bits, begins = flatten(batch.column(WORD_BITS))
+    lengths = np.diff(token_offsets)
+    if not np.array_equal(-(-lengths // 8), np.diff(begins)):
+        raise InputError(f"{path}: its marks of words do not fit its tokens; prepare the corpus again")
+    # Each document begins a byte: of its last byte some bits stand for nothing.
+    found = np.unpackbits(bits).view(np.bool_)
+    places = np.arange(int(lengths.sum())) + np.repeat(8 * begins[:-1].astype(np.int64) - token_offsets[:-1], lengths)
+    return np.asarray(found[places])

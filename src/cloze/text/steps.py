@@ -23,6 +23,7 @@ from cloze.text.journal import Journal
 from cloze.text.manifest import ShardInfo
 from cloze.text.parts import Excerpt, PartBuilder, kept_documents, likeliest_heldout, read_part
 from cloze.text.sample import documents_of, sample_file
+from cloze.text.segmenters import Words
 from cloze.text.shards import read_shard, write_shard
 from cloze.text.tokenizer import load_tokenizer, read_tokenizer
 
@@ -52,6 +53,7 @@ class Encoding:
     sentences: SentenceSplitter
     folder: Location
     tokenizer_sha256: str
+    words: Words
 
 
 class EncodingTask(NamedTuple):
@@ -65,14 +67,14 @@ class EncodingTask(NamedTuple):
 
 
 @lru_cache(maxsize=1)
-def _encoder(tokenizer_folder: Location, sha256: str) -> WordEncoder:  # noqa: ARG001 - another tokeniser, another entry
-    return WordEncoder(*read_tokenizer(tokenizer_folder))
+def _encoder(tokenizer_folder: Location, sha256: str, words: Words) -> WordEncoder:  # noqa: ARG001 - another tokeniser, another entry
+    return WordEncoder(*read_tokenizer(tokenizer_folder), words=words)
 
 
 def encode_units(common: Encoding, task: EncodingTask) -> dict[str, Any]:
     """Reads, splits and encodes the documents of some units into one or more parts; returns the record of it."""
     journal = Journal(common.folder)
-    encoder = _encoder(common.folder / "tokenizer", common.tokenizer_sha256)
+    encoder = _encoder(common.folder / "tokenizer", common.tokenizer_sha256, common.words)
     vocab_size = load_tokenizer(common.folder / "tokenizer").get_vocab_size()
     counts: Counter[str] = Counter()
     parts: list[dict[str, Any]] = []
@@ -142,8 +144,8 @@ def cut_shard(common: Cutting, task: CuttingTask) -> None:
     piece = heldout_piece(common.folder, task.number)
     if piece.exists():
         return
-    train: list[tuple[np.ndarray, np.ndarray]] = []
-    heldout: list[tuple[np.ndarray, np.ndarray]] = []
+    train: list[tuple[np.ndarray, ...]] = []
+    heldout: list[tuple[np.ndarray, ...]] = []
     for file, first_line in task.parts:
         part = read_part(work / file)
         kept = np.ones(len(part.line_hashes), bool)
@@ -189,12 +191,13 @@ def merge_heldout(common: Cutting, task: MergingTask) -> None:
     path = common.folder / f"heldout-{task.number:05d}.arrow"
     if path.exists():
         return
-    documents: list[tuple[np.ndarray, np.ndarray]] = []
+    documents: list[tuple[np.ndarray, ...]] = []
     for piece in task.pieces:
-        tokens, sentences, offsets = read_shard(piece)
+        tokens, sentences, offsets, continues = read_shard(piece)
         for first, last in pairwise(offsets):
             lengths = np.diff(sentences[first : last + 1]).astype(np.int32)
-            documents.append((tokens[sentences[first] : sentences[last]], lengths))
+            place = slice(sentences[first], sentences[last])
+            documents.append((tokens[place], lengths, *([] if continues is None else [continues[place]])))
     write_shard(path, documents, common.vocab_size)
 
 
@@ -210,7 +213,7 @@ def measure_shard(vocab_size: int, path: Location) -> ShardMeasure:
     content = (
         pa.py_buffer(path.read_bytes()) if isinstance(path, RemotePath) else pa.memory_map(str(path)).read_buffer()
     )
-    tokens, sentences, documents = read_shard(path, content)
+    tokens, sentences, documents, _ = read_shard(path, content)
     info = ShardInfo(
         file=path.name,
         documents=len(documents) - 1,

@@ -80,7 +80,8 @@ def unlearnable_masks(shard: Shard, vocabulary: Vocabulary, *, masking: str, max
     if masking == "token":
         return []
     tokens = np.asarray(shard.tokens[:TOKENS_LOOKED_AT])
-    begins = ~vocabulary.continues[tokens]
+    continues = vocabulary.continues[tokens] if shard.continues is None else shard.continues[: len(tokens)]
+    begins = ~continues
     begins[shard.sentence_offsets[shard.sentence_offsets < len(tokens)]] = True
     lengths = np.diff(np.append(np.flatnonzero(begins), len(tokens)))  # of the words, in tokens
     key = f"objective.masking={masking}"
@@ -96,7 +97,8 @@ def unlearnable_masks(shard: Shard, vocabulary: Vocabulary, *, masking: str, max
     elif masking == "whole_word" and single >= MOST_SINGLE:
         said = (
             f"{key} does what objective.masking=token does: {single:.1%} of the tokens are words by themselves, as "
-            "each Chinese character is; objective.masking=span masks runs of them"
+            "each Chinese character is; objective.masking=span masks runs of them, and preparation.words=jieba or icu "
+            "finds the words"
         )
     else:
         return []

@@ -60,7 +60,10 @@ class MaskedLM(MaskedLMSettings, Objective[PretrainingBatch]):
         if special.mask is None:
             return NO_MASK
         if self.masking != "token" and not has_words:
-            return f"does not tell where words begin, as objective.masking={self.masking} asks: take masking=token"
+            return (
+                f"does not tell where words begin, as objective.masking={self.masking} asks: take "
+                "objective.masking=token, or let a segmenter find the words with preparation.words=icu, or jieba"
+            )
         return None
 
     def heldout(self) -> "MaskedLM":

@@ -55,11 +55,14 @@ class Scratch(NamedTuple):
 
     Attributes:
         ids: (T,) int64, the tokens before masking.
+        continues: (T,) bool, of the tokens: whether one continues the word of the token before it; read for masks of
+            whole words and spans only.
         begins, ends: (T,) int64, first and one past the last position of each word.
         treatment: (T,) uint8, ``UNTOUCHED`` to ``KEPT``.
     """
 
     ids: IntArray
+    continues: npt.NDArray[np.bool_]
     begins: IntArray
     ends: IntArray
     treatment: npt.NDArray[np.uint8]
@@ -69,6 +72,7 @@ class Scratch(NamedTuple):
 def make_scratch(longest: int) -> Scratch:
     return Scratch(
         np.empty(longest, np.int64),
+        np.empty(longest, np.bool_),
         np.empty(longest, np.int64),
         np.empty(longest, np.int64),
         np.empty(longest, np.uint8),
@@ -87,17 +91,15 @@ def choose(
     length: int,
     second: int,
     masking: Masking,
-    continues: npt.NDArray[np.bool_],
     place: np.uint64,
 ) -> tuple[int, np.uint64]:
     """Decide the treatment of each token of ``scratch.ids[:length]``; [CLS] and [SEP] are never touched.
 
     Args:
-        scratch: ``ids`` is read, all else written.
+        scratch: ``ids`` and ``continues`` are read, all else written.
         length: tokens of the sequence.
         second: where segment B begins; ``length`` for no B.
         masking: how.
-        continues: see ``Vocabulary``.
         place: in the random stream of the sequence.
 
     Returns:
@@ -109,21 +111,21 @@ def choose(
     wanted = num_to_predict(length, 2 if second == length else 3, masking.rate, masking.most)
     if masking.kind == TOKEN:
         return _choose_tokens(scratch, length, second, wanted, masking, place)
-    count = _find_words(scratch, 0, 1, second - 1, continues)
+    count = _find_words(scratch, 0, 1, second - 1)
     if second < length:
-        count = _find_words(scratch, count, second, length - 1, continues)
+        count = _find_words(scratch, count, second, length - 1)
     if masking.kind == SPAN:
         return _choose_spans(scratch, count, wanted, masking, place)
     return _choose_words(scratch, count, wanted, masking, place)
 
 
 @compiled
-def _find_words(scratch: Scratch, count: int, begin: int, end: int, continues: npt.NDArray[np.bool_]) -> int:
+def _find_words(scratch: Scratch, count: int, begin: int, end: int) -> int:
     """Append the words of one segment; a token that continues a word split before the segment begins its own."""
-    begins, ends, ids = scratch.begins, scratch.ends, scratch.ids
+    begins, ends, continues = scratch.begins, scratch.ends, scratch.continues
     for i in range(begin, end):
         begins[count] = i  # stays only if a word begins here: a branch would be mispredicted at every third token
-        count += i == begin or not continues[ids[i]]
+        count += i == begin or not continues[i]
         ends[count - 1] = i + 1
     return count
 

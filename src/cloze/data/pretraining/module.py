@@ -172,7 +172,8 @@ class PretrainingData(LightningDataModule, Generic[B]):
             )
         special = special_tokens(self.tokenizer, self.tokenizer_files)
         size, continues = self.tokenizer.get_vocab_size(), continues_word(self.tokenizer)
-        if (why := self.objective.unsuited(special, has_words=continues is not None)) is not None:
+        has_words = continues is not None or self.manifest.config.get("words") is not None
+        if (why := self.objective.unsuited(special, has_words=has_words)) is not None:
             raise InputError(f"{self.folder}: its tokenizer {why}")
         self.vocabulary = Vocabulary(
             size=size,

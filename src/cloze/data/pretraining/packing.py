@@ -14,9 +14,11 @@ from cloze.batch import IGNORED_LABEL, Packed, PretrainingBatch
 from cloze.data.pretraining.masking import (
     MASKED,
     RANDOM,
+    TOKEN,
     UNTOUCHED,
     WHOLE_WORD,
     Masking,
+    Scratch,
     Vocabulary,
     choose,
     make_scratch,
@@ -26,6 +28,7 @@ from cloze.data.pretraining.pairs import A_LENGTH, A_START, B_LENGTH, B_START, L
 from cloze.data.pretraining.plan import Sequences
 from cloze.data.splitmix import IntArray, next_below, split
 from cloze.runtime.compiled import compiled
+from cloze.text.shards import Shard
 
 
 class StaticShape(NamedTuple):
@@ -64,7 +67,22 @@ def count_masked(sequences: Sequences, masking: Masking) -> int:
     if masking.kind != WHOLE_WORD:
         return int(_measure(plan.rows, plan.lengths, chosen, masking)[1])
     longest = int(plan.lengths.max())
-    return int(_count_chosen(shard.tokens, plan.rows, chosen, plan.mask_key, masking, vocabulary, longest))
+    text = _text(shard)
+    return int(_count_chosen(text, plan.rows, chosen, plan.mask_key, masking, vocabulary, longest))
+
+
+class _Text(NamedTuple):
+    """The tokens of a shard for compiled code, and which of them continue a word; empty where the tokens say so."""
+
+    tokens: IntArray
+    continues: npt.NDArray[np.bool_]
+
+
+def _text(shard: Shard) -> _Text:
+    return _Text(shard.tokens, NO_MARKS if shard.continues is None else shard.continues)
+
+
+NO_MARKS = np.zeros(0, np.bool_)
 
 
 class _Arrays(NamedTuple):
@@ -123,7 +141,7 @@ def pack(
         num_predictions = _round_up(num_predictions, predictions)
 
     arrays = _Arrays.empty(num_tokens + num_padding, num_sequences, num_predictions)
-    filled = _fill(arrays, shard.tokens, plan.rows, chosen, plan.mask_key, masking, vocabulary, max_length)
+    filled = _fill(arrays, _text(shard), plan.rows, chosen, plan.mask_key, masking, vocabulary, max_length)
     if static is None:  # whole words may have left a remainder
         arrays = arrays._replace(
             masked_positions=arrays.masked_positions[: max(filled, 1)],
@@ -158,7 +176,7 @@ def _measure(rows: IntArray, lengths: IntArray, sequences: IntArray, masking: Ma
 @compiled
 def _fill(
     arrays: _Arrays,
-    tokens: IntArray,
+    text: _Text,
     rows: IntArray,
     sequences: IntArray,
     mask_key: np.uint64,
@@ -173,8 +191,8 @@ def _fill(
     arrays.cu_seqlens[0] = 0
     for i in range(len(sequences)):
         row = rows[sequences[i]]
-        length, second = _assemble(ids, tokens, row, vocabulary)
-        _, place = choose(scratch, length, second, masking, vocabulary.continues, split(mask_key, sequences[i]))
+        length, second = _assemble(scratch, text, row, vocabulary, masking)
+        _, place = choose(scratch, length, second, masking, split(mask_key, sequences[i]))
         _write(arrays, begin, ids, length, second)
         for j in range(length):
             treatment = scratch.treatment[j]
@@ -225,7 +243,7 @@ def _pad(arrays: _Arrays, begin: int, sequence: int, masked: int, max_length: in
 
 @compiled
 def _count_chosen(
-    tokens: IntArray,
+    text: _Text,
     rows: IntArray,
     sequences: IntArray,
     mask_key: np.uint64,
@@ -236,15 +254,21 @@ def _count_chosen(
     scratch = make_scratch(longest)
     masked = 0
     for sequence in sequences:
-        length, second = _assemble(scratch.ids, tokens, rows[sequence], vocabulary)
+        length, second = _assemble(scratch, text, rows[sequence], vocabulary, masking)
         place = split(mask_key, sequence)
-        masked += choose(scratch, length, second, masking, vocabulary.continues, place)[0]
+        masked += choose(scratch, length, second, masking, place)[0]
     return masked
 
 
 @compiled
-def _assemble(ids: IntArray, tokens: IntArray, row: IntArray, vocabulary: Vocabulary) -> tuple[int, int]:
-    """Write [CLS] A [SEP] B [SEP], or [CLS] A [SEP]; the length and where B begins."""
+def _assemble(
+    scratch: Scratch, text: _Text, row: IntArray, vocabulary: Vocabulary, masking: Masking
+) -> tuple[int, int]:
+    """Write [CLS] A [SEP] B [SEP], or [CLS] A [SEP], and what of it continues words; the length and where B begins."""
+    ids, tokens = scratch.ids, text.tokens
+    if masking.kind != TOKEN:
+        _mark(scratch.continues, 1, text, row[A_START], row[A_LENGTH], vocabulary)
+        _mark(scratch.continues, row[A_LENGTH] + 2, text, row[B_START], row[B_LENGTH], vocabulary)
     a_length, b_length = row[A_LENGTH], row[B_LENGTH]
     ids[0] = vocabulary.cls
     for j in range(a_length):
@@ -257,3 +281,16 @@ def _assemble(ids: IntArray, tokens: IntArray, row: IntArray, vocabulary: Vocabu
         ids[second + j] = tokens[row[B_START] + j]
     ids[second + b_length] = vocabulary.sep
     return second + b_length + 1, second
+
+
+@compiled
+def _mark(
+    marks: npt.NDArray[np.bool_], begin: int, text: _Text, start: int, length: int, vocabulary: Vocabulary
+) -> None:
+    """Write which tokens of a segment continue a word: as a segmenter found it, else as the tokens say."""
+    if len(text.continues):
+        for j in range(length):
+            marks[begin + j] = text.continues[start + j]
+    else:
+        for j in range(length):
+            marks[begin + j] = vocabulary.continues[text.tokens[start + j]]
