@@ -11,6 +11,9 @@ import torch
 import transformers
 from safetensors.torch import load_file
 
+from tests import forks
+from tests.tiny import save_tiny_task
+
 Command = Callable[..., subprocess.CompletedProcess[str]]
 MODEL = ["model=modern_tiny", "model.hidden_size=32", "model.intermediate_size=48", "model.local_attention=16"]
 
@@ -145,3 +148,30 @@ def test_a_shape_of_no_class_is_trained_and_reaches_further(train: Command, word
     done = train(*start, *longer, "model.global_rope_scaling.rope_type=ntk", "trainer.max_steps=1", "run=refused")
     assert done.returncode == 2
     assert "rope_type is 'ntk', but only default, linear and yarn are supported" in done.stderr
+
+
+def test_a_task_as_int8_is_scored_next_to_the_model(finetune: Command, tmp_path: Path) -> None:
+    pytest.importorskip("onnxscript")
+    save_tiny_task("classification", tmp_path / "model", num_hidden_layers=1)
+    (tmp_path / "t.csv").write_text("text,label\n" + "the cab,good\na bed,bad\n" * 4, encoding="utf-8")
+    done = forks.run(
+        "cloze-convert", "from=model", "to=int8", "format=onnx", "quantize=int8", "texts=t.csv", cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    assert "on 9 texts int8 outputs differ from those in fp32 by" in done.stdout
+    words = [
+        "model=model",
+        "task=classification",
+        "task.data.dev=t.csv",
+        "run=scored",
+        "task.max_length=32",
+        "onnx=int8/model.onnx",
+    ]
+    done = finetune(*words, "stage=evaluate")
+    assert done.returncode == 0, done.stderr
+    head, *rows = done.stdout.splitlines()
+    assert head.split() == ["split", "metric", "score", "model", "folder"]
+    accuracy = next(row.split() for row in rows if " accuracy " in row)
+    assert float(accuracy[-2]) == pytest.approx(float(accuracy[-1]), abs=0.26)
+    refused = finetune(*words)
+    assert (refused.returncode, "onnx=int8/model.onnx is for stage=evaluate" in refused.stderr) == (2, True)

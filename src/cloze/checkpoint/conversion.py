@@ -1,7 +1,7 @@
-"""Convert any BERT to another format: Hugging Face's, Google's TensorFlow, ONNX."""
+"""Convert any encoder to another format: Hugging Face's, Google's TensorFlow, ONNX."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal, NamedTuple
@@ -10,9 +10,19 @@ from safetensors import SafetensorError
 from tokenizers import Tokenizer
 from torch import Tensor
 
+from cloze.batch import Packed
 from cloze.checkpoint.folder import Contents, head_of_parts, read_folder, write_folder
 from cloze.checkpoint.google import write_google
-from cloze.checkpoint.onnx import TOLERANCE, check_packages, difference, padded_model, write_onnx
+from cloze.checkpoint.onnx import (
+    TOLERANCE,
+    check_packages,
+    difference,
+    padded_model,
+    random_tokens,
+    rounding,
+    write_onnx,
+    write_quantised,
+)
 from cloze.checkpoint.pretrained import Pretrained, pretrained_of
 from cloze.checkpoint.record import EARLIER, HEAD, RECORD, Record
 from cloze.checkpoint.training import write_model_folder
@@ -34,17 +44,30 @@ class Conversion(NamedTuple):
     written: str
 
 
-def convert(source: Path | str, to: Path, target: Format = "hf") -> Conversion:
+def convert(
+    source: Path | str,
+    to: Path,
+    target: Format = "hf",
+    *,
+    quantize: Literal["int8"] | None = None,
+    texts: Sequence[str] = (),
+) -> Conversion:
     """Write a model in another format, all of it or nothing.
 
     Args:
         source: any that ``read_folder`` takes, or a checkpoint of a training, whatever it ran on.
         to: a folder that does not exist yet.
         target: its format. Parameters are written in fp32, which loses nothing.
+        quantize: the weights of ONNX as int8; what that changes of the outputs is reported.
+        texts: on which that is measured; none for random tokens.
 
     Raises:
         InputError: ``to`` exists, the source cannot be read, or its head has no place in the format.
     """
+    if target != "onnx" and (quantize or texts):
+        raise InputError(f"quantize and texts are for format=onnx, but format is {target}: leave them out")
+    if texts and not quantize:
+        raise InputError("texts= measure what quantize=int8 changes: give it, too, or leave them out")
     if to.exists():
         raise InputError(f"to={to} exists already: give another folder, or remove it")
     if target == "onnx":
@@ -53,7 +76,7 @@ def convert(source: Path | str, to: Path, target: Format = "hf") -> Conversion:
         with TemporaryDirectory() as beside:
             folder = Path(beside) / "model"
             write_model_folder(Path(source), folder)
-            done = convert(folder, to, target)
+            done = convert(folder, to, target, quantize=quantize, texts=texts)
         return Conversion(done.read.replace(str(folder), str(source)), done.written)
     contents = read_folder(source)
     pretrained = pretrained_of(contents)
@@ -71,7 +94,7 @@ def convert(source: Path | str, to: Path, target: Format = "hf") -> Conversion:
         elif target == "google":
             _write_google(contents, pretrained, kept, settings, to)
         else:
-            note = _write_onnx(pretrained, settings, to)
+            note = _write_onnx(pretrained, settings, to, quantize is not None, texts)
     except (OSError, SafetensorError) as error:
         raise InputError(f"to={to} cannot be written ({error}): nothing is left there") from error
     return Conversion(_read(contents, pretrained, source), f"{_size(to)} in {to}{note}")
@@ -141,17 +164,39 @@ def _beyond_google(tokenizer: Tokenizer) -> str | None:
     return None
 
 
-def _write_onnx(pretrained: Pretrained, settings: Mapping[str, Any], to: Path) -> str:
+def _write_onnx(
+    pretrained: Pretrained, settings: Mapping[str, Any], to: Path, quantised: bool, texts: Sequence[str]
+) -> str:
     """Write the graph, the configuration and the tokenizer; say how far onnxruntime is from our model."""
     model = padded_model(pretrained)
     with whole_folder(to) as beside:
         own = {**pretrained.tokenizer_files, **_record(pretrained)}
         write_folder(beside, pretrained.tokenizer, pretrained.config, {}, settings, own)
+        if quantised:
+            write_quantised(model, beside)
+            batches = _batches(pretrained, texts, pair=model.choices)
+            on = counted(len(texts), "texts") if texts else "random tokens"
+            changed = rounding(model, beside, batches)
+            return f": {', '.join(model.outputs)}; on {on} int8 {changed}"
         write_onnx(model, beside)
         apart = difference(model, beside)
         if not apart <= TOLERANCE:
             raise RuntimeError(f"onnxruntime is {apart:.1e} away from the packed model, more than {TOLERANCE:.0e}")
     return f": {', '.join(model.outputs)}; onnxruntime is at most {apart:.0e} away from the packed model"
+
+
+def _batches(pretrained: Pretrained, texts: Sequence[str], *, pair: bool) -> list[Packed]:
+    """The texts, cut to the positions of the model, in batches of two; random tokens where there are none."""
+    most = pretrained.config.max_position_embeddings
+    if not texts:
+        return [random_tokens(tuple(min(most, 8 * each) for each in range(1, 9)), pretrained.config.vocab_size)]
+    cutter = pretrained.tokenizer.from_str(pretrained.tokenizer.to_str())
+    cutter.enable_truncation(most)
+    read = cutter.encode_batch([*texts, *texts[-1:]] if pair and len(texts) % 2 else list(texts))
+    return [
+        Packed.of([each.ids for each in two], [each.type_ids for each in two])
+        for two in (read[first : first + 2] for first in range(0, len(read), 2))
+    ]
 
 
 def _read(contents: Contents, pretrained: Pretrained, source: Path | str) -> str:

@@ -7,10 +7,11 @@ Face's classes.
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -89,36 +90,138 @@ def difference(model: PaddedModel, folder: Path, lengths: tuple[int, ...] = (9, 
     Raises:
         InputError: a package for it is missing.
     """
-    check_packages("onnxruntime")
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(str(folder / MODEL), providers=["CPUExecutionProvider"])
     config = model.encoder.config
-    lengths = tuple(min(length, config.max_position_embeddings) for length in lengths)
-    packed = _random(lengths, config.vocab_size)
-    real = torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]  # (B, T)
-    ids, segments = (torch.zeros(real.shape, dtype=torch.long).masked_scatter(real, row) for row in packed[:2])
-    given = (rows.unflatten(0, (-1, 2)) if model.choices else rows for rows in (ids, real.long(), segments))
-    feeds = {name: rows.numpy() for name, rows in zip(_inputs(model), given, strict=False)}
-    said = session.run(list(model.outputs), feeds)
+    packed = random_tokens(tuple(min(length, config.max_position_embeddings) for length in lengths), config.vocab_size)
+    return max(float(apart.max()) for apart in _apart(model, folder / MODEL, packed))
+
+
+class Rounding(NamedTuple):
+    """How far the outputs of a quantised model are from those of the model in fp32.
+
+    Attributes:
+        largest: of all differences.
+        mean: of their absolute values.
+        spread: the standard deviation of the outputs, to compare these with.
+    """
+
+    largest: float
+    mean: float
+    spread: float
+
+    def __str__(self) -> str:
+        return (
+            f"outputs differ from those in fp32 by {self.mean:.2g} on average and {self.largest:.2g} at most, and have "
+            f"a standard deviation of {self.spread:.2g}"
+        )
+
+
+def write_quantised(model: PaddedModel, folder: Path) -> None:
+    """As ``write_onnx``, with the weights of matrix products and embeddings as int8, a scale for each output channel.
+
+    Activations are quantised as they come, by their range in each product; norms, softmax and what is added stay fp32.
+
+    Raises:
+        InputError: a package for it is missing.
+    """
+    size = sum(parameter.numel() for parameter in model.parameters())
+    with TemporaryDirectory(dir=folder) as exact:
+        write_onnx(model, Path(exact))
+        quantise(Path(exact) / MODEL, folder / MODEL, external=size > LARGEST)
+
+
+def quantise(source: Path, to: Path, *, external: bool = False) -> None:
+    """Write a file in fp32 as one in int8; see ``write_quantised``."""
+    check_packages("onnxruntime")
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    with _silent():
+        quantize_dynamic(source, to, weight_type=QuantType.QInt8, per_channel=True, use_external_data_format=external)
+
+
+def rounding(model: PaddedModel, folder: Path, packed: Sequence[Packed]) -> Rounding:
+    """What quantisation has changed of the outputs.
+
+    Args:
+        model: in fp32.
+        folder: of its ``model.onnx``.
+        packed: batches of texts; for multiple choice each of an even number of them.
+    """
+    apart = torch.cat([each.flatten() for batch in packed for each in _apart(model, folder / MODEL, batch)])
+    with torch.inference_mode():
+        ours = torch.cat([each.flatten() for batch in packed for each in model.packed(batch)])
+    return Rounding(float(apart.max()), float(apart.mean()), float(ours.std()))
+
+
+def _apart(model: PaddedModel, file: Path, packed: Packed) -> list[Tensor]:
+    """The absolute differences of each output of a file from the packed model's."""
     with torch.inference_mode():
         expected = model.packed(packed)
-    return max(
-        float((_at(real, torch.from_numpy(theirs), ours) - ours).abs().max())
-        for theirs, ours in zip(said, expected, strict=True)
-    )
+    found = OnnxSession(file).run(packed, choices=2 if model.choices else None)
+    return [(_at(packed, theirs, ours) - ours).abs() for theirs, ours in zip(found, expected, strict=True)]
 
 
 def _inputs(model: PaddedModel) -> tuple[str, ...]:
     return INPUTS if model.segments else INPUTS[:2]
 
 
-def _at(real: Tensor, theirs: Tensor, ours: Tensor) -> Tensor:
+class OnnxSession:
+    """A file in onnxruntime, on packed tokens.
+
+    Args:
+        file: as ``write_onnx`` writes it.
+
+    Attributes:
+        inputs: their names, of ``INPUTS``.
+        outputs: likewise.
+        labels: the last dimension of the first output, where it is no free one.
+
+    Raises:
+        InputError: it cannot be read, or a package for it is missing.
+    """
+
+    def __init__(self, file: Path) -> None:
+        check_packages("onnxruntime")
+        import onnxruntime
+
+        try:
+            self._session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+        except Exception as error:  # of onnxruntime, which has one for each kind of damage
+            raise InputError(f"{file} cannot be read ({str(error).strip().splitlines()[0]:.200})") from error
+        self.inputs = tuple(value.name for value in self._session.get_inputs())
+        outputs = self._session.get_outputs()
+        self.outputs = tuple(value.name for value in outputs)
+        last = outputs[0].shape[-1]  # a name where it is free
+        self.labels = last if isinstance(last, int) else None
+
+    def run(self, packed: Packed, choices: int | None = None) -> list[Tensor]:
+        """Each output for the sequences as padded rows.
+
+        Args:
+            packed: the sequences.
+            choices: for multiple choice, how many neighbours are an item's.
+        """
+        real = real_tokens(packed)
+        ids, segments = (torch.zeros(real.shape, dtype=torch.long).masked_scatter(real, row) for row in packed[:2])
+        given = dict(zip(INPUTS, (ids, real.long(), segments), strict=True))
+        rows = {
+            name: given[name] if choices is None else given[name].unflatten(0, (-1, choices)) for name in self.inputs
+        }
+        return [torch.from_numpy(each) for each in self._session.run(None, {k: v.numpy() for k, v in rows.items()})]
+
+
+def real_tokens(packed: Packed) -> Tensor:
+    """(B, T), true where a padded row has a token."""
+    lengths = packed.cu_seqlens.diff()
+    return torch.arange(int(lengths.max())) < lengths[:, None]
+
+
+def _at(packed: Packed, theirs: Tensor, ours: Tensor) -> Tensor:
     """Where the packed model speaks of tokens, the padded one's words at real tokens."""
-    return theirs[real] if len(ours) == int(real.sum()) and theirs.ndim > ours.ndim else theirs
+    return theirs[real_tokens(packed)] if len(ours) == len(packed.input_ids) and theirs.ndim > ours.ndim else theirs
 
 
-def _random(lengths: tuple[int, ...], vocab_size: int) -> Packed:
+def random_tokens(lengths: tuple[int, ...], vocab_size: int) -> Packed:
+    """Sequences of these lengths, the same each time; their second half is segment B."""
     generator = torch.Generator().manual_seed(0)
     ids = torch.randint(0, vocab_size, (sum(lengths),), generator=generator)
     return Packed.of(ids.split(lengths), [np.arange(length) > length // 2 for length in lengths])

@@ -119,9 +119,11 @@ class FineTuning(_InFolder):
         datasets: the folder of the benchmarks' files, as `datasets/glue/SST-2/train.tsv`.
         resume: as in pre-training.
         trust: packages of the user's own that are imported before a model folder is read.
+        onnx: a file that `cloze-convert format=onnx` made of the model, to evaluate next to it.
     """
 
     stage: Literal["train", "evaluate", "predict"]
+    onnx: str | None = None
     datasets: str
     trust: str | list[str] | None = None
     trainer: TaskTraining
@@ -136,6 +138,15 @@ class FineTuning(_InFolder):
     data: "Node[TaskData[Any]]"
     callbacks: "dict[str, Node[Callback]]"
     logger: "dict[str, Node[Logger]]"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.onnx is not None and self.stage != "evaluate":
+            raise InputError(
+                f"onnx={self.onnx} is for stage=evaluate, but stage is {self.stage}: leave one of them out"
+            )
+        if self.onnx is not None and self.hardware.on_gpu:
+            raise InputError("onnx= is evaluated on a CPU: give hardware=cpu")
 
 
 Run = Pretraining | FineTuning

@@ -18,6 +18,7 @@ from cloze.config.sections import model_folder
 from cloze.config.trust import import_packages
 from cloze.errors import InputError
 from cloze.files.layout import BASELINE, MODEL, RESULTS
+from cloze.inference.onnx_task import OnnxTask
 from cloze.launch.ranks import Ranks, begin_ranks
 from cloze.launch.reporting import leave_report
 from cloze.launch.resuming import resumed
@@ -52,12 +53,13 @@ def finetune(config: Config) -> float | None:
     check_optimizer(config.optimizer, config.hardware)
     ranks = begin_ranks(config.hardware)
     if config.stage != "train":
-        results, baseline = _apply(config), None
+        results, baseline = _apply(config)
     else:
         compare = config.task.compare_random and has_weights(config)
         baseline = _train(_from_random_weights(config), ranks) if compare else None
         results = _train(config, ranks)
-    rank_zero_only(print)(task_summary(Path(config.folder), results, baseline), flush=True)
+    other = "random weights" if config.onnx is None else "model folder"
+    rank_zero_only(print)(task_summary(Path(config.folder), results, baseline, other), flush=True)
     leave_report(Path(config.folder))
     return _objective(config, results)
 
@@ -124,23 +126,32 @@ def _finished(folder: Path) -> Results:
     return read_results(folder)
 
 
-def _apply(config: Config) -> Results:
-    """Evaluate or predict with a fine-tuned model; again, its results are just reported."""
+def _apply(config: Config) -> tuple[Results, Results | None]:
+    """Evaluate or predict with a fine-tuned model; again, its results are just reported.
+
+    Returns:
+        The scores; where they are those of a file for onnxruntime, those of the model itself, too.
+    """
     if not has_weights(config):
         raise InputError(f"stage={config.stage} needs a fine-tuned model: give model=FOLDER")
     folder = RunFolder(Path(config.folder), config.recorded, RESULTS)
     if folder.is_finished():
-        return _finished(folder.path)
+        return _finished(folder.path), None
     folder.checkpoint_to_resume("never")
     set_up(config.hardware, config.seed)
-    setup = set_up_task(config)
+    setup = set_up_task(config, freeze=config.onnx is None)
     trainer = make_trainer(config.trainer, config.hardware, [Progress()])
     if trainer.is_global_zero:
         folder.write_config()
+    baseline = None
+    if config.onnx is not None:
+        onnx = OnnxTask(Path(config.onnx), setup.module.model)
+        baseline = _evaluate(config, setup, trainer)
+        setup.module.model = onnx  # type: ignore[assignment]  # which takes and gives the same
     results = _evaluate(config, setup, trainer)
     if trainer.is_global_zero:
         write_results(results, Path(config.folder))
-    return results
+    return results, baseline
 
 
 def _trainer(config: Config, setup: TaskSetup) -> pl.Trainer:

@@ -140,10 +140,14 @@ class MultipleChoiceModel(TaskModel):
 
     def forward(self, batch: TaskBatch) -> Tensor:
         """The logits of each item's choices, (I, n); minus infinity where an item has fewer than n."""
-        scores = self.classifier(self.dropout(self.vectors(batch)))[:, 0]  # (B,)
+        return self.by_item(self.classifier(self.dropout(self.vectors(batch)))[:, 0], batch)
+
+    @staticmethod
+    def by_item(scores: Tensor, batch: TaskBatch) -> Tensor:
+        """The scores of the sequences, (B,), as those of each item's choices, (I, n)."""
         if batch.sequences is None:
-            return scores.view(len(batch.items), -1)  # type: ignore[no-any-return]
-        return scores[batch.sequences.clamp(min=0)].masked_fill(batch.sequences < 0, float("-inf"))  # type: ignore[no-any-return]
+            return scores.view(len(batch.items), -1)
+        return scores[batch.sequences.clamp(min=0)].masked_fill(batch.sequences < 0, float("-inf"))
 
 
 TASK_MODELS: dict[Head, type[TaskModel]] = {

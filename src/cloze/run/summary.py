@@ -56,12 +56,19 @@ def finished_summary(folder: Path, rows: Sequence[Mapping[str, str]], monitor: s
     return f"{told}\n  {folder}/model  the model", losses[-1] if losses else None
 
 
-def task_summary(folder: Path, results: Results, baseline: Results | None) -> str:
-    """The scores of a fine-tuned model, next to those of the same encoder from random weights where there are any."""
+def task_summary(folder: Path, results: Results, baseline: Results | None, other: str = "random weights") -> str:
+    """The scores of a fine-tuned model, next to those of another one where there are any.
+
+    Args:
+        folder: of the run.
+        results: of the model.
+        baseline: of the other one.
+        other: what that is.
+    """
     lines = []
     if results:
         head = f"{'split':<14} {'metric':<18} {'score':>8}"
-        lines.append(head + (f" {'random weights':>16}" if baseline else ""))
+        lines.append(head + (f" {other:>16}" if baseline else ""))
     for split, metrics in results.items():
         for name, value in metrics.items():
             line = f"{split:<14} {name:<18} {value:8.4f}"
