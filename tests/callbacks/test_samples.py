@@ -113,7 +113,7 @@ class Filling(pl.LightningModule):
 def test_the_predictions_are_the_likeliest_tokens() -> None:
     model = tiny_model(18)
     with torch.no_grad():
-        model.masked_lm_head.decoder_bias[TOKENIZER.token_to_id("dreary")] = 9.0
+        model.decoder_bias[TOKENIZER.token_to_id("dreary")] = 9.0
     module = Filling(model.eval())
     samples = SamplePredictions(sentences=["once [MASK] a [MASK]"], file="", top=2)
     trainer = pl.Trainer(accelerator="cpu", logger=False, barebones=True)

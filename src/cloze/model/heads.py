@@ -22,10 +22,10 @@ class MaskedLM(nn.Module, ABC):
     """A transform of the hidden states at masked positions, and the bias of the decoder.
 
     Attributes:
-        decoder_bias: (V,).
+        decoder_bias: (V,), or None.
     """
 
-    decoder_bias: Tensor
+    decoder_bias: Tensor | None
 
     @abstractmethod
     def forward(self, hidden: Tensor) -> Tensor:
@@ -46,6 +46,12 @@ class PretrainingModel(EncoderWithHeads, ABC):
     def decoder_weight(self) -> Tensor:
         """(V, D), the word embeddings."""
         return self.encoder.word_embeddings.weight
+
+    @property
+    def decoder_bias(self) -> Tensor:
+        """(V,), zeros where there is none."""
+        bias, weight = self.masked_lm_head.decoder_bias, self.decoder_weight
+        return weight.new_zeros(len(weight)) if bias is None else bias
 
     def masked_lm_logits(self, hidden: Tensor) -> Tensor:
         """(..., D) -> (..., V)."""

@@ -228,11 +228,7 @@ class MaskedLMHead(MaskedLM):
         self.transform = Transform(config) if config.masked_lm_transform else nn.Identity()
         tied = config.tie_word_embeddings
         self.decoder = None if tied else nn.Linear(config.hidden_size, config.vocab_size, bias=False)
-        bias = torch.zeros(config.vocab_size)
-        if config.decoder_bias:
-            self.decoder_bias = nn.Parameter(bias)
-        else:
-            self.register_buffer("decoder_bias", bias, persistent=False)
+        self.decoder_bias = nn.Parameter(torch.zeros(config.vocab_size)) if config.decoder_bias else None
 
     def forward(self, hidden: Tensor) -> Tensor:
         """(M, D) -> (M, D), ready for the decoder."""

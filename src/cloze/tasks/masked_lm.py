@@ -42,7 +42,7 @@ def _losses(
     next_sentence_labels: Tensor,
 ) -> PretrainingLosses:
     masked, logits = model.heads(packed, masked_positions)
-    masked_lm = linear_cross_entropy(masked, model.decoder_weight, model.masked_lm_head.decoder_bias, masked_labels)
+    masked_lm = linear_cross_entropy(masked, model.decoder_weight, model.decoder_bias, masked_labels)
     logits = logits.float()
     loss = F.cross_entropy(logits, next_sentence_labels, reduction="sum", ignore_index=IGNORED_LABEL)
     return PretrainingLosses(masked_lm, CrossEntropy(loss, (logits.argmax(-1) == next_sentence_labels).sum()))

@@ -63,6 +63,7 @@ def fixed(config: NomicBertConfig) -> Mapping[str, Any]:
         "embedding_norm": True, "final_norm": False, "attention_bias": False, "mlp_bias": False, "norm_bias": True,
         "masked_lm_transform": True, "tie_word_embeddings": True, "decoder_bias": True, "classifier_bias": True,
         "classifier_activation": config.hidden_activation, "classifier_pooling": "cls",
+        **({} if config.type_vocab_size else {"type_vocab_size": 2}),
     }  # fmt: skip
 
 
