@@ -8,7 +8,7 @@ KEYS = {
     "linear": ("factor",),
     "yarn": ("factor", "original_max_position_embeddings", "attention_factor", "beta_fast", "beta_slow"),
 }
-"""The settings of each ``rope_type`` beside the base; ``default`` has none."""
+"""The settings of each ``rope_type`` besides the base; ``default`` has none."""
 
 
 class Scaling(NamedTuple):
