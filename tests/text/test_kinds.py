@@ -4,12 +4,19 @@ import json
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
 from cloze.data.finetuning.items import Sequences, encode
 from cloze.errors import InputError
+from cloze.text.documents import Document
+from cloze.text.encoding import WordEncoder
+from cloze.text.parts import PartBuilder
+from cloze.text.sentences import English
 from cloze.text.special_tokens import SpecialToken, SpecialTokens
 from cloze.text.tokenizer import FolderTokenizer, read_tokenizer, save_tokenizer, tokenizer_sha256
+from cloze.text.tokenizer_source import GivenTokenizer
 from cloze.text.word_boundaries import Spelling, continues_word, shown
 from tests.kinds import KINDS, ROLES, save
 from tests.small_text import small_text
@@ -126,3 +133,46 @@ def test_what_transformers_would_make_otherwise_is_written_so_that_it_does_not(
     save_tokenizer(read.tokenizer, tmp_path / "saved", read.files)
     (tmp_path / "saved" / "config.json").write_text('{"model_type": "bert"}')
     assert AutoTokenizer.from_pretrained(tmp_path / "saved")(TEXTS)["input_ids"] == ours(read, TEXTS)
+
+
+BITS = st.sampled_from(
+    ["a", "the", " ", "  ", "\t", "\n", ".", ",", "e\u0301", "\u0301", "\u65e5", "12", "'s", "[MASK]", "<mask>",
+     "\u3000", "|||EMAIL_ADDRESS|||", "[unused0]", "\u2581", "\u0120"]
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_cache_of_chunks_gives_the_ids_of_the_whole(folders: dict[str, Path], kind: str) -> None:
+    tokenizer, files = read_tokenizer(folders[kind])
+    encoder, whole = WordEncoder(tokenizer, files), WordEncoder(tokenizer, files)
+
+    @settings(deadline=None, max_examples=150)
+    @given(st.lists(BITS, max_size=8).map("".join))
+    def check(text: str) -> None:
+        assert encoder.encode(text) == whole.whole(text)
+
+    check()
+    assert bool(encoder.of_chunks) == (kind != "words")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_tokens_of_a_document_are_those_of_its_text(folders: dict[str, Path], kind: str) -> None:
+    tokenizer, files = read_tokenizer(folders[kind])
+    lines = ["The file returns.  One list! And then", "another. The quick object reads."]
+    documents = [Document(lines=lines, origin="here")]
+    parts = PartBuilder(English(), WordEncoder(tokenizer, files))
+    parts.add(documents[0])
+    text = "\n".join(lines)
+    assert parts.tokens().tolist() == tokenizer.encode(text, add_special_tokens=False).ids
+
+
+def test_a_tokenizer_is_given_as_a_folder_or_a_file(folders: dict[str, Path], tmp_path: Path) -> None:
+    place = folders["eurobert"]
+    whole, file = (GivenTokenizer(vocab=str(path)).given() for path in (place, place / "tokenizer.json"))
+    assert whole.tokenizer.to_str() == file.tokenizer.to_str()
+    assert (whole.special.mask, whole.files["tokenizer.json"]) == (file.special.mask, file.files["tokenizer.json"])
+    grown = GivenTokenizer(vocab=str(place), special_tokens=["<user>"]).given()
+    assert grown.tokenizer.encode("a<user>", add_special_tokens=False).tokens[-1] == "<user>"
+    assert grown.special.pad == whole.special.pad
+    with pytest.raises(InputError, match=r"tokenizer.vocab=nowhere: is not there"):
+        GivenTokenizer(vocab="nowhere").given()

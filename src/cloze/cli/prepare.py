@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from cloze.text.documents import SentenceSplitter
     from cloze.text.pool import Engine
     from cloze.text.prepare import Preparation
-    from cloze.text.tokenizer import WordPiece
+    from cloze.text.tokenizer_source import TokenizerSource
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +24,7 @@ class Preparing(Root):
 
     corpus: Corpus
     sentences: "Node[SentenceSplitter]"
-    tokenizer: "Node[WordPiece]"
+    tokenizer: "Node[TokenizerSource]"
     preparation: "Node[Preparation]"
     engine: "Node[Engine]"
 

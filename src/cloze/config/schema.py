@@ -34,7 +34,7 @@ if TYPE_CHECKING:  # a node imports its class when it is built: help and refusal
     from cloze.tasks.pretraining import Pretraining as PretrainingModule
     from cloze.text.documents import SentenceSplitter
     from cloze.text.prepare import Preparation
-    from cloze.text.tokenizer import WordPiece
+    from cloze.text.tokenizer_source import TokenizerSource
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +84,7 @@ class Pretraining(_InFolder):
     model: Node[EncoderConfig]
     corpus: Corpus
     sentences: "Node[SentenceSplitter]"
-    tokenizer: "Node[WordPiece]"
+    tokenizer: "Node[TokenizerSource]"
     preparation: "Node[Preparation]"
     objective: "Node[Objective]"
     module: "Node[PretrainingModule[Any]]"
@@ -132,7 +132,7 @@ class FineTuning(_InFolder):
     task: Task
     adaptation: Adaptation
     model: Node[EncoderConfig | ModelFolder]
-    tokenizer: "Node[WordPiece]"
+    tokenizer: "Node[TokenizerSource]"
     schedule: "Node[Schedule]"
     optimizer: "Node[OptimizerFactory]"
     data: "Node[TaskData[Any]]"

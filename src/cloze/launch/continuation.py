@@ -26,12 +26,12 @@ from cloze.runtime.wording import counted
 from cloze.text.continued_tokenizer import ContinuedTokenizer
 from cloze.text.tokenizer import (
     FolderTokenizer,
-    WordPiece,
+    TokenizerSource,
     read_tokenizer,
     save_tokenizer,
     vocabulary,
 )
-from cloze.text.tokenizer_adaptation import normalised
+from cloze.text.tokenizer_adaptation import own_settings
 
 BEGINNING, SHAPE = "init", "shape.json"
 """The folder of a run that keeps the shape and the tokenizer with which it began: a resumed run reads nothing else."""
@@ -123,7 +123,7 @@ def beginning(config: Pretraining, *, resumed: bool) -> Beginning | None:
     return _from_folder(config, config.init, words)
 
 
-def _from_run(run: Path, words: WordPiece) -> Beginning:
+def _from_run(run: Path, words: TokenizerSource) -> Beginning:
     folder = run / BEGINNING
     try:
         shape = read_json(folder / SHAPE)
@@ -133,12 +133,12 @@ def _from_run(run: Path, words: WordPiece) -> Beginning:
             f"{folder / SHAPE} is needed to resume, but cannot be read ({error}): begin another run"
         ) from error
     own = read_tokenizer(folder)
-    words = normalised(words, own.tokenizer)
-    tokenizer = ContinuedTokenizer(name=str(folder), words=words, learned=own.tokenizer, own=own)
+    settings = own_settings(words, own.tokenizer, str(folder))
+    tokenizer = ContinuedTokenizer(name=str(folder), words=settings, learned=own.tokenizer, own=own)
     return Beginning(config=config, tokenizer=tokenizer)
 
 
-def _from_folder(config: Pretraining, name: str, words: WordPiece) -> Beginning:
+def _from_folder(config: Pretraining, name: str, words: TokenizerSource) -> Beginning:
     found, growth = read_pretrained(name), config.grow
     shape, state = _shape(config.model, found.config, name), {**found.state, **found.own_heads}
     learned = found.config.max_position_embeddings

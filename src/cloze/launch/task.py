@@ -36,10 +36,7 @@ from cloze.run.hardware import check_attention
 from cloze.runtime.spinner import waiting
 from cloze.tasks.finetuning import FineTuning
 from cloze.text.progress import ConsoleProgress
-from cloze.text.scripts import suited, unreachable
-from cloze.text.tokenizer import FolderTokenizer, vocabulary
 from cloze.text.tokenizer_adaptation import check_own
-from cloze.text.wordpiece import train_vocabulary
 
 
 class TaskSetup(NamedTuple):
@@ -150,14 +147,13 @@ def _pretrained(config: Config, data: TaskData[Any], notes: list[str]) -> Pretra
     """The model folder, as it is or without its weights; or a size with a vocabulary, given or trained on the texts."""
     words, folder = config.tokenizer.build(), model_folder(config.model)
     if folder is None:
-        if words.vocab is not None:
+        if words.is_given:
             own = words.given()
-            notes += unreachable(words, vocabulary(own.tokenizer))
+            notes += words.notes(own)
         else:
             training = [text for example in data.examples["train"] for text in texts(example)]
             with waiting("training a vocabulary"):
-                words, more = suited(words, training)
-                own = FolderTokenizer(words.build(train_vocabulary(training, words)), {})
+                own, _, more = words.learn(lambda: training)
             notes += more
         shape = config.model.build(vocab_size=own.tokenizer.get_vocab_size())
         assert not isinstance(shape, ModelFolder)

@@ -20,6 +20,8 @@ from cloze.text.prepare import Preparation
 from cloze.text.progress import ReportsProgress
 from cloze.text.tokenizer import (
     FolderTokenizer,
+    GivenTokenizer,
+    TokenizerSource,
     WordPiece,
     load_tokenizer,
     save_tokenizer,
@@ -35,7 +37,8 @@ class ContinuedTokenizer:
 
     Attributes:
         name: of the model, for messages.
-        words: the normalisation of the tokenizer, and how new tokens are chosen.
+        words: the normalisation of the tokenizer, and how new tokens are chosen; of another than BERT's only where it
+            is, and it does not grow by words.
         learned: the model's tokenizer, as it was trained with.
         own: it with the special tokens of `tokenizer.special_tokens`.
         added: tokens from a file.
@@ -43,7 +46,7 @@ class ContinuedTokenizer:
     """
 
     name: str
-    words: WordPiece
+    words: WordPiece | GivenTokenizer
     learned: Tokenizer
     own: FolderTokenizer
     added: list[str] = field(default_factory=list)
@@ -53,7 +56,7 @@ class ContinuedTokenizer:
     def of(
         cls,
         learned: FolderTokenizer,
-        words: WordPiece,
+        words: TokenizerSource,
         *,
         stated: Mapping[str, Any],
         name: str,
@@ -74,15 +77,23 @@ class ContinuedTokenizer:
             InputError: the configuration contradicts the tokenizer, or it cannot grow so.
         """
         own = learned.with_tokens(words.special_tokens) if words.special_tokens else learned
-        words, known = own_words(stated, words, learned.tokenizer, name), vocabulary(own.tokenizer)
+        settings, known = own_words(stated, words, learned.tokenizer, name), vocabulary(own.tokenizer)
         if file is not None or vocab_size is not None:
-            check_apart(own_tokens(learned.tokenizer), words, name)
+            if isinstance(settings, GivenTokenizer):
+                key = "vocab" if file is not None else "vocab_size"
+                raise InputError(
+                    f"grow.{key} adds words to BERT's tokenizers, but that of {name} has other rules: leave it out; "
+                    "tokenizer.special_tokens=[...] adds tokens that stand for themselves"
+                )
+            check_apart(own_tokens(learned.tokenizer), settings, name)
         if vocab_size is not None and vocab_size <= len(known):
             raise InputError(
                 f"grow.vocab_size={vocab_size}: must be above the {counted(len(known), 'tokens')} of {name}"
             )
-        added = [] if file is None else read_new_tokens(file, known, words)
-        return cls(name=name, words=words, learned=learned.tokenizer, own=own, added=added, vocab_size=vocab_size)
+        added = []
+        if file is not None and isinstance(settings, WordPiece):
+            added = read_new_tokens(file, known, settings)
+        return cls(name=name, words=settings, learned=learned.tokenizer, own=own, added=added, vocab_size=vocab_size)
 
     @property
     def own_size(self) -> int:
@@ -96,7 +107,7 @@ class ContinuedTokenizer:
 
     def grown(self, new: Sequence[str]) -> FolderTokenizer:
         """The tokenizer with more tokens behind its own."""
-        if not new:
+        if not new or not isinstance(self.words, WordPiece):
             return self.own
         tokenizer = self.words.build([*vocabulary(self.own.tokenizer), *new])
         tokenizer.add_tokens(own_tokens(self.own.tokenizer))
@@ -120,7 +131,7 @@ class ContinuedTokenizer:
 
     def _planned(self, source: Source, progress: ReportsProgress) -> list[str]:
         """The new tokens with which the corpus is prepared."""
-        if self.vocab_size is None:
+        if self.vocab_size is None or not isinstance(self.words, WordPiece):
             return self.added
         progress("choosing new tokens", 0, 1)
         lines = list(sample_lines(source, self.words.sample_megabytes))
@@ -134,6 +145,8 @@ class ContinuedTokenizer:
         content: dict[str, Any] = {"pieces": self.known}
         if own := own_tokens(self.own.tokenizer):
             content["tokens"] = list(map(repr, own))
+        if isinstance(self.words, GivenTokenizer):
+            content["tokenizer"] = tokenizer_sha256(self.own.tokenizer)
         words = {**describe(self.words), "vocab": sha256(content), "vocab_size": self.vocab_size}
         del words["special_tokens"]  # as in earlier versions
         return preparation.place(

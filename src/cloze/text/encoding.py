@@ -8,21 +8,25 @@ the cache answers for all but one or two per cent.
 
 The one step that looks further, canonical order of combining marks, goes no further back than the last character that
 is not a mark; no split lies between two marks.
+
+Of tokenizers in which a space belongs to the token behind it, BPE over bytes and those with SentencePiece's marks, the
+chunks have the space before them (`_Spaced`).
 """
 
 import json
 import math
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from tokenizers import Tokenizer
+from tokenizers import AddedToken, Tokenizer
 
-from cloze.text.bert_rules import bert_rules, own_pattern, own_tokens
+from cloze.text.bert_rules import bert_rules, own_pattern, own_tokens, steps
 from cloze.text.segmenters import Words, continuations
 from cloze.text.shards import token_dtype
 from cloze.text.special_tokens import NO_FILES, special_tokens
+from cloze.text.word_boundaries import METASPACE, each, space_of
 
 CACHED_CHUNKS = 1 << 18
 """Chunks and words kept, about 50 MB; when full the cache starts from scratch, which costs a second every few hundred
@@ -65,7 +69,13 @@ NOTHING_LOST = Lost(0, 0)
 
 
 class WordEncoder(dict[str, bytes]):
-    """Encodes sentences without special tokens; as a mapping, the cache from chunk or word to the bytes of its ids."""
+    """Encodes sentences without special tokens; as a mapping, the cache from chunk or word to the bytes of its ids.
+
+    Attributes:
+        dtype: of the ids.
+        joins: whether a text is its sentences only with the spaces between them (`joins_sentences`).
+        of_chunks: encodes by chunks with the space before them, where that gives the same ids.
+    """
 
     def __init__(
         self,
@@ -90,9 +100,11 @@ class WordEncoder(dict[str, bytes]):
         # What looks beyond a space needs whole sentences.
         spaced = any(re.search(r"\s", token.content) for token in own)
         self._whole_sentences = spaced or bert_rules(tokenizer) is None
-        self._cached_chunks = cached_chunks
+        self.cached_chunks = cached_chunks
         self.words = None if words == "tokenizer" else words
         self.dtype = token_dtype(tokenizer.get_vocab_size())
+        self.joins = joins_sentences(tokenizer)
+        self.of_chunks = _Spaced(self) if _cuts_at_spaces(tokenizer, own) else None
         self._longer_words = _longer_words(tokenizer)
         self._unknown = None if special.unk is None else special.unk.id
         self._unknown_bytes = b"" if self._unknown is None else self._bytes([self._unknown])
@@ -101,6 +113,8 @@ class WordEncoder(dict[str, bytes]):
 
     def encode(self, sentence: str) -> bytes:
         """The token ids of `sentence`, as the bytes of an array of ``self.dtype``."""
+        if self.of_chunks is not None:
+            return self.of_chunks.encode(sentence)
         return self[sentence] if self._whole_sentences else b"".join(map(self.__getitem__, sentence.split(" ")))
 
     def continuations(self, sentence: str) -> np.ndarray:
@@ -128,7 +142,7 @@ class WordEncoder(dict[str, bytes]):
         overlong = sum(len(part) for part in parts if len(self._normalized(part)) > limit)
         lost = Lost(sum(map(len, parts)) - overlong, overlong)
         if len(word) <= LONGEST_CACHED_CHUNK:
-            if len(self._lost) >= self._cached_chunks:
+            if len(self._lost) >= self.cached_chunks:
                 self._lost.clear()
             self._lost[word] = lost
         return lost
@@ -140,12 +154,16 @@ class WordEncoder(dict[str, bytes]):
         elif len(words := self._cut(chunk)) > 1:
             ids = b"".join(map(self.__getitem__, words))
         else:
-            ids = self._bytes(self._tokenizer.encode(chunk, add_special_tokens=False).ids)
+            ids = self.whole(chunk)
         if len(chunk) <= LONGEST_CACHED_CHUNK and len(words) <= MOST_CACHED_WORDS:
-            if len(self) >= self._cached_chunks:
+            if len(self) >= self.cached_chunks:
                 self.clear()
             self[chunk] = ids
         return ids
+
+    def whole(self, text: str) -> bytes:
+        """The ids of a text that the tokenizer sees as a whole."""
+        return self._bytes(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
     def _cut(self, chunk: str) -> list[str]:
         """The chunk in pieces: words of one character, and what lies between them."""
@@ -170,6 +188,41 @@ class WordEncoder(dict[str, bytes]):
 
     def _bytes(self, ids: list[int]) -> bytes:
         return np.array(ids, self.dtype).tobytes()
+
+
+class _IrregularError(Exception):
+    """A chunk that is not alone, since there is more than one space next to it."""
+
+
+class _Spaced(dict[str, bytes]):
+    """The cache of chunks with a space before them, by what is behind the space."""
+
+    def __init__(self, encoder: WordEncoder) -> None:
+        super().__init__()
+        self._encoder = encoder
+
+    def encode(self, sentence: str) -> bytes:
+        """The ids of a sentence, chunk by chunk where each space lies between two characters that are none."""
+        first, *others = sentence.split(" ")
+        if not others:
+            return self._encoder[sentence]
+        try:
+            if first[-1:].isspace():
+                raise _IrregularError
+            ids = self._encoder[first] if first else b""
+            return ids + b"".join(map(self.__getitem__, others))
+        except _IrregularError:
+            return self._encoder.whole(sentence)
+
+    def __missing__(self, chunk: str) -> bytes:
+        if not chunk or chunk[0].isspace() or chunk[-1].isspace():
+            raise _IrregularError
+        ids = self._encoder.whole(f" {chunk}")
+        if len(chunk) <= LONGEST_CACHED_CHUNK:
+            if len(self) >= self._encoder.cached_chunks:
+                self.clear()
+            self[chunk] = ids
+        return ids
 
 
 class _PlainWords:
@@ -226,3 +279,46 @@ def _longer_words(tokenizer: Tokenizer) -> re.Pattern[str] | None:
         return None
     alone = PUNCTUATION + (CHINESE if tokenizer.normalizer.handle_chinese_chars else "")
     return re.compile(f"([^{alone}]{{2,}})")
+
+
+def joins_sentences(tokenizer: Tokenizer) -> bool:
+    """Whether a text is the text of its sentences only with the spaces between them, which belong to what follows."""
+    whole, first, second = (tokenizer.encode(text, add_special_tokens=False).ids for text in ("a b", "a", "b"))
+    return bool(whole != first + second)
+
+
+RULES_OF_SPACES = {"NFC", "NFD", "NFKC", "NFKD", "Lowercase", "Replace", "ByteLevel"}
+"""Normalizers that see nothing across a space, with the replacement of spaces by a mark."""
+
+LLAMA_3 = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+"
+    r"|\s+(?!\S)|\s+"
+)
+"""The pattern of Llama 3 and GPT-4, no match of which reaches over a single space."""
+
+
+def _cuts_at_spaces(tokenizer: Tokenizer, own: Sequence[AddedToken]) -> bool:
+    """Whether the ids of ``"x y"`` are those of ``"x"`` and of ``" y"``, for whatever x and y without space at the cut.
+
+    It is so where nothing looks across a single space: not the normalizer; not the pre-tokenizer, which is GPT-2's or
+    Llama 3's pattern or a mark for spaces; not the model, none of whose tokens has a space behind another character;
+    and no added token that takes the space behind it.
+    """
+    space, state = space_of(tokenizer), steps(tokenizer)
+    normal, cut = each(state["normalizer"], "normalizers"), each(state["pre_tokenizer"], "pretokenizers")
+    if space is None or any(token.rstrip or (token.normalized and token.lstrip) for token in own):
+        return False
+    for step in normal:
+        if step["type"] not in RULES_OF_SPACES or (
+            step["type"] == "Replace" and (step["pattern"], step["content"]) != ({"String": " "}, METASPACE)
+        ):
+            return False
+    for step in cut:
+        known = step["type"] in ("ByteLevel", "Metaspace", "WhitespaceSplit") or (
+            step["type"] == "Split" and step["pattern"] in ({"Regex": LLAMA_3}, {"String": " "})
+        )
+        if not known or (step["type"] == "Metaspace" and step["replacement"] != METASPACE):
+            return False
+    across = re.compile(f"[^{re.escape(space)}]{re.escape(space)}")
+    added = {token.content for token in own}
+    return not any(across.search(piece) for piece in tokenizer.get_vocab() if piece not in added)

@@ -5,7 +5,7 @@ hash and the number of sentences it gave, and for each document its hash.
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -79,6 +79,10 @@ class PartBuilder:
     def num_documents(self) -> int:
         return len(self._document_hashes)
 
+    def tokens(self) -> np.ndarray:
+        """(tokens,) of all documents so far, one after the other."""
+        return np.concatenate([np.zeros(0, self._encoder.dtype), *self._tokens])
+
     def add(self, document: Document) -> None:
         """Splits, encodes and hashes a document; one without a single token is left out."""
         itemsize = self._encoder.dtype.itemsize
@@ -94,9 +98,10 @@ class PartBuilder:
             cut = self._splitter.split(line)
             if len(texts) < EXCERPTED_SENTENCES:
                 texts += cut[: EXCERPTED_SENTENCES - len(texts)]
-            encoded = [ids for sentence in cut if (ids := self._encode(sentence))]
+            written = spaced(line, cut, is_first=not counts) if self._encoder.joins else cut
+            encoded = [ids for sentence in written if (ids := self._encode(sentence))]
             if self._encoder.words is not None:
-                continues += map(self._encoder.continuations, cut)
+                continues += map(self._encoder.continuations, written)
             self.characters["all"] += sum(map(len, line.split()))
             sentences += encoded
             counts.append(len(encoded))
@@ -138,6 +143,33 @@ class PartBuilder:
             **word_column(self._continues),
         }
         write_table(path, columns, vocab_size)
+
+
+def spaced(line: str, sentences: Sequence[str], *, is_first: bool) -> list[str]:
+    r"""The sentences of a line, each with what stands before it, for tokenizers in which a space belongs to a token.
+
+    The text of a document is its lines with a line feed between them, without the white space around each. The tokens
+    of its sentences, one after the other, are then those of the text, but where a rule of the tokenizer reaches from
+    one sentence into the next: of ``".\n"``, which Llama 3 reads as one, this makes two tokens.
+
+    Args:
+        line: as the document has it.
+        sentences: of it, in order.
+        is_first: whether the line begins the document.
+
+    >>> spaced(" A b.  C d.", ["A b.", "C d."], is_first=False)
+    ['\nA b.', '  C d.']
+    """
+    found, end = [], -1
+    for sentence in sentences:
+        begin = line.find(sentence, max(end, 0))
+        if end < 0:
+            before = "" if is_first else "\n"
+        else:
+            before = line[end:begin] if begin >= 0 else " "  # which a splitter of the user's own has altered
+        found.append(before + sentence)
+        end = max(begin, end, 0) + (len(sentence) if begin >= 0 else 0)
+    return found
 
 
 def read_part(path: Location) -> Part:

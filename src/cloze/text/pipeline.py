@@ -41,8 +41,7 @@ from cloze.text.report import (
     print_warnings,
     save_report,
 )
-from cloze.text.sample import SampleTask, Sampling, Trained, read_sample, train_on_samples
-from cloze.text.scripts import unreachable
+from cloze.text.sample import SampleTask, Sampling, read_sample, train_on_samples
 from cloze.text.settings import PreparationSettings
 from cloze.text.shards import read_shard
 from cloze.text.special_tokens import unknown_token
@@ -62,13 +61,13 @@ from cloze.text.steps import (
     merge_heldout,
 )
 from cloze.text.tokenizer import (
-    FolderTokenizer,
     load_tokenizer,
     save_tokenizer,
     tokenizer_sha256,
     vocabulary,
 )
 from cloze.text.tokenizer_files import WHOLE
+from cloze.text.tokenizer_source import Learned
 from cloze.text.word_boundaries import continues_word
 
 SAMPLED_TASKS = 16
@@ -147,13 +146,12 @@ class Pipeline:
         folder = self.folder / "tokenizer"
         if (folder / "tokenizer.json").exists():
             return load_tokenizer(folder)
-        config = self.preparation.tokenizer
-        if config.vocab is None:
-            vocab, config, notes = self._train_vocabulary(tasks)
-            found = FolderTokenizer(config.build(vocab), {})
+        source = self.preparation.tokenizer
+        if source.is_given:
+            found = source.given()
+            notes = source.notes(found)
         else:
-            found = config.given()
-            notes = unreachable(config, vocabulary(found.tokenizer))
+            found, _, notes = self._train_vocabulary(tasks)
         for note in notes:
             print(note, file=sys.stderr)
         with self._scratch() as scratch:
@@ -175,7 +173,7 @@ class Pipeline:
             with TemporaryDirectory(prefix="cloze-") as folder:
                 yield Path(folder)
 
-    def _train_vocabulary(self, tasks: list[EncodingTask]) -> Trained:
+    def _train_vocabulary(self, tasks: list[EncodingTask]) -> Learned:
         """Trains on the beginnings of evenly spaced pieces of the corpus, in order."""
         total = sum(unit.bytes for task in tasks for unit in task.units)
         budget = int(self.preparation.tokenizer.sample_megabytes * 1e6)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tokenizers.models import WordPiece
+
 from cloze.errors import InputError
 from cloze.files.partial_output import HeldError
 from cloze.files.remote import Location
@@ -141,14 +143,14 @@ class Preparation(PreparationSettings):
         if self.words == "tokenizer":  # as in earlier versions
             del config["words"]
         config["heldout_fraction"] = self.fraction
-        if self.tokenizer.vocab is not None:
+        if self.tokenizer.is_given:
             tokenizer = self.tokenizer.given().tokenizer
             content: dict[str, Any] = {"pieces": vocabulary(tokenizer)}
-            if own_tokens(tokenizer):
+            if own_tokens(tokenizer) or not isinstance(tokenizer.model, WordPiece):
                 content["tokenizer"] = tokenizer_sha256(tokenizer)
             config["tokenizer"]["vocab"] = sha256(content)
             for key in ("vocab_size", "alphabet_size", "min_frequency", "sample_megabytes"):  # of training only
-                del config["tokenizer"][key]
+                config["tokenizer"].pop(key, None)
         if not self.tokenizer.special_tokens:  # as in earlier versions
             del config["tokenizer"]["special_tokens"]
         return config

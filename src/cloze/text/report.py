@@ -15,7 +15,7 @@ from cloze.files.atomic import write_atomically
 from cloze.files.bounded import read_json
 from cloze.files.remote import Location
 from cloze.text.steps import LENGTH_BINS, ShardMeasure
-from cloze.text.tokenizer import WordPiece
+from cloze.text.tokenizer_source import TokenizerSource
 
 REPORT = "report.json"
 
@@ -92,12 +92,12 @@ def _totals(measures: Sequence[ShardMeasure]) -> dict[str, int]:
     return {"shards": len(measures), **totals}
 
 
-def loss_warnings(characters: Mapping[str, int], words: WordPiece, longest_word: int) -> list[str]:
+def loss_warnings(characters: Mapping[str, int], source: TokenizerSource, longest_word: int) -> list[str]:
     """What to say, and which key to set, where much of the text became [UNK].
 
     Args:
         characters: "all" that are not white space, and of them the "unknown" and the "overlong" (see `encoding.Lost`).
-        words: the settings of the vocabulary.
+        source: where the tokenizer comes from.
         longest_word: characters of a word that the tokenizer reads.
     """
     total = max(characters["all"], 1)
@@ -108,13 +108,9 @@ def loss_warnings(characters: Mapping[str, int], words: WordPiece, longest_word:
             f"tokenizer.max_input_chars_per_word={10 * longest_word}, or put spaces between the words)"
         )
     if characters["unknown"] >= LOST_FROM * total:
-        if words.vocab is not None:
-            key = "the given vocabulary lacks them: leave tokenizer.vocab= out, or with init= set grow.vocab_size"
-        elif words.alphabet_size is None or 2 * words.alphabet_size >= words.vocab_size:
-            key = f"raise tokenizer.vocab_size={words.vocab_size}"
-        else:
-            key = f"raise tokenizer.alphabet_size={words.alphabet_size}"
-        causes.append(f"{characters['unknown'] / total:.1%} in words with characters that have no token ({key})")
+        causes.append(
+            f"{characters['unknown'] / total:.1%} in words with characters that have no token ({source.remedy()})"
+        )
     lost = (characters["overlong"] + characters["unknown"]) / total
     return [f"warning: {lost:.1%} of the text's characters are lost to [UNK]: {', '.join(causes)}"] if causes else []
 

@@ -17,10 +17,9 @@ import pyarrow as pa
 from cloze.files.atomic import write_atomically
 from cloze.files.remote import Location
 from cloze.text.documents import Document, SentenceSplitter, Source, Unit
-from cloze.text.scripts import sentence_notes, suited
+from cloze.text.scripts import sentence_notes
 from cloze.text.shards import open_arrow
-from cloze.text.tokenizer import WordPiece
-from cloze.text.wordpiece import train_vocabulary
+from cloze.text.tokenizer_source import Learned, TokenizerSource
 
 SCHEMA = pa.schema([("lines", pa.list_(pa.string())), ("origin", pa.string())])
 
@@ -72,20 +71,15 @@ def sampled_lines(path: Location) -> Iterator[str]:
         yield from document["lines"]
 
 
-class Trained(NamedTuple):
-    """A vocabulary, the settings that it goes with, and what to say about them."""
-
-    vocab: list[str]
-    config: WordPiece
-    notes: list[str]
-
-
-def train_on_samples(config: WordPiece, sentences: SentenceSplitter, paths: list[Location]) -> Trained:
-    """The vocabulary of some samples, whose lines the rules for sentences are held against."""
+def train_on_samples(source: TokenizerSource, sentences: SentenceSplitter, paths: list[Location]) -> Learned:
+    """The tokenizer of some samples, whose lines the rules for sentences are held against."""
     os.environ["TOKENIZERS_PARALLELISM"] = "true"  # nothing else runs meanwhile
-    config, notes = suited(config, chain.from_iterable(map(sampled_lines, paths)))
-    notes += sentence_notes(sentences, chain.from_iterable(map(sampled_lines, paths)))
-    return Trained(train_vocabulary(chain.from_iterable(map(sampled_lines, paths)), config), config, notes)
+
+    def lines() -> Iterator[str]:
+        return chain.from_iterable(map(sampled_lines, paths))
+
+    found = source.learn(lines)
+    return found._replace(notes=[*found.notes, *sentence_notes(sentences, lines())])
 
 
 def documents_of(source: Source, units: list[Unit], sample: Location, counts: Counter[str]) -> Iterator[Document]:

@@ -8,7 +8,7 @@ from cloze.errors import InputError
 from cloze.text.documents import SentenceSplitter, Source
 from cloze.text.segmenters import Words, check_words
 from cloze.text.sources.files import HeldoutFiles, TextFiles
-from cloze.text.tokenizer import WordPiece
+from cloze.text.tokenizer_source import TokenizerSource
 
 DEFAULT_HELDOUT = 0.01
 """Share of the documents."""
@@ -40,7 +40,7 @@ class PreparationSettings:
 
     source: Source
     sentences: SentenceSplitter
-    tokenizer: WordPiece
+    tokenizer: TokenizerSource
     duplicates: Literal["count", "remove"] = "count"
     heldout_fraction: float | None = None
     heldout_files: str | Sequence[str] | None = None

@@ -21,12 +21,12 @@ BYTES_OF_SPACE = "\u0120\u010a\u0109\u010d"  # space, line feed, tab, carriage r
 def space_of(tokenizer: Tokenizer) -> str | None:
     """What a tokenizer writes for the space before a word; None where it writes nothing, as WordPiece."""
     state = steps(tokenizer)
-    for step in _each(state["pre_tokenizer"], "pretokenizers"):
+    for step in each(state["pre_tokenizer"], "pretokenizers"):
         if step["type"] == "ByteLevel":
             return SPACE_BYTE
         if step["type"] == "Metaspace":
             return str(step["replacement"])
-    for step in _each(state["normalizer"], "normalizers"):
+    for step in each(state["normalizer"], "normalizers"):
         if step["type"] == "Replace" and step["pattern"] == {"String": " "}:
             return str(step["content"])
         if step["type"] == "ByteLevel":
@@ -34,10 +34,11 @@ def space_of(tokenizer: Tokenizer) -> str | None:
     return None
 
 
-def _each(step: dict[str, Any] | None, parts: str) -> list[dict[str, Any]]:
+def each(step: dict[str, Any] | None, parts: str) -> list[dict[str, Any]]:
+    """The steps of a normalizer or a pre-tokenizer, one after the other; `parts` is the key of those of a sequence."""
     if step is None:
         return []
-    return [inner for part in step[parts] for inner in _each(part, parts)] if step["type"] == "Sequence" else [step]
+    return [inner for part in step[parts] for inner in each(part, parts)] if step["type"] == "Sequence" else [step]
 
 
 def continues_word(tokenizer: Tokenizer) -> npt.NDArray[np.bool_] | None:

@@ -106,11 +106,7 @@ def _shape(config: Config, start: Beginning | None) -> EncoderConfig:
     if start is not None:
         pieces = start.tokenizer.vocab_size or len(start.tokenizer.known)
         return replace(start.config, vocab_size=max(start.config.vocab_size, pieces))
-    words = config.tokenizer.build()
-    pieces = words.vocab_size
-    if words.vocab is not None:
-        pieces = words.given().tokenizer.get_vocab_size()
-    return config.model.build(vocab_size=pieces)
+    return config.model.build(vocab_size=config.tokenizer.build().planned_size())
 
 
 def _synthetic(data: PretrainingData, count: int, shape: EncoderConfig, hardware: Hardware) -> TokenBatch:
