@@ -65,7 +65,7 @@ def paragraphs(data: Path, count: int) -> list[str]:
     return found[:count]
 
 
-def ours(level: str, _: int) -> Side:
+def ours(model: Path, level: str, _: int) -> Side:
     """The engine of ``cloze-features``."""
     from cloze.checkpoint.pretrained import read_pretrained
     from cloze.data.extraction.chunks import Chunks
@@ -80,7 +80,7 @@ def ours(level: str, _: int) -> Side:
     from cloze.runtime.allocator import keep_large_buffers
 
     keep_large_buffers()
-    pretrained = read_pretrained(weights())
+    pretrained = read_pretrained(model)
     encoder = architecture_of(pretrained.config).encoder(pretrained.config)
     state = {k.removeprefix("encoder."): v for k, v in pretrained.state.items() if k.startswith("encoder.")}
     encoder.load_state_dict(state)
@@ -111,14 +111,14 @@ def ours(level: str, _: int) -> Side:
     return work
 
 
-def pipeline(_: str, batch_size: int) -> Side:
+def pipeline(model: Path, _: str, batch_size: int) -> Side:
     """Hugging Face's pipeline, which pads each batch to its longest text."""
     import transformers
 
     transformers.utils.logging.set_verbosity_error()
     made = transformers.pipeline(
         "feature-extraction",
-        model=str(weights()),
+        model=str(model),
         device="cpu",
         tokenize_kwargs={"truncation": True, "max_length": LONGEST},
         return_tensors=True,
@@ -131,33 +131,33 @@ def pipeline(_: str, batch_size: int) -> Side:
     return work
 
 
-def sentence_transformers(_: str, batch_size: int) -> Side:
+def sentence_transformers(model: Path, _: str, batch_size: int) -> Side:
     """``encode``, which sorts all texts by length and pools."""
     sys.path.append(str(PEERS))
-    model = importlib.import_module("sentence_transformers").SentenceTransformer(str(weights()), device="cpu")
-    model.max_seq_length = LONGEST
+    made = importlib.import_module("sentence_transformers").SentenceTransformer(str(model), device="cpu")
+    made.max_seq_length = LONGEST
 
     def work(texts: Sequence[str]) -> None:
-        model.encode(list(texts), batch_size=batch_size, show_progress_bar=False, normalize_embeddings=False)
+        made.encode(list(texts), batch_size=batch_size, show_progress_bar=False, normalize_embeddings=False)
 
     return work
 
 
 TOKENS_AT_ONCE = 4096
-SIDES: dict[str, Callable[[str, int], Side]] = {
+SIDES: dict[str, Callable[[Path, str, int], Side]] = {
     "ours": ours, "pipeline": pipeline, "sentence-transformers": sentence_transformers
 }  # fmt: skip
 TASKS = {"token": ("pipeline", "transformers pipeline"), "mean": ("sentence-transformers", "sentence-transformers")}
 
 
-def serve(name: str, level: str, threads: int, pipe: Connection) -> None:
+def serve(name: str, model: Path, level: str, threads: int, pipe: Connection) -> None:
     """One side in its own process: on each message (texts, batch size) answer the seconds."""
     torch.set_num_threads(threads)
     made: dict[int, Side] = {}
     while message := pipe.recv():
         texts, batch_size = message
         if batch_size not in made:
-            made = {batch_size: SIDES[name](level, batch_size)}
+            made = {batch_size: SIDES[name](model, level, batch_size)}
             with torch.inference_mode():
                 made[batch_size](texts[:64])  # warm
         start = time.perf_counter()
@@ -174,24 +174,26 @@ def turn(pipe: Connection, texts: Sequence[str], batch_size: int) -> float:
     return seconds
 
 
-def count_tokens(texts: Sequence[str]) -> int:
+def count_tokens(model: Path, texts: Sequence[str]) -> int:
     """Real tokens, special ones included, no text with more than the longest sequence."""
     from tokenizers import Tokenizer
 
-    tokenizer = Tokenizer.from_file(str(weights() / "tokenizer.json"))
+    tokenizer = Tokenizer.from_file(str(model / "tokenizer.json"))
     tokenizer.no_padding()
     tokenizer.no_truncation()
     return sum(min(LONGEST, len(encoding.ids)) for encoding in tokenizer.encode_batch_fast(list(texts)))
 
 
-def compare(what: str, texts: Sequence[str], level: str, rounds: int, sample: int, threads: int) -> dict[str, Any]:
+def compare(
+    what: str, texts: Sequence[str], level: str, *, model: Path, rounds: int, sample: int, threads: int
+) -> dict[str, Any]:
     """One row: both sides' real tokens/s and their ratio."""
     peer, peer_name = TASKS[level]
     context = multiprocessing.get_context("spawn")
     pipes, processes = {}, []
     for name in ("ours", peer):
         pipes[name], theirs = context.Pipe()
-        processes.append(context.Process(target=serve, args=(name, level, threads, theirs)))
+        processes.append(context.Process(target=serve, args=(name, model, level, threads, theirs)))
         processes[-1].start()
         theirs.close()  # so that the end of a side is told, and not waited for
     some = list(texts[:: max(1, len(texts) // sample)])
@@ -204,7 +206,7 @@ def compare(what: str, texts: Sequence[str], level: str, rounds: int, sample: in
     for pipe, process in zip(pipes.values(), processes, strict=True):
         pipe.send(None)
         process.join()
-    tokens = count_tokens(texts)
+    tokens = count_tokens(model, texts)
     median = {name: statistics.median(values) for name, values in seconds.items()}
     return {
         "what": f"{what}, {'every token' if level == 'token' else 'mean of each text'}",
@@ -224,6 +226,7 @@ def main() -> None:
     """Measure, print and write the rows."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="the folder that holds glue/ and corpus/")
+    parser.add_argument("--model", type=Path, help="another folder, as benchmarks.random_model makes; not MiniLM")
     parser.add_argument("--sentences", type=int, default=20_000, help="of SST-2, 0 for none")
     parser.add_argument("--paragraphs", type=int, default=2_000, help="of WikiText-2, 0 for none")
     parser.add_argument("--levels", nargs="+", choices=TASKS, default=list(TASKS))
@@ -245,7 +248,15 @@ def main() -> None:
     for what, texts in ((what, texts) for what, texts in sets.items() if texts):
         for level in arguments.levels:
             rows.append(
-                compare(what, texts, level, arguments.rounds, min(arguments.sample, len(texts)), arguments.threads)
+                compare(
+                    what,
+                    texts,
+                    level,
+                    model=arguments.model or weights(),
+                    rounds=arguments.rounds,
+                    sample=min(arguments.sample, len(texts)),
+                    threads=arguments.threads,
+                )
             )
             print_rows(rows[-1:])
             if arguments.json:

@@ -68,7 +68,11 @@ def kept_by_formula(config: Any, kernels: Kernels, batch: PretrainingBatch, *, c
     if checkpointing:
         encoder -= block_bytes(config, kernels, mean, norm=norm_bytes(config))
     heads = architecture_of(config).head_bytes(config, kernels, len(batch.masked_positions), len(lengths))
-    return batch.num_tokens * encoder + heads
+    kept = batch.num_tokens * encoder + heads
+    if checkpointing:
+        return kept
+    unread = batch.num_tokens - len(batch.masked_positions) - len(lengths)
+    return kept - unread * architecture_of(config).unread_bytes(config, kernels, mean)
 
 
 def activation_rows(sizes: list[str]) -> Iterator[dict[str, Any]]:

@@ -37,13 +37,13 @@ def shape(size: str, *, vocab_size: int = VOCAB_SIZE, **changed: Any) -> BertCon
     )
 
 
-def family_shape(family: str, size: str) -> BertConfig | ModernBertConfig:
+def family_shape(family: str, size: str, *, vocab_size: int | None = None) -> BertConfig | ModernBertConfig:
     """The shape of a family at one of BERT's sizes; ModernBERT's is `conf/model/modern_mini.yaml` at mini."""
     if family == "bert":
-        return shape(size)
+        return shape(size, vocab_size=vocab_size or VOCAB_SIZE)
     layers, hidden, heads = SHAPES[size]
     return ModernBertConfig(
-        vocab_size=30528,
+        vocab_size=vocab_size or 30528,
         num_hidden_layers=layers,
         hidden_size=hidden,
         num_attention_heads=heads,

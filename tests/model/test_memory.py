@@ -47,6 +47,19 @@ def test_of_encoders_with_rotary_positions(family: type[ModernBertConfig], dropo
     assert found == pytest.approx(expected, rel=0.01)
 
 
+@pytest.mark.parametrize("length", [128, 1024, 8192])
+def test_of_modernbert_at_its_lengths(length: int) -> None:
+    config = ModernBertConfig(
+        vocab_size=VOCAB_SIZE, hidden_size=64, num_hidden_layers=4, num_attention_heads=2, intermediate_size=96,
+        local_attention=32,
+    )  # fmt: skip
+    batch = random_batch([length] * max(1, 1024 // length), VOCAB_SIZE)
+    model = architecture_of(config).pretraining(config).train()
+    assert isinstance(model, PretrainingModel)
+    expected = kept_by_formula(config, Kernels.of("32-true", on_gpu=False), batch, checkpointing=False)
+    assert kept_bytes(model, batch, half=False) == pytest.approx(expected, rel=0.01)
+
+
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("attention_dropout", [0.0, 0.1])
 def test_in_bf16(size: str, attention_dropout: float) -> None:

@@ -60,6 +60,11 @@ class Work(NamedTuple):
     masked: int
     sequences: int
 
+    @property
+    def read(self) -> int:
+        """Tokens whose hidden states of the last layer a loss reads: where any are masked, these and [CLS]."""
+        return min(self.tokens, self.masked + self.sequences) if self.masked else self.tokens
+
 
 FP32 = 4
 """Bytes of a number of the residual stream, the parameters, the gradients."""
@@ -141,6 +146,8 @@ class Architecture(Generic[C]):
         forward_flops: floating-point operations of the forward pass, matrix products only.
         activation_bytes: bytes that the encoder keeps for the backward pass, for a token of a sequence of a length;
             with gradient checkpointing where the last argument is true.
+        unread_bytes: of these, bytes that the last block keeps only for tokens whose hidden states the pre-training
+            heads read (``Block.takes_rows``), for a token of a sequence of a length.
         head_bytes: bytes that the pre-training heads keep of M masked tokens and B sequences.
     """
 
@@ -172,6 +179,7 @@ class Architecture(Generic[C]):
     windows: Callable[[C], Mapping[int | None, int]] = lambda config: {None: config.num_hidden_layers}
     forward_flops: Callable[[C, Work], int]
     activation_bytes: Callable[[C, Kernels, float, bool], float]
+    unread_bytes: Callable[[C, Kernels, float], float] = lambda *_: 0.0
     head_bytes: Callable[[C, Kernels, int, int], int]
 
     def read_config(self, settings: Mapping[str, Any], file: Path) -> C:

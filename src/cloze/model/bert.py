@@ -65,9 +65,10 @@ class SelfAttention(nn.Module):
         self.query_key_value: nn.Module = Linear(config.hidden_size, 3 * config.hidden_size)
         self.output: nn.Module = Linear(config.hidden_size, config.hidden_size)
 
-    def forward(self, hidden: Tensor, sequences: Sequences) -> Tensor:
-        """Mix the hidden states of each sequence: (N, D) -> (N, D), or (B, T, D) -> (B, T, D)."""
-        mixed = attend(self.projected(hidden), sequences, self.dropout_prob if self.training else 0.0, self.kernel)
+    def forward(self, hidden: Tensor, sequences: Sequences, rows: Tensor | None = None) -> Tensor:
+        """Mix the hidden states of each sequence: (N, D) -> (N, D), with rows (R, D), or (B, T, D) -> (B, T, D)."""
+        dropout = self.dropout_prob if self.training else 0.0
+        mixed = attend(self.projected(hidden), sequences, dropout, self.kernel, rows=rows)
         return self.output(mixed.flatten(-2))  # type: ignore[no-any-return]
 
     def projected(self, hidden: Tensor) -> Tensor:
@@ -100,6 +101,8 @@ class FeedForward(nn.Module):
 class BertBlock(Block):
     """One Transformer block: attention and feed-forward, each with dropout, residual and LayerNorm after it."""
 
+    takes_rows = True
+
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
         self.attention = SelfAttention(config)
@@ -108,9 +111,10 @@ class BertBlock(Block):
         self.feed_forward_norm = LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.dropout = Dropout(config.hidden_dropout_prob)
 
-    def forward(self, hidden: Tensor, sequences: Sequences) -> Tensor:
-        """(N, D) -> (N, D), or (B, T, D) -> (B, T, D)."""
-        hidden = self.attention_norm(self.dropout(self.attention(hidden, sequences), residual=hidden))
+    def forward(self, hidden: Tensor, sequences: Sequences, rows: Tensor | None = None) -> Tensor:
+        """(N, D) -> (N, D), with rows (R, D), or (B, T, D) -> (B, T, D)."""
+        residual = hidden if rows is None else hidden[rows]
+        hidden = self.attention_norm(self.dropout(self.attention(hidden, sequences, rows), residual=residual))
         return self.feed_forward_norm(self.dropout(self.feed_forward(hidden), residual=hidden))  # type: ignore[no-any-return]
 
     def use_kernel(self, kernel: str) -> None:
@@ -190,6 +194,11 @@ class BertForPreTraining(PretrainingModel):
         self.masked_lm_head = MaskedLMHead(config)
         self.next_sentence_head = nn.Linear(config.hidden_size, 2)
         initialise(self, config)
+
+    @property
+    def pairs_read_first(self) -> bool:
+        """As BERT's pooler does, in whose place another architecture may have one of its own."""
+        return type(self.pooler) is Pooler
 
     def next_sentence_logits(self, hidden: Tensor, sequences: Sequences) -> Tensor:
         """(N, D) or (B, T, D) -> (B, 2)."""

@@ -22,7 +22,15 @@ PACKABLE = (torch.float32, torch.bfloat16)
 
 
 class Block(nn.Module, ABC):
-    """One Transformer block of an encoder."""
+    """One Transformer block of an encoder.
+
+    Attributes:
+        takes_rows: whether ``forward`` has a third argument, ``rows`` (R,) of packed tokens, and computes the hidden
+            states of these alone, (R, D), from those of all. What stands behind attention in the last block is then
+            computed for the tokens that a loss reads.
+    """
+
+    takes_rows: ClassVar[bool] = False
 
     @abstractmethod
     def forward(self, hidden: Tensor, sequences: Sequences) -> Tensor:
@@ -93,25 +101,37 @@ class Encoder(nn.Module):
             assert isinstance(block, Block)
             yield block
 
-    def forward(self, sequences: Sequences) -> Tensor:
-        """The hidden states of the last layer, (N, D) or (B, T, D)."""
-        return self.hidden_states(sequences, (len(self.blocks),))[0]
+    def forward(self, sequences: Sequences, rows: Tensor | None = None) -> Tensor:
+        """The hidden states of the last layer, (N, D) or (B, T, D).
 
-    def hidden_states(self, sequences: Sequences, layers: Sequence[int] | None = None) -> list[Tensor]:
+        Args:
+            sequences: packed, or in padded rows.
+            rows: (R,) of packed tokens: the hidden states of these, (R, D); None for all.
+        """
+        return self.hidden_states(sequences, (len(self.blocks),), rows)[0]
+
+    def hidden_states(
+        self, sequences: Sequences, layers: Sequence[int] | None = None, rows: Tensor | None = None
+    ) -> list[Tensor]:
         """The hidden states of some layers, (N, D) or (B, T, D) each; those of others are not kept.
 
         Args:
             sequences: packed, or in padded rows.
             layers: their numbers, in ascending order; None for all. Blocks above the last of them are not run.
+            rows: (R,) the packed tokens of the last layer whose hidden states are returned; None for all.
         """
         wanted = range(len(self.blocks) + 1) if layers is None else layers
         hidden = self.embeddings(sequences)
         states = [hidden] if 0 in wanted else []
         for number, block in enumerate(self.blocks[: max(wanted)], start=1):
+            some = rows is not None and number == len(self.blocks)
+            chosen = (rows,) if some and block.takes_rows else ()
             if self.gradient_checkpointing and self.training:
-                hidden = checkpoint(block, hidden, sequences, use_reentrant=False)
+                hidden = checkpoint(block, hidden, sequences, *chosen, use_reentrant=False)
             else:
-                hidden = block(hidden, sequences)
+                hidden = block(hidden, sequences, *chosen)
+            if some and not chosen:
+                hidden = hidden[rows]
             if number in wanted:
                 states.append(hidden if self.norm is None or number < len(self.blocks) else self.norm(hidden))
         return states

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from typing import ClassVar, NamedTuple
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -38,6 +39,11 @@ class PretrainingModel(EncoderWithHeads, ABC):
     entry_points: ClassVar[tuple[str, ...]] = ("heads",)
     masked_lm_head: MaskedLM
 
+    @property
+    def pairs_read_first(self) -> bool:
+        """Whether ``next_sentence_logits`` reads the hidden states of [CLS] alone, so that no others are needed."""
+        return False
+
     @abstractmethod
     def next_sentence_logits(self, hidden: Tensor, sequences: Sequences) -> Tensor:
         """(N, D) or (B, T, D) -> (B, 2)."""
@@ -60,10 +66,19 @@ class PretrainingModel(EncoderWithHeads, ABC):
     def heads(self, packed: Packed, masked_positions: Tensor) -> tuple[Tensor, Tensor]:
         """What the masked-language-model head makes of ``masked_positions``, (M, D), and the logits (B, 2) of pairs.
 
-        The first is ready for the decoder, whose (M, V) logits training never holds.
+        The first is ready for the decoder, whose (M, V) logits training never holds. Of the last layer only those
+        hidden states are computed that the heads read.
         """
-        hidden = self.encoder(packed)
-        return self.masked_lm_head(hidden[masked_positions]), self.next_sentence_logits(hidden, packed)
+        if not self.pairs_read_first:
+            hidden = self.encoder(packed)
+            return self.masked_lm_head(hidden[masked_positions]), self.next_sentence_logits(hidden, packed)
+        first = first_tokens(packed)
+        hidden = self.encoder(packed, torch.cat([masked_positions, first]))
+        masked, firsts = hidden.split([len(masked_positions), len(first)])
+        bounds = torch.arange(len(first) + 1, dtype=torch.int32, device=first.device)
+        ids, segments, positions = (column[first] for column in packed[:3])
+        alone = Packed(ids, segments, positions, bounds, 1)  # [CLS], a sequence each
+        return self.masked_lm_head(masked), self.next_sentence_logits(firsts, alone)
 
     def forward(self, packed: Packed, masked_positions: Tensor) -> PretrainingLogits:
         """The logits of both heads; the masked-language-model head runs on ``masked_positions`` (M,) only."""
@@ -76,5 +91,9 @@ def first_vectors(hidden: Tensor, sequences: Sequences) -> Tensor:
     """The hidden states of [CLS]: (N, D) or (B, T, D) -> (B, D)."""
     if isinstance(sequences, Padded):
         return hidden[:, 0]
-    # An empty sequence, which only pads B to a constant, may begin behind the last token.
-    return hidden[sequences.cu_seqlens[:-1].clamp(max=hidden.shape[0] - 1)]
+    return hidden[first_tokens(sequences)]
+
+
+def first_tokens(packed: Packed) -> Tensor:
+    """(B,) where [CLS] lies; an empty sequence, which only pads B to a constant, may begin behind the last token."""
+    return packed.cu_seqlens[:-1].long().clamp(max=len(packed.input_ids) - 1)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import torch
 
-from cloze.model.architecture import FP32, Kernels, architecture_of
+from cloze.model.architecture import FP32, Kernels, Work, architecture_of
 from cloze.model.config import EncoderConfig
 from cloze.model.kernels.cross_entropy import ROWS_AT_ONCE, ROWS_ON_A_DEVICE
 
@@ -87,10 +87,14 @@ def step_memory(
     rows = min(ROWS_ON_A_DEVICE if kernels.on_gpu else ROWS_AT_ONCE, masked)
     logits = 2 * FP32 * rows * config.vocab_size  # they and their gradient
     sequences = max(1, round(tokens / length))
+    activations = tokens * activation_bytes(config, kernels, length, checkpointing=checkpointing)
+    if not checkpointing:
+        unread = tokens - Work(tokens, {}, masked, sequences).read
+        activations -= unread * architecture_of(config).unread_bytes(config, kernels, length)
     return StepMemory(
         parameters=(FP32 * parameters + casts) // shards,
         gradients=FP32 * parameters // shards,
         optimizer=round(optimizer_bytes * parameters) // shards,
-        activations=round(tokens * activation_bytes(config, kernels, length, checkpointing=checkpointing)),
+        activations=round(activations),
         head=architecture_of(config).head_bytes(config, kernels, masked, sequences) + logits,
     )

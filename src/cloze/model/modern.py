@@ -19,10 +19,10 @@ from cloze.model.heads import MaskedLM, PretrainingModel, first_vectors
 from cloze.model.kernels.attention import Padded, Sequences, attend, attention_weights
 from cloze.model.kernels.dropout import Dropout
 from cloze.model.kernels.gated import gated
+from cloze.model.kernels.groups import band
 from cloze.model.kernels.matmul import Linear
 from cloze.model.kernels.norm import LayerNorm, RMSNorm
 from cloze.model.kernels.packed import PackedLinear
-from cloze.model.kernels.reference import band
 from cloze.model.kernels.rotary import rotated, rotation
 from cloze.model.modern_config import Activation, ModernBertConfig
 
@@ -72,10 +72,10 @@ class RotaryAttention(nn.Module):
         self.query_key_value: nn.Module = Linear(hidden, 3 * hidden, bias=bias)
         self.output: nn.Module = Linear(hidden, hidden, bias=bias)
 
-    def forward(self, hidden: Tensor, sequences: Sequences) -> Tensor:
-        """Mix the hidden states of each sequence: (N, D) -> (N, D), or (B, T, D) -> (B, T, D)."""
+    def forward(self, hidden: Tensor, sequences: Sequences, rows: Tensor | None = None) -> Tensor:
+        """Mix the hidden states of each sequence: (N, D) -> (N, D), with rows (R, D), or (B, T, D) -> (B, T, D)."""
         dropout = self.dropout_prob if self.training else 0.0
-        mixed = attend(self.projected(hidden, sequences), sequences, dropout, self.kernel, self.window)
+        mixed = attend(self.projected(hidden, sequences), sequences, dropout, self.kernel, self.window, rows)
         return self.output(mixed.flatten(-2))  # type: ignore[no-any-return]
 
     def projected(self, hidden: Tensor, sequences: Sequences) -> Tensor:
@@ -119,6 +119,8 @@ class ModernBlock(Block):
     Norms stand before the sub-layers, whose sum with the hidden states is left as it is, or after the sum.
     """
 
+    takes_rows = True
+
     def __init__(self, config: ModernBertConfig, layer: int) -> None:
         super().__init__()
         self.pre_norm = config.pre_norm
@@ -129,12 +131,13 @@ class ModernBlock(Block):
         self.feed_forward = feed_forward(config)
         self.dropout = Dropout(config.hidden_dropout_prob)
 
-    def forward(self, hidden: Tensor, sequences: Sequences) -> Tensor:
-        """(N, D) -> (N, D), or (B, T, D) -> (B, T, D)."""
+    def forward(self, hidden: Tensor, sequences: Sequences, rows: Tensor | None = None) -> Tensor:
+        """(N, D) -> (N, D), with rows (R, D), or (B, T, D) -> (B, T, D)."""
+        residual = hidden if rows is None else hidden[rows]
         if self.pre_norm:
-            hidden = self.dropout(self.attention(self.attention_norm(hidden), sequences), residual=hidden)
+            hidden = self.dropout(self.attention(self.attention_norm(hidden), sequences, rows), residual=residual)
             return self.dropout(self.feed_forward(self.feed_forward_norm(hidden)), residual=hidden)  # type: ignore[no-any-return]
-        hidden = self.attention_norm(self.dropout(self.attention(hidden, sequences), residual=hidden))
+        hidden = self.attention_norm(self.dropout(self.attention(hidden, sequences, rows), residual=residual))
         return self.feed_forward_norm(self.dropout(self.feed_forward(hidden), residual=hidden))  # type: ignore[no-any-return]
 
     def use_kernel(self, kernel: str) -> None:
@@ -265,6 +268,11 @@ class ModernBertForPreTraining(PretrainingModel):
         """(V, D), the word embeddings or the decoder's own."""
         own = self.masked_lm_head.decoder
         return super().decoder_weight if own is None else own.weight
+
+    @property
+    def pairs_read_first(self) -> bool:
+        """Their head does."""
+        return True
 
     def next_sentence_logits(self, hidden: Tensor, sequences: Sequences) -> Tensor:
         """(N, D) or (B, T, D) -> (B, 2)."""

@@ -197,3 +197,23 @@ def test_kernels_of_a_gpu_equal_the_reference_in_fp32(
     found = outcome(kernel, qkv.to("cuda", dtype), there, weight.to("cuda", dtype), window)
     for ours, exact in zip(found, expected, strict=True):
         assert (ours.float().cpu() - exact).norm() < (1e-3 if dtype == torch.float32 else 0.02) * exact.norm()
+
+
+@pytest.mark.parametrize("dropout", [0.0, 1e-9], ids=["plain", "with dropout of next to nothing"])
+@pytest.mark.parametrize("window", [None, 4])
+@pytest.mark.parametrize("lengths", LENGTHS)
+def test_some_rows_are_those_of_all(lengths: str, window: int | None, dropout: float) -> None:
+    batch = packed([*LENGTHS[lengths], 6, 6])  # of the last two none is wanted
+    generator = torch.Generator().manual_seed(0)
+    tokens = int(batch.cu_seqlens[-1])
+    rows = torch.randint(tokens - 12, (tokens // 3 + 2,), generator=generator)
+    rows[-1] = rows[0]
+    qkv = torch.randn(tokens, 3, HEADS, HEAD_SIZE, generator=generator)
+    weight = torch.randn(len(rows), HEADS, HEAD_SIZE, generator=generator)
+    found, expected = qkv.clone().requires_grad_(), qkv.clone().requires_grad_()
+    some = attend(found, batch, dropout, "reference", window, rows)
+    every = attend(expected, batch, 0.0, "reference", window)[rows]
+    (some * weight).sum().backward()
+    (every * weight).sum().backward()
+    torch.testing.assert_close(some, every, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(found.grad, expected.grad, atol=1e-5, rtol=1e-5)

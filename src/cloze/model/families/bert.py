@@ -3,7 +3,7 @@
 from cloze.model.architecture import Architecture, Kernels, register
 from cloze.model.bert import BertEncoder, BertForPreTraining, Pooler, initialise
 from cloze.model.config import BertConfig
-from cloze.model.families.costs import block_bytes, encoder_bytes, forward_flops, head_bytes, norm_bytes
+from cloze.model.families.costs import block_bytes, encoder_bytes, forward_flops, head_bytes, norm_bytes, unread_bytes
 from cloze.model.tensor_names import TensorNames
 
 LAYER = "bert.encoder.layer.{}"
@@ -70,6 +70,7 @@ BERT = register(
         positions=("encoder.embeddings.position_embeddings.weight",),
         forward_flops=lambda config, work: forward_flops(config, work, {None: config.num_hidden_layers}),
         activation_bytes=activation_bytes,
+        unread_bytes=lambda config, *sizes: unread_bytes(config, *sizes, norms=2 * norm_bytes(config)),
         head_bytes=head_bytes,
     )
 )

@@ -15,21 +15,32 @@ class Sized(EncoderConfig, Protocol):
 
 
 def forward_flops(
-    config: Sized, work: Work, windows: Mapping[int | None, int], *, gated: bool = False, transform: bool = True
+    config: Sized,
+    work: Work,
+    windows: Mapping[int | None, int],
+    *,
+    last: int | None = None,
+    gated: bool = False,
+    transform: bool = True,
 ) -> int:
-    """Of matrix products, a multiply and an add each counted (2 m n k).
+    """Of matrix products that a loss needs, a multiply and an add each counted (2 m n k).
+
+    Of the last block, what stands behind its queries is needed for the tokens that are read alone.
 
     Args:
         config: the shape.
         work: the size of the batch.
         windows: how many blocks see how far.
+        last: how far the last one sees.
         gated: whether the first feed-forward layer is two.
         transform: whether a dense layer stands before the decoder.
     """
     hidden = config.hidden_size
-    block = 4 * hidden * hidden + (3 if gated else 2) * hidden * config.intermediate_size  # weights
-    forward = config.num_hidden_layers * 2 * block * work.tokens
+    behind = hidden * hidden + (3 if gated else 2) * hidden * config.intermediate_size  # weights behind attention
+    forward = config.num_hidden_layers * 2 * (3 * hidden * hidden + behind) * work.tokens
     forward += sum(blocks * 4 * hidden * work.attended[window] for window, blocks in windows.items())
+    unread = work.tokens - work.read
+    forward -= 2 * behind * unread + 4 * hidden * work.attended[last] * unread // max(1, work.tokens)
     forward += 2 * work.masked * hidden * (hidden * transform + config.vocab_size)
     return forward + 2 * work.sequences * hidden * (hidden + 2)
 
@@ -55,6 +66,30 @@ def block_bytes(config: Sized, kernels: Kernels, keys: float, *, norm: float, fe
     inputs = compute * 2 * hidden  # of the products with qkv and the intermediate layer
     masks = 2 * hidden if kernels.on_gpu and config.hidden_dropout_prob else 0
     return attention + inputs + compute * feed_forward * config.intermediate_size + 2 * norm + masks
+
+
+def unread_bytes(
+    config: Sized, kernels: Kernels, keys: float, *, norms: float, feed_forward: int = 2, whole: bool = True
+) -> float:
+    """Bytes that the last block, and the norm behind it, do not keep for a token that no head reads.
+
+    Args:
+        config: the shape.
+        kernels: that compute it.
+        keys: that a token sees.
+        norms: bytes that the norms behind attention keep.
+        feed_forward: see ``block_bytes``.
+        whole: whether a token sees all of its sequence; then a CPU's kernel has queries of the others alone.
+    """
+    hidden, compute = config.hidden_size, kernels.compute
+    if kernels.on_gpu or not whole:
+        queries = 0.0 if kernels.packed else compute * hidden
+    elif config.attention_probs_dropout_prob:
+        queries = FP32 * (hidden + config.num_attention_heads * keys) + compute * hidden
+    else:
+        queries = compute * 2 * hidden + FP32 * config.num_attention_heads
+    masks = 2 * hidden if kernels.on_gpu and config.hidden_dropout_prob else 0
+    return queries + compute * (hidden + feed_forward * config.intermediate_size) + norms + masks
 
 
 def norm_bytes(config: EncoderConfig) -> float:

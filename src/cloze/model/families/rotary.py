@@ -86,17 +86,13 @@ def windows(config: ModernBertConfig) -> Mapping[int | None, int]:
 
 def forward_flops(config: ModernBertConfig, work: Work) -> int:
     """Of matrix products, a multiply and an add each counted (2 m n k)."""
-    gated, transform = config.gated_mlp, config.masked_lm_transform
-    return costs.forward_flops(config, work, windows(config), gated=gated, transform=transform)
+    gated, transform, last = config.gated_mlp, config.masked_lm_transform, config.window(config.num_hidden_layers - 1)
+    return costs.forward_flops(config, work, windows(config), last=last, gated=gated, transform=transform)
 
 
 def activation_bytes(config: ModernBertConfig, kernels: Kernels, length: float, checkpointing: bool) -> float:
     """Bytes that the encoder keeps for a token of a sequence of a length."""
-    norm, hidden, layers = costs.norm_bytes(config), config.hidden_size, range(config.num_hidden_layers)
-    if config.norm_type == "rms":  # without a mean; on a CPU what is normalised stays, too
-        norm = FP32 * (hidden + 1) if kernels.on_gpu else FP32 * (2 * hidden + 1)
-    fused = not kernels.on_gpu and kernels.compute == FP32 and config.hidden_activation != "relu"
-    wide = 2 if not config.gated_mlp else 3 if fused else 4
+    hidden, layers, (norm, wide) = config.hidden_size, range(config.num_hidden_layers), norm_and_wide(config, kernels)
     blocks: dict[float, int] = {}
     for window, count in windows(config).items():
         keys = length if window is None else min(length, 2 * window + 1)
@@ -106,6 +102,23 @@ def activation_bytes(config: ModernBertConfig, kernels: Kernels, length: float, 
     angles = len({config.rope(layer) for layer in layers}) * FP32 * hidden // config.num_attention_heads
     ends = norms * norm + angles + kernels.compute * config.type_vocab_size
     return costs.encoder_bytes(config, kernels, ends, blocks, checkpointing)
+
+
+def norm_and_wide(config: ModernBertConfig, kernels: Kernels) -> tuple[float, int]:
+    """Bytes that a norm keeps of a token, and numbers of the width of the feed-forward layer that a block keeps."""
+    norm = costs.norm_bytes(config)
+    if config.norm_type == "rms":  # without a mean; on a CPU what is normalised stays, too
+        norm = FP32 * (config.hidden_size + 1) if kernels.on_gpu else FP32 * (2 * config.hidden_size + 1)
+    fused = not kernels.on_gpu and kernels.compute == FP32 and config.hidden_activation != "relu"
+    return norm, 2 if not config.gated_mlp else 3 if fused else 4
+
+
+def unread_bytes(config: ModernBertConfig, kernels: Kernels, length: float) -> float:
+    """Bytes that the last block and the norm behind it do not keep for a token that no head reads."""
+    (norm, wide), window = norm_and_wide(config, kernels), config.window(config.num_hidden_layers - 1)
+    norms = (1 + config.final_norm if config.pre_norm else 2) * norm
+    keys = length if window is None else min(length, 2 * window + 1)
+    return costs.unread_bytes(config, kernels, keys, norms=norms, feed_forward=wide, whole=window is None)
 
 
 def family(*, by_kind: bool = True, earlier: Callable[[Settings], Settings] = dict, **record: Any) -> Architecture[Any]:
@@ -137,6 +150,7 @@ def family(*, by_kind: bool = True, earlier: Callable[[Settings], Settings] = di
         windows=windows,
         forward_flops=forward_flops,
         activation_bytes=activation_bytes,
+        unread_bytes=unread_bytes,
         head_bytes=lambda config, *counts: costs.head_bytes(config, *counts, transform=config.masked_lm_transform),
         **record,
     )  # fmt: skip

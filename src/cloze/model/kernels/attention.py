@@ -31,7 +31,12 @@ Sequences = Packed | Padded
 
 
 def attend(
-    qkv: Tensor, sequences: Sequences, dropout: float, kernel: str = "auto", window: int | None = None
+    qkv: Tensor,
+    sequences: Sequences,
+    dropout: float,
+    kernel: str = "auto",
+    window: int | None = None,
+    rows: Tensor | None = None,
 ) -> Tensor:
     """Softmax attention within each sequence.
 
@@ -41,9 +46,10 @@ def attend(
         dropout: the share of the probabilities that are dropped.
         kernel: ``triton``, ``varlen``, ``sdpa``, ``reference``, or ``auto`` for the fastest that can do it.
         window: how far a token sees to either side, ``|i - j| <= window``; None for all of its sequence.
+        rows: (R,) the packed tokens whose results are wanted; None for all.
 
     Returns:
-        (N, H, K); zeros for tokens after the last sequence. In padded rows (B, T, H, K).
+        (N, H, K), or of rows (R, H, K); zeros for tokens after the last sequence. In padded rows (B, T, H, K).
 
     Raises:
         ValueError: the kernel cannot honour the dropout, the precision or the device.
@@ -52,7 +58,10 @@ def attend(
         return _attend_padded(qkv, sequences.attention_mask, window)
     if kernel == "auto":
         kernel = fastest(qkv.device, qkv.dtype, dropout, qkv.shape[-1], window)
-    return (reference if kernel == "reference" else KERNELS[kernel])(qkv, sequences, dropout, window)
+    if kernel == "reference":
+        return reference(qkv, sequences, dropout, window, rows)
+    mixed = KERNELS[kernel](qkv, sequences, dropout, window)
+    return mixed if rows is None else mixed[rows]
 
 
 def attention_weights(query: Tensor, key: Tensor, bias: Tensor | float = 0.0) -> Tensor:

@@ -14,7 +14,7 @@ F, I = np.float32, np.int32  # noqa: E741
 
 @numba.njit(inline="always")
 def exp(x: Any) -> Any:
-    """E ** x within 9e-8 of itself; below -87 as at -87, above 88 as at 88.
+    """The exponential of x, within 9e-8 of itself; below -87 as at -87, above 88 as at 88.
 
     The polynomial is that of Cephes (S. Moshier, ``expf.c``), on half of ln 2 to either side of 0.
     """

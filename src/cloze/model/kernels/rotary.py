@@ -9,14 +9,11 @@ import numba
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.weak import WeakTensorKeyDictionary
 
 from cloze.model.kernels.dropout import FloatArray, flat, is_hashable, on_all_threads
+from cloze.model.kernels.remembered import remembered
 from cloze.model.rope import Scaling
 from cloze.runtime.compiled import compiled
-
-_KNOWN = WeakTensorKeyDictionary()
-"""Positions that live, and what they turn by: blocks with one theta compute it once, and keep it once for backward."""
 
 
 def rotation(positions: Tensor, size: int, theta: float, scaling: Scaling | None = None) -> tuple[Tensor, Tensor]:
@@ -28,14 +25,8 @@ def rotation(positions: Tensor, size: int, theta: float, scaling: Scaling | None
         theta: the base of the wavelengths: dimension i turns by ``theta ** (-2 i / K)`` from one position to the next.
         scaling: how the positions are stretched.
     """
-    if torch.compiler.is_compiling():  # which finds what is equal by itself
-        return _rotation(positions, size, theta, scaling)
-    key = (size, theta, scaling, 0 if positions.is_inference() else positions._version)
-    known = _KNOWN.setdefault(positions, {})
-    if key not in known:
-        with torch.inference_mode(False):  # training may meet the same positions
-            known[key] = _rotation(positions, size, theta, scaling)
-    return known[key]  # type: ignore[no-any-return]
+    key = ("rotation", size, theta, scaling)
+    return remembered(positions, key, lambda: _rotation(positions, size, theta, scaling))
 
 
 def _rotation(positions: Tensor, size: int, theta: float, scaling: Scaling | None) -> tuple[Tensor, Tensor]:
