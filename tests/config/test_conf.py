@@ -10,13 +10,14 @@ from cloze.cli.prepare import Preparing
 from cloze.config.arguments import conf_folder, groups
 from cloze.config.schema import FineTuning, Pretraining
 from cloze.config.validation import check
+from tests.net.configurations import CONTINUING
 
 NEEDED = {
     "text": ["++corpus.files=x"],
     "wikitext": ["++corpus.files=x"],
     "hub": ["++corpus.dataset=x"],
     "dask": ["++engine.address=x"],
-    "continued": ["++init=x"],
+    **{option: ["++init=x"] for option in ("continued", *CONTINUING)},
 }
 SCHEMAS = {"train": Pretraining, "finetune": FineTuning, "prepare": Preparing}
 

@@ -6,6 +6,14 @@ import random
 from collections.abc import Iterable
 from pathlib import Path
 
+import torch
+
+from cloze.checkpoint.folder import save_pretrained
+from cloze.model.modern import ModernBertForPreTraining
+from cloze.model.modern_config import ModernBertConfig
+from cloze.text.tokenizer import WordPiece
+from cloze.text.wordpiece import train_vocabulary
+
 WORDS = ["the", "quick", "file", "returns", "one", "small", "object", "and", "then", "reads", "another", "list"]
 CHINESE = ["今天", "天气", "很好", "我们", "去", "公园", "看", "花", "他", "喜欢", "读", "书"]
 
@@ -18,6 +26,7 @@ def make(folder: Path) -> None:
         for file in range(count):
             text = chinese(numbers) if name == "zh" else english(numbers)
             (folder / name / f"{file}.txt").write_text(text, encoding="utf-8")
+    modernbert(folder / "models/modernbert", (folder / "books/0.txt").read_text(encoding="utf-8"))
     (folder / "words.txt").write_text("the quick file\nthen reads another list\n", encoding="utf-8")
     (folder / "terms.txt").write_text("quickfile\nsmalllist\n", encoding="utf-8")
     for name, count in (("reviews_train", 48), ("reviews_dev", 16)):
@@ -34,6 +43,16 @@ def make(folder: Path) -> None:
     tagged = "\n".join("the O\nquick B-THING\nfile I-THING\nreturns O\n" for _ in range(16))
     (folder / "names.conll").write_text(tagged, encoding="utf-8")
     (folder / "questions.json").write_text(json.dumps(squad()), encoding="utf-8")
+
+
+def modernbert(folder: Path, text: str) -> None:
+    """A ModernBERT with random weights."""
+    words = WordPiece(vocab_size=300)
+    tokenizer = words.build(train_vocabulary([text], words))
+    sizes = {"hidden_size": 32, "intermediate_size": 48, "num_attention_heads": 2, "num_hidden_layers": 4}
+    torch.manual_seed(0)
+    model = ModernBertForPreTraining(ModernBertConfig(vocab_size=tokenizer.get_vocab_size(), **sizes))  # type: ignore[arg-type]
+    save_pretrained(model, tokenizer, folder)
 
 
 def sentence(numbers: random.Random) -> str:

@@ -20,6 +20,10 @@ from cloze.config.validation import check
 from cloze.errors import InputError
 
 EXPECTED = Path(__file__).parent / "expected"
+CONTINUING = (
+    "continue_modernbert", "modernbert_base_extension", "modernbert_base_decay", "ettin_extension", "ettin_decay",
+)  # fmt: skip
+"""Recipes for a model to start from."""
 REQUIRED = {
     "convert": ["++from=a", "++to=b"],
     "features": ["++output=vectors.npy"],
@@ -29,6 +33,7 @@ REQUIRED = {
     "engine=dask": ["++engine.address=x"],
     "model=continued": ["++init=x"],
     "tokenizer=continued": ["++init=x", "model=continued"],
+    **{f"experiment={name}": ["++init=x"] for name in CONTINUING},
 }
 """Words without which a root or an option is not complete."""
 OF_HYDRA = ("run", "sweep", "output_subdir", "callbacks", "sweeper.params", "job.chdir")
