@@ -9,6 +9,9 @@ from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
 from cloze.data.finetuning.items import Sequences, encode
+from cloze.data.finetuning.questions import encode_passages
+from cloze.data.finetuning.tagging import TaggingFeatures
+from cloze.data.tables.examples import Answer, TaggedExample
 from cloze.errors import InputError
 from cloze.text.documents import Document
 from cloze.text.encoding import WordEncoder
@@ -176,3 +179,21 @@ def test_a_tokenizer_is_given_as_a_folder_or_a_file(folders: dict[str, Path], tm
     assert grown.special.pad == whole.special.pad
     with pytest.raises(InputError, match=r"tokenizer.vocab=nowhere: is not there"):
         GivenTokenizer(vocab="nowhere").given()
+
+
+@pytest.mark.parametrize("kind", ["modernbert", "eurobert", "mmbert"])
+def test_words_of_a_task_have_the_tokens_of_their_text_and_answers_no_space(
+    folders: dict[str, Path], kind: str
+) -> None:
+    tokenizer, text = read_tokenizer(folders[kind]).tokenizer, "the file, one small list"
+    places = ((0, 3), (4, 8), (8, 9), (10, 13), (14, 19), (20, 24))
+    words = tuple(text[start:end] for start, end in places)
+    example = TaggedExample(id="1", where="here", words=words, tags=None, text=text, offsets=places)
+    (item,) = TaggingFeatures(max_length=64).items([example], tokenizer, ["O", "B-X"])
+    assert item.sequences[0].input_ids.tolist() == tokenizer.encode(text).ids
+    passage = encode_passages([text], tokenizer)[text]
+    for start, end in places:
+        span = passage.span(Answer(text[start:end], start))
+        assert span is not None
+        if kind != "mmbert" or text[end : end + 1] != ",":
+            assert text[passage.offsets[span[0]][0] : passage.offsets[span[1]][1]] == text[start:end]

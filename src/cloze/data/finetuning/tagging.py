@@ -14,6 +14,7 @@ from cloze.data.finetuning.items import Item, TokenSequence, encode
 from cloze.data.tables.examples import TaggedExample
 from cloze.errors import InputError
 from cloze.metrics.entities import OUTSIDE, make_entities
+from cloze.text.encoding import joins_sentences
 from cloze.text.special_tokens import sequence_ends, stand_in
 
 MARGIN = 8
@@ -108,9 +109,13 @@ class TaggingFeatures:
         return items
 
     def _pieces(self, examples: Sequence[TaggedExample], tokenizer: Tokenizer) -> Pieces:
-        """Each different word is encoded once; BERT's tokenisation never looks across the space between two."""
+        """Each different word is encoded once, with the space before it where that belongs to its tokens.
+
+        No tokenisation looks across the space between two words.
+        """
         numbers: dict[str, int] = {}
-        words = np.array([numbers.setdefault(word, len(numbers)) for example in examples for word in example.words])
+        read = spaced_words if joins_sentences(tokenizer) else plain_words
+        words = np.array([numbers.setdefault(word, len(numbers)) for example in examples for word in read(example)])
         encoded = encode(tokenizer, list(numbers))
         self._count("words without a visible character, shown as [UNK]", [not len(ids) for ids in encoded], words)
         too_long = [len(ids) > self._capacity for ids in encoded]
@@ -151,6 +156,20 @@ class TaggingFeatures:
         begin = int(np.searchsorted(starts, starts[first] - left))
         right = min(right, room - (starts[first] - starts[begin]))
         return begin, int(np.searchsorted(starts, starts[end] + right, side="right")) - 1
+
+
+def plain_words(example: TaggedExample) -> Sequence[str]:
+    """The words alone."""
+    return example.words
+
+
+def spaced_words(example: TaggedExample) -> Sequence[str]:
+    """The words with a space before each but the first, and but those that touch the word before them in a raw text."""
+    ends = [0, *(end for _, end in example.offsets)] if example.text is not None else []
+    touches = [start == end for (start, _), end in zip(example.offsets, ends, strict=False)] if ends else []
+    return [
+        word if not number or (touches and touches[number]) else f" {word}" for number, word in enumerate(example.words)
+    ]
 
 
 def _label_numbers(examples: Sequence[TaggedExample], labels: Sequence[str]) -> np.ndarray:
