@@ -35,7 +35,11 @@ def small(words: list[str]) -> list[str]:
         added.remove("model=tiny") if "model=tiny" in added else None
     lengths = [int(word.partition("=")[2]) for word in words if word.startswith("objective.max_length=")]
     if max(lengths, default=0) > 512:  # a global batch has one sequence at least
-        added = [word if word != "data.batch_tokens=512" else f"data.batch_tokens={max(lengths)}" for word in added]
+        long = {
+            "data.batch_tokens=512": f"data.batch_tokens={max(lengths)}",
+            "trainer.max_steps=10": "trainer.max_steps=5",
+        }
+        added = [long.get(word, word) for word in added]
     if "init" in keys:
         added = [word for word in added if re.split("[.=]", word)[0] not in SHAPE]
     replaced = {word.partition("=")[0] for word in added}
