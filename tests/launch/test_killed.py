@@ -36,11 +36,12 @@ def assert_equal_runs(runs: Path, one: str, other: str) -> None:
 
 
 @pytest.mark.slow
-def test_killed_at_twenty_random_moments(small_corpus: list[str], tmp_path: Path) -> None:
+@pytest.mark.parametrize("times", [5, pytest.param(20, marks=pytest.mark.long)])
+def test_killed_at_random_moments(small_corpus: list[str], tmp_path: Path, times: int) -> None:
     words = [*small_corpus, *LONG, "checkpoint.every_steps=10"]
-    done = forks.run("tests.launch.forked", "1", "20", "train.py", *words, cwd=tmp_path)
+    done = forks.run("tests.launch.forked", "1", str(times), "train.py", *words, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
-    counted = re.search(r"killed 20 times, (\d+) of them with checkpoints on disk", done.stdout)
+    counted = re.search(rf"killed {times} times, (\d+) of them with checkpoints on disk", done.stdout)
     assert counted is not None
     assert int(counted[1]) > 0
     assert "resuming from" in done.stderr

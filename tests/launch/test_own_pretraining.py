@@ -138,7 +138,7 @@ def the_folder_tells_what_made_it(folder: Path) -> None:
             assert all(torch.equal(there[part], here[part]) for part in here)
 
 
-@pytest.mark.slow
+@pytest.mark.long  # tests/launch/test_killed.py does so with cloze's own module in every run of the tests
 def test_killed_at_random_moments_it_ends_as_if_it_had_not_been(small_corpus: list[str], tmp_path: Path) -> None:
     extending.write(tmp_path)
     longer = ["trainer.max_steps=200", "trainer.validate_every=50", "checkpoint.every_steps=10"]

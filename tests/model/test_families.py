@@ -1,0 +1,139 @@
+"""What every family does, each at a tiny size: heads, adaptations, folders, predictions, features, new tokens."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import transformers
+
+import cloze
+from cloze.batch import Packed, TaskBatch
+from cloze.checkpoint.conversion import convert
+from cloze.checkpoint.folder import save_pretrained
+from cloze.checkpoint.growth import with_own_tokens
+from cloze.checkpoint.modules import fine_tuned_model, pretraining_model
+from cloze.checkpoint.onnx import real_tokens
+from cloze.checkpoint.padded import PaddedPretraining
+from cloze.checkpoint.pretrained import read_pretrained
+from cloze.checkpoint.task_models import save_task_model, task_model
+from cloze.errors import InputError
+from cloze.model.adaptation import Adaptation
+from cloze.model.architecture import Architecture, architectures
+from cloze.model.task_heads import TASK_MODELS
+from cloze.text.tokenizer import build_tokenizer
+from tests.tiny import SHAPE, VOCABULARY, shaken
+
+FAMILIES = {kind: record for kind, record in architectures().items() if not kind.startswith("cloze_")}
+"""Those with classes in transformers."""
+WINDOW = {"local_attention": 8, "global_attn_every_n_layers": 2}
+LENGTHS = (9, 3, 30, 1)
+LABELS = {"sequence_classification": ["bad", "good"], "token_classification": ["O", "B-X", "I-X"]}
+pytestmark = pytest.mark.parametrize("family", FAMILIES)
+
+
+def record_of(family: str) -> Architecture[Any]:
+    return FAMILIES[family]
+
+
+def saved(family: str, folder: Path) -> Path:
+    """The folder of a pre-trained model."""
+    record = record_of(family)
+    shape = record.config(vocab_size=len(VOCABULARY), **SHAPE)
+    if set(record.windows(record.config(vocab_size=len(VOCABULARY)))) != {None}:
+        shape = replace(shape, **WINDOW)
+    torch.manual_seed(0)
+    model = shaken(record.pretraining(shape))
+    save_pretrained(model, build_tokenizer(VOCABULARY), folder / family)
+    return folder / family
+
+
+def packed() -> Packed:
+    numbers = np.random.default_rng(0)
+    return Packed.of([numbers.integers(5, len(VOCABULARY), length) for length in LENGTHS])
+
+
+def test_packed_tokens_are_padded_rows_under_both_heads(family: str, tmp_path: Path) -> None:
+    model = PaddedPretraining(
+        pretraining_model(read_pretrained(saved(family, tmp_path))), masked_lm=True, next_sentence=True
+    )
+    batch = packed()
+    real = real_tokens(batch)
+    ids, segments = (torch.zeros(real.shape, dtype=torch.long).masked_scatter(real, row) for row in batch[:2])
+    with torch.no_grad():
+        (words, pairs), (words_packed, pairs_packed) = model(ids, real.long(), segments), model.packed(batch)
+    torch.testing.assert_close(words[real], words_packed, atol=1e-5, rtol=0)
+    torch.testing.assert_close(pairs, pairs_packed, atol=1e-5, rtol=0)
+
+
+def test_a_folder_is_read_by_transformers_and_converted(family: str, tmp_path: Path) -> None:
+    folder, record = saved(family, tmp_path), record_of(family)
+    theirs, told = transformers.AutoModelForMaskedLM.from_pretrained(folder, output_loading_info=True)
+    assert type(theirs).__name__ == f"{record.classes}ForMaskedLM"
+    assert not told["missing_keys"]
+    convert(folder, tmp_path / "copy")
+    state = pretraining_model(read_pretrained(folder)).state_dict()
+    again = pretraining_model(read_pretrained(tmp_path / "copy")).state_dict()
+    assert state.keys() == again.keys()
+    assert all(torch.equal(again[name], tensor) for name, tensor in state.items())
+    if family == "bert":
+        convert(folder, tmp_path / "google", "google")
+    else:
+        with pytest.raises(InputError, match="Google's format is for BERT alone"):
+            convert(folder, tmp_path / "google", "google")
+
+
+@pytest.mark.parametrize(
+    "adaptation",
+    [
+        Adaptation(),
+        Adaptation(frozen_layers="all", layers="weighted_sum", head="bilstm", lstm_hidden_size=4),
+        Adaptation(frozen_layers=1, reinitialized_layers=1),
+    ],
+    ids=["fine-tuned", "feature-based", "half frozen"],
+)
+def test_heads_of_every_task_are_made_and_come_back(family: str, adaptation: Adaptation, tmp_path: Path) -> None:
+    pretrained, batch = read_pretrained(saved(family, tmp_path)), packed()
+    task = TaskBatch(batch, torch.zeros(0), torch.arange(len(LENGTHS)), sum(LENGTHS), 1)
+    for head in TASK_MODELS:
+        labels = LABELS.get(head, [])
+        model = shaken(task_model(head, pretrained, labels=labels, adaptation=adaptation))
+        save_task_model(model, pretrained.tokenizer, tmp_path / head, head=head, labels=labels)
+        again = fine_tuned_model(read_pretrained(tmp_path / head))
+        assert again is not None
+        with torch.no_grad():
+            assert torch.equal(again(task), model(task)), head
+        trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+        assert ("encoder.embeddings.word_embeddings.weight" in trained) == (adaptation.frozen_layers == 0)
+
+
+def test_masked_tokens_pairs_and_hidden_states_are_predicted(family: str, tmp_path: Path) -> None:
+    model = cloze.load(saved(family, tmp_path))
+    (filled,) = model.fill_mask(["the [MASK] cab"], top_k=3)
+    assert len(filled["masks"][0]["candidates"]) == 3
+    (pair,) = model.predict([("the cab", "a bed")], task="next-sentence")
+    assert 0 < pair["probability"] < 1
+    for level in ("mean", "max", "cls"):
+        assert model.embed(["the cab", ("a bed", "the cab")], level=level).shape == (2, SHAPE["hidden_size"])
+
+
+def test_maps_of_attention_are_distributions(family: str, tmp_path: Path) -> None:
+    encoder = pretraining_model(read_pretrained(saved(family, tmp_path))).encoder
+    with torch.no_grad():
+        maps = encoder.attention_weights(Packed.of([np.arange(5, 35)]))
+    assert len(maps) == SHAPE["num_hidden_layers"]
+    for weights in maps:
+        torch.testing.assert_close(weights.sum(-1), torch.ones(2, 30))
+
+
+def test_new_tokens_begin_as_the_mean_of_what_they_were_read_as(family: str, tmp_path: Path) -> None:
+    pretrained = read_pretrained(saved(family, tmp_path))
+    grown = with_own_tokens(pretrained, ["<cab>"])
+    name = record_of(family).vocabulary[0]
+    old, new = pretrained.state[name], grown.state[name]
+    parts = pretrained.tokenizer.encode("<cab>", add_special_tokens=False).ids
+    assert torch.equal(new[: len(old)], old)
+    torch.testing.assert_close(new[grown.tokenizer.token_to_id("<cab>")], old[parts].mean(0))
+    assert pretraining_model(grown).config.vocab_size == len(old) + 1
