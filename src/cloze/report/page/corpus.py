@@ -79,7 +79,7 @@ def _facts(report: Mapping[str, Any], manifest: Mapping[str, Any], entropy: floa
     if size := report.get("vocab_size", manifest.get("vocab_size")):
         unused = f", {report['unused_pieces']:,} never used" if "unused_pieces" in report else ""
         facts.append(("vocabulary", f"{counted(size, 'tokens')}{unused}"))
-    if "tokens_per_word" in report:
+    if report.get("tokens_per_word") is not None:
         facts.append(("tokens a word", f"{report['tokens_per_word']:.3f}"))
     if "unknown_rate" in report:
         facts.append(("[UNK] among tokens", f"{report['unknown_rate']:.4%}"))
