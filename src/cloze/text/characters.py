@@ -10,12 +10,14 @@ from typing import ClassVar
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 
 from cloze.errors import InputError
-from cloze.text.alphabet import alphabet, character_counts
+from cloze.text.alphabet import SMALLEST_ALPHABET, alphabet, character_counts
 from cloze.text.bert_rules import UNK
 from cloze.text.trained import TrainedTokenizer
 
 ANY = "(?m:.)"
 """Any character, a line break as well."""
+
+AMINO_ACIDS = "ACDEFGHIKLMNPQRSTVWY"
 
 MOST_KMERS = 1 << 20
 
@@ -36,6 +38,14 @@ class Characters(TrainedTokenizer):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._check_positive("alphabet_size")
+
+    def planned_size(self) -> int:
+        """With as many characters as are known at least."""
+        return len(self._special) + 1 + (self.alphabet_size or SMALLEST_ALPHABET)
+
+    def remedy(self) -> str:
+        """Which key to set."""
+        return f"raise tokenizer.alphabet_size={self.alphabet_size or SMALLEST_ALPHABET}"
 
     def _learnt(self, lines: Iterable[str]) -> Tokenizer:
         normalizer = self._normalizer(normalizers.Replace(Regex(r"\s+"), " "))
@@ -102,6 +112,17 @@ class Kmers(Characters):
                 f"tokenizer.k={self.k}: of {len(letters)} letters ({letters:.40}) there are {number:,} k-mers, and "
                 f"{MOST_KMERS:,} at most are possible: take a smaller k, or state tokenizer.alphabet"
             )
+
+    def planned_size(self) -> int:
+        """That of the letters; of none that are stated, those of proteins."""
+        letters = len(self.alphabet or AMINO_ACIDS)
+        return len(self._special) + letters + (letters**self.k if self.k > 1 else 0)
+
+    def remedy(self) -> str:
+        """Nothing but the text decides them."""
+        return (
+            "the part of the text that was read for the vocabulary has none of them: raise tokenizer.sample_megabytes"
+        )
 
     def _learnt(self, lines: Iterable[str]) -> Tokenizer:
         capitals = [normalizers.Replace(letter, letter.upper()) for letter in ascii_lowercase if self.uppercase]

@@ -5,7 +5,7 @@ process: nothing of it depends on the order of a hash table or on threads.
 """
 
 import io
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, get_args
@@ -24,6 +24,8 @@ from cloze.text.bert_rules import (
     own_pattern,
     template,
 )
+from cloze.text.folder_tokenizer import FolderTokenizer
+from cloze.text.tokenizer_source import Learned, Lines, TokenizerSource
 
 Normalization = Literal["none", "nfc", "nfkc"]
 
@@ -34,7 +36,7 @@ SENTENCEPIECE_THREADS = 16
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainedTokenizer(ABC):
+class TrainedTokenizer(TokenizerSource):
     """How to train a tokenizer on the corpus.
 
     Attributes:
@@ -46,8 +48,6 @@ class TrainedTokenizer(ABC):
         sample_megabytes: text that training takes into account at most, from the beginning of what it is given.
     """
 
-    vocab: ClassVar[None] = None
-    """No vocabulary is given: one is trained."""
     mask_takes_space: ClassVar[bool] = True
     """Whether the space before a mask belongs to it, as in ModernBERT: the tokens of words have theirs."""
 
@@ -69,6 +69,10 @@ class TrainedTokenizer(ABC):
             value = getattr(self, key)
             if value is not None and value <= 0:
                 raise InputError(f"tokenizer.{key}={value}: must be positive")
+
+    def learn(self, lines: Lines) -> Learned:
+        """The tokenizer that a text teaches."""
+        return Learned(FolderTokenizer(self.train(lines()), {}), self, [])
 
     def train(self, lines: Iterable[str]) -> Tokenizer:
         """The tokenizer learnt from `lines`, of which those beyond `sample_megabytes` are not read.
@@ -142,6 +146,10 @@ class ByteLevelBPE(TrainedTokenizer):
                 "tokens"
             )
 
+    def planned_size(self) -> int:
+        """`vocab_size`."""
+        return self.vocab_size
+
     def _learnt(self, lines: Iterable[str]) -> Tokenizer:
         tokenizer = Tokenizer(models.BPE(unk_token=UNK))
         if (normalizer := self._normalizer()) is not None:
@@ -189,6 +197,16 @@ class Unigram(TrainedTokenizer):
         least = 100 + len(self.special_tokens) + BYTES * self.byte_fallback
         if self.vocab_size < least:
             raise InputError(f"tokenizer.vocab_size={self.vocab_size}: must be at least {least}")
+
+    def planned_size(self) -> int:
+        """`vocab_size`."""
+        return self.vocab_size
+
+    def remedy(self) -> str:
+        """Which key to set."""
+        if self.alphabet_size is not None and 2 * self.alphabet_size < self.vocab_size:
+            return f"raise tokenizer.alphabet_size={self.alphabet_size}"
+        return f"raise tokenizer.vocab_size={self.vocab_size}, or set tokenizer.byte_fallback=true"
 
     def _learnt(self, lines: Iterable[str]) -> Tokenizer:
         normalizer = self._normalizer()
