@@ -17,6 +17,7 @@ NEEDED = {
     "wikitext": ["++corpus.files=x"],
     "hub": ["++corpus.dataset=x"],
     "dask": ["++engine.address=x"],
+    "tokenizer/folder": ["++tokenizer.vocab=x"],
     **{option: ["++init=x"] for option in ("continued", *CONTINUING)},
 }
 SCHEMAS = {"train": Pretraining, "finetune": FineTuning, "prepare": Preparing}
@@ -48,7 +49,7 @@ def composer() -> Iterator[None]:
 @pytest.mark.parametrize(("root", "group", "option"), CHOICES, ids=map("/".join, CHOICES))
 def test_every_option_composes_and_fits(root: str, group: str, option: str) -> None:
     run = [] if root == "prepare" else ["++run=x"]
-    config = compose(root, [f"{group}={option}", *run, *NEEDED.get(option, [])])
+    config = compose(root, [f"{group}={option}", *run, *NEEDED.get(option, []), *NEEDED.get(f"{group}/{option}", [])])
     plain = OmegaConf.to_container(config, resolve=True)
     assert isinstance(plain, dict)
     check({str(key): value for key, value in plain.items()}, SCHEMAS[root])

@@ -43,7 +43,7 @@ def _ends(words: str) -> Ends:
 
 
 def _jieba() -> Ends:
-    """The segmenter of Chinese BERT-wwm's successors (Cui et al. 2019 took LTP, which is no longer free of torch)."""
+    """The segmenter of words in Chinese text; models of whole words (Cui et al. 2019) took LTP."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of what newer versions of Python and setuptools say of its code
         import jieba

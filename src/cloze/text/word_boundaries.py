@@ -45,10 +45,10 @@ def continues_word(tokenizer: Tokenizer) -> npt.NDArray[np.bool_] | None:
     """(V,) bool: the tokens that continue the word of the token before them; None where the tokenizer has no words.
 
     Those of WordPiece have a prefix. With a model that writes spaces, a token continues a word if it does not begin
-    with one and its text would not be cut off from a letter before it, as punctuation is from a word by the rules of
+    with one and its text would not be split from a letter before it, as punctuation is from a word by the rules of
     GPT-2. Each token of a word-level model is a word. Added tokens are words of their own.
 
-    There are no words where every letter is cut from the next, and where nothing in a token tells a beginning.
+    There are no words where every letter is split from the next, and where nothing in a token tells a beginning.
     """
     model = tokenizer.model
     added = {token.content for token in tokenizer.get_added_tokens_decoder().values()}

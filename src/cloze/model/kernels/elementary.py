@@ -1,7 +1,7 @@
 """Elementary functions in fp32 without a branch or a call, which compilers turn into wide vector instructions.
 
 The C library's are called once for every element: 10 to 20 times as slow. Errors are the largest ones seen against
-fp64, beside 6e-8, half the distance from 1 to its lower neighbour.
+fp64, next to 6e-8, half the distance from 1 to its lower neighbour.
 """
 
 from typing import Any
