@@ -83,7 +83,7 @@ def unrun() -> list[list[str]]:
 def test_a_command_that_is_not_run_fits(words: list[str], composer: None) -> None:
     script = next(i for i, word in enumerate(words) if word in ("train.py", "finetune.py"))
     name, schema = {"train.py": ("train", Pretraining), "finetune.py": ("finetune", FineTuning)}[words[script]]
-    overrides = forced(words[script + 1 :], groups(conf_folder()))
+    overrides = forced([word for word in words[script + 1 :] if word != "--dry-run"], groups(conf_folder()))
     config = compose(name, ["++run=x", *overrides])
     plain = OmegaConf.to_container(config, resolve=True)
     assert isinstance(plain, dict)

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
-from tokenizers.processors import TemplateProcessing
 from transformers import PreTrainedTokenizerFast
 
 from cloze.data.finetuning.choice import ChoiceFeatures
@@ -78,15 +77,6 @@ def test_special_tokens_in_a_text_are_special_as_in_transformers(tokenizer: Toke
     (item,) = TextFeatures().items([text("a [MASK] b")], tokenizer, [])
     pieces = [tokenizer.id_to_token(i) for i in item.sequences[0].input_ids]
     assert pieces == ["[CLS]", "a", "[MASK]", "b", "[SEP]"]
-
-
-def test_settings_of_a_foreign_tokenizer_change_nothing() -> None:
-    foreign = build_tokenizer(PIECES)
-    foreign.enable_truncation(4)
-    foreign.enable_padding(length=64)
-    foreign.post_processor = TemplateProcessing(single="[SEP] $A", special_tokens=[("[SEP]", 3)])
-    (item,) = TextFeatures().items([text("a b c d e f")], foreign, [])
-    assert item.sequences[0].input_ids.tolist() == [2, 5, 6, 7, 8, 9, 10, 3]
 
 
 def test_many_texts_go_through_in_parts(tokenizer: Tokenizer) -> None:
