@@ -24,6 +24,12 @@ from cloze.data.splitmix import key_of
 from tests.forks import Answer, Request
 from tests.launch import disturbed, forked, forked_ranks
 
+
+def script() -> None:
+    """`python -c`."""
+    exec(compile(sys.argv[1], "-c", "exec"), {"__name__": "__main__"})
+
+
 COMMANDS: dict[str, Callable[[], int | None]] = {
     "train.py": train.main,
     "finetune.py": finetune.main,
@@ -33,6 +39,7 @@ COMMANDS: dict[str, Callable[[], int | None]] = {
     "cloze-convert": convert.main,
     "cloze-glue": glue.main,
     "cloze-report": report.main,
+    "-c": script,
     "tests.launch.disturbed": lambda: disturbed.main(Path(sys.argv[1])),
     "tests.launch.forked_ranks": lambda: forked_ranks.main(Path(sys.argv[1])),
     "tests.launch.forked": lambda: forked.main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4:]),
@@ -88,6 +95,8 @@ def run(request: Request) -> int | None:
     if request["file_bytes"] is not None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # the system then says EFBIG, as it says ENOSPC
         resource.setrlimit(resource.RLIMIT_FSIZE, (request["file_bytes"], request["file_bytes"]))
+    # Of a process that is started, Python reads this itself.
+    sys.path[:0] = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path not in sys.path]
     sys.argv = list(request["words"])
     return COMMANDS[request["words"][0]]()
 

@@ -26,10 +26,11 @@ from cloze.checkpoint.pretrained import Pretrained, read_pretrained
 from cloze.checkpoint.task_models import save_task_model, task_model
 from cloze.errors import InputError
 from cloze.model.adaptation import Adaptation
-from cloze.model.architecture import SUFFIXES, Head, architectures
+from cloze.model.architecture import SUFFIXES, Head
 from cloze.model.task_heads import TASK_MODELS
 from cloze.text.tokenizer import build_tokenizer
 from tests.checkpoint.folders import CONFIG, their_folder
+from tests.model.families import FAMILIES, tiny_shape
 from tests.tiny import VOCABULARY, shaken
 
 onnx = pytest.importorskip("onnx")
@@ -37,35 +38,18 @@ onnxruntime = pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
 
 LENGTHS = [(9, 4, 6, 2), (1, 1), (48, 3, 17, 48, 30, 2), (5, 5)]
-OUTPUTS = {
-    "BertModel": ["last_hidden_state", "pooler_output"],
-    "BertForPreTraining": ["prediction_logits", "seq_relationship_logits"],
-    "BertForMaskedLM": ["logits"],
-    "BertForNextSentencePrediction": ["logits"],
-    "BertForSequenceClassification": ["logits"],
-    "BertForTokenClassification": ["logits"],
-    "BertForQuestionAnswering": ["start_logits", "end_logits"],
-    "BertForMultipleChoice": ["logits"],
-    "ModernBertModel": ["last_hidden_state"],
-    "ModernBertForPreTraining": ["prediction_logits", "seq_relationship_logits"],
-    "ModernBertForMaskedLM": ["logits"],
-    "ModernBertForSequenceClassification": ["logits"],
-    "ModernBertForTokenClassification": ["logits"],
-    "ModernBertForQuestionAnswering": ["start_logits", "end_logits"],
-    "ModernBertForMultipleChoice": ["logits"],
+OUTPUTS: dict[Head, list[str]] = {
+    "encoder": ["last_hidden_state", "pooler_output"],
+    "pretraining": ["prediction_logits", "seq_relationship_logits"],
+    "masked_lm": ["logits"],
+    "next_sentence": ["logits"],
+    "sequence_classification": ["logits"],
+    "token_classification": ["logits"],
+    "question_answering": ["start_logits", "end_logits"],
+    "multiple_choice": ["logits"],
 }
-SMALL = {
-    "hidden_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "intermediate_size": 48,
-    "max_position_embeddings": 64,
-    "local_attention": 16,
-    "global_attn_every_n_layers": 2,
-    "vocab_size": len(VOCABULARY),
-}
-EXPORTED = ["BertForPreTraining", "ModernBertForPreTraining"]
-"""Written as files, each in seconds; choices and the bare encoder are below, classification in tests/cli."""
+EXPORTED = [("bert", "pretraining"), ("modernbert", "pretraining"), ("eurobert", "sequence_classification")]
+"""Written in every run of the tests, each in seconds; choices are below, classification of BERT in tests/cli."""
 
 
 def rows(lengths: tuple[int, ...], vocab_size: int) -> dict[str, torch.Tensor]:
@@ -77,11 +61,11 @@ def rows(lengths: tuple[int, ...], vocab_size: int) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize("segments", [2, 1])
-@pytest.mark.parametrize("name", [name for name in OUTPUTS if name.startswith("Bert")])
-def test_the_padded_model_is_theirs(tmp_path: Path, name: str, segments: int) -> None:
-    theirs = their_folder(name, tmp_path, num_hidden_layers=1, type_vocab_size=segments)
+@pytest.mark.parametrize("head", OUTPUTS)
+def test_the_padded_model_is_theirs(tmp_path: Path, head: Head, segments: int) -> None:
+    theirs = their_folder(f"Bert{SUFFIXES[head]}", tmp_path, num_hidden_layers=1, type_vocab_size=segments)
     model = padded_model(read_pretrained(tmp_path)).eval()
-    assert list(model.outputs) == OUTPUTS[name]
+    assert list(model.outputs) == OUTPUTS[head]
     for lengths in LENGTHS:
         given = rows(lengths, len(VOCABULARY))
         if model.choices:
@@ -99,57 +83,53 @@ def _close_where_real(ours: torch.Tensor, expected: torch.Tensor, real: torch.Te
     torch.testing.assert_close(ours, expected, atol=1e-4, rtol=0)
 
 
-@pytest.mark.parametrize("name", EXPORTED)
-def test_onnxruntime_says_what_the_packed_model_says(tmp_path: Path, name: str) -> None:
-    model = exported(name, tmp_path)
+@pytest.mark.parametrize(
+    ("family", "head"),
+    [
+        pytest.param(family, head, marks=() if (family, head) in EXPORTED else pytest.mark.long)
+        for family in FAMILIES
+        for head in OUTPUTS
+    ],
+)
+def test_onnxruntime_says_what_the_packed_model_says(tmp_path: Path, family: str, head: Head) -> None:
+    model = exported(family, head, tmp_path)
     for lengths in LENGTHS:
         assert difference(model, tmp_path, lengths) < 1e-4, lengths
     session = OnnxSession(tmp_path / "model.onnx")
-    assert session.outputs == (*OUTPUTS[name],)
-    assert session.inputs == INPUTS[: 3 if name.startswith("Bert") else 2]
+    assert session.outputs == (*OUTPUTS[head][: None if head != "encoder" or family == "bert" else 1],)
+    assert session.inputs == INPUTS[: 3 if family in ("bert", "nomic_bert") else 2]
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("name", OUTPUTS)
-def test_every_head_of_every_family(tmp_path: Path, name: str) -> None:
-    model = exported(name, tmp_path)
-    for lengths in LENGTHS:
-        assert difference(model, tmp_path, lengths) < 1e-4, lengths
-
-
-def exported(name: str, folder: Path) -> PaddedModel:
-    """The model of a folder of such a class, and its `model.onnx` there."""
-    if name.startswith("Bert"):
-        their_folder(name, folder, num_hidden_layers=1)
+def exported(family: str, head: Head, folder: Path) -> PaddedModel:
+    """The model of a folder with such a head, and its `model.onnx` there."""
+    shape, tokenizer = tiny_shape(family), build_tokenizer(VOCABULARY)
+    if head in TASK_MODELS:
+        labels = ["a", "b", "c"] if head in ("sequence_classification", "token_classification") else []
+        scratch = Pretrained(config=shape, tokenizer=tokenizer)
+        task = shaken(task_model(head, scratch, labels=labels, adaptation=Adaptation()))
+        save_task_model(task, tokenizer, folder, head=head, labels=labels)
     else:
-        own_folder(name, folder)
+        save_state(shape, state_of(family, head), tokenizer, folder)
     model = padded_model(read_pretrained(folder)).eval()
     write_onnx(model, folder)
     return model
 
 
-def own_folder(name: str, folder: Path) -> None:
-    """Of another family than BERT, with windows of 8 tokens to either side where it has windows."""
-    family = next(record for record in architectures().values() if name.startswith(record.classes))
-    head = next(head for head, suffix in SUFFIXES.items() if name == family.classes + suffix)
-    shape = family.config(
-        **{key: value for key, value in SMALL.items() if hasattr(family.config, key) or key == "vocab_size"}
-    )
-    tokenizer = build_tokenizer(VOCABULARY)
-    if head in TASK_MODELS:
-        labels = ["a", "b", "c"] if head in ("sequence_classification", "token_classification") else []
-        scratch = Pretrained(config=shape, tokenizer=tokenizer)
-        model = shaken(task_model(head, scratch, labels=labels, adaptation=Adaptation()))
-        save_task_model(model, tokenizer, folder, head=head, labels=labels)
-        return
-    whole = shaken(family.pretraining(shape))
-    parts = {"encoder": ("encoder",), "masked_lm": ("encoder", "masked_lm_head")}.get(head)
-    state = {key: value for key, value in whole.state_dict().items() if parts is None or key.startswith(parts)}
-    save_state(shape, state, tokenizer, folder)
+def state_of(family: str, head: Head) -> dict[str, torch.Tensor]:
+    """Of a pre-training model the parameters of the encoder and of such a head."""
+    record = FAMILIES[family]
+    heads = {
+        "encoder": ("pooler",),
+        "pretraining": ("masked_lm_head", *record.pair_parts),
+        "masked_lm": ("masked_lm_head",),
+        "next_sentence": record.pair_parts,
+    }
+    state = shaken(record.pretraining(tiny_shape(family))).state_dict()
+    return {name: tensor for name, tensor in state.items() if name.startswith(("encoder", *heads[head]))}
 
 
 def test_int8_is_smaller_and_near_and_a_difference_is_seen(tmp_path: Path) -> None:
-    model = exported("ModernBertForMultipleChoice", tmp_path)
+    model = exported("modernbert", "multiple_choice", tmp_path)
     for lengths in LENGTHS:  # items of two choices
         assert difference(model, tmp_path, lengths) < 1e-4, lengths
     (tmp_path / "int8").mkdir()

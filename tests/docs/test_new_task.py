@@ -6,14 +6,13 @@ import os
 import random
 import re
 import subprocess
-import sys
 from importlib.util import find_spec
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
-from tests import processes
+from tests import forks
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PAGE = (REPOSITORY / "docs" / "new_task.md").read_text(encoding="utf-8")
@@ -71,7 +70,7 @@ def test_the_worked_example_trains_and_predicts(tmp_path: Path) -> None:
     write_reviews(tmp_path / "dev.csv", 40, labelled=True)
     write_reviews(tmp_path / "new.csv", 8, labelled=False)
 
-    run(tmp_path, "task=ratings", *SMALL, "trainer.max_epochs=15", "task.batch_size=16")
+    run(tmp_path, "task=ratings", *SMALL, "trainer.max_epochs=12", "task.batch_size=16")
     folder = tmp_path / "runs" / "ratings"
     results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
     assert results["dev"]["within_one"] > 0.8
@@ -90,13 +89,12 @@ def test_the_worked_example_trains_and_predicts(tmp_path: Path) -> None:
 def predicts_wherever_it_is(folder: Path, rated: list[int]) -> None:
     """The folder is taken elsewhere, without its task: the command, Python, the demo and ONNX say the same."""
     for target in ("hf", "onnx") if find_spec("onnxruntime") else ("hf",):
-        python(folder, "-m", "cloze.cli.convert", "from=runs/ratings/model", f"to={target}", f"format={target}")
+        python(folder, "cloze-convert", "from=runs/ratings/model", f"to={target}", f"format={target}")
         record = json.loads((folder / target / "cloze.json").read_text(encoding="utf-8"))
         assert record["module"] == {"class": "ratings.Rating", "arguments": {}}
         assert record["features"]["arguments"] == {"max_length": 128, "problem": "regression"}
-    words = ["-m", "cloze.cli.predict", "model=hf", "input=new.csv", "columns.text=review"]
-    refused = python(folder, *words, check=False)
-    assert refused.returncode == 2
+    words = ["cloze-predict", "model=hf", "input=new.csv", "columns.text=review"]
+    refused = python(folder, *words, status=2)
     assert "asks for the class ratings.Rating of the package ratings" in refused.stderr
     assert "add trust=ratings" in refused.stderr
     said = python(folder, *words, "trust=ratings").stdout.splitlines()
@@ -110,10 +108,12 @@ def predicts_wherever_it_is(folder: Path, rated: list[int]) -> None:
 
 
 def run(folder: Path, *words: str) -> None:
-    python(folder, str(REPOSITORY / "finetune.py"), "--config-dir", "my_conf", *words)
+    python(folder, "finetune.py", "--config-dir", "my_conf", *words)
 
 
-def python(folder: Path, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": f".{os.pathsep}{REPOSITORY / 'src'}", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, *words]
-    return processes.run(command, cwd=folder, env=environment, check=check, capture_output=True, text=True)
+def python(folder: Path, *words: str, status: int = 0) -> subprocess.CompletedProcess[str]:
+    """A command, or `-c`, in a process that finds the reader's own files."""
+    path = os.pathsep.join([".", forks.SURROUNDINGS["PYTHONPATH"]])
+    done = forks.run(*words, cwd=folder, env={"PYTHONPATH": path})
+    assert done.returncode == status, done.stderr
+    return done

@@ -1,4 +1,4 @@
-"""ModernBERT through the commands: pre-training with pairs, resume to the bit, two ranks, a task, predictions."""
+"""ModernBERT through the commands: pre-training with pairs at full length, a task, predictions, shapes of no class."""
 
 import csv
 import json
@@ -71,18 +71,6 @@ def test_it_is_trained_at_full_length_resumed_and_read_by_transformers(
     done = train(*start, "init=runs/whole", "run=longer", "grow.positions=repeat", "model.max_position_embeddings=9000")
     assert done.returncode == 2
     assert "grow.positions=repeat is for learned positions, but runs/whole is a ModernBERT" in done.stderr
-
-
-def test_two_ranks_and_a_start_from_a_folder(shell_train: Command, words: list[str], tmp_path: Path) -> None:
-    two = ["hardware.devices=2", "hardware.strategy=ddp", "hardware.micro_batch_tokens=256"]
-    done = shell_train(*words, "trainer.max_steps=2", "run=first")
-    assert done.returncode == 0, done.stderr
-    start = [word for word in words if not word.startswith(("model", "tokenizer"))]
-    done = shell_train(*start, *two, "trainer.max_steps=2", "run=second", "init=runs/first", "corpus.prepared=second")
-    assert done.returncode == 0, done.stderr
-    assert "drawn" not in done.stderr
-    config = json.loads((tmp_path / "runs/second/model/config.json").read_text(encoding="utf-8"))
-    assert (config["model_type"], config["local_attention"]) == ("modernbert", 16)
 
 
 def test_a_task_and_predictions(train: Command, finetune: Command, words: list[str], tmp_path: Path) -> None:

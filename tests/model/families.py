@@ -1,6 +1,7 @@
-"""Small encoders with rotary positions and their peers in transformers."""
+"""The families of encoders at small sizes; those with rotary positions with their peers in transformers."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,17 @@ from torch import Tensor
 from benchmarks.batches import padded
 from cloze.batch import PretrainingBatch
 from cloze.checkpoint.folder import save_pretrained
-from cloze.model.architecture import architecture_of
+from cloze.model.architecture import architecture_of, architectures
+from cloze.model.config import EncoderConfig
 from cloze.model.modern import ModernBertForPreTraining
 from cloze.model.modern_config import EuroBertConfig, ModernBertConfig, NomicBertConfig
 from cloze.text.tokenizer import SPECIAL_TOKENS, build_tokenizer
+from tests import tiny
 from tests.tiny import shaken
 
+FAMILIES = {kind: record for kind, record in architectures().items() if not kind.startswith("cloze_")}
+"""Those with classes in transformers, by their ``model_type``."""
+WINDOW = {"local_attention": 8, "global_attn_every_n_layers": 2}
 VOCABULARY = [*SPECIAL_TOKENS, *(f"w{number}" for number in range(92))]
 LENGTHS = [3, 70, 17, 1, 40, 64, 65, 66, 129]
 """On both sides of the window of 64 tokens, and over a block of them."""
@@ -29,6 +35,14 @@ POOLINGS: dict[type[ModernBertConfig], Sequence[Any]] = {
     EuroBertConfig: ("cls", "mean", "late"),
     NomicBertConfig: ("cls",),
 }
+
+
+def tiny_shape(family: str) -> EncoderConfig:
+    """That of `tests.tiny`, with short windows where the family has windows."""
+    kind = FAMILIES[family].config
+    shape: EncoderConfig = kind(vocab_size=len(tiny.VOCABULARY), **tiny.SHAPE)
+    is_windowed = {*FAMILIES[family].windows(kind(vocab_size=len(tiny.VOCABULARY)))} != {None}
+    return replace(shape, **WINDOW) if is_windowed else shape
 
 
 def config(family: type[ModernBertConfig] = ModernBertConfig, **changes: Any) -> ModernBertConfig:

@@ -1,6 +1,5 @@
 """What every family does, each at a tiny size: heads, adaptations, folders, predictions, features, new tokens."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,8 @@ import torch
 import transformers
 
 import cloze
-from cloze.batch import Packed, TaskBatch
+from benchmarks.batches import random_batch
+from cloze.batch import IGNORED_LABEL, Packed, TaskBatch
 from cloze.checkpoint.conversion import convert
 from cloze.checkpoint.folder import save_pretrained
 from cloze.checkpoint.growth import with_own_tokens
@@ -21,14 +21,13 @@ from cloze.checkpoint.pretrained import read_pretrained
 from cloze.checkpoint.task_models import save_task_model, task_model
 from cloze.errors import InputError
 from cloze.model.adaptation import Adaptation
-from cloze.model.architecture import Architecture, architectures
+from cloze.model.architecture import Architecture
 from cloze.model.task_heads import TASK_MODELS
+from cloze.tasks.masked_lm import pretraining_losses
 from cloze.text.tokenizer import build_tokenizer
+from tests.model.families import FAMILIES, tiny_shape
 from tests.tiny import SHAPE, VOCABULARY, shaken
 
-FAMILIES = {kind: record for kind, record in architectures().items() if not kind.startswith("cloze_")}
-"""Those with classes in transformers."""
-WINDOW = {"local_attention": 8, "global_attn_every_n_layers": 2}
 LENGTHS = (9, 3, 30, 1)
 LABELS = {"sequence_classification": ["bad", "good"], "token_classification": ["O", "B-X", "I-X"]}
 pytestmark = pytest.mark.parametrize("family", FAMILIES)
@@ -40,12 +39,8 @@ def record_of(family: str) -> Architecture[Any]:
 
 def saved(family: str, folder: Path) -> Path:
     """The folder of a pre-trained model."""
-    record = record_of(family)
-    shape = record.config(vocab_size=len(VOCABULARY), **SHAPE)
-    if set(record.windows(record.config(vocab_size=len(VOCABULARY)))) != {None}:
-        shape = replace(shape, **WINDOW)
     torch.manual_seed(0)
-    model = shaken(record.pretraining(shape))
+    model = shaken(record_of(family).pretraining(tiny_shape(family)))
     save_pretrained(model, build_tokenizer(VOCABULARY), folder / family)
     return folder / family
 
@@ -66,6 +61,21 @@ def test_packed_tokens_are_padded_rows_under_both_heads(family: str, tmp_path: P
         (words, pairs), (words_packed, pairs_packed) = model(ids, real.long(), segments), model.packed(batch)
     torch.testing.assert_close(words[real], words_packed, atol=1e-5, rtol=0)
     torch.testing.assert_close(pairs, pairs_packed, atol=1e-5, rtol=0)
+
+
+def test_every_objective_teaches_all_that_it_needs(family: str) -> None:
+    """With pairs (of next sentences or of their order alike) every parameter; without, all but the head of pairs."""
+    record, batch = record_of(family), random_batch(LENGTHS, len(VOCABULARY))
+    for pairs in (True, False):
+        torch.manual_seed(0)
+        model: Any = record.pretraining(tiny_shape(family)).train()
+        labels = batch.next_sentence_labels if pairs else torch.full_like(batch.next_sentence_labels, IGNORED_LABEL)
+        losses = pretraining_losses(model, batch._replace(next_sentence_labels=labels))
+        (losses.masked_lm.loss + losses.next_sentence.loss).backward()
+        taught = {name for name, each in model.named_parameters() if each.grad is not None and each.grad.any()}
+        own = {name for name, _ in model.named_parameters() if name.startswith(record.pair_parts)}
+        everything = {name for name, _ in model.named_parameters()}
+        assert taught == (everything if pairs else everything - own), everything ^ taught
 
 
 def test_a_folder_is_read_by_transformers_and_converted(family: str, tmp_path: Path) -> None:

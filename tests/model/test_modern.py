@@ -25,7 +25,7 @@ from tests.model.families import LENGTHS, POOLINGS, TOLERANCE, VOCABULARY, YARN,
 from tests.tiny import shaken
 
 SHAPES = {
-    "as published": {},
+    "ModernBERT": {},
     "small windows": {"local_attention": 6, "global_attn_every_n_layers": 2},
     "every switch": {
         "attention_bias": True, "mlp_bias": True, "norm_bias": True, "classifier_bias": True, "decoder_bias": False,

@@ -1,4 +1,4 @@
-"""Parity with ``transformers.BertForPreTraining`` given the same weights, on sequences of mixed lengths."""
+"""Parity of BERT with ``transformers.BertForPreTraining`` given the same weights, on sequences of mixed lengths."""
 
 import dataclasses
 from collections.abc import Iterator
