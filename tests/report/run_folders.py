@@ -95,6 +95,8 @@ def _corpus(folder: Path) -> None:
     counts = {"shards": 1, "documents": 1234, "sentences": 23456, "tokens": 345678}
     report = {
         "train": counts, "heldout": dict.fromkeys(counts, 1), "tokens_per_word": 1.25, "unknown_rate": 0.001,
+        "fertility": 1.75, "characters_per_token": 3.5,
+        "characters": {"all": 1000, "unknown": 0, "overlong": 0, "altered": 25},
         "unused_pieces": 7, "vocab_size": 8192, "unigram_entropy": 6.5, "text_megabytes": 1.5,
         "duplicates": {"removed": True, "documents": 3, "of_documents": 9, "lines": 4, "of_lines": 90},
         "sentence_lengths": [{"from": 1, "to": 4, "sentences": 40}, {"from": 5, "to": None, "sentences": 1000}],

@@ -21,6 +21,7 @@ from cloze.text.shards import read_shard
 from cloze.text.sources.files import TextFiles
 from cloze.text.steps import even_groups
 from cloze.text.tokenizer import SPECIAL_TOKENS, WordPiece, load_tokenizer
+from cloze.text.trained import ByteLevelBPE
 
 Encoded = list[list[list[int]]]  # documents of sentences of token ids
 
@@ -265,7 +266,8 @@ def test_characters_lost_are_counted_and_said(
     preparation = replace(own, source=TextFiles(files=str(tmp_path / "lost.txt")), tokenizer=words, sentences=Lines())
     folder = tmp_path / "lost"
     preparation.run(folder)
-    assert load_report(folder)["characters"] == {"all": 3 * 154, "unknown": 3 * 2, "overlong": 3 * 150}
+    lost = {"all": 3 * 154, "unknown": 3 * 2, "overlong": 3 * 150, "altered": 0}
+    assert load_report(folder)["characters"] == lost
     said = capsys.readouterr().err
     assert "warning: 98.7% of the text's characters are lost to [UNK]: 97.4% in words of more than 100" in said
     assert "tokenizer.max_input_chars_per_word=1000" in said
@@ -273,7 +275,7 @@ def test_characters_lost_are_counted_and_said(
 
     longer = replace(preparation, tokenizer=replace(words, max_input_chars_per_word=1000))
     longer.run(tmp_path / "longer")
-    assert load_report(tmp_path / "longer")["characters"] == {"all": 3 * 154, "unknown": 3 * 2, "overlong": 0}
+    assert load_report(tmp_path / "longer")["characters"] == lost | {"overlong": 0}
     assert "in words of more than" not in capsys.readouterr().err
 
 
@@ -287,8 +289,45 @@ def test_the_text_decides_on_accents(own: Preparation, tmp_path: Path, capsys: p
     preparation.run(tmp_path / "kept")  # the same command finds the same corpus
     stripped = replace(preparation, tokenizer=replace(words, strip_accents=True))
     stripped.run(tmp_path / "stripped")
-    assert "warning: tokenizer.strip_accents=true alters" in capsys.readouterr().err
+    assert "set tokenizer.strip_accents=false to keep them" in capsys.readouterr().err
     assert "schone" in load_tokenizer(tmp_path / "stripped/tokenizer").get_vocab()
+
+
+LANGUAGES = {
+    "German": ("Der schöne Käse.\n\nDie Küche ist schön.", {"ö": "o", "ä": "a", "ü": "u"}, 4),
+    "Arabic": ("أَكَلَ الوَلَدُ خُبْزًا\n\nفي القَرْيَةِ", {"َ": "", "ُ": "", "ْ": ""}, 14),
+    "Thai": ("ภาษาไทยกี่คำ\n\nที่นี่ทำงาน", {"ี": "", "่": ""}, 6),
+}
+"""Two documents, the commonest letters that BERT's accent stripping alters, and how many it alters in all."""
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_what_a_tokenizer_does_to_a_language_is_reported(
+    language: str, own: Preparation, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text, altered, count = LANGUAGES[language]
+    (tmp_path / "language.txt").write_text(text, encoding="utf-8")
+    words = WordPiece(vocab_size=150, strip_accents=True, min_frequency=1)
+    source = TextFiles(files=str(tmp_path / "language.txt"))
+    preparation = replace(own, source=source, tokenizer=words, sentences=Lines())
+    manifest = preparation.run(tmp_path / "stripped")
+    said, report = capsys.readouterr().err, load_report(tmp_path / "stripped")
+    assert report["characters"] == {"all": len("".join(text.split())), "unknown": 0, "overlong": 0, "altered": count}
+    assert {letter: report["altered"][letter] for letter in altered} == altered
+    assert f"warning: normalisation alters {count / report['characters']['all']:.1%} of the text's characters" in said
+    assert "set tokenizer.strip_accents=false to keep them" in said
+    tokens = sum(info.tokens for info in (*manifest.train, *manifest.heldout))
+    assert report["fertility"] == round(tokens / len(text.split()), 4)
+    assert report["characters_per_token"] == round(report["characters"]["all"] / tokens, 4)
+
+    bytewise = ByteLevelBPE(vocab_size=300, normalization="nfkc")
+    replace(preparation, tokenizer=bytewise).run(tmp_path / "bytes")
+    said, report = capsys.readouterr().err, load_report(tmp_path / "bytes")
+    assert report["altered"] == ({"\u0e33": "\u0e4d\u0e32"} if language == "Thai" else {})
+    assert ("set tokenizer.normalization=nfc to keep them" in said) == (language == "Thai")
+    replace(preparation, tokenizer=replace(bytewise, normalization="nfc")).run(tmp_path / "kept")
+    assert load_report(tmp_path / "kept")["characters"]["altered"] == 0
+    assert "warning: normalisation" not in capsys.readouterr().err
 
 
 def test_corpora_of_earlier_versions_are_read(own: Preparation, tmp_path: Path) -> None:

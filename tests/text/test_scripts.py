@@ -59,9 +59,7 @@ def test_other_text_is_treated_as_bert_does(text: str) -> None:
 def test_what_is_asked_for_holds(strip: bool) -> None:
     asked = WordPiece(strip_accents=strip, max_input_chars_per_word=100)
     words, notes = suited(asked, [TEXTS["Thai"] * 9])
-    assert words == asked
-    assert [note for note in notes if "tokenizer.strip_accents=true alters" in note] == notes
-    assert len(notes) == strip
+    assert (words, notes) == (asked, [])
     cased = WordPiece(lowercase=False)
     assert suited(cased, [TEXTS["German"]]) == (cased, [])
 

@@ -23,6 +23,7 @@ import numpy as np
 from tokenizers import AddedToken, Tokenizer
 
 from cloze.text.bert_rules import bert_rules, own_pattern, own_tokens, steps
+from cloze.text.normalization import AlteredLetters
 from cloze.text.segmenters import Words, continuations
 from cloze.text.shards import token_dtype
 from cloze.text.special_tokens import NO_FILES, special_tokens
@@ -75,6 +76,7 @@ class WordEncoder(dict[str, bytes]):
         dtype: of the ids.
         joins: whether a text is its sentences only with the spaces between them (`joins_sentences`).
         of_chunks: encodes by chunks with the space before them, where that gives the same ids.
+        altered: the letters that normalisation alters.
     """
 
     def __init__(
@@ -104,6 +106,7 @@ class WordEncoder(dict[str, bytes]):
         self.words = None if words == "tokenizer" else words
         self.dtype = token_dtype(tokenizer.get_vocab_size())
         self.joins = joins_sentences(tokenizer)
+        self.altered = AlteredLetters(tokenizer)
         self.of_chunks = _Spaced(self) if _cuts_at_spaces(tokenizer, own) else None
         self._longer_words = _longer_words(tokenizer)
         self._unknown = None if special.unk is None else special.unk.id

@@ -74,6 +74,8 @@ class PartBuilder:
         self.excerpts: list[Excerpt] = []
         self._highest_excerpted = 1 << 64  # above all hashes, until there are enough
         self.characters: Counter[str] = Counter()  # all but white space, and of them those lost to [UNK]
+        self.altered: Counter[str] = Counter()  # letters that normalisation alters
+        self.num_words = 0  # between blanks
 
     @property
     def num_documents(self) -> int:
@@ -102,7 +104,10 @@ class PartBuilder:
             encoded = [ids for sentence in written if (ids := self._encode(sentence))]
             if self._encoder.words is not None:
                 continues += map(self._encoder.continuations, written)
-            self.characters["all"] += sum(map(len, line.split()))
+            words = line.split()
+            self.num_words += len(words)
+            self.characters["all"] += sum(map(len, words))
+            self.altered.update(self._encoder.altered.found(line))
             sentences += encoded
             counts.append(len(encoded))
         if not sentences:

@@ -40,6 +40,7 @@ from cloze.text.report import (
     loss_warnings,
     print_warnings,
     save_report,
+    text_statistics,
 )
 from cloze.text.sample import SampleTask, Sampling, read_sample, train_on_samples
 from cloze.text.settings import PreparationSettings
@@ -282,14 +283,13 @@ class Pipeline:
         )
         seconds = time.monotonic() - self.begun
         skipped = sum((Counter(record["counts"]) for record in records), Counter[str]())
-        counted = ("all", "unknown", "overlong")
-        characters = {key: sum(record["characters"].get(key, 0) for record in records) for key in counted}
+        of_text = text_statistics(records, tokenizer)
         longest_word = getattr(tokenizer.model, "max_input_chars_per_word", 0)
         report = {
             **statistics,
-            "characters": characters,
+            **of_text,
             "warnings": [
-                *loss_warnings(characters, self.preparation.tokenizer, longest_word),
+                *loss_warnings(of_text, self.preparation.tokenizer, longest_word),
                 *heldout_warnings(summary.get("heldout_too", 0)),
             ],
             "vocab_size": len(vocab),

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any
@@ -10,10 +11,13 @@ import numpy as np
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
+from tokenizers import Tokenizer
 
 from cloze.files.atomic import write_atomically
 from cloze.files.bounded import read_json
 from cloze.files.remote import Location
+from cloze.text.normalization import SHOWN, AlteredLetters, changes
+from cloze.text.scripts import KEPT_FROM
 from cloze.text.steps import LENGTH_BINS, ShardMeasure
 from cloze.text.tokenizer_source import TokenizerSource
 
@@ -92,14 +96,41 @@ def _totals(measures: Sequence[ShardMeasure]) -> dict[str, int]:
     return {"shards": len(measures), **totals}
 
 
-def loss_warnings(characters: Mapping[str, int], source: TokenizerSource, longest_word: int) -> list[str]:
-    """What to say, and which key to set, where much of the text became [UNK].
+def text_statistics(records: Sequence[Mapping[str, Any]], tokenizer: Tokenizer) -> dict[str, Any]:
+    """What the tokenizer makes of the text.
 
     Args:
-        characters: "all" that are not white space, and of them the "unknown" and the "overlong" (see `encoding.Lost`).
+        records: of the tasks that encoded.
+        tokenizer: the one they used.
+
+    Returns:
+        JSON for the report: the `characters` that are not white space, and of them the "unknown" and the "overlong"
+        (see `encoding.Lost`) and those that normalisation has "altered"; what becomes of the commonest of these
+        (`altered`); tokens a word between blanks, which is called fertility (Rust et al. 2021); characters a token.
+    """
+    counted = ("all", "unknown", "overlong", "altered")
+    characters = {key: sum(record["characters"].get(key, 0) for record in records) for key in counted}
+    altered = sum((Counter(record.get("altered", {})) for record in records), Counter[str]())
+    letters = AlteredLetters(tokenizer)
+    tokens = sum(part["tokens"] for record in records for part in record["parts"])
+    words = sum(record.get("words", 0) for record in records)
+    return {
+        "characters": characters,
+        "altered": {letter: letters.normalized(letter) for letter, _ in altered.most_common(SHOWN)},
+        "fertility": round(tokens / max(words, 1), 4),
+        "characters_per_token": round(characters["all"] / max(tokens, 1), 4),
+    }
+
+
+def loss_warnings(found: Mapping[str, Any], source: TokenizerSource, longest_word: int) -> list[str]:
+    """What to say, and which key to set, where much of the text became [UNK], or other letters than it has.
+
+    Args:
+        found: of `text_statistics`.
         source: where the tokenizer comes from.
         longest_word: characters of a word that the tokenizer reads.
     """
+    characters = found["characters"]
     total = max(characters["all"], 1)
     causes = []
     if characters["overlong"] >= LOST_FROM * total:
@@ -112,7 +143,15 @@ def loss_warnings(characters: Mapping[str, int], source: TokenizerSource, longes
             f"{characters['unknown'] / total:.1%} in words with characters that have no token ({source.remedy()})"
         )
     lost = (characters["overlong"] + characters["unknown"]) / total
-    return [f"warning: {lost:.1%} of the text's characters are lost to [UNK]: {', '.join(causes)}"] if causes else []
+    warnings = (
+        [f"warning: {lost:.1%} of the text's characters are lost to [UNK]: {', '.join(causes)}"] if causes else []
+    )
+    if (altered := characters["altered"] / total) >= KEPT_FROM:
+        warnings.append(
+            f"warning: normalisation alters {altered:.1%} of the text's characters ({changes(found['altered'])}): "
+            f"{source.remedy_of_altered()}"
+        )
+    return warnings
 
 
 def heldout_excerpts(records: Iterable[Mapping[str, Any]], heldout_below: int) -> list[list[str]]:
@@ -171,11 +210,15 @@ def render_report(report: Mapping[str, Any]) -> Group:
     handled = "removed" if duplicates["removed"] else "kept"
     if report["tokens_per_word"] is not None:
         facts.add_row("tokens a word", f"{report['tokens_per_word']:.3f}")
+    if "fertility" in report:
+        facts.add_row("tokens a word between blanks", f"{report['fertility']:.3f}")
+        facts.add_row("characters a token", f"{report['characters_per_token']:.3f}")
     facts.add_row("[UNK] among tokens", f"{report['unknown_rate']:.4%}")
     if characters := report.get("characters"):  # corpora of earlier versions have no it
         lost, total = characters["unknown"] + characters["overlong"], max(characters["all"], 1)
         facts.add_row("[UNK] among characters", f"{lost / total:.4%}")
         facts.add_row("of that in overlong words", f"{characters['overlong'] / total:.4%}")
+        facts.add_row("altered by normalisation", f"{characters.get('altered', 0) / total:.4%}")
     if report.get("heldout_too"):
         facts.add_row("held-out documents in the training text, left out", f"{report['heldout_too']:,}")
     facts.add_row("vocabulary, never used", f"{report['vocab_size']:,}, {report['unused_pieces']:,}")

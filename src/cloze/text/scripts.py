@@ -10,13 +10,13 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from functools import lru_cache
 from itertools import islice
 from typing import NamedTuple
 
 from cloze.runtime.wording import counted
 from cloze.text.documents import SentenceSplitter
 from cloze.text.encoding import CHINESE, PUNCTUATION
+from cloze.text.normalization import SHOWN, changes
 from cloze.text.sentences import Lines, Unicode
 from cloze.text.tokenizer import LONGEST_WORD, WordPiece
 
@@ -124,19 +124,13 @@ def suited(config: WordPiece, lines: Iterable[str]) -> tuple[WordPiece, list[str
     found: Writing = writing(lines, chinese_characters=config.chinese_characters)
     notes: list[str] = []
     altered = found.altered.total() / max(found.letters, 1)
-    if config.strips_accents and altered >= KEPT_FROM:
+    if config.strip_accents is None and config.lowercase and altered >= KEPT_FROM:
         facts = f"{altered:.1%} of the letters ({_scripts(found)}; {_examples(found.altered)})"
-        if config.strip_accents is None:
-            config = replace(config, strip_accents=False)
-            notes.append(
-                f"warning: accent stripping, which comes with tokenizer.lowercase=true, would alter {facts}; it is "
-                "left out: set tokenizer.strip_accents=false to say so, or tokenizer.strip_accents=true to have it"
-            )
-        else:
-            notes.append(
-                f"warning: tokenizer.strip_accents=true alters {facts}; tokenizer.strip_accents=false keeps them as "
-                "they are"
-            )
+        config = replace(config, strip_accents=False)
+        notes.append(
+            f"warning: accent stripping, which comes with tokenizer.lowercase=true, would alter {facts}; it is left "
+            "out: set tokenizer.strip_accents=false to say so, or tokenizer.strip_accents=true to have it"
+        )
     long = found.long / max(found.characters, 1)
     if config.max_input_chars_per_word is None and long >= LONG_FROM:
         config = replace(config, max_input_chars_per_word=LONGEST_WITHOUT_SPACES)
@@ -181,11 +175,4 @@ def _scripts(found: Writing) -> str:
 
 
 def _examples(altered: Counter[str]) -> str:
-    return ", ".join(map(_example, [character for character, _ in altered.most_common(3)]))
-
-
-@lru_cache
-def _example(character: str) -> str:
-    shown = f"\u25cc{character}" if unicodedata.category(character) == "Mn" else character
-    stripped = without_accents(character)
-    return f"{shown} becomes {' '.join(stripped)}" if stripped else f"{shown} is removed"
+    return changes({letter: without_accents(letter) for letter, _ in altered.most_common(SHOWN)})

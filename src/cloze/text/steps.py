@@ -21,6 +21,7 @@ from cloze.text.duplicates import duplicated_positions, heldout_hashes
 from cloze.text.encoding import WordEncoder
 from cloze.text.journal import Journal
 from cloze.text.manifest import ShardInfo
+from cloze.text.normalization import SHOWN
 from cloze.text.parts import Excerpt, PartBuilder, kept_documents, likeliest_heldout, read_part
 from cloze.text.sample import documents_of, sample_file
 from cloze.text.segmenters import Words
@@ -79,13 +80,16 @@ def encode_units(common: Encoding, task: EncodingTask) -> dict[str, Any]:
     counts: Counter[str] = Counter()
     parts: list[dict[str, Any]] = []
     characters: Counter[str] = Counter()
+    altered: Counter[str] = Counter()
     excerpts: list[Excerpt] = []
-    text_bytes = 0
+    text_bytes = words = 0
 
     def write(builder: PartBuilder) -> None:
-        nonlocal excerpts, text_bytes
+        nonlocal excerpts, text_bytes, words
         text_bytes += builder.text_bytes
+        words += builder.num_words
         characters.update(builder.characters)
+        altered.update(builder.altered)
         excerpts = likeliest_heldout([*excerpts, *builder.excerpts])
         if not builder.num_documents:
             return
@@ -107,7 +111,9 @@ def encode_units(common: Encoding, task: EncodingTask) -> dict[str, Any]:
     record = {
         "parts": parts,
         "text_bytes": text_bytes,
-        "characters": dict(characters),
+        "characters": {**characters, "altered": altered.total()},
+        "altered": dict(altered.most_common(SHOWN)),
+        "words": words,
         "counts": dict(counts),
         "excerpts": excerpts,
     }

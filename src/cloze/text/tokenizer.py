@@ -142,6 +142,11 @@ class WordPiece(TokenizerSource):
             return f"raise tokenizer.vocab_size={self.vocab_size}"
         return f"raise tokenizer.alphabet_size={self.alphabet_size}"
 
+    def remedy_of_altered(self) -> str:
+        """Which key to set."""
+        known = ", with a vocabulary that has them" if self.is_given else ""
+        return f"set tokenizer.strip_accents=false to keep them{known}"
+
     def build(self, vocab: Sequence[str]) -> Tokenizer:
         """The tokenizer of `vocab` with this normalisation and these special tokens."""
         tokenizer = build_tokenizer(

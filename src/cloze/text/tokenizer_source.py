@@ -74,6 +74,10 @@ class TokenizerSource(ABC):
         """What to do where a text has many characters for which there is no token."""
         return "take a tokenizer that knows the characters of this text"
 
+    def remedy_of_altered(self) -> str:
+        """What to do where normalisation alters many letters of a text."""
+        return "take a tokenizer that keeps them"
+
 
 @dataclass(frozen=True, kw_only=True)
 class GivenTokenizer(TokenizerSource):

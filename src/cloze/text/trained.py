@@ -70,6 +70,10 @@ class TrainedTokenizer(TokenizerSource):
             if value is not None and value <= 0:
                 raise InputError(f"tokenizer.{key}={value}: must be positive")
 
+    def remedy_of_altered(self) -> str:
+        """Which key to set: the one normal form that alters letters is NFKC."""
+        return "set tokenizer.normalization=nfc to keep them"
+
     def learn(self, lines: Lines) -> Learned:
         """The tokenizer that a text teaches."""
         return Learned(FolderTokenizer(self.train(lines()), {}), self, [])

@@ -81,8 +81,16 @@ def _facts(report: Mapping[str, Any], manifest: Mapping[str, Any], entropy: floa
         facts.append(("vocabulary", f"{counted(size, 'tokens')}{unused}"))
     if report.get("tokens_per_word") is not None:
         facts.append(("tokens a word", f"{report['tokens_per_word']:.3f}"))
+    if "fertility" in report:
+        facts.append(("tokens a word between blanks", f"{report['fertility']:.3f}"))
+        facts.append(("characters a token", f"{report['characters_per_token']:.3f}"))
     if "unknown_rate" in report:
         facts.append(("[UNK] among tokens", f"{report['unknown_rate']:.4%}"))
+    characters = report.get("characters", {})
+    if "altered" in characters:
+        facts.append(
+            ("characters altered by normalisation", f"{characters['altered'] / max(characters['all'], 1):.4%}")
+        )
     if entropy is not None:
         facts.append(("entropy of single tokens", f"{entropy:.3f} nats: the loss of knowing only how frequent each is"))
     if duplicates := report.get("duplicates"):
