@@ -1,18 +1,22 @@
 """Masks: which tokens, how many, and what stands in their place."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cloze.batch import PretrainingBatch
+from cloze.batch import IGNORED_LABEL, PretrainingBatch
 from cloze.data.pretraining.masked_lm import MaskedLM
 from cloze.data.pretraining.masking import Vocabulary, num_to_predict
+from cloze.data.pretraining.packing import StaticShape
 from cloze.data.pretraining.plan import BatchSize, Plan, Sequences, make_plan
 from cloze.data.pretraining.settings import MASKINGS
 from cloze.data.splitmix import IntArray
 from cloze.text.shards import Shard
-from tests.data.corpora import CLS, MASK, SEP, WikiText, prose, shard_of, vocabulary
+from tests.data.corpora import CLS, MASK, ORDINARY, SEP, WikiText, prose, shard_of, vocabulary
 
 VOCABULARY = vocabulary()
 
@@ -88,6 +92,63 @@ def test_every_row(documents: list[list[int]], masking: str, pairs: str, rate: f
         assert ids[begin:end].tolist() == expected
         assert batch.packed.token_type_ids[begin:end].tolist() == [0] * second + [1] * (len(expected) - second)
         assert batch.packed.position_ids[begin:end].tolist() == list(range(len(expected)))
+
+
+@settings(deadline=None)
+@given(
+    documents=st.lists(st.lists(st.integers(1, 40), min_size=1, max_size=8), min_size=2, max_size=6),
+    masking=st.sampled_from(MASKINGS),
+    pairs=st.sampled_from(["next_sentence", "none"]),
+    rate=st.sampled_from([0.15, 0.5, 0.95]),
+    every=st.sampled_from([1, 2, 7]),
+)
+def test_special_tokens_of_the_users_own_are_spared(
+    documents: list[list[int]], masking: str, pairs: str, rate: float, every: int
+) -> None:
+    """Every token, every second or every seventh is one of them; some of them would continue a word."""
+    objective = MaskedLM(masking=masking, pairs=pairs, max_length=48, mask_rate=rate, random_token_share=0.2)
+    own = (np.arange(VOCABULARY.size) % every == 0) & (np.arange(VOCABULARY.size) >= ORDINARY)
+    pieces, shard = VOCABULARY._replace(spared=own), shard_of(documents)
+    batch, plan = batch_of(shard, objective, pieces=pieces)
+    ids, places = unmasked(batch), batch.masked_positions.numpy()[: batch.global_masked]
+    if batch.masked_labels.tolist() != [IGNORED_LABEL]:
+        assert not own[ids[places]].any()
+        assert not own[batch.packed.input_ids.numpy()[places]].any()
+        assert batch.global_masked == len(batch.masked_labels)
+        bounds = batch.packed.cu_seqlens.numpy()
+        for begin, end, row in zip(bounds[:-1], bounds[1:], plan.rows, strict=True):
+            here, special = places[(places >= begin) & (places < end)], 3 if row[3] else 2
+            wanted = num_to_predict(int(end - begin - own[ids[begin:end]].sum()), special, rate, 100)
+            assert len(here) == wanted or (masking == "whole_word" and len(here) < wanted)
+            ends = np.isin(ids[begin:end], [CLS, SEP]) | own[ids[begin:end]]
+            words = np.cumsum(~VOCABULARY.continues[ids[begin:end]] | ends | np.roll(ends, 1))
+            if masking == "whole_word":
+                chosen = np.isin(np.arange(begin, end), here)
+                masked = np.bincount(words, weights=chosen)
+                assert ((masked == 0) | (masked == np.bincount(words))).all()
+    asked = replace(objective, mask_special_tokens=True)
+    like_others, _ = batch_of(shard, asked, pieces=pieces)
+    plain, _ = batch_of(shard, objective)
+    for ours, theirs in ((like_others, plain), (batch_of(shard, asked)[0], plain)):
+        assert torch.equal(ours.packed.input_ids, theirs.packed.input_ids)
+        assert torch.equal(ours.masked_positions, theirs.masked_positions)
+
+
+@pytest.mark.parametrize("masking", MASKINGS)
+def test_tokens_that_a_text_has_not_change_no_mask_and_micro_batches_are_filled_up(masking: str) -> None:
+    objective, shard = MaskedLM(masking=masking, random_token_share=0.0), shard_of(prose(20))
+    own = np.arange(VOCABULARY.size + 5) >= VOCABULARY.size
+    spared, plain = (batch_of(shard, objective, pieces=p)[0] for p in (VOCABULARY._replace(spared=own), VOCABULARY))
+    assert torch.equal(spared.packed.input_ids, plain.packed.input_ids)
+    assert spared.global_masked == plain.global_masked
+    pieces = VOCABULARY._replace(spared=np.arange(VOCABULARY.size) % 2 == 1)
+    plan = make_plan(shard, objective, BatchSize(tokens=2048), seed=1, epoch=0, shard_index=0)
+    part = Sequences(shard, plan, np.arange(plan.batches[0], plan.batches[1]), pieces)
+    counts = objective.counts(part)
+    exact, static = (objective.batch(part, counts, s) for s in (None, StaticShape.of(2048, objective.max_length, 1)))
+    assert len(exact.masked_labels) == counts[0]
+    assert static.masked_labels[: counts[0]].tolist() == exact.masked_labels.tolist()
+    assert set(static.masked_labels[counts[0] :].tolist()) == {IGNORED_LABEL}
 
 
 @pytest.mark.parametrize("masking", MASKINGS)

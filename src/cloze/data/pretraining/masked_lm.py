@@ -7,7 +7,7 @@ import numpy as np
 
 from cloze.batch import IGNORED_LABEL, PretrainingBatch
 from cloze.data.pretraining.learnable import unlearnable_masks
-from cloze.data.pretraining.masking import Masking, Vocabulary, num_to_predict
+from cloze.data.pretraining.masking import NONE_SPARED, Masking, Vocabulary, num_to_predict
 from cloze.data.pretraining.objective import Objective
 from cloze.data.pretraining.packing import StaticShape, count_masked, pack
 from cloze.data.pretraining.plan import Plan, Sequences
@@ -39,14 +39,14 @@ class MaskedLM(MaskedLMSettings, Objective[PretrainingBatch]):
 
     def counts(self, sequences: Sequences) -> tuple[int, int]:
         """Tokens to predict, and sequences with a label; each at least 1, because a sum of losses is divided by it."""
-        masked = count_masked(sequences, self.masking_at(sequences.position))
+        masked = count_masked(self._maskable(sequences), self.masking_at(sequences.position))
         return max(masked, 1), max(int(np.count_nonzero(sequences.pair_labels != IGNORED_LABEL)), 1)
 
     def batch(self, sequences: Sequences, counts: tuple[int, ...], shape: StaticShape | None) -> PretrainingBatch:
         """The masked sequences."""
         masked, pairs = counts
         return pack(
-            sequences,
+            self._maskable(sequences),
             self.masking_at(sequences.position),
             max_length=self.max_length,
             global_masked=masked,
@@ -54,6 +54,12 @@ class MaskedLM(MaskedLMSettings, Objective[PretrainingBatch]):
             static=shape,
             predictions=shape.predictions(self.highest_mask_rate) if shape else 1,
         )
+
+    def _maskable(self, sequences: Sequences) -> Sequences:
+        """The sequences with a vocabulary that spares the tokens that are not to be masked."""
+        if not self.mask_special_tokens:
+            return sequences
+        return sequences._replace(vocabulary=sequences.vocabulary._replace(spared=NONE_SPARED))
 
     def unsuited(self, special: SpecialTokens, *, has_words: bool) -> str | None:
         """Without a mask token nothing is masked, and without words no words are."""

@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar, Generic
 
-import numpy as np
 from lightning import LightningDataModule
 from tokenizers import Tokenizer
 
@@ -171,18 +170,11 @@ class PretrainingData(LightningDataModule, Generic[B]):
                 "check how documents are separated, or use objective=mlm or objective=mlm_sop"
             )
         special = special_tokens(self.tokenizer, self.tokenizer_files)
-        size, continues = self.tokenizer.get_vocab_size(), continues_word(self.tokenizer)
+        continues = continues_word(self.tokenizer)
         has_words = continues is not None or self.manifest.config.get("words") is not None
         if (why := self.objective.unsuited(special, has_words=has_words)) is not None:
             raise InputError(f"{self.folder}: its tokenizer {why}")
-        self.vocabulary = Vocabulary(
-            size=size,
-            cls=special.cls.id,
-            sep=special.sep.id,
-            mask=-1 if special.mask is None else special.mask.id,
-            pad=special.filler,
-            continues=np.zeros(size, np.bool_) if continues is None else continues,
-        )
+        self.vocabulary = Vocabulary.of(self.tokenizer, special, continues)
 
     def batches_in_epochs(self, epochs: int, phase: int = 0) -> int:
         """Global batches of the first epochs: counted in small corpora, else estimated from a bounded sample of plans.

@@ -62,9 +62,9 @@ def _round_up(count: int, multiple: int) -> int:
 
 
 def count_masked(sequences: Sequences, masking: Masking) -> int:
-    """Tokens to be predicted in these sequences: known from their lengths, but for whole words."""
+    """Tokens to be predicted in these sequences: known from their lengths, but for whole words and spared tokens."""
     shard, plan, chosen, vocabulary, _ = sequences
-    if masking.kind != WHOLE_WORD:
+    if masking.kind != WHOLE_WORD and not len(vocabulary.spared):
         return int(_measure(plan.rows, plan.lengths, chosen, masking)[1])
     longest = int(plan.lengths.max())
     text = _text(shard)
@@ -142,7 +142,7 @@ def pack(
 
     arrays = _Arrays.empty(num_tokens + num_padding, num_sequences, num_predictions)
     filled = _fill(arrays, _text(shard), plan.rows, chosen, plan.mask_key, masking, vocabulary, max_length)
-    if static is None:  # whole words may have left a remainder
+    if static is None:  # whole words may have left a remainder, and spared tokens are not counted yet
         arrays = arrays._replace(
             masked_positions=arrays.masked_positions[: max(filled, 1)],
             masked_labels=arrays.masked_labels[: max(filled, 1)],
@@ -203,12 +203,21 @@ def _fill(
                 if treatment == MASKED:
                     arrays.input_ids[begin + j] = vocabulary.mask
                 elif treatment == RANDOM:
-                    arrays.input_ids[begin + j], place = next_below(place, vocabulary.size)
+                    arrays.input_ids[begin + j], place = _random_token(vocabulary, place)
         begin += length
         arrays.cu_seqlens[i + 1] = begin
         arrays.next_sentence_labels[i] = row[LABEL]
     _pad(arrays, begin, len(sequences), masked, max_length, vocabulary.pad)
     return masked
+
+
+@compiled
+def _random_token(vocabulary: Vocabulary, place: np.uint64) -> tuple[int, np.uint64]:
+    """Any token but a spared one."""
+    token, place = next_below(place, vocabulary.size)
+    while len(vocabulary.spared) and vocabulary.spared[token]:
+        token, place = next_below(place, vocabulary.size)
+    return token, place
 
 
 @compiled
@@ -264,7 +273,7 @@ def _count_chosen(
 def _assemble(
     scratch: Scratch, text: _Text, row: IntArray, vocabulary: Vocabulary, masking: Masking
 ) -> tuple[int, int]:
-    """Write [CLS] A [SEP] B [SEP], or [CLS] A [SEP], and what of it continues words; the length and where B begins."""
+    """Write [CLS] A [SEP] B [SEP], or [CLS] A [SEP], and its marks; the length and where B begins."""
     ids, tokens = scratch.ids, text.tokens
     if masking.kind != TOKEN:
         _mark(scratch.continues, 1, text, row[A_START], row[A_LENGTH], vocabulary)
@@ -274,13 +283,16 @@ def _assemble(
     for j in range(a_length):
         ids[1 + j] = tokens[row[A_START] + j]
     ids[a_length + 1] = vocabulary.sep
-    second = a_length + 2
-    if b_length == 0:
-        return second, second
-    for j in range(b_length):
-        ids[second + j] = tokens[row[B_START] + j]
-    ids[second + b_length] = vocabulary.sep
-    return second + b_length + 1, second
+    second = length = a_length + 2
+    if b_length:
+        for j in range(b_length):
+            ids[second + j] = tokens[row[B_START] + j]
+        ids[second + b_length] = vocabulary.sep
+        length += b_length + 1
+    if len(vocabulary.spared):
+        for j in range(length):
+            scratch.spared[j] = vocabulary.spared[ids[j]]
+    return length, second
 
 
 @compiled

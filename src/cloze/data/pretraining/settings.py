@@ -51,6 +51,9 @@ class MaskedLMSettings(SegmentSettings):
         final_mask_rate: the share at the end, with a straight line between; None for the same all along.
         mask_token_share: of the tokens to predict, the share that becomes [MASK].
         random_token_share: the share that becomes a random token; the rest stays as it is.
+        mask_special_tokens: whether special tokens of your own (``tokenizer.special_tokens``), and others that the
+            tokenizer of a folder has, are masked and drawn as random tokens like any other; [CLS] and [SEP] never are
+            masked.
         max_predictions: the most tokens to predict in one sequence; None for as many as the mask rate asks of a full
             sequence (20 at length 128, 80 at 512).
 
@@ -64,6 +67,7 @@ class MaskedLMSettings(SegmentSettings):
     final_mask_rate: float | None = None
     mask_token_share: float = 0.8
     random_token_share: float = 0.1
+    mask_special_tokens: bool = False
     max_predictions: int | None = None
 
     def __post_init__(self) -> None:
