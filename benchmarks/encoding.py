@@ -1,11 +1,11 @@
 """Sentences to ids on one core: the cached encoder of preparation against `tokenizers`' ``encode_batch_fast``.
 
-    OMP_NUM_THREADS=1 python -m benchmarks.encoding --json FILE [--megabytes N] [--rounds N]
+    OMP_NUM_THREADS=1 python -m benchmarks.encoding --json FILE [--megabytes N] [--rounds N] [--vocab-size N]
 
-Both get the same sentences in memory, cut by preparation's own rules, and the same tokeniser. Ours begins each round
-with an empty cache; the peer encodes batches of 1,000. They take turns, and processor time is compared, so that other
-work on the machine disturbs both alike. In every round the ids of both are compared, sentence by sentence; a difference
-ends the command with status 1.
+Both get the same sentences in memory, cut by preparation's own rules, and the same tokeniser: Google's, and of each
+kind one that the text has taught. Ours begins each round with an empty cache; the peer encodes batches of 1,000. They
+take turns, and processor time is compared, so that other work on the machine disturbs both alike. In every round the
+ids of both are compared, sentence by sentence; a difference ends the command with status 1.
 """
 
 import argparse
@@ -13,6 +13,7 @@ import os
 import statistics
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,10 +21,13 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from benchmarks.books import DATA, extract_books
+from benchmarks.kinds import kinds
 from benchmarks.machine import print_rows, write_rows
+from cloze.text.characters import Kmers
 from cloze.text.documents import SentenceSplitter
 from cloze.text.encoding import WordEncoder
 from cloze.text.sentences import Chinese, English
+from cloze.text.sources.files import TextFiles
 from cloze.text.tokenizer import build_tokenizer, read_vocabulary
 
 BATCH = 1000
@@ -34,27 +38,46 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="where the rows go; else they are only printed")
     parser.add_argument("--megabytes", type=float, default=8, help="of books")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--vocab-size", type=int, default=8_192, help="of the tokenizers that are trained")
     options = parser.parse_args()
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # one core
     rows = []
-    for name, sentences, tokenizer in _texts(options.megabytes):
+    for name, sentences, tokenizer in _texts(options.megabytes, options.vocab_size):
         rows.append(_compare(name, sentences, tokenizer, options.rounds))
         print_rows(rows[-1:])
     if options.json:
         write_rows(rows, options.json)
 
 
-def _texts(megabytes: float) -> Iterator[tuple[str, list[str], Tokenizer]]:
+def _texts(megabytes: float, vocab_size: int) -> Iterator[tuple[str, list[str], Tokenizer]]:
     """What is measured: its name, its sentences, its tokeniser."""
     uncased, chinese = (
         build_tokenizer(read_vocabulary(DATA / f"vocab/bert-base-{name}-vocab.txt")) for name in ("uncased", "chinese")
     )
     with tempfile.TemporaryDirectory() as scratch:
-        yield "English books", _sentences(extract_books(Path(scratch), megabytes), English()), uncased
+        books = _sentences(extract_books(Path(scratch), megabytes), English())
+    yield "English books", books, uncased
     yield "WikiText-2", _sentences([DATA / "corpus/wikitext2/train.txt"], English()), uncased
-    yield "Chinese", _sentences([DATA / "corpus/zh_clue_small.txt"], Chinese()), chinese
+    small = _sentences([DATA / "corpus/zh_clue_small.txt"], Chinese())
+    yield "Chinese", small, chinese
+    for text, sentences in (("English books", books), ("Chinese", small)):
+        for kind, source in kinds(vocab_size).items():
+            yield f"{text}, {kind}", sentences, source.learn(sentences.copy).tokenizer.tokenizer
+    windows = list(_windows(DATA / "bio/ecoli_k12_genome.fna.xz", megabytes))
+    yield "DNA, 6-mers", windows, Kmers().learn(windows.copy).tokenizer.tokenizer
+
+
+def _windows(genome: Path, megabytes: float) -> Iterator[str]:
+    """Documents of a genome, as preparation cuts it."""
+    files, size = TextFiles(files=str(genome)), 0
+    for unit in files.units():
+        for document in files.documents(unit, Counter()):
+            if size >= 1e6 * megabytes:
+                return
+            yield from document.lines
+            size += sum(map(len, document.lines))
 
 
 def _sentences(paths: list[Path], splitter: SentenceSplitter) -> list[str]:
