@@ -84,6 +84,11 @@ def windows(config: ModernBertConfig) -> Mapping[int | None, int]:
     return {window: reach.count(window) for window in dict.fromkeys(reach)}
 
 
+def seen(window: int | None, length: float) -> float:
+    """How many keys a token of a sequence of a length sees at most."""
+    return length if window is None else min(length, 2 * window + 1)
+
+
 def forward_flops(config: ModernBertConfig, work: Work) -> int:
     """Of matrix products, a multiply and an add each counted (2 m n k)."""
     gated, transform, last = config.gated_mlp, config.masked_lm_transform, config.window(config.num_hidden_layers - 1)
@@ -95,8 +100,7 @@ def activation_bytes(config: ModernBertConfig, kernels: Kernels, length: float, 
     hidden, layers, (norm, wide) = config.hidden_size, range(config.num_hidden_layers), norm_and_wide(config, kernels)
     blocks: dict[float, int] = {}
     for window, count in windows(config).items():
-        keys = length if window is None else min(length, 2 * window + 1)
-        kept = costs.block_bytes(config, kernels, keys, norm=norm, feed_forward=wide)
+        kept = costs.block_bytes(config, kernels, seen(window, length), norm=norm, feed_forward=wide)
         blocks[kept] = blocks.get(kept, 0) + count
     norms = config.embedding_norm + config.final_norm - (config.pre_norm and not config.first_norm)
     angles = len({config.rope(layer) for layer in layers}) * FP32 * hidden // config.num_attention_heads
@@ -117,7 +121,7 @@ def unread_bytes(config: ModernBertConfig, kernels: Kernels, length: float) -> f
     """Bytes that the last block and the norm behind it do not keep for a token that no head reads."""
     (norm, wide), window = norm_and_wide(config, kernels), config.window(config.num_hidden_layers - 1)
     norms = (1 + config.final_norm if config.pre_norm else 2) * norm
-    keys = length if window is None else min(length, 2 * window + 1)
+    keys = seen(window, length)
     return costs.unread_bytes(config, kernels, keys, norms=norms, feed_forward=wide, whole=window is None)
 
 
