@@ -30,11 +30,6 @@ def own_words(
     Raises:
         InputError: they differ, or no corpus can be prepared with this tokenizer.
     """
-    for key in ("vocab", "vocab_size"):
-        if stated.get(key) is not None:
-            raise InputError(
-                f"tokenizer.{key} is set, but the vocabulary is that of {name}: leave it out, or see grow.vocab"
-            )
     if not is_dense(tokenizer):
         raise InputError(f"{name}: its tokenizer has ids that nothing has: save it again with transformers")
     if bert_rules(tokenizer) is None:
@@ -49,6 +44,11 @@ def own_words(
         if key in stated and stated[key] != value:
             raise InputError(
                 f"tokenizer.{key} is {stated[key]}, but that of {name} is {value}: leave tokenizer= and it out"
+            )
+    for key in ("vocab", "vocab_size"):
+        if stated.get(key) is not None:
+            raise InputError(
+                f"tokenizer.{key} is set, but the vocabulary is that of {name}: leave it out, or see grow.vocab"
             )
     tokens = {token.content for token in own_tokens(tokenizer)}
     pieces = [piece for piece in vocabulary(tokenizer) if piece not in tokens]
