@@ -3,11 +3,16 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
+from cloze.callbacks.samples import heldout_masked
+from cloze.data.extraction.options import Sizes
+from cloze.data.extraction.text_tokens import OUTSIDE, RowText, TextEncoder
+from cloze.data.extraction.vectors import NOWHERE, rows_of
 from cloze.data.finetuning.items import Sequences, encode
 from cloze.data.finetuning.questions import encode_passages
 from cloze.data.finetuning.tagging import TaggingFeatures
@@ -20,7 +25,7 @@ from cloze.text.sentences import English
 from cloze.text.special_tokens import SpecialToken, SpecialTokens
 from cloze.text.tokenizer import FolderTokenizer, read_tokenizer, save_tokenizer, tokenizer_sha256
 from cloze.text.tokenizer_source import GivenTokenizer
-from cloze.text.word_boundaries import Spelling, continues_word, shown
+from cloze.text.word_boundaries import BLANK, Spelling, continues_word, shown
 from tests.kinds import KINDS, ROLES, save
 from tests.small_text import small_text
 
@@ -197,3 +202,53 @@ def test_words_of_a_task_have_the_tokens_of_their_text_and_answers_no_space(
         assert span is not None
         if kind != "mmbert" or text[end : end + 1] != ",":
             assert text[passage.offsets[span[0]][0] : passage.offsets[span[1]][1]] == text[start:end]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_words_of_features_have_the_tokens_of_their_text(folders: dict[str, Path], kind: str) -> None:
+    tokenizer = read_tokenizer(folders[kind]).tokenizer
+    encoder = TextEncoder(tokenizer=tokenizer, sizes=Sizes(max_length=64))
+    words = ("the", "list", "returned", "file", "naïve")
+    found = [encoder.encode([RowText(text, None, None, None)])[0] for text in (words, " ".join(words))]
+    for text in found:
+        assert text.ids.tolist() == tokenizer.encode(" ".join(words)).ids
+    given, read = found
+    for number, word in enumerate(words):
+        tokens = np.flatnonzero(given.words == number)
+        places = given.offsets[tokens]
+        seen = tokens[places[:, 0] < places[:, 1]]
+        assert (places[-len(seen), 0], places[-1, 1]) == (0, len(word))
+        begin = len(" ".join((*words[:number], "")))
+        assert (read.offsets[seen] == given.offsets[seen] + begin).all()
+        assert (read.words[seen] == number).all()
+    assert set(read.words[read.words < 0].tolist()) <= {OUTSIDE, BLANK}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_words_of_a_text_are_cut_at_its_spaces(folders: dict[str, Path], kind: str) -> None:
+    """White space is no word, nor part of one, whatever tokens it is made of; each token in its text."""
+    encoder = TextEncoder(tokenizer=read_tokenizer(folders[kind]).tokenizer, sizes=Sizes(max_length=64))
+    text, pair = "the  file 12\n\n returned ", "\tlist two"
+    (found,) = encoder.encode([RowText(text, pair, None, None)])
+    rows, count = rows_of(found, "word_mean")
+    assert count == 6
+    for (start, end), row, segment in zip(found.offsets.tolist(), rows.tolist(), found.segments.tolist(), strict=True):
+        token = (pair if segment else text)[start:end]
+        assert (row == NOWHERE) == (not token.strip())
+        assert row == NOWHERE or token == token.strip()
+    first, _ = rows_of(found, "word")
+    places = np.flatnonzero(first != NOWHERE)
+    texts = [pair if segment else text for segment in found.segments[places].tolist()]
+    begin = [text_[start:].split()[0] for text_, start in zip(texts, found.offsets[places, 0].tolist(), strict=True)]
+    assert begin == ["the", "file", "12", "returned", "list", "two"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_word_of_held_out_text_is_masked_where_it_stands(folders: dict[str, Path], kind: str) -> None:
+    read = read_tokenizer(folders[kind])
+    mask, text = read.special.mask_of(kind), "a the list the a the the a"
+    ((shown_text, ids),) = heldout_masked([[text]], read.tokenizer, read.special, 1)
+    assert shown_text == f"a the {mask.content} the a the the a (list)"
+    whole, place = read.tokenizer.encode(text).ids, ids.index(mask.id)
+    assert ids == [*whole[:place], mask.id, *whole[place + 1 :]]
+    assert shown(read.tokenizer, whole[place]).strip() == "list"

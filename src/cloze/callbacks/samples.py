@@ -1,6 +1,7 @@
 """Sample predictions for the masked tokens of fixed sentences."""
 
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from cloze.loggers.protocol import Table, dashboards
 from cloze.text.report import REPORT, load_report
 from cloze.text.shards import read_shard
 from cloze.text.special_tokens import SpecialToken, SpecialTokens, special_tokens
-from cloze.text.word_boundaries import shown
+from cloze.text.word_boundaries import BLANK, shown, words_in
 
 MOST_EVALUATIONS = 50
 """In a table, which is logged again at each of them."""
@@ -61,7 +62,10 @@ class SamplePredictions(pl.Callback):
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if not hasattr(pl_module, "masked_lm_logits"):
             if trainer.is_global_zero:
-                print(f"note: {type(pl_module).__name__} fills in no [MASK]: no samples are written", file=sys.stderr)
+                print(
+                    f"note: {type(pl_module).__name__} predicts no masked tokens: no samples are written",
+                    file=sys.stderr,
+                )
             return
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
         self._tokenizer, special = data.tokenizer, special_tokens(data.tokenizer, data.tokenizer_files)
@@ -166,14 +170,14 @@ def heldout_masked(
 def _masked(text: str, tokenizer: Tokenizer, special: SpecialTokens) -> tuple[str, list[int]] | None:
     """Of a sentence of a good length: the longest of its words that are one token, in the middle where several are."""
     encoding, mask = tokenizer.encode(text, add_special_tokens=False), special.mask
-    words = encoding.word_ids
-    alone = [i for i, word in enumerate(words) if word is not None and words.count(word) == 1]
+    offsets, words = (places.tolist() for places in words_in(encoding, text))
+    tokens = Counter(words)
+    alone = [i for i, word in enumerate(words) if word != BLANK and tokens[word] == 1]
     if not alone or not SHORTEST <= len(words) <= LONGEST or mask is None or mask.content in text:
         return None
-    lengths = {i: encoding.offsets[i][1] - encoding.offsets[i][0] for i in alone}
+    lengths = {i: offsets[i][1] - offsets[i][0] for i in alone}
     longest = [i for i in alone if lengths[i] == max(lengths.values())]
     index = longest[len(longest) // 2]
-    begin, end = encoding.offsets[index]
-    begin += len(text[begin:end]) - len(text[begin:end].lstrip())  # a space before the word is part of some tokens
+    begin, end = offsets[index]
     ids = [special.cls.id, *encoding.ids[:index], mask.id, *encoding.ids[index + 1 :], special.sep.id]
     return f"{text[:begin]}{mask.content}{text[end:]} ({text[begin:end]})", ids

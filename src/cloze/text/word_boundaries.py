@@ -1,12 +1,12 @@
 """Where words begin, by the rules of a tokenizer: whatever its kind, and whatever it writes for a space."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
-from tokenizers import Tokenizer, models
+from tokenizers import Encoding, Tokenizer, models
 
 from cloze.text.bert_rules import steps
 from cloze.text.special_tokens import SpecialToken
@@ -16,6 +16,13 @@ SPACE_BYTE, METASPACE = "\u0120", "\u2581"
 Richardson 2018)."""
 
 BYTES_OF_SPACE = "\u0120\u010a\u0109\u010d"  # space, line feed, tab, carriage return, as byte-level models write them
+
+BLANK = -2
+"""The word of a token that is white space."""
+
+LAST_SPACE = 0x3000
+IS_SPACE = np.array([chr(code).isspace() for code in range(LAST_SPACE + 2)])
+"""Whether a character is white space, by its number; there is none behind the last."""
 
 
 def space_of(tokenizer: Tokenizer) -> str | None:
@@ -81,6 +88,44 @@ def _joins(tokenizer: Tokenizer, piece: str) -> bool:
         return True
     parts = tokenizer.pre_tokenizer.pre_tokenize_str(f"a{text}")
     return not any(end == 1 for _, (_, end) in parts)
+
+
+def spaced(words: Sequence[str], touching: Collection[int] = ()) -> list[str]:
+    """The words of a text with the space before each; the first has none, nor have those of these numbers."""
+    return [f" {word}" if number and number not in touching else word for number, word in enumerate(words)]
+
+
+def without_spaces(text: str, offsets: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+    """(T, 2) offsets of tokens without the white space at both ends; one that is nothing else ends before it begins.
+
+    Args:
+        text: in which the tokens stand.
+        offsets: (T, 2), the first character of each and its end.
+    """
+    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+    is_space = IS_SPACE[np.minimum(codes, LAST_SPACE + 1)]
+    places = np.arange(len(text) + 1, dtype=np.int32)
+    first = np.minimum.accumulate(np.where(np.append(is_space, False), len(text), places)[::-1])[::-1]
+    end = np.maximum.accumulate(np.where(np.append(False, is_space), 0, places))
+    return np.stack([first[offsets[:, 0]], end[offsets[:, 1]]], axis=1).astype(np.int32)
+
+
+def words_in(encoding: Encoding, text: str) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+    """(T, 2) offsets of the tokens of a text, without the space before them, and (T,) the number of each one's word.
+
+    Words are split as the tokenizer splits them, and at white space where it leaves that to its model, as Gemma's does.
+    A token that is white space is of no word, but ``BLANK``.
+
+    Args:
+        encoding: of the text, without special tokens.
+        text: it.
+    """
+    whole, words = np.array(encoding.offsets, np.int32).reshape(-1, 2), np.array(encoding.word_ids, np.int32)
+    offsets = without_spaces(text, whole)
+    is_blank = offsets[:, 0] >= offsets[:, 1]
+    begins = (np.diff(words, prepend=-1) != 0) | (offsets[:, 0] > whole[:, 0]) | np.append(True, is_blank)[:-1]
+    numbers = np.where(is_blank, BLANK, np.cumsum(begins & ~is_blank) - 1)
+    return np.where(is_blank[:, None], whole, offsets), numbers.astype(np.int32)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,9 @@ from cloze.data.extraction.options import Sizes
 from cloze.data.long_texts import TOKENIZER_CHARACTERS, batched, shown
 from cloze.data.tables.columns import TextColumns, cell_of
 from cloze.errors import BadRowError
+from cloze.text.encoding import joins_sentences
 from cloze.text.special_tokens import sequence_ends, stand_in
+from cloze.text.word_boundaries import spaced, without_spaces, words_in
 
 LONGEST_TEXT = 1_000_000
 """Characters of one text: the tokenizer takes some 400 bytes of memory for each."""
@@ -39,9 +41,10 @@ class TextTokens(NamedTuple):
     Attributes:
         ids: (T,) int32.
         segments: (T,) int8, 1 for B with its [SEP].
-        offsets: (T, 2) int32, the first character and the end of each token, in its text or in its word where the text
-            came in words; (0, 0) for special tokens.
-        words: (T,) int32, the number of each token's word, those of B after those of A; ``OUTSIDE`` for special tokens.
+        offsets: (T, 2) int32, the first character and the end of each token, without the space before it, in its text
+            or in its word where the text came in words; (0, 0) for special tokens.
+        words: (T,) int32, the number of each token's word, those of B after those of A; ``OUTSIDE`` for special tokens,
+            ``BLANK`` for white space where the text did not come in words.
         first: tokens of A.
         second: tokens of B, None without.
         notes: what had to be done to the text, as ``texts truncated to 128 tokens``.
@@ -138,6 +141,7 @@ class TextEncoder:
         self.tokenizer.no_padding()
         self._cls, self._sep = (token.id for token in sequence_ends(self.tokenizer))
         self._stand_in = stand_in(self.tokenizer)
+        self._joins = joins_sentences(self.tokenizer)
 
     def encode(self, rows: Sequence[RowText]) -> list[TextTokens]:
         """The tokens of each row, in their order."""
@@ -153,7 +157,7 @@ class TextEncoder:
         a, b = self._cut(a, b)
         parts = [_special(self._cls), a, _special(self._sep)]
         if b is not None:
-            words = b.words + (a.words.max(initial=-1) + 1)
+            words = np.where(b.words < 0, b.words, b.words + (a.words.max(initial=-1) + 1))
             parts += [b._replace(words=words), _special(self._sep)]
         ids, offsets, numbers = (np.concatenate(columns) for columns in list(zip(*parts, strict=True))[:3])
         segments = np.zeros(len(ids), np.int8)
@@ -173,33 +177,40 @@ class TextEncoder:
         return a.cut(first)._replace(notes=(*a.notes, note)), None if b is None else b.cut(second)
 
     def _pieces(self, texts: Sequence[str | tuple[str, ...]]) -> list[_Pieces]:
-        found = []
+        found: list[_Pieces] = []
         for part in batched(texts, characters_of, TOKENIZER_CHARACTERS):
             if isinstance(part[0], str):
                 call = self.tokenizer.encode_batch if self.wants_places else self.tokenizer.encode_batch_fast
-                found += [self._of_text(encoding) for encoding in call(part, add_special_tokens=False)]
+                whole = [str(text) for text in part]
+                found += map(self._of_text, call(whole, add_special_tokens=False), whole)
             else:
-                encodings = self.tokenizer.encode_batch(part, add_special_tokens=False, is_pretokenized=True)
-                found += [self._of_words(e, len(text)) for e, text in zip(encodings, part, strict=True)]
+                spelt = [spaced(words) if self._joins else list(words) for words in part]
+                encodings = self.tokenizer.encode_batch(spelt, add_special_tokens=False, is_pretokenized=True)
+                found += map(self._of_words, encodings, spelt)
         return found
 
-    def _of_text(self, encoding: Encoding) -> _Pieces:
+    def _of_text(self, encoding: Encoding, text: str) -> _Pieces:
         ids = np.array(encoding.ids, np.int32)
         if not self.wants_places:
             return _Pieces(ids, np.zeros((len(ids), 2), np.int32), np.zeros(len(ids), np.int32))
-        words = np.unique(np.array(encoding.word_ids, np.int32), return_inverse=True)[1]
-        return _Pieces(ids, np.array(encoding.offsets, np.int32).reshape(-1, 2), words.astype(np.int32))
+        return _Pieces(ids, *words_in(encoding, text))
 
-    def _of_words(self, encoding: Encoding, count: int) -> _Pieces:
-        """A word of which the tokenizer leaves nothing is shown as [UNK], so that every word has its hidden state."""
+    def _of_words(self, encoding: Encoding, spelt: list[str]) -> _Pieces:
+        """A word of which the tokenizer leaves nothing has a token that stands in, so that every word has its state."""
         ids, words = np.array(encoding.ids, np.int32), np.array(encoding.word_ids, np.int32)
         offsets = np.array(encoding.offsets, np.int32).reshape(-1, 2)
-        absent = np.setdiff1d(np.arange(count), words)
+        ends = np.cumsum([0, *map(len, spelt)])[words, None]
+        trimmed = without_spaces("".join(spelt), offsets + ends) - ends
+        offsets = np.where(trimmed[:, :1] >= trimmed[:, 1:], offsets, trimmed)
+        if self._joins:
+            offsets = np.maximum(offsets - (words > 0)[:, None], 0)
+        absent = np.setdiff1d(np.arange(len(spelt)), words)
         if len(absent):
             places = np.searchsorted(words, absent)
             ids, words = np.insert(ids, places, self._stand_in), np.insert(words, places, absent)
             offsets = np.insert(offsets, places, 0, axis=0)
-            return _Pieces(ids, offsets, words, ("texts with words without a visible character, shown as [UNK]",))
+            shown_as = self.tokenizer.id_to_token(self._stand_in)
+            return _Pieces(ids, offsets, words, (f"texts with words without a visible character, shown as {shown_as}",))
         return _Pieces(ids, offsets, words)
 
 

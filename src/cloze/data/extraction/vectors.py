@@ -40,7 +40,7 @@ def rows_of(text: TextTokens, level: Level, *, special_tokens: bool = True) -> t
         return np.where(is_token, np.cumsum(is_token) - 1, NOWHERE), int(is_token.sum())
     if level in ("word", "word_mean"):
         count = int(text.words.max(initial=OUTSIDE)) + 1
-        rows = text.words.astype(np.int64)
+        rows = np.where(text.words < 0, NOWHERE, text.words).astype(np.int64)
         if level == "word":  # the first token of each
             rows[1:][text.words[1:] == text.words[:-1]] = NOWHERE
         return rows, count

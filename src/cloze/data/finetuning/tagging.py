@@ -16,6 +16,7 @@ from cloze.errors import InputError
 from cloze.metrics.entities import OUTSIDE, make_entities
 from cloze.text.encoding import joins_sentences
 from cloze.text.special_tokens import sequence_ends, stand_in
+from cloze.text.word_boundaries import spaced
 
 MARGIN = 8
 """A sentence that does not fit is split so that an eighth of a window is left on either side, for context."""
@@ -117,10 +118,11 @@ class TaggingFeatures:
         read = spaced_words if joins_sentences(tokenizer) else plain_words
         words = np.array([numbers.setdefault(word, len(numbers)) for example in examples for word in read(example)])
         encoded = encode(tokenizer, list(numbers))
-        self._count("words without a visible character, shown as [UNK]", [not len(ids) for ids in encoded], words)
+        unknown = np.array([stand_in(tokenizer)], np.int32)
+        shown_as = tokenizer.id_to_token(int(unknown[0]))
+        self._count(f"words without a visible character, shown as {shown_as}", [not len(ids) for ids in encoded], words)
         too_long = [len(ids) > self._capacity for ids in encoded]
         self._count(f"words truncated to {self._capacity} tokens", too_long, words)
-        unknown = np.array([stand_in(tokenizer)], np.int32)
         encoded = [ids[: self._capacity] if len(ids) else unknown for ids in encoded]
         # From the tokens of the different words to those of all words: where each is to be taken from.
         lengths = np.array([len(ids) for ids in encoded])
@@ -166,10 +168,8 @@ def plain_words(example: TaggedExample) -> Sequence[str]:
 def spaced_words(example: TaggedExample) -> Sequence[str]:
     """The words with a space before each but the first, and but those that touch the word before them in a raw text."""
     ends = [0, *(end for _, end in example.offsets)] if example.text is not None else []
-    touches = [start == end for (start, _), end in zip(example.offsets, ends, strict=False)] if ends else []
-    return [
-        word if not number or (touches and touches[number]) else f" {word}" for number, word in enumerate(example.words)
-    ]
+    places = zip(example.offsets, ends, strict=False)
+    return spaced(example.words, {number for number, ((start, _), end) in enumerate(places) if start == end})
 
 
 def _label_numbers(examples: Sequence[TaggedExample], labels: Sequence[str]) -> np.ndarray:
