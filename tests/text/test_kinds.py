@@ -14,10 +14,11 @@ from cloze.data.extraction.options import Sizes
 from cloze.data.extraction.text_tokens import OUTSIDE, RowText, TextEncoder
 from cloze.data.extraction.vectors import NOWHERE, rows_of
 from cloze.data.finetuning.items import Sequences, encode
-from cloze.data.finetuning.questions import encode_passages
+from cloze.data.finetuning.questions import QuestionFeatures, encode_passages
 from cloze.data.finetuning.tagging import TaggingFeatures
-from cloze.data.tables.examples import Answer, TaggedExample
+from cloze.data.tables.examples import Answer, QuestionExample, TaggedExample
 from cloze.errors import InputError
+from cloze.tasks.answer_spans import best_answers
 from cloze.text.documents import Document
 from cloze.text.encoding import WordEncoder
 from cloze.text.parts import PartBuilder
@@ -202,6 +203,20 @@ def test_words_of_a_task_have_the_tokens_of_their_text_and_answers_no_space(
         assert span is not None
         if kind != "mmbert" or text[end : end + 1] != ",":
             assert text[passage.offsets[span[0]][0] : passage.offsets[span[1]][1]] == text[start:end]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_answer_begins_or_ends_with_white_space(folders: dict[str, Path], kind: str) -> None:
+    context = " the  file\n\n, one\tlist  "
+    asked = QuestionExample(id="1", where="here", question="what", context=context, answers=())
+    features = QuestionFeatures(max_length=64, stride=16, max_question_length=8)
+    items = features.items([asked], read_tokenizer(folders[kind]).tokenizer, [])
+    random = np.random.default_rng(0)
+    outputs = [random.normal(size=(item.num_tokens, 2)).astype(np.float32) for item in items]
+    answers = best_answers(items, outputs, n_best=400, max_answer_length=9, no_answer=False)
+    found = [context[start:end] for (start, end), p in zip(*(a[0].tolist() for a in answers[:2]), strict=True) if p]
+    assert {"the", "file", "the  file", "list"} <= set(found)
+    assert all(text and text == text.strip() for text in found)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -54,8 +54,9 @@ def best_answers(
 
     A span scores the logit of its first token as a start plus that of its last as an end (Devlin et al. 2019, section
     4.2). All spans of up to `max_answer_length` tokens are looked at, each in the window to which its first token
-    belongs; a softmax over all of them, and "no answer" if there is that, makes probabilities. "No answer" scores what
-    [CLS] does in the window where that is least (google-research/bert, run_squad.py, ``min_null_feature_index``).
+    belongs, but those that begin or end with a token that is white space; a softmax over all of them, and "no answer"
+    if there is that, makes probabilities. "No answer" scores what [CLS] does in the window where that is least
+    (google-research/bert, run_squad.py, ``min_null_feature_index``).
 
     Args:
         items: the windows, those of each question side by side; every question has one.
@@ -107,8 +108,10 @@ def _spans_of(
     offsets = np.zeros((len(windows), ends.shape[1], 2), np.int64)
     for place, (window, logits) in enumerate(zip(windows, outputs, strict=True)):
         length, (own, own_end) = len(window.offsets), window.own
-        starts[place, own:own_end] = logits[window.row + own : window.row + own_end, 0]
-        ends[place, :length] = logits[window.row : window.row + length, 1]
+        is_text = window.offsets[:, 0] <= window.offsets[:, 1]
+        shown = np.where(is_text[:, None], logits[window.row : window.row + length], NOTHING)
+        starts[place, own:own_end] = shown[own:own_end, 0]
+        ends[place, :length] = shown[:, 1]
         offsets[place, :length] = window.offsets
     # (W, width, lengths): a span for each first token and each number of tokens behind it.
     table = starts[:, :, None] + sliding_window_view(ends, max_answer_length, axis=1)

@@ -122,7 +122,7 @@ def words_in(encoding: Encoding, text: str) -> tuple[npt.NDArray[np.int32], npt.
     """
     whole, words = np.array(encoding.offsets, np.int32).reshape(-1, 2), np.array(encoding.word_ids, np.int32)
     offsets = without_spaces(text, whole)
-    is_blank = offsets[:, 0] >= offsets[:, 1]
+    is_blank = offsets[:, 0] > offsets[:, 1]
     begins = (np.diff(words, prepend=-1) != 0) | (offsets[:, 0] > whole[:, 0]) | np.append(True, is_blank)[:-1]
     numbers = np.where(is_blank, BLANK, np.cumsum(begins & ~is_blank) - 1)
     return np.where(is_blank[:, None], whole, offsets), numbers.astype(np.int32)

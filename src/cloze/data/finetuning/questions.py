@@ -16,7 +16,7 @@ from cloze.data.long_texts import windows
 from cloze.data.tables.examples import Answer, QuestionExample
 from cloze.errors import InputError
 from cloze.text.special_tokens import sequence_ends
-from cloze.text.word_boundaries import space_of
+from cloze.text.word_boundaries import without_spaces
 
 SPECIAL_TOKENS = 3  # [CLS] question [SEP] passage [SEP]
 PASSAGES_AT_ONCE = 256  # their offsets are Python objects for a moment
@@ -29,7 +29,8 @@ class Passage(NamedTuple):
 
     Attributes:
         ids: (tokens,) int32.
-        offsets: (tokens, 2) int32, the first character of each, and the end of its last.
+        offsets: (tokens, 2) int32, the first character of each, and the end of its last, without white space around
+            them; a token that is white space ends before it begins.
     """
 
     ids: np.ndarray
@@ -136,27 +137,15 @@ def encode_passages(passages: Sequence[str], tokenizer: Tokenizer) -> dict[str, 
     """The tokens of each text, without special ones, and the characters that they stand for."""
     tokenizer.no_truncation()
     tokenizer.no_padding()
-    found, writes_spaces = {}, space_of(tokenizer) is not None
+    found = {}
     for start in range(0, len(passages), PASSAGES_AT_ONCE):
         part = list(passages[start : start + PASSAGES_AT_ONCE])
         for text, encoding in zip(part, tokenizer.encode_batch(part, add_special_tokens=False), strict=True):
-            offsets = np.array(encoding.offsets, np.int32).reshape(-1, 2)
-            if writes_spaces:
-                offsets[:, 0] = np.minimum(_behind_spaces(text)[offsets[:, 0]], offsets[:, 1])
+            offsets = without_spaces(text, np.array(encoding.offsets, np.int32).reshape(-1, 2))
             if not text.isascii():
                 offsets[:, 1] = _behind_marks(text)[offsets[:, 1]]
             found[text] = Passage(np.array(encoding.ids, np.int32), offsets)
     return found
-
-
-def _behind_spaces(text: str) -> np.ndarray:
-    """(characters + 1,), for each position in a text the next one, itself included, where no white space stands.
-
-    The space before a word is part of a token, but of no answer.
-    """
-    is_space = [character.isspace() for character in text]
-    places = np.where([*is_space, False], len(text), np.arange(len(text) + 1))
-    return np.minimum.accumulate(places[::-1])[::-1]
 
 
 def _behind_marks(text: str) -> np.ndarray:
