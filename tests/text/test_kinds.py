@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import AddedToken
 from transformers import AutoTokenizer
 
 from cloze.callbacks.samples import heldout_masked
@@ -18,6 +19,7 @@ from cloze.data.finetuning.questions import QuestionFeatures, encode_passages
 from cloze.data.finetuning.tagging import TaggingFeatures
 from cloze.data.tables.examples import Answer, QuestionExample, TaggedExample
 from cloze.errors import InputError
+from cloze.inference.fill_mask import forms
 from cloze.tasks.answer_spans import best_answers
 from cloze.text.documents import Document
 from cloze.text.encoding import WordEncoder
@@ -267,3 +269,24 @@ def test_a_word_of_held_out_text_is_masked_where_it_stands(folders: dict[str, Pa
     whole, place = read.tokenizer.encode(text).ids, ids.index(mask.id)
     assert ids == [*whole[:place], mask.id, *whole[place + 1 :]]
     assert shown(read.tokenizer, whole[place]).strip() == "list"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_target_has_the_space_that_its_mask_stands_behind(folders: dict[str, Path], kind: str) -> None:
+    """The token that the word has in running text, where the mask takes in the space as those of released models do."""
+    tokenizer = read_tokenizer(folders[kind]).tokenizer
+    mask = read_tokenizer(folders[kind]).special.mask_of(kind)
+    tokenizer.add_special_tokens([AddedToken(mask.content, lstrip=True, special=True)])
+    spelling = Spelling.of(tokenizer, mask)
+    for before in ("", "the ", "the\n"):
+        read = tokenizer.encode(f"{before}list", add_special_tokens=False).ids
+        if "\n" not in before or kind in ("unigram", "words"):  # a line feed is a token of its own to others
+            assert forms("list", tokenizer)[spelling.begins_with_space(before)] == read[-1]
+        assert not spelling.begins_with_space(f"{before}the")
+    assert forms(" list", tokenizer)[0] == forms("list", tokenizer)[1]
+    with pytest.raises(InputError, match="targets: 'the list' is 2 tokens"):
+        forms("the list", tokenizer)
+    with pytest.raises(InputError, match="targets: '' is no token"):
+        forms("", tokenizer)
+    with pytest.raises(InputError, match="targets: 'é' is"):
+        forms("é", tokenizer)

@@ -17,7 +17,7 @@ from cloze.inference.predictor import Inference, Predictor
 from cloze.model.heads import PretrainingModel
 from cloze.runtime.wording import counted
 from cloze.text.special_tokens import SpecialToken, unknown_token
-from cloze.text.word_boundaries import Spelling
+from cloze.text.word_boundaries import Spelling, space_of, text_of
 
 TOP_K = 5
 """Predictions for each mask by default."""
@@ -56,8 +56,11 @@ class FillMask(Predictor[TextExample]):
         self.model = model
         self.tokenizer = tokenizer
         self.inference = inference
-        self.targets = torch.tensor([*dict.fromkeys(_one_token(word, tokenizer) for word in targets)], dtype=torch.long)
-        self.top_k = min(top_k or len(self.targets) or TOP_K, len(self.targets) or model.config.vocab_size)
+        pairs = [*dict.fromkeys(forms(word, tokenizer) for word in targets)]
+        self.targets = (
+            torch.tensor(pairs, dtype=torch.long).reshape(-1, 2).mT.flatten()
+        )  # (2 n,), behind a space the second half
+        self.top_k = min(top_k or len(pairs) or TOP_K, len(pairs) or model.config.vocab_size)
         self.max_length = max_length
         self.mask, self.spelling = mask, Spelling.of(tokenizer, mask)
         self.counts = Counter()
@@ -123,17 +126,17 @@ class FillMask(Predictor[TextExample]):
         return ids[start : start + room]
 
     def _step(self, batch: TaskBatch) -> dict[int, np.ndarray]:
-        """Of each item (masks, 2, k): the ids of the likeliest tokens, and their probabilities."""
+        """Of each item (masks, 2, k): the ids of the likeliest tokens, or of all targets, and their probabilities."""
         positions = torch.nonzero(batch.packed.input_ids == self.mask.id).squeeze(1)
         hidden = self.model.encoder(batch.packed)[positions]
         found = []
         for states in hidden.split(MASKS_AT_ONCE):
             scores = self.model.masked_lm_logits(states).float().softmax(dim=-1)
             if len(self.targets):
-                scores = scores[:, self.targets.to(scores.device)]
-            probabilities, ids = scores.topk(self.top_k)
-            if len(self.targets):
-                ids = self.targets.to(ids.device)[ids]
+                ids = self.targets.to(scores.device).expand(len(scores), -1)
+                probabilities = scores.gather(1, ids)
+            else:
+                probabilities, ids = scores.topk(self.top_k)
             found.append(torch.stack([ids.double(), probabilities.double()], dim=1))
         ends = torch.searchsorted(positions, batch.packed.cu_seqlens[1:-1].long()).cpu().numpy()
         rows = np.split(torch.cat(found).cpu().numpy(), ends)
@@ -149,7 +152,7 @@ class FillMask(Predictor[TextExample]):
             if name not in said:
                 continue
             here: list[Prediction] = [
-                {"segment": segment, "start": start, "candidates": self._candidates(best)}
+                {"segment": segment, "start": start, "candidates": self._candidates(best, said[name][:start])}
                 for start, best in zip(
                     _starts(said[name], self.mask.content),
                     islice(found, said[name].count(self.mask.content)),
@@ -161,31 +164,54 @@ class FillMask(Predictor[TextExample]):
             masks += here
         return {**said, "masks": masks}
 
-    def _candidates(self, rows: np.ndarray) -> list[Prediction]:
+    def _candidates(self, rows: np.ndarray, before: str) -> list[Prediction]:
+        """Of the mask behind a text, best first."""
+        if len(self.targets):
+            rows = np.split(rows, 2, axis=1)[self.spelling.begins_with_space(before)]
+            rows = rows[:, np.argsort(-rows[1], kind="stable")]
+        best = {int(number): probability for number, probability in zip(*rows.tolist(), strict=True)}
         return [
-            {"token": self.spelling.shown(int(number)), "token_id": int(number), "probability": probability}
-            for number, probability in zip(*rows.tolist(), strict=True)
+            {"token": self.spelling.shown(number), "token_id": number, "probability": probability}
+            for number, probability in islice(best.items(), self.top_k)
         ]
 
 
-def _one_token(word: str, tokenizer: Tokenizer) -> int:
-    """The id of a word that is one token: as it stands in the vocabulary, else as it is read in a text.
+def forms(word: str, tokenizer: Tokenizer) -> tuple[int, int]:
+    """The ids of a word that is one token: within a word or at the beginning of a text, and behind a space.
+
+    They are one and the same where spaces are no part of tokens, where the word is given with its space, as
+    ``" Paris"`` or as the vocabulary writes it, and where the other one is no token.
 
     Raises:
-        InputError: it is none, or several.
+        InputError: it is no token, or several.
     """
-    if (number := tokenizer.token_to_id(word)) is not None:
-        return int(number)
-    read = tokenizer.encode(word, add_special_tokens=False)
-    unknown = unknown_token(tokenizer)
-    if unknown is not None and read.ids == [unknown.id]:
-        raise InputError(
-            f"targets: {word!r} is not in the vocabulary of this model, which reads it as {unknown.content}"
-        )
-    if len(read.ids) != 1:
-        several = f"{counted(len(read.ids), 'tokens')} ({' '.join(read.tokens)})" if read.ids else "no token"
-        raise InputError(f"targets: {word!r} is {several} of this model, but must be one: a mask stands for one token")
-    return int(read.ids[0])
+    mark = space_of(tokenizer)
+    if mark is None or not word or word[0].isspace() or word.startswith(mark):
+        exact = tokenizer.token_to_id(word)
+        number = _read(word, tokenizer) if exact is None else exact
+        plain, behind = number, number
+    else:
+        exact = tokenizer.token_to_id(word) if text_of(tokenizer, word) == word else None  # and no letter for a byte
+        plain, behind = _read(word, tokenizer) if exact is None else exact, _read(f" {word}", tokenizer)
+    plain, behind = behind if plain is None else plain, plain if behind is None else behind
+    if plain is None or behind is None:
+        raise InputError(f"targets: {_reason(word, tokenizer)}")
+    return plain, behind
+
+
+def _read(text: str, tokenizer: Tokenizer) -> int | None:
+    """The id of a text that is read as one token which the vocabulary knows."""
+    ids, unknown = tokenizer.encode(text, add_special_tokens=False).ids, unknown_token(tokenizer)
+    return None if len(ids) != 1 or (unknown is not None and ids == [unknown.id]) else int(ids[0])
+
+
+def _reason(word: str, tokenizer: Tokenizer) -> str:
+    """Why a word is not one token."""
+    read, unknown = tokenizer.encode(word, add_special_tokens=False), unknown_token(tokenizer)
+    if unknown is not None and unknown.id in read.ids:
+        return f"{word!r} is not in the vocabulary of this model, which reads it as {' '.join(read.tokens)}"
+    several = f"{counted(len(read.ids), 'tokens')} ({' '.join(read.tokens)})" if read.ids else "no token"
+    return f"{word!r} is {several} of this model, but must be one: a mask stands for one token"
 
 
 def _starts(text: str, mask: str) -> Iterator[int]:

@@ -151,6 +151,17 @@ class Spelling:
         prefix = getattr(tokenizer.model, "continuing_subword_prefix", None)
         return cls(tokenizer, mask.content, added is not None and added.lstrip, prefix or "")
 
+    def begins_with_space(self, before: str) -> bool:
+        """Whether what takes the place of a mask is a token that begins with a space, by the text before the mask.
+
+        So it is behind a space that is no token of its own, and at the beginning where the tokenizer puts one there.
+        """
+        if space_of(self.tokenizer) is None or (before and not before[-1].isspace()):
+            return False
+        tokens = self.tokenizer.encode(f"a {self.mask}" if before else "a", add_special_tokens=False).ids
+        texts = [self.shown(number) for number in tokens]
+        return texts[-2:-1] != [" "] if before else texts[0].startswith(" ")
+
     def shown(self, number: int) -> str:
         """A token for readers: ``##ing`` of WordPiece as it is, of others its text with the space before it."""
         return shown(self.tokenizer, number)
