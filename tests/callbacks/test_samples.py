@@ -7,6 +7,7 @@ import lightning.pytorch as pl
 import numpy as np
 import pytest
 import torch
+from tokenizers import Tokenizer
 from torch import Tensor
 
 from cloze.batch import Packed
@@ -110,17 +111,21 @@ class Filling(pl.LightningModule):
         return self.model(packed, positions).masked_lm  # type: ignore[no-any-return]
 
 
-def test_the_predictions_are_the_likeliest_tokens() -> None:
-    model = tiny_model(18)
+@pytest.mark.parametrize("mask", ["[MASK]", "<mask>"])
+def test_the_predictions_are_the_likeliest_tokens(mask: str) -> None:
+    """A `[MASK]` in the sentences is the token of the model."""
+    model, tokenizer = tiny_model(19), Tokenizer.from_str(TOKENIZER.to_str())
+    tokenizer.add_special_tokens([mask])
+    files = {"tokenizer_config.json": f'{{"mask_token": "{mask}"}}'.encode()}
     with torch.no_grad():
         model.decoder_bias[TOKENIZER.token_to_id("dreary")] = 9.0
     module = Filling(model.eval())
     samples = SamplePredictions(sentences=["once [MASK] a [MASK]"], file="", top=2)
     trainer = pl.Trainer(accelerator="cpu", logger=False, barebones=True)
     trainer.datamodule = pl.LightningDataModule()  # type: ignore[attr-defined]
-    trainer.datamodule.tokenizer, trainer.datamodule.tokenizer_files = TOKENIZER, {}  # type: ignore[attr-defined]
+    trainer.datamodule.tokenizer, trainer.datamodule.tokenizer_files = tokenizer, files  # type: ignore[attr-defined]
     trainer.datamodule.folder = "corpus"  # type: ignore[attr-defined]
     samples.on_fit_start(trainer, module)
     lines = samples.predictions(module)
     assert len(lines) == 2  # one for each mask
-    assert all(line.strip().startswith("once [MASK] a [MASK]  dreary ") for line in lines)
+    assert all(line.strip().startswith(f"once {mask} a {mask}  dreary ") for line in lines)

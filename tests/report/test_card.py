@@ -7,6 +7,7 @@ import yaml
 from huggingface_hub import ModelCard
 
 from cloze.report.card import write_card
+from cloze.report.page.page import render
 from tests.report.run_folders import HOSTILE, pretraining, task
 
 
@@ -24,6 +25,22 @@ def test_the_card_of_a_pretrained_model(tmp_path: Path) -> None:
     for text in ("345,678", "600 optimizer steps", "AdamW, lr 0.001", "held out", "70.0%"):
         assert text in found.content, text
     assert "command" not in found.content  # it says where the owner keeps files
+    assert 'pipeline("fill-mask", "FOLDER")("The function returns a [MASK].")' in found.content
+
+
+@pytest.mark.parametrize("place", ["model", "corpus/tokenizer"])
+def test_the_card_and_the_page_name_the_token_for_masks_of_the_model(tmp_path: Path, place: str) -> None:
+    folder = pretraining(tmp_path / "wiki")
+    (folder / place).mkdir(exist_ok=True)
+    (folder / place / "tokenizer_config.json").write_text('{"mask_token": {"content": "<mask>"}}', "utf-8")
+    samples = (folder / "samples.txt").read_text("utf-8")
+    (folder / "samples.txt").write_text(samples.replace("[MASK]", "<mask>"), "utf-8")
+    write_card(folder)
+    assert '("The function returns a <mask>.")' in (folder / "model" / "README.md").read_text("utf-8")
+    for folders in ([folder], [folder, pretraining(tmp_path / "other")]):
+        page = render(folders)
+        assert "<mark>&lt;mask&gt;</mark>" in page
+        assert ("<mark>[MASK]</mark>" in page) == (len(folders) > 1)
 
 
 def test_the_card_of_a_task_has_its_scores(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from cloze.loggers.protocol import Table, dashboards
 from cloze.text.report import REPORT, load_report
 from cloze.text.shards import read_shard
 from cloze.text.special_tokens import SpecialToken, SpecialTokens, special_tokens
+from cloze.text.tokenizer import MASK
 from cloze.text.word_boundaries import BLANK, shown, words_in
 
 MOST_EVALUATIONS = 50
@@ -32,7 +33,8 @@ class SamplePredictions(pl.Callback):
     own has them where it has a method `masked_lm_logits`, as `cloze.tasks.masked_lm.MaskedLMPretraining`.
 
     Args:
-        sentences: each with at least one `[MASK]`; None takes some held-out sentences and masks a word of each.
+        sentences: each with at least one `[MASK]`, whatever the model writes for it; None takes some held-out
+            sentences and masks a word of each.
         file: to which the predictions are appended.
         top: tokens shown for each mask.
         heldout: how many sentences to take from the held-out text.
@@ -70,13 +72,15 @@ class SamplePredictions(pl.Callback):
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
         self._tokenizer, special = data.tokenizer, special_tokens(data.tokenizer, data.tokenizer_files)
         self._mask = special.mask_of(data.folder)
-        for sentence in self.sentences or ():
+        # The sentences of a corpus are for models with whatever token.
+        sentences = [sentence.replace(MASK, self._mask.content) for sentence in self.sentences or ()]
+        for sentence in sentences:
             if self._mask.content not in sentence:
                 raise InputError(
                     f"callbacks.samples.sentences: {sentence!r:.60} has no {self._mask.content}: write it in"
                 )
         if self.sentences is not None:
-            self._samples = [(sentence, data.tokenizer.encode(sentence).ids) for sentence in self.sentences]
+            self._samples = [(sentence, data.tokenizer.encode(sentence).ids) for sentence in sentences]
         else:
             self._samples = heldout_masked(heldout_texts(data), data.tokenizer, special, self.heldout)
 

@@ -135,7 +135,8 @@ class Corpus:
         duplicates: `count` exact duplicates, or `remove` every line that occurred before.
         heldout_fraction: share of the documents that training never sees, null for 0.01; 1 is all, for stage=evaluate.
         heldout_files: files that training never sees, in place of a share; read as those of `files`.
-        fill_in: sentences with `[MASK]` to be filled in at each evaluation; none takes some of the held-out text.
+        fill_in: sentences with `[MASK]`, whatever the model writes for it, that are predicted at each evaluation; none
+            takes some of the held-out text.
         files: short for `source.files`, where the source has files.
         dataset: short for `source.dataset`, where the source has one.
     """

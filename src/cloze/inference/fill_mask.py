@@ -57,9 +57,8 @@ class FillMask(Predictor[TextExample]):
         self.tokenizer = tokenizer
         self.inference = inference
         pairs = [*dict.fromkeys(forms(word, tokenizer) for word in targets)]
-        self.targets = (
-            torch.tensor(pairs, dtype=torch.long).reshape(-1, 2).mT.flatten()
-        )  # (2 n,), behind a space the second half
+        behind = np.array(pairs, np.int64).reshape(-1, 2).T  # (2, n), the second row for masks behind a space
+        self.targets = torch.from_numpy(behind.flatten())
         self.top_k = min(top_k or len(pairs) or TOP_K, len(pairs) or model.config.vocab_size)
         self.max_length = max_length
         self.mask, self.spelling = mask, Spelling.of(tokenizer, mask)

@@ -13,8 +13,9 @@ from cloze.model.architecture import Architecture, stated_architecture
 from cloze.report.markdown import plain, table
 from cloze.report.page.corpus import Corpus, read_corpus
 from cloze.report.page.figures import OF_ONE_TYPE, key_figures, title
-from cloze.report.page.run import TASK, Run, read_run, section
+from cloze.report.page.run import TASK, Run, mask_token, read_run, section
 from cloze.runtime.wording import counted
+from cloze.text.tokenizer import MASK
 
 CARD = "README.md"
 ENGLISH = {"pydocs", "pydocs_library", "wikitext", "squad", "squad_v2", "conll2003", "wnut17", "swag", "codah"}
@@ -27,7 +28,8 @@ class Use(NamedTuple):
     Attributes:
         pipeline: the tag of the Hugging Face hub, which names `pipeline(...)` of transformers, too, where it has one.
         what: in words.
-        example: the argument of the pipeline; none where transformers has no such pipeline.
+        example: the argument of the pipeline, with BERT's token for masks in place of the model's; none where
+            transformers has no such pipeline.
     """
 
     pipeline: str
@@ -35,7 +37,7 @@ class Use(NamedTuple):
     example: str
 
 
-FILL_MASK = Use("fill-mask", "fills in words that are masked", '"The function returns a [MASK]."')
+FILL_MASK = Use("fill-mask", "fills in words that are masked", f'"The function returns a {MASK}."')
 USES = {  # by the class of `task.module`
     "Classification": Use("text-classification", "gives a text, or a pair of texts, one of its classes", '"A text."'),
     "MultiLabel": Use("text-classification", "gives a text each of its labels that fits", '"A text.", top_k=None'),
@@ -170,7 +172,7 @@ def _intended(run: Run, use: Use) -> Sequence[str]:
         code = [
             "```python",
             "from transformers import pipeline",
-            f'pipeline("{use.pipeline}", "FOLDER")({use.example})',
+            f'pipeline("{use.pipeline}", "FOLDER")({use.example.replace(MASK, mask_token(run))})',
             "```",
         ]
     return [text, limits, "", *code]

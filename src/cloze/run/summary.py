@@ -13,6 +13,7 @@ from cloze.runtime.shell import fitted
 from cloze.runtime.wording import counted
 from cloze.tasks.pretraining import Pretraining
 from cloze.text.manifest import Manifest
+from cloze.text.special_tokens import special_tokens
 
 NAME = 18  # columns of the name of a line
 FILLING = ("pretraining", "masked_lm")
@@ -33,9 +34,11 @@ def summary(trainer: pl.Trainer, module: Pretraining[Any], manifest: Manifest, f
     model = folder / MODEL
     lines += [f"  {folder}/  metrics.csv, config.yaml, checkpoints/, model/", "Next:"]
     if module.head in FILLING:
+        data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        mask = special_tokens(data.tokenizer, data.tokenizer_files).mask_of(data.folder).content
         lines += [
             "  from transformers import pipeline",
-            f'  pipeline("fill-mask", "{model}")("The function returns a [MASK].")',
+            f'  pipeline("fill-mask", "{model}")("The function returns a {mask}.")',
         ]
     lines.append(f"  python finetune.py model={model}    # a task, trained from here and from random weights")
     return "\n".join(lines)

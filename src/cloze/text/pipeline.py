@@ -277,10 +277,8 @@ class Pipeline:
         train = [measured[path.name] for path in train_files]
         heldout = [measured[path.name] for path in heldout_files]
         vocab = vocabulary(tokenizer)
-        unknown = unknown_token(tokenizer)
-        statistics = corpus_statistics(
-            train, heldout, continues_word(tokenizer), unknown=None if unknown is None else unknown.id, size=len(vocab)
-        )
+        unknown_name, unknown = unknown_token(tokenizer) or (None, None)
+        statistics = corpus_statistics(train, heldout, continues_word(tokenizer), unknown=unknown, size=len(vocab))
         seconds = time.monotonic() - self.begun
         skipped = sum((Counter(record["counts"]) for record in records), Counter[str]())
         of_text = text_statistics(records, tokenizer)
@@ -289,10 +287,11 @@ class Pipeline:
             **statistics,
             **of_text,
             "warnings": [
-                *loss_warnings(of_text, self.preparation.tokenizer, longest_word),
+                *loss_warnings(of_text, self.preparation.tokenizer, longest_word, unknown_name),
                 *heldout_warnings(summary.get("heldout_too", 0)),
             ],
             "vocab_size": len(vocab),
+            "unknown_token": unknown_name,
             "duplicates": {key: value for key, value in summary.items() if not key.startswith("heldout")},
             "skipped": {"undecodable_lines": 0, **skipped},
             "heldout_excerpts": heldout_excerpts(records, summary["heldout_below"]),

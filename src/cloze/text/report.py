@@ -16,6 +16,7 @@ from tokenizers import Tokenizer
 from cloze.files.atomic import write_atomically
 from cloze.files.bounded import read_json
 from cloze.files.remote import Location
+from cloze.text.bert_rules import UNK
 from cloze.text.normalization import SHOWN, AlteredLetters, changes
 from cloze.text.scripts import KEPT_FROM
 from cloze.text.steps import LENGTH_BINS, ShardMeasure
@@ -58,7 +59,7 @@ def corpus_statistics(
         train: measures of the training shards.
         heldout: measures of the held-out shards.
         continuation: (V,) bool, the tokens that continue a word; None where the tokenizer has no words.
-        unknown: id of [UNK]; None where there is none.
+        unknown: id of the token for what the vocabulary does not know; None where there is none.
         size: of the vocabulary.
 
     Returns:
@@ -122,13 +123,16 @@ def text_statistics(records: Sequence[Mapping[str, Any]], tokenizer: Tokenizer) 
     }
 
 
-def loss_warnings(found: Mapping[str, Any], source: TokenizerSource, longest_word: int) -> list[str]:
-    """What to say, and which key to set, where much of the text became [UNK], or other letters than it has.
+def loss_warnings(
+    found: Mapping[str, Any], source: TokenizerSource, longest_word: int, unknown: str | None
+) -> list[str]:
+    """What to say, and which key to set, where much of the text became unknown, or other letters than it has.
 
     Args:
         found: of `text_statistics`.
         source: where the tokenizer comes from.
         longest_word: characters of a word that the tokenizer reads.
+        unknown: its token for what it does not know; None where there is none.
     """
     characters = found["characters"]
     total = max(characters["all"], 1)
@@ -144,7 +148,7 @@ def loss_warnings(found: Mapping[str, Any], source: TokenizerSource, longest_wor
         )
     lost = (characters["overlong"] + characters["unknown"]) / total
     warnings = (
-        [f"warning: {lost:.1%} of the text's characters are lost to [UNK]: {', '.join(causes)}"] if causes else []
+        [f"warning: {lost:.1%} of the text's characters are lost to {unknown}: {', '.join(causes)}"] if causes else []
     )
     if (altered := characters["altered"] / total) >= KEPT_FROM:
         warnings.append(
@@ -213,11 +217,14 @@ def render_report(report: Mapping[str, Any]) -> Group:
     if "fertility" in report:
         facts.add_row("tokens a word between blanks", f"{report['fertility']:.3f}")
         facts.add_row("characters a token", f"{report['characters_per_token']:.3f}")
-    facts.add_row("[UNK] among tokens", f"{report['unknown_rate']:.4%}")
-    if characters := report.get("characters"):  # corpora of earlier versions have no it
+    unknown = report.get("unknown_token", UNK)  # corpora of earlier versions do not say, and have no characters
+    if unknown is not None:
+        facts.add_row(f"{unknown} among tokens", f"{report['unknown_rate']:.4%}")
+    if characters := report.get("characters"):
         lost, total = characters["unknown"] + characters["overlong"], max(characters["all"], 1)
-        facts.add_row("[UNK] among characters", f"{lost / total:.4%}")
-        facts.add_row("of that in overlong words", f"{characters['overlong'] / total:.4%}")
+        if unknown is not None:
+            facts.add_row(f"{unknown} among characters", f"{lost / total:.4%}")
+            facts.add_row("of that in overlong words", f"{characters['overlong'] / total:.4%}")
         facts.add_row("altered by normalisation", f"{characters.get('altered', 0) / total:.4%}")
     if report.get("heldout_too"):
         facts.add_row("held-out documents in the training text, left out", f"{report['heldout_too']:,}")

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from cloze.files.bounded import read_json
 from cloze.report.page.run import Run, beside_run, section
 from cloze.runtime.wording import counted
+from cloze.text.tokenizer import UNK
 
 REPORT, MANIFEST = "report.json", "manifest.json"  # cloze.text.report and cloze.text.manifest write them
 
@@ -84,8 +85,8 @@ def _facts(report: Mapping[str, Any], manifest: Mapping[str, Any], entropy: floa
     if "fertility" in report:
         facts.append(("tokens a word between blanks", f"{report['fertility']:.3f}"))
         facts.append(("characters a token", f"{report['characters_per_token']:.3f}"))
-    if "unknown_rate" in report:
-        facts.append(("[UNK] among tokens", f"{report['unknown_rate']:.4%}"))
+    if "unknown_rate" in report and (unknown := report.get("unknown_token", UNK)) is not None:
+        facts.append((f"{unknown} among tokens", f"{report['unknown_rate']:.4%}"))
     characters = report.get("characters", {})
     if "altered" in characters:
         facts.append(

@@ -23,7 +23,7 @@ from cloze.report.page.figures import key_figures, score_table, table_of_figures
 from cloze.report.page.folders import is_run
 from cloze.report.page.names import named, title_of
 from cloze.report.page.phases import phases_in_words
-from cloze.report.page.run import Run, read_run
+from cloze.report.page.run import Run, mask_token, read_run
 from cloze.report.page.samples import MaskPrediction, Sentence, read_samples
 from cloze.runtime.distribution import VERSION
 
@@ -83,7 +83,11 @@ def _render(runs: Sequence[Run], shown: Sequence[Run], corpora: Sequence[Corpus 
     errors = max(3, int(scale * ERRORS / len(runs)))
     evaluations = max(2, int(scale * EVALUATIONS))
     details = [
-        Detail(run, read_samples(run.folder / "samples.txt", most=evaluations), read_splits(run, most=errors))
+        Detail(
+            run,
+            read_samples(run.folder / "samples.txt", most=evaluations, mask=mask_token(run)),
+            read_splits(run, most=errors),
+        )
         for run in runs[:IN_DETAIL]
     ]
     styles, library, script = (_asset(name) for name in ("uPlot.min.css", "uPlot.iife.min.js", "page.js"))
@@ -116,13 +120,15 @@ def _render(runs: Sequence[Run], shown: Sequence[Run], corpora: Sequence[Corpus 
     )
 
 
-def _last_samples(details: Sequence[Detail]) -> dict[str, list[tuple[str, int, int, Sequence[MaskPrediction]]]]:
-    """Of each sentence: a run's name and number, and what it fills in at its last evaluation."""
-    found: dict[str, list[tuple[str, int, int, Sequence[MaskPrediction]]]] = {}
+def _last_samples(
+    details: Sequence[Detail],
+) -> dict[tuple[str, str], list[tuple[str, int, int, Sequence[MaskPrediction]]]]:
+    """Of each sentence, with how a mask is written: a run's name and number, and its last predictions."""
+    found: dict[tuple[str, str], list[tuple[str, int, int, Sequence[MaskPrediction]]]] = {}
     for number, detail in enumerate(details):
         for sentence in detail.samples:
             step, predictions = sentence.rows[-1]
-            found.setdefault(sentence.text, []).append((detail.run.name, number, step, predictions))
+            found.setdefault((sentence.text, sentence.mask), []).append((detail.run.name, number, step, predictions))
     return found
 
 

@@ -12,6 +12,9 @@ from cloze.files.layout import CONFIG, METRICS, MODEL, RESULTS
 from cloze.report.page.metrics import Metrics, read_metrics
 from cloze.report.results import Results, read_results
 from cloze.runtime.redaction import masked
+from cloze.text.special_tokens import CONFIG as CONFIG_OF_TOKENIZER
+from cloze.text.special_tokens import SPECIAL, named_tokens
+from cloze.text.tokenizer import MASK
 
 PRETRAINING, TASK = "pre-training", "fine-tuning"
 
@@ -110,6 +113,21 @@ def count_parameters(model: Path) -> int | None:
     except (OSError, struct.error, ValueError):
         return None
     return sum(math.prod(tensor["shape"]) for key, tensor in tensors.items() if key != "__metadata__")
+
+
+def mask_token(run: Run) -> str:
+    """The token for masks, as the files of the model name it, or, while it trains, those of its corpus; else BERT's."""
+    data = section(run.config, "data").get("folder")
+    corpus = beside_run(run, data) if isinstance(data, str) else None
+    for folder in (run.folder / MODEL, *([] if corpus is None else [corpus / "tokenizer"])):
+        files = [folder / name for name in (CONFIG_OF_TOKENIZER, SPECIAL)]
+        try:
+            named = named_tokens({file.name: file.read_bytes() for file in files if file.is_file()})
+        except (OSError, ValueError, TypeError):  # of another making: a page does not stop for it
+            continue
+        if "mask_token" in named:
+            return named["mask_token"]
+    return MASK
 
 
 def beside_run(run: Run, path: str) -> Path | None:

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from cloze.text.tokenizer import MASK
+
 STEP = re.compile(r"step (\d+)")
 PREDICTION = re.compile(r"(\S+) ([01]\.\d\d)(?:, |$)")  # a token may be a comma
 
@@ -25,22 +27,25 @@ class Sentence(NamedTuple):
     """The predictions for one mask over training.
 
     Attributes:
-        text: with `[MASK]`, and in brackets behind it the word that stood there, if it is known.
+        text: with masks, and in brackets behind it the word that stood there, if it is known.
+        mask: how a mask is written.
         rows: an evaluation each: the step, and the likeliest tokens.
         left_out: evaluations that are not among them.
     """
 
     text: str
+    mask: str
     rows: Sequence[tuple[int, Sequence[MaskPrediction]]]
     left_out: int
 
 
-def read_samples(file: Path, *, most: int) -> list[Sentence]:
+def read_samples(file: Path, *, most: int, mask: str = MASK) -> list[Sentence]:
     """The sentences in their order; lines of another form are skipped.
 
     Args:
         file: that `SamplePredictions` writes. A resumed run repeats a step: its last evaluation counts.
         most: evaluations shown of each sentence, evenly chosen, the first and the last among them.
+        mask: how a mask is written in it.
     """
     if not file.is_file():
         return []
@@ -57,12 +62,12 @@ def read_samples(file: Path, *, most: int) -> list[Sentence]:
         if predictions and blanks:
             seen[text] = seen.get(text, 0) + 1  # a sentence with two masks has two lines
             found.setdefault((text, seen[text]), {})[step] = predictions
-    return [_sentence(text, steps, most) for (text, _), steps in found.items()]
+    return [_sentence(text, mask, steps, most) for (text, _), steps in found.items()]
 
 
-def _sentence(text: str, steps: dict[int, list[MaskPrediction]], most: int) -> Sentence:
+def _sentence(text: str, mask: str, steps: dict[int, list[MaskPrediction]], most: int) -> Sentence:
     rows = sorted(steps.items())
     if len(rows) <= most:
-        return Sentence(text, rows, 0)
+        return Sentence(text, mask, rows, 0)
     chosen = sorted({round(number * (len(rows) - 1) / (most - 1)) for number in range(most)})
-    return Sentence(text, [rows[index] for index in chosen], len(rows) - len(chosen))
+    return Sentence(text, mask, [rows[index] for index in chosen], len(rows) - len(chosen))
