@@ -79,6 +79,11 @@ class Visitor:
     def watch_pictures(self) -> None:
         self.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": WRITTEN})
 
+    def without(self, *addresses: str) -> None:
+        """From now on pages do without these; a star stands for anything."""
+        self.driver.execute_cdp_cmd("Network.enable", {})
+        self.driver.execute_cdp_cmd("Network.setBlockedURLs", {"urls": list(addresses)})
+
     def leave(self) -> None:
         """Close the page, which would go on looking for its server, and forget what was said and asked."""
         self.driver.get("about:blank")

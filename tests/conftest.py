@@ -1,6 +1,7 @@
 """Fixtures that several folders of tests share."""
 
 import faulthandler
+import gc
 import os
 import random
 import subprocess
@@ -45,6 +46,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(LONG if item.get_closest_marker("long") else LIMIT))
+
+
+def pytest_collection_finish() -> None:
+    """What has been imported, and thousands of tests, stay: the garbage collector need not go over them again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True)

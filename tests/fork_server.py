@@ -1,6 +1,7 @@
 """Runs commands, each in a fork, so that everything is imported once: what is asked by `tests.forks.Server`."""
 
 import fcntl
+import gc
 import importlib
 import json
 import os
@@ -10,8 +11,11 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
+import torch
 from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
 
 import cloze.data.extraction.features
 import cloze.inference.features
@@ -19,8 +23,11 @@ import cloze.inference.predict
 import cloze.launch.finetuning
 import cloze.launch.pretraining  # noqa: F401 - so that a fork begins at once
 from cloze.cli import convert, features, finetune, glue, predict, prepare, report, train
+from cloze.cli.roots import SCHEMAS
 from cloze.config.arguments import conf_folder
+from cloze.config.validation import check
 from cloze.data.splitmix import key_of
+from cloze.runtime.peak import peak_flops
 from tests.forks import Answer, Request
 from tests.launch import disturbed, forked, forked_ranks
 
@@ -40,10 +47,14 @@ COMMANDS: dict[str, Callable[[], int | None]] = {
     "cloze-glue": glue.main,
     "cloze-report": report.main,
     "-c": script,
+    "tests.docs.shell": lambda: importlib.import_module("tests.docs.shell").main(Path(sys.argv[1])),  # it imports this
     "tests.launch.disturbed": lambda: disturbed.main(Path(sys.argv[1])),
     "tests.launch.forked_ranks": lambda: forked_ranks.main(Path(sys.argv[1])),
     "tests.launch.forked": lambda: forked.main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4:]),
 }
+
+WARMING = {"train": ["corpus=text", "corpus.files=a"], "finetune": ["task=classification", "task.data.train=a"]}
+"""Commands, with words for what they must be given."""
 
 
 def in_fork(work: Callable[[], int | None], *, seconds: float) -> Answer:
@@ -52,6 +63,7 @@ def in_fork(work: Callable[[], int | None], *, seconds: float) -> Answer:
     child = os.fork()
     if child == 0:
         os.setpgrp()
+        be_a_program()
         for number, descriptor in enumerate((os.open(os.devnull, os.O_RDONLY), output[1], error[1])):
             os.dup2(descriptor, number)
         status = 1
@@ -67,6 +79,11 @@ def in_fork(work: Callable[[], int | None], *, seconds: float) -> Answer:
         sys.stderr.flush()
         os._exit(status)
     return Answer(status=forked.end(child, seconds), output=_text(output), error=_text(error))
+
+
+def be_a_program() -> None:
+    """In a fork: the workers that it starts import its main module, which is to be no server with all its imports."""
+    sys.modules["__main__"] = ModuleType("__main__")
 
 
 def _pipe() -> tuple[int, int]:
@@ -98,20 +115,27 @@ def run(request: Request) -> int | None:
     # Of a process that is started, Python reads this itself.
     sys.path[:0] = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path not in sys.path]
     sys.argv = list(request["words"])
-    return COMMANDS[request["words"][0]]()
+    return COMMANDS[Path(request["words"][0]).name]()
 
 
 def warm() -> None:
-    """What a first command imports late, reads in and compiles, where no thread comes from it: all forks have it then.
+    """What a first command imports late, reads in, measures and compiles, where no thread comes from it.
 
-    pandas is taken by pyarrow with its first table; the parsers of Hydra and OmegaConf learn from what they read; numba
-    reads in what it knows of types with the first function.
+    pandas is taken by pyarrow with its first table; the parsers of Hydra and OmegaConf learn from what they read, and
+    the check of a configuration reads the sources of some 70 modules; numba reads in what it knows of types with the
+    first function. All forks have it then, and none of it is looked at by the garbage collector again: in each fork it
+    would go over a million objects, whose pages are copied, and cost as much as the work itself.
     """
     importlib.import_module("pandas")
     with initialize_config_dir(str(conf_folder()), version_base="1.3"):
-        compose("train", ["++run=warm", "corpus=text", "corpus.files=a"])
-        compose("finetune", ["++run=warm", "task=classification"])
+        for name, words in WARMING.items():
+            plain = OmegaConf.to_container(compose(name, ["++run=warm", *words]), resolve=True)
+            check({str(key): value for key, value in plain.items()}, SCHEMAS[name])  # type: ignore[union-attr]
     key_of(1, 2, 3)
+    if torch.get_num_threads() == 1:
+        peak_flops(torch.device("cpu"), "32-true")
+    gc.collect()
+    gc.freeze()
 
 
 def serve(ready: dict[str, object]) -> None:

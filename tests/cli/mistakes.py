@@ -5,6 +5,7 @@
 The file holds a list of [command, words]; the answer is a list in the same order on standard output.
 """
 
+import gc
 import importlib
 import json
 import os
@@ -62,5 +63,6 @@ def run(command: str, words: list[str]) -> dict[str, Any]:
 if __name__ == "__main__":
     for name, schema in (("train", Pretraining), ("finetune", FineTuning)):  # what is read now, no fork reads again
         list(outline(conf_folder(), name, schema).all_entries())
+    gc.freeze()  # the collector goes over none of it in each fork
     cases = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     print(json.dumps([run(command, words) for command, words in cases]))

@@ -18,8 +18,7 @@ from cloze.config.fitting import fitting
 from cloze.config.outline import outline
 from cloze.config.spelling import spelled
 from cloze.errors import InputError
-from tests import processes
-from tests.command import Command
+from tests import forks, processes
 from tests.conftest import REPOSITORY
 
 QUICK = """\
@@ -159,27 +158,26 @@ def given_again(words: list[str], where: Path) -> "subprocess.CompletedProcess[s
 
 
 @pytest.mark.slow
-def test_the_recorded_command_can_be_given_again(
-    mine: Path, shell_train: Command, small_corpus: list[str], tmp_path: Path
-) -> None:
+def test_the_recorded_command_can_be_given_again(mine: Path, small_corpus: list[str], tmp_path: Path) -> None:
     """As it was typed, with its folder of options; of a job of a sweep the one that runs it alone."""
+    script = str(REPOSITORY / "train.py")
     words = [
         "--config-dir", "mine", "experiment=quick", *small_corpus, "objective.max_length=32", "model.hidden_size=32",
         "model.num_hidden_layers=2", "model.intermediate_size=32",
     ]  # fmt: skip
-    done = shell_train(*words, "run=one")
+    done = forks.run(script, *words, "run=one", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     command = recorded(tmp_path / "runs/one")
-    assert command == ["python", str(REPOSITORY / "train.py"), *words, "run=one"]
+    assert command == ["python", script, *words, "run=one"]
     again = given_again(command, tmp_path)
     assert again.returncode == 0, again.stderr
     assert "runs/one" in again.stdout + again.stderr
 
     launcher = ["hydra/launcher=submitit_local", "hydra.launcher.timeout_min=5"]
-    done = shell_train(*launcher, *words, "seed=5", "run=many", "-m")
+    done = forks.run(script, *launcher, *words, "seed=5", "run=many", "-m", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     command = recorded(tmp_path / "runs/many/0")
-    assert command[:4] == ["python", str(REPOSITORY / "train.py"), "--config-dir", "mine"]
+    assert command[:4] == ["python", script, "--config-dir", "mine"]
     assert {"experiment=quick", "seed=5", "run=many", "folder=runs/many/0"} <= set(command)
     assert given_again(command, tmp_path).returncode == 0
     shown = given_again([*command, "--cfg", "job"], tmp_path)

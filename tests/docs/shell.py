@@ -1,6 +1,5 @@
-"""Runs blocks of the tutorials in the present folder, each command in a fork, so that everything is imported once.
-
-    python -m tests.docs.shell BLOCKS.json
+"""Runs blocks of the tutorials in the present folder, each command in a fork: `tests.docs.shell BLOCKS.json` of
+`tests.forks`.
 
 The file holds a list of pairs: `bash` or `python`, and the block. It stops at the first that fails, with its output
 and the exit status 1, and tells the seconds of each command.
@@ -16,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.docs.tutorials import small
-from tests.fork_server import COMMANDS, warm
+from tests.fork_server import COMMANDS, be_a_program
 from tests.launch.forked import end
 
 
@@ -40,6 +39,7 @@ def in_fork(work: Callable[[], int]) -> tuple[int, str]:
     child = os.fork()
     if child == 0:
         status = 1
+        be_a_program()
         try:
             descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
             os.dup2(descriptor, 1)
@@ -63,17 +63,12 @@ def works(language: str, block: str) -> list[tuple[str, Callable[[], int]]]:
     return [(" ".join(words), lambda words=words: command(words)) for words in lines if words]  # type: ignore[misc]
 
 
-def main(blocks: list[tuple[str, str]]) -> None:
+def main(blocks: Path) -> None:
     """Run them in their order."""
-    warm()
-    for language, block in blocks:
+    for language, block in json.loads(blocks.read_text(encoding="utf-8")):
         for name, work in works(language, block):
             began = time.monotonic()
             status, told = in_fork(work)
             print(f"{time.monotonic() - began:5.1f} s  {name.splitlines()[0]}", flush=True)
             if status:
                 sys.exit(f"exit status {status} of\n{name}\n{told}")
-
-
-if __name__ == "__main__":
-    main(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))

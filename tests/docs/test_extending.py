@@ -3,7 +3,6 @@
 import csv
 import json
 import os
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,7 @@ import pytest
 import torch
 import yaml
 
-from tests import processes
+from tests import forks
 from tests.conftest import REPOSITORY
 from tests.docs import extending, tutorial_world
 
@@ -24,9 +23,9 @@ def test_every_example_runs(tmp_path: Path) -> None:
     extending.write(tmp_path)
     extending.write_data(tmp_path)
     (tmp_path / "blocks.json").write_text(json.dumps(list(extending.commands())), encoding="utf-8")
-    path = os.pathsep.join([".", str(REPOSITORY), str(REPOSITORY / "src")])
-    environment = {**os.environ, "PYTHONPATH": path, "CUDA_VISIBLE_DEVICES": ""}
-    done = processes.run([sys.executable, "-m", "tests.docs.shell", "blocks.json"], cwd=tmp_path, env=environment)
+    path = os.pathsep.join([".", forks.SURROUNDINGS["PYTHONPATH"]])
+    environment = {"PYTHONPATH": path, "CUDA_VISIBLE_DEVICES": ""}
+    done = forks.run("tests.docs.shell", "blocks.json", cwd=tmp_path, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr
 
     runs = tmp_path / "runs"

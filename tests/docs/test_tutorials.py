@@ -1,10 +1,8 @@
 """Every block of the tutorials is run, or, where it needs a cluster or an account, composed and checked."""
 
 import json
-import os
 import re
 import shlex
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +13,7 @@ from omegaconf import OmegaConf
 from cloze.config.arguments import conf_folder, forced, groups
 from cloze.config.schema import FineTuning, Pretraining
 from cloze.config.validation import check
-from tests import processes
+from tests import forks
 from tests.conftest import REPOSITORY
 from tests.docs import tutorial_world
 from tests.docs.tutorials import FOLDER, SMALL, blocks
@@ -32,14 +30,8 @@ def run(folder: Path, todo: list[tuple[str, str]]) -> None:
         (folder / script).symlink_to(REPOSITORY / script)
     tutorial_world.make(folder)
     (folder / "blocks.json").write_text(json.dumps(todo), encoding="utf-8")
-    environment = {
-        **os.environ,
-        "PYTHONPATH": f"{REPOSITORY}{os.pathsep}{REPOSITORY / 'src'}",
-        "WANDB_MODE": "offline",
-        "HF_HUB_OFFLINE": "1",
-        "CUDA_VISIBLE_DEVICES": "",
-    }
-    done = processes.run([sys.executable, "-m", "tests.docs.shell", "blocks.json"], cwd=folder, env=environment)
+    environment = {"WANDB_MODE": "offline", "HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": ""}
+    done = forks.run("tests.docs.shell", "blocks.json", cwd=folder, env=environment)
     print(done.stdout)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count(" s  ") >= len(todo)

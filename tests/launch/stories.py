@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,13 +48,14 @@ def play(
     *commands: dict[str, Any],
     statuses: Sequence[int],
     player: str = PLAYER,
+    env: Mapping[str, str] | None = None,
 ) -> None:
-    """Run a story in a folder; every rank of a command must end with its status."""
+    """Run a story in a folder, with what is added to the environment; every rank of a command must end so."""
     (folder / "story.json").write_text(json.dumps(commands), encoding="utf-8")
     if player == PLAYER:
-        done = forks.run(player, "story.json", cwd=folder)
+        done = forks.run(player, "story.json", cwd=folder, env=env)
     else:
-        environment = {**os.environ, **forks.SURROUNDINGS}
+        environment = {**os.environ, **forks.SURROUNDINGS, **(env or {})}
         done = processes.run([sys.executable, "-m", player, "story.json"], cwd=folder, env=environment)
     ended = [json.loads(line) for line in done.stdout.splitlines()]
     expected = [[status] * command["ranks"] for status, command in zip(statuses, commands, strict=True)]

@@ -160,7 +160,8 @@ def test_a_corpus_that_teaches_nothing_of_pairs_is_told(train: Command, tmp_path
     lines = [f"the {a} {verb} this {b} ." for a in nouns for b in nouns for verb in verbs]
     (tmp_path / "tweets.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     words = ["corpus=text", "corpus.files=tweets.txt", "corpus.source.document_boundary=line"]
-    words += ["corpus.prepared=corpus", "tokenizer.vocab_size=120", *SHORT, "trainer.max_steps=1"]
+    words += ["corpus.prepared=corpus", "tokenizer.vocab_size=120", "preparation.workers=0"]
+    words += [*SHORT, "trainer.max_steps=1"]
     told = "warning: objective.pairs=next_sentence has little to teach: 100.0% of the second segments come from another"
     for more in (["run=tweets"], ["run=dry", "--dry-run"]):
         done = train(*words, *more)

@@ -7,7 +7,6 @@ import csv
 import json
 import os
 import re
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +25,7 @@ from cloze.errors import InputError
 from cloze.launch.module import check_module
 from cloze.tasks.masked_lm import MaskedLMPretraining
 from cloze.tasks.pretraining import Pretraining
-from tests import processes
-from tests.conftest import REPOSITORY
+from tests import forks
 from tests.docs import extending
 from tests.launch.stories import command
 
@@ -41,9 +39,8 @@ EXACT = ["model.hidden_dropout_prob=0", "model.attention_probs_dropout_prob=0"]
 
 
 def play(folder: Path, *words: str) -> Any:
-    path = os.pathsep.join([str(folder), str(REPOSITORY), str(REPOSITORY / "src")])
-    environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
-    return processes.run([sys.executable, "-m", *words], cwd=folder, env=environment)
+    path = os.pathsep.join([str(folder), forks.SURROUNDINGS["PYTHONPATH"]])
+    return forks.run(*words, cwd=folder, env={"PYTHONPATH": path})
 
 
 def story(folder: Path, *commands: dict[str, Any]) -> list[list[int]]:

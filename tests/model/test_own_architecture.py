@@ -12,8 +12,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests import processes
-from tests.conftest import REPOSITORY
+from tests import forks, processes
+from tests.launch.stories import command, play
 
 HERE = Path(__file__).parent / "own_architecture"
 TRUST = "trust=toy_encoder"
@@ -35,15 +35,23 @@ class World:
         conf.mkdir(parents=True)
         shutil.copy(HERE / "toy_encoder.py", package)
         shutil.copy(HERE / "toy.yaml", conf)
-        path = f"{REPOSITORY / 'src'}:{package}"
-        self._environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+        self._environment = {"PYTHONPATH": os.pathsep.join([forks.SURROUNDINGS["PYTHONPATH"], str(package)])}
 
-    def run(self, name: str, *words: str) -> str:
-        """What a command prints."""
-        script = [REPOSITORY / name] if name.endswith(".py") else ["-m", f"cloze.cli.{name}"]
-        done = processes.run([sys.executable, *script, *words], cwd=self.folder, env=self._environment)
+    def run(self, *words: str) -> str:
+        """What a command prints, in a fork."""
+        done = forks.run(*words, cwd=self.folder, env=self._environment)
         assert done.returncode == 0, done.stderr
-        return str(done.stdout)
+        return done.stdout
+
+    def start(self, name: str, *words: str) -> str:
+        """What a command prints in a process of its own, which has imported nothing before the package."""
+        environment = {**os.environ, **forks.SURROUNDINGS, **self._environment}
+        words = (sys.executable, "-m", f"cloze.cli.{name}", *words)
+        return str(processes.run(words, cwd=self.folder, env=environment, check=True).stdout)
+
+    def on_two_ranks(self, *words: str) -> None:
+        """A command as torchrun starts it."""
+        play(self.folder, command(words, ranks=2), statuses=[0], env=self._environment)
 
     def weights(self, run: str) -> dict[str, torch.Tensor]:
         """Of the model of a run."""
@@ -59,11 +67,10 @@ class World:
 def world(small_corpus: list[str], tmp_path_factory: pytest.TempPathFactory) -> World:
     """With a run, `runs/one`, of pre-training."""
     world = World(tmp_path_factory.mktemp("toy"))
-    world.run("train.py", *SMALL, *small_corpus, "run=one")
+    world.start("train", *SMALL, *small_corpus, "run=one")
     return world
 
 
-@pytest.mark.slow
 def test_pre_training_resumes_and_runs_on_two_processes(world: World, small_corpus: list[str]) -> None:
     settings = json.loads((world.folder / "runs/one/model/config.json").read_text())
     assert (settings["model_type"], settings["architectures"]) == ("toy", ["ToyForPreTraining"])
@@ -81,12 +88,10 @@ def test_pre_training_resumes_and_runs_on_two_processes(world: World, small_corp
     assert json.loads((world.folder / "runs/on/model/config.json").read_text())["max_position_embeddings"] == 96
     assert world.weights("on").keys() == one.keys()
 
-    ranks = ["hardware.devices=2", "hardware.strategy=ddp", "hardware.collective_timeout=300"]
-    world.run("train.py", *SMALL, *small_corpus, *ranks, "run=ranks")
+    world.on_two_ranks(*SMALL, *small_corpus, "run=ranks")
     assert world.heldout_loss("ranks") == pytest.approx(world.heldout_loss("one"), rel=1e-3)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("task", ["classification", "token_classification"])
 def test_fine_tuning_and_its_predictions(world: World, task: str) -> None:
     numbers, words = random.Random(0), {"good": "lovely", "bad": "awful"}
@@ -99,19 +104,18 @@ def test_fine_tuning_and_its_predictions(world: World, task: str) -> None:
         (world.folder / f"{task}-{split}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
     data = [f"task.data.{split}={task}-{split}.jsonl" for split in ("train", "dev")]
     small = ["trainer.max_steps=2", "task.batch_size=16", "task.max_length=32", "hardware.workers=0"]
-    world.run("finetune", TRUST, f"task={task}", "model=runs/one/model", *data, *small, f"run={task}")
-    world.run("predict", TRUST, f"model=runs/{task}/model", f"input={task}-dev.jsonl", f"output={task}.jsonl")
+    world.run("finetune.py", TRUST, f"task={task}", "model=runs/one/model", *data, *small, f"run={task}")
+    world.run("cloze-predict", TRUST, f"model=runs/{task}/model", f"input={task}-dev.jsonl", f"output={task}.jsonl")
     assert len((world.folder / f"{task}.jsonl").read_text().splitlines()) == 16
 
 
-@pytest.mark.slow
 def test_filling_features_and_conversion(world: World) -> None:
     (world.folder / "masked.jsonl").write_text('{"text": "the quick [MASK] returns"}\n', encoding="utf-8")
     model, given = "model=runs/one/model", "input=masked.jsonl"
-    world.run("predict", TRUST, model, given, "output=filled.jsonl")
+    world.run("cloze-predict", TRUST, model, given, "output=filled.jsonl")
     (filled,) = (world.folder / "filled.jsonl").read_text().splitlines()
     assert len(json.loads(filled)["masks"]) == 1
-    world.run("features", TRUST, model, given, "output=features.parquet")
-    assert "ToyForPreTraining" in world.run("convert", TRUST, "from=runs/one/model", "to=copy")
+    world.run("cloze-features", TRUST, model, given, "output=features.parquet")
+    assert "ToyForPreTraining" in world.start("convert", TRUST, "from=runs/one/model", "to=copy")
     copy = load_file(world.folder / "copy/model.safetensors")
     assert all(torch.equal(copy[name], tensor) for name, tensor in world.weights("one").items())

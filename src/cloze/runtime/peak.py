@@ -4,6 +4,7 @@ import itertools
 import math
 import time
 from collections.abc import Callable
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -21,7 +22,7 @@ DENSE_PEAKS = {  # FLOP/s without sparsity, by NVIDIA's data sheets: 16-bit, TF3
 def peak_flops(device: torch.device, precision: str) -> float | None:
     """Dense FLOP/s of one device: from the table, on a CPU as measured; None for a device that the table lacks."""
     if device.type == "cpu":
-        return measured_gemm_flops(dtype=torch.bfloat16 if "bf16" in precision else torch.float32)
+        return _of_processor(torch.bfloat16 if "bf16" in precision else torch.float32, torch.get_num_threads())
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
     for key, (half, tf32, single) in DENSE_PEAKS.items():
         if key in name:
@@ -29,6 +30,12 @@ def peak_flops(device: torch.device, precision: str) -> float | None:
                 return half
             return single if torch.get_float32_matmul_precision() == "highest" else tf32
     return None
+
+
+@cache
+def _of_processor(dtype: torch.dtype, threads: int) -> float:  # noqa: ARG001 - another number is measured anew
+    """Measured once for all runs of a process: those of a sweep."""
+    return measured_gemm_flops(dtype=dtype)
 
 
 def measured_gemm_flops(
