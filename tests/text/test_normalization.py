@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Regex, Tokenizer, models, normalizers
 
-from cloze.text.normalization import AlteredLetters
+from cloze.text.normalization import AlteredLetters, Normalization
 
 NORMALIZERS = {
     "bert": normalizers.BertNormalizer(),
@@ -20,6 +20,8 @@ NORMALIZERS = {
     "nfd": normalizers.Sequence([normalizers.NFD(), normalizers.Lowercase()]),
     "bytes": normalizers.Sequence([normalizers.NFC(), normalizers.ByteLevel()]),
     "none": None,
+    "blanks": normalizers.Sequence([normalizers.Replace(Regex(r"\s+"), r"\1"), normalizers.Replace("a", "A")]),
+    "lowercase": normalizers.Sequence([normalizers.Lowercase(), normalizers.NFKD()]),
 }
 # Letters and marks that all tables agree on: those of the library are of an older version of Unicode than Python's.
 AGREED = [
@@ -43,6 +45,7 @@ def tokenizer(kind: str) -> Tokenizer:
 def test_letters_of_a_sentence(kind: str) -> None:
     folded = "\u0e33ﾊﬁＡ"
     expected = {"bert": STRIPPED, "cased_without_accents": STRIPPED, "albert": STRIPPED + folded, "nfkc": folded}
+    expected["lowercase"] = folded
     assert sorted(AlteredLetters(tokenizer(kind)).found(SENTENCE)) == sorted(expected.get(kind, ""))
 
 
@@ -61,3 +64,27 @@ def test_a_text_without_them_stays_as_it_is(kind: str, text: str) -> None:
         assert same(normalizer.normalize_str(letter).strip()) != same(letter)
     if not found:
         assert same("".join(normalizer.normalize_str(text).split())) == same(text)
+
+
+PLANE = [chr(number) for number in range(0x10000) if not 0xD800 <= number < 0xE000]
+
+
+BY_PYTHON = {"nfkc", "nfd", "none", "blanks", "lowercase"}
+
+
+@pytest.mark.parametrize("kind", sorted(BY_PYTHON))
+def test_each_character_is_normalised_as_by_the_library(kind: str) -> None:
+    found, normalizer = Normalization(tokenizer(kind)), NORMALIZERS[kind]
+    normalize = str if normalizer is None else normalizer.normalize_str
+    for around in (" {} ", "a{}\u0301"):
+        assert [found(around.format(each)) for each in PLANE] == [normalize(around.format(each)) for each in PLANE]
+
+
+@pytest.mark.parametrize("kind", NORMALIZERS)
+@given(text=st.text() | st.text(st.sampled_from([*AGREED, *"\u03a3\u1112\u1161\u11ab\x1c\x85\u3000 \uff0c"])))
+def test_a_text_is_normalised_as_by_the_library(kind: str, text: str) -> None:
+    normalizer = NORMALIZERS[kind]
+    expected = text if normalizer is None else normalizer.normalize_str(text)
+    found = Normalization(tokenizer(kind))
+    assert found(text) == expected
+    assert found.by_python == (kind in BY_PYTHON)

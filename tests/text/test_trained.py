@@ -9,15 +9,17 @@ from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import Tokenizer
+from tokenizers import AddedToken, Tokenizer
 from transformers import PreTrainedTokenizerFast
 
 from cloze.errors import InputError
 from cloze.text.bert_rules import SPECIAL_TOKENS
 from cloze.text.characters import Characters, Kmers
+from cloze.text.encoding import LONGEST_CACHED_CHUNK, WordEncoder
 from cloze.text.trained import ByteLevelBPE, TrainedTokenizer, Unigram
 from tests import processes
 from tests.small_text import small_text
@@ -78,6 +80,32 @@ def test_transformers_gives_the_same_ids(kind: str) -> None:
     check()
     assert sorted(tokenizer.get_vocab().values()) == list(range(tokenizer.get_vocab_size()))
     assert all(tokenizer.token_to_id(token) is not None for token in (*SPECIAL_TOKENS, *KINDS[kind].special_tokens))
+
+
+UNUSUAL = [
+    *"aEs\u0301\u03a3\u0130\uff0c\uff21\u2026\u3002\x1c\x85\u3000\u00a0\u2028\n\u1112\u1161\U0001f468",
+    "AC",
+    "Éa",
+    "x" * LONGEST_CACHED_CHUNK,
+]
+
+
+@pytest.mark.parametrize("added", [[], [AddedToken("Éa", normalized=True), AddedToken("AC", normalized=False)]])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_corpus_is_encoded_with_the_ids_of_the_tokenizer(kind: str, added: list[AddedToken]) -> None:
+    tokenizer = Tokenizer.from_str(trained(kind).to_str())
+    tokenizer.add_tokens(added)
+    encoder = WordEncoder(Tokenizer.from_str(tokenizer.to_str()))
+
+    @settings(max_examples=100)
+    @given(TEXT | st.lists(st.sampled_from([*BITS, *UNUSUAL])).map("".join))
+    def check(text: str) -> None:
+        text = re.sub(r"\[(MASK|CLS)\]", "", text)
+        expected = tokenizer.encode(text, add_special_tokens=False).ids
+        for _ in range(2):  # the second time from the cache
+            assert np.frombuffer(encoder.encode(text), encoder.dtype).tolist() == expected
+
+    check()
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -5,17 +5,21 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import product
 from string import ascii_lowercase
-from typing import ClassVar
+from typing import ClassVar, Self
 
+import numpy as np
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 
 from cloze.errors import InputError
 from cloze.text.alphabet import SMALLEST_ALPHABET, alphabet, character_counts
-from cloze.text.bert_rules import UNK
+from cloze.text.bert_rules import UNK, steps
 from cloze.text.trained import TrainedTokenizer
 
 ANY = "(?m:.)"
 """Any character, a line break as well."""
+
+PATTERN = re.compile(rf"(\[(?:\w|\\\W)+\]\{{\d+\}}\|)?{re.escape(ANY)}")
+"""The patterns of these tokenizers; their first part means the same to Python."""
 
 AMINO_ACIDS = "ACDEFGHIKLMNPQRSTVWY"
 
@@ -136,3 +140,30 @@ class Kmers(Characters):
         kmers = map("".join, product(letters, repeat=self.k))
         group = "".join(map(re.escape, letters))
         return self._word_level([*single, *kmers], normalizer, f"[{group}]{{{self.k}}}|{ANY}")
+
+
+class Pieces(dict[str, bytes]):
+    """What these tokenizers make of a normalised text: the ids of each match of their pattern."""
+
+    def __init__(self, pattern: re.Pattern[str], ids: dict[str, bytes], unknown: bytes) -> None:
+        super().__init__(ids)
+        self._pattern, self._unknown = pattern, unknown
+
+    @classmethod
+    def of(cls, tokenizer: Tokenizer, dtype: np.dtype) -> Self | None:
+        """Those of a tokenizer, as bytes of this type; None where it is of another kind."""
+        cut, model = steps(tokenizer)["pre_tokenizer"] or {}, tokenizer.model
+        if cut.get("type") != "Split" or not isinstance(model, models.WordLevel):
+            return None
+        found = PATTERN.fullmatch(cut["pattern"].get("Regex", ""))
+        ids = {piece: dtype.type(number).tobytes() for piece, number in tokenizer.get_vocab(False).items()}
+        if found is None or (cut["behavior"], cut["invert"]) != ("Isolated", False) or model.unk_token not in ids:
+            return None
+        return cls(re.compile((found[1] or "") + "(?s:.)"), ids, ids[model.unk_token])
+
+    def encode(self, text: str) -> bytes:
+        """The ids of a text that is normalised."""
+        return b"".join(map(self.__getitem__, self._pattern.findall(text)))
+
+    def __missing__(self, _: str) -> bytes:
+        return self._unknown

@@ -16,18 +16,19 @@ chunks have the space before them (`_Spaced`).
 import json
 import math
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 import numpy as np
-from tokenizers import AddedToken, Tokenizer
+from tokenizers import Tokenizer
 
-from cloze.text.bert_rules import bert_rules, own_pattern, own_tokens, steps
-from cloze.text.normalization import AlteredLetters
+from cloze.text.bert_rules import bert_rules, own_pattern, own_tokens
+from cloze.text.normalization import AlteredLetters, Normalization
+from cloze.text.plain_text import NormalText, PlainWords, encoded
 from cloze.text.segmenters import Words, continuations
 from cloze.text.shards import token_dtype
 from cloze.text.special_tokens import NO_FILES, special_tokens
-from cloze.text.word_boundaries import METASPACE, each, space_of
+from cloze.text.word_boundaries import cuts_at_spaces, joins_sentences
 
 CACHED_CHUNKS = 1 << 18
 """Chunks and words kept, about 50 MB; when full the cache starts from scratch, which costs a second every few hundred
@@ -98,7 +99,9 @@ class WordEncoder(dict[str, bytes]):
         special = special_tokens(tokenizer, files)
         self._tokenizer = tokenizer = _with_own_tokens_only(tokenizer, special.contents)
         own = own_tokens(tokenizer, special.contents)
-        self._own = own_pattern(token.content for token in own) if own else None
+        self._normalized = Normalization(tokenizer)
+        altered = {self._normalized(token.content) for token in own if token.normalized}
+        self._own = own_pattern({token.content for token in own} | altered) if own else None
         # What looks beyond a space needs whole sentences.
         spaced = any(re.search(r"\s", token.content) for token in own)
         self._whole_sentences = spaced or bert_rules(tokenizer) is None
@@ -107,18 +110,21 @@ class WordEncoder(dict[str, bytes]):
         self.dtype = token_dtype(tokenizer.get_vocab_size())
         self.joins = joins_sentences(tokenizer)
         self.altered = AlteredLetters(tokenizer)
-        self.of_chunks = _Spaced(self) if _cuts_at_spaces(tokenizer, own) else None
+        self.of_chunks = _Spaced(self) if cuts_at_spaces(tokenizer, own) else None
         self._longer_words = _longer_words(tokenizer)
         self._unknown = None if special.unk is None else special.unk.id
-        self._unknown_bytes = b"" if self._unknown is None else self._bytes([self._unknown])
+        self._unknown_bytes = b"" if self._unknown is None else self.dtype.type(self._unknown).tobytes()
         self._lost: dict[str, Lost] = {}
-        self._plain = _PlainWords(tokenizer, self.dtype) if _is_bert(tokenizer) else None
+        self._plain = PlainWords(tokenizer, self.dtype) if _is_bert(tokenizer) else None
+        self._normal = NormalText(tokenizer, self.dtype) if self._normalized.by_python else None
 
     def encode(self, sentence: str) -> bytes:
         """The token ids of `sentence`, as the bytes of an array of ``self.dtype``."""
         if self.of_chunks is not None:
             return self.of_chunks.encode(sentence)
-        return self[sentence] if self._whole_sentences else b"".join(map(self.__getitem__, sentence.split(" ")))
+        if self._whole_sentences:
+            return self.sentence(sentence)
+        return b"".join(map(self.__getitem__, sentence.split(" ")))
 
     def continuations(self, sentence: str) -> np.ndarray:
         """(tokens,) bool: which tokens of `sentence` continue a word of the segmenter."""
@@ -164,9 +170,19 @@ class WordEncoder(dict[str, bytes]):
             self[chunk] = ids
         return ids
 
+    def sentence(self, text: str) -> bytes:
+        """The ids of a sentence that is not split at spaces; it is not kept, since it seldom comes again."""
+        if len(text) <= LONGEST_ENCODED_CHUNK or (self._normal is not None and self._normal.needs_no_library):
+            return self.whole(text)
+        return b"".join(map(self.whole, self._cut(text)))
+
     def whole(self, text: str) -> bytes:
         """The ids of a text that the tokenizer sees as a whole."""
-        return self._bytes(self._tokenizer.encode(text, add_special_tokens=False).ids)
+        if self._normal is not None and not self._has_own(text):
+            normal = self._normalized(text)
+            if normal is text or not self._has_own(normal):
+                return self._normal.encode(normal)
+        return encoded(self._tokenizer, text, self.dtype)
 
     def _cut(self, chunk: str) -> list[str]:
         """The chunk in pieces: words of one character, and what lies between them."""
@@ -185,13 +201,6 @@ class WordEncoder(dict[str, bytes]):
         """Whether a token of the user's own stands in a chunk, exactly as it is written."""
         return self._own is not None and self._own.search(chunk) is not None
 
-    def _normalized(self, text: str) -> str:
-        normalizer = self._tokenizer.normalizer
-        return text if normalizer is None else str(normalizer.normalize_str(text))
-
-    def _bytes(self, ids: list[int]) -> bytes:
-        return np.array(ids, self.dtype).tobytes()
-
 
 class _IrregularError(Exception):
     """A chunk that is not alone, since there is more than one space next to it."""
@@ -208,7 +217,7 @@ class _Spaced(dict[str, bytes]):
         """The ids of a sentence, chunk by chunk where each space lies between two characters that are none."""
         first, *others = sentence.split(" ")
         if not others:
-            return self._encoder[sentence]
+            return self._encoder.sentence(sentence)
         try:
             if first[-1:].isspace():
                 raise _IrregularError
@@ -225,36 +234,6 @@ class _Spaced(dict[str, bytes]):
             if len(self) >= self._encoder.cached_chunks:
                 self.clear()
             self[chunk] = ids
-        return ids
-
-
-class _PlainWords:
-    """WordPiece for words of ASCII letters and digits, which normalisation only lower-cases: a fifth of the cost."""
-
-    def __init__(self, tokenizer: Tokenizer, dtype: np.dtype) -> None:
-        model, vocab = tokenizer.model, tokenizer.get_vocab(with_added_tokens=False)
-        prefix = model.continuing_subword_prefix
-        self._lowercase = tokenizer.normalizer.lowercase
-        self._longest_word, self._longest_piece = model.max_input_chars_per_word, max(map(len, vocab))
-        ids = {piece: np.array(index, dtype).tobytes() for piece, index in vocab.items() if piece.isascii()}
-        self._unknown = np.array(vocab[model.unk_token], dtype).tobytes()
-        self._first = ids
-        self._following = {piece.removeprefix(prefix): ids[piece] for piece in ids if piece.startswith(prefix)}
-
-    def encode(self, word: str) -> bytes:
-        """The longest token there is, then the longest that continues it, to the end; or that of unknown words."""
-        if len(word) > self._longest_word:
-            return self._unknown
-        if self._lowercase:
-            word = word.lower()
-        ids, pieces = b"", self._first
-        while word:
-            for end in range(min(len(word), self._longest_piece), 0, -1):
-                if (piece := pieces.get(word[:end])) is not None:
-                    break
-            else:
-                return self._unknown
-            ids, word, pieces = ids + piece, word[end:], self._following
         return ids
 
 
@@ -282,46 +261,3 @@ def _longer_words(tokenizer: Tokenizer) -> re.Pattern[str] | None:
         return None
     alone = PUNCTUATION + (CHINESE if tokenizer.normalizer.handle_chinese_chars else "")
     return re.compile(f"([^{alone}]{{2,}})")
-
-
-def joins_sentences(tokenizer: Tokenizer) -> bool:
-    """Whether a text is the text of its sentences only with the spaces between them, which belong to what follows."""
-    whole, first, second = (tokenizer.encode(text, add_special_tokens=False).ids for text in ("a b", "a", "b"))
-    return bool(whole != first + second)
-
-
-RULES_OF_SPACES = {"NFC", "NFD", "NFKC", "NFKD", "Lowercase", "Replace", "ByteLevel"}
-"""Normalizers that see nothing across a space, with the replacement of spaces by a mark."""
-
-LLAMA_3 = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+"
-    r"|\s+(?!\S)|\s+"
-)
-"""The pattern of Llama 3 and GPT-4, no match of which reaches over a single space."""
-
-
-def _cuts_at_spaces(tokenizer: Tokenizer, own: Sequence[AddedToken]) -> bool:
-    """Whether the ids of ``"x y"`` are those of ``"x"`` and of ``" y"``, for whatever x and y without space at the cut.
-
-    It is so where nothing looks across a single space: not the normalizer; not the pre-tokenizer, which is GPT-2's or
-    Llama 3's pattern or a mark for spaces; not the model, none of whose tokens has a space behind another character;
-    and no added token that takes the space behind it.
-    """
-    space, state = space_of(tokenizer), steps(tokenizer)
-    normal, cut = each(state["normalizer"], "normalizers"), each(state["pre_tokenizer"], "pretokenizers")
-    if space is None or any(token.rstrip or (token.normalized and token.lstrip) for token in own):
-        return False
-    for step in normal:
-        if step["type"] not in RULES_OF_SPACES or (
-            step["type"] == "Replace" and (step["pattern"], step["content"]) != ({"String": " "}, METASPACE)
-        ):
-            return False
-    for step in cut:
-        known = step["type"] in ("ByteLevel", "Metaspace", "WhitespaceSplit") or (
-            step["type"] == "Split" and step["pattern"] in ({"Regex": LLAMA_3}, {"String": " "})
-        )
-        if not known or (step["type"] == "Metaspace" and step["replacement"] != METASPACE):
-            return False
-    across = re.compile(f"[^{re.escape(space)}]{re.escape(space)}")
-    added = {token.content for token in own}
-    return not any(across.search(piece) for piece in tokenizer.get_vocab() if piece not in added)

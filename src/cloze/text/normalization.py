@@ -7,7 +7,9 @@ that differ in their looks, and two of the Thai ``ำ``. What canonical equivale
 import json
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache, partial
+from typing import Any
 
 from tokenizers import Tokenizer, normalizers
 
@@ -25,6 +27,72 @@ SHOWN = 3
 """Letters that are named as examples."""
 
 ASCII = re.compile(r"[\x00-\x7f]+")
+
+BLANKS = re.compile(r"[^\S\x1c-\x1f]+")
+"""What ``\\s+`` is in patterns of the library; Python takes four separators for blanks, too."""
+
+FULL_WIDTH = re.compile(r"[\uff01-\uff5e]")
+HALF_WIDTH = {chr(number + 0xFEE0): chr(number) for number in range(0x21, 0x7F)}
+
+
+class Normalization:
+    """Normalises as a tokenizer does, by Python's own functions where those are sure to give the same.
+
+    The normal forms of a text do not change from the version of Unicode on that has all of its characters. The tables
+    of the library and those of Python are of different versions, and both later than 3.2.
+
+    Attributes:
+        by_python: whether Python has a function for each step.
+    """
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._library = tokenizer.normalizer
+        found = [_by_python(step) for step in each(steps(tokenizer)["normalizer"], "normalizers")]
+        self._steps = [step for step in found if step is not None]
+        self.by_python = None not in found
+
+    def __call__(self, text: str) -> str:
+        """The normalised text."""
+        if self._library is None:
+            return text
+        if not self.by_python or not _of_old_characters(text):
+            return str(self._library.normalize_str(text))
+        for step in self._steps:
+            text = step(text)
+        return text
+
+
+def _by_python(step: dict[str, Any]) -> Callable[[str], str] | None:
+    """What a step of a normalizer does to old characters; None where Python has no function that does it."""
+    if (kind := step["type"]) in ("NFC", "NFD", "NFKC", "NFKD"):
+        return _compatible if kind == "NFKC" else partial(unicodedata.normalize, kind)
+    if kind == "Lowercase":
+        return str.lower
+    if kind != "Replace":
+        return None
+    pattern, content = step["pattern"], str(step["content"])
+    if pattern == {"Regex": r"\s+"}:
+        return lambda text: BLANKS.sub(lambda _: content, text)
+    string = pattern.get("String")
+    return (lambda text: text.replace(string, content)) if string else None
+
+
+def _compatible(text: str) -> str:
+    """NFKC; where full-width signs are all that it alters, as in Chinese, it has to look at them alone."""
+    return unicodedata.normalize("NFKC", FULL_WIDTH.sub(lambda found: HALF_WIDTH[found[0]], text))
+
+
+def _of_old_characters(text: str) -> bool:
+    """Whether a text has only characters of Unicode 3.2, and no capital sigma, whose small form depends on the word."""
+    return text.isascii() or _old_characters().fullmatch(text) is not None
+
+
+@cache
+def _old_characters() -> re.Pattern[str]:
+    category = unicodedata.ucd_3_2_0.category
+    old = "".join("01"[category(chr(number)) not in ("Cn", "Cs") and number != 0x3A3] for number in range(1 << 16))
+    ranges = (f"\\u{run.start():04x}-\\u{run.end() - 1:04x}" for run in re.finditer("1+", old))
+    return re.compile(f"[{''.join(ranges)}]*")
 
 
 class AlteredLetters(dict[str, bool]):

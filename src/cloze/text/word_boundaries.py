@@ -1,12 +1,13 @@
 """Where words begin, by the rules of a tokenizer: whatever its kind, and whatever it writes for a space."""
 
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
-from tokenizers import Encoding, Tokenizer, models
+from tokenizers import AddedToken, Encoding, Tokenizer, models
 
 from cloze.text.bert_rules import steps
 from cloze.text.special_tokens import SpecialToken
@@ -39,6 +40,14 @@ def space_of(tokenizer: Tokenizer) -> str | None:
         if step["type"] == "ByteLevel":
             return SPACE_BYTE
     return None
+
+
+def mark_of_words(tokenizer: Tokenizer) -> str | None:
+    """What is set before a text that is one word, where nothing else is done to it before the model sees it."""
+    cut = each(steps(tokenizer)["pre_tokenizer"], "pretokenizers")
+    if [step["type"] for step in cut] not in (["Metaspace"], ["WhitespaceSplit", "Metaspace"]):
+        return None
+    return None if cut[-1]["prepend_scheme"] == "never" else str(cut[-1]["replacement"])
 
 
 def each(step: dict[str, Any] | None, parts: str) -> list[dict[str, Any]]:
@@ -203,3 +212,46 @@ def text_of(tokenizer: Tokenizer, piece: str) -> str | None:
         return piece
     text = str(tokenizer.decoder.decode(["a", piece]))[1:]
     return None if "\ufffd" in text else text
+
+
+def joins_sentences(tokenizer: Tokenizer) -> bool:
+    """Whether a text is the text of its sentences only with the spaces between them, which belong to what follows."""
+    whole, first, second = (tokenizer.encode(text, add_special_tokens=False).ids for text in ("a b", "a", "b"))
+    return bool(whole != first + second)
+
+
+RULES_OF_SPACES = {"NFC", "NFD", "NFKC", "NFKD", "Lowercase", "Replace", "ByteLevel"}
+"""Normalizers that see nothing across a space, with the replacement of spaces by a mark."""
+
+LLAMA_3 = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+"
+    r"|\s+(?!\S)|\s+"
+)
+"""The pattern of Llama 3 and GPT-4, no match of which reaches over a single space."""
+
+
+def cuts_at_spaces(tokenizer: Tokenizer, own: Sequence[AddedToken]) -> bool:
+    """Whether the ids of ``"x y"`` are those of ``"x"`` and of ``" y"``, for whatever x and y without space at the cut.
+
+    It is so where nothing looks across a single space: not the normalizer; not the pre-tokenizer, which is GPT-2's or
+    Llama 3's pattern or a mark for spaces; not the model, none of whose tokens has a space behind another character;
+    and no added token that takes the space behind it.
+    """
+    space, state = space_of(tokenizer), steps(tokenizer)
+    normal, cut = each(state["normalizer"], "normalizers"), each(state["pre_tokenizer"], "pretokenizers")
+    if space is None or any(token.rstrip or (token.normalized and token.lstrip) for token in own):
+        return False
+    for step in normal:
+        if step["type"] not in RULES_OF_SPACES or (
+            step["type"] == "Replace" and (step["pattern"], step["content"]) != ({"String": " "}, METASPACE)
+        ):
+            return False
+    for step in cut:
+        known = step["type"] in ("ByteLevel", "Metaspace", "WhitespaceSplit") or (
+            step["type"] == "Split" and step["pattern"] in ({"Regex": LLAMA_3}, {"String": " "})
+        )
+        if not known or (step["type"] == "Metaspace" and step["replacement"] != METASPACE):
+            return False
+    across = re.compile(f"[^{re.escape(space)}]{re.escape(space)}")
+    added = {token.content for token in own}
+    return not any(across.search(piece) for piece in tokenizer.get_vocab() if piece not in added)

@@ -11,9 +11,8 @@ from cloze.data.extraction.options import Sizes
 from cloze.data.long_texts import TOKENIZER_CHARACTERS, batched, shown
 from cloze.data.tables.columns import TextColumns, cell_of
 from cloze.errors import BadRowError
-from cloze.text.encoding import joins_sentences
 from cloze.text.special_tokens import sequence_ends, stand_in
-from cloze.text.word_boundaries import spaced, without_spaces, words_in
+from cloze.text.word_boundaries import joins_sentences, spaced, without_spaces, words_in
 
 LONGEST_TEXT = 1_000_000
 """Characters of one text: the tokenizer takes some 400 bytes of memory for each."""

@@ -14,9 +14,8 @@ from cloze.data.finetuning.items import Item, TokenSequence, encode
 from cloze.data.tables.examples import TaggedExample
 from cloze.errors import InputError
 from cloze.metrics.entities import OUTSIDE, make_entities
-from cloze.text.encoding import joins_sentences
 from cloze.text.special_tokens import sequence_ends, stand_in
-from cloze.text.word_boundaries import spaced
+from cloze.text.word_boundaries import joins_sentences, spaced
 
 MARGIN = 8
 """A sentence that does not fit is split so that an eighth of a window is left on either side, for context."""
