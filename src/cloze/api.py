@@ -233,7 +233,7 @@ class Ready:
         packed = self.pack([text])
         if packed.max_seqlen > MOST_DRAWN:
             raise InputError(f"the text has {packed.max_seqlen:,} tokens, but a figure shows {MOST_DRAWN} at most")
-        words = [shown(self.tokenizer, number) for number in packed.input_ids.tolist()]
+        words = shown(self.tokenizer, packed.input_ids.tolist())
         with torch.inference_mode():
             maps = [heads.cpu().numpy() for heads in self.encoder.attention_weights(packed.to(self._device))]
         titled = [(f"layer {layer}, head {head}", maps[layer][head]) for layer, head in chosen]

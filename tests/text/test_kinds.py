@@ -74,7 +74,13 @@ def test_ids_are_those_of_transformers_and_files_are_written_back(
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_special_tokens_are_those_of_transformers(folders: dict[str, Path], kind: str) -> None:
-    theirs, special = AutoTokenizer.from_pretrained(folders[kind]), read_tokenizer(folders[kind]).special
+    theirs, read = AutoTokenizer.from_pretrained(folders[kind]), read_tokenizer(folders[kind])
+    special = read.special
+    read.tokenizer.enable_truncation(2)
+    read.tokenizer.enable_padding(length=9)
+    switched = read.tokenizer.truncation, read.tokenizer.padding
+    assert read.special == special
+    assert (read.tokenizer.truncation, read.tokenizer.padding) == switched  # they are the caller's
     for role in SpecialTokens._fields:
         token = getattr(special, role)
         named = ROLES[kind].get(f"{role}_token")
@@ -106,9 +112,9 @@ def test_words_begin_where_the_rules_of_a_tokenizer_say(folders: dict[str, Path]
         continues, ids = continues_word(tokenizer), tokenizer.encode(text, add_special_tokens=False).ids
         assert continues is not None
         found = [""]
-        for number in ids:
+        for number, token in zip(ids, shown(tokenizer, ids), strict=True):
             found += [""] * (not continues[number] and bool(found[-1]))
-            found[-1] += shown(tokenizer, number)
+            found[-1] += token
         assert found == expected, kind
         assert not continues[[token.id for token in read_tokenizer(folders[kind]).special if token]].any()
 
@@ -268,7 +274,7 @@ def test_a_word_of_held_out_text_is_masked_where_it_stands(folders: dict[str, Pa
     assert shown_text == f"a the {mask.content} the a the the a (list)"
     whole, place = read.tokenizer.encode(text).ids, ids.index(mask.id)
     assert ids == [*whole[:place], mask.id, *whole[place + 1 :]]
-    assert shown(read.tokenizer, whole[place]).strip() == "list"
+    assert shown(read.tokenizer, whole[place : place + 1])[0].strip() == "list"
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -62,7 +62,7 @@ class AttentionPictures(pl.Callback):
         with trainer.precision_plugin.forward_context(), torch.no_grad():
             maps = model.encoder.attention_weights(Packed.of([self._ids]).to(pl_module.device))
         chosen = self.heads or [[layer, 0] for layer in range(len(maps))]
-        words = [shown(self._tokenizer, token) for token in self._ids]
+        words = shown(self._tokenizer, self._ids)
         pictures = [(f"layer {layer}, head {head}", maps[layer][head].cpu().numpy()) for layer, head in chosen]
         png = attention_picture(pictures, words)
         for dashboard in dashboards(trainer.loggers):

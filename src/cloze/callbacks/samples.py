@@ -117,7 +117,7 @@ class SamplePredictions(pl.Callback):
         owners = np.searchsorted(ends, masked.numpy(), side="right") - 1
         return [
             f"  {self._samples[owner][0]}  "
-            + ", ".join(f"{shown(tokenizer, i).strip()} {p:.2f}" for i, p in zip(best, shares, strict=True))
+            + ", ".join(f"{t.strip()} {p:.2f}" for t, p in zip(shown(tokenizer, best), shares, strict=True))
             for owner, best, shares in zip(owners, tokens.tolist(), probabilities.tolist(), strict=True)
         ]
 

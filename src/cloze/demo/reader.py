@@ -138,7 +138,7 @@ class Reader:
         longest = self.config.max_position_embeddings
         with self._lock:
             packed, whole = self._pack(text, text_pair, longest)
-            pieces = [shown(self._tokenizer, number) for number in packed.input_ids[:MOST_DRAWN].tolist()]
+            pieces = shown(self._tokenizer, packed.input_ids[:MOST_DRAWN].tolist())
             with torch.inference_mode():
                 maps = self._encoder.attention_weights(packed.to(self._device), MOST_DRAWN)
                 drawn = [heads.cpu().numpy() for heads in maps]

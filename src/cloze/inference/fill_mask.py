@@ -169,9 +169,10 @@ class FillMask(Predictor[TextExample]):
             rows = np.split(rows, 2, axis=1)[self.spelling.begins_with_space(before)]
             rows = rows[:, np.argsort(-rows[1], kind="stable")]
         best = {int(number): probability for number, probability in zip(*rows.tolist(), strict=True)}
+        kept = list(islice(best, self.top_k))
         return [
-            {"token": self.spelling.shown(number), "token_id": number, "probability": probability}
-            for number, probability in islice(best.items(), self.top_k)
+            {"token": token, "token_id": number, "probability": best[number]}
+            for number, token in zip(kept, self.spelling.shown(kept), strict=True)
         ]
 
 

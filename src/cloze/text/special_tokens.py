@@ -130,14 +130,16 @@ def sequence_ends(tokenizer: Tokenizer) -> Ends:
     Raises:
         InputError: others than ``cls A sep`` and ``cls A sep B sep``.
     """
-    tokenizer.no_truncation()  # what the folder of a model may have switched on
-    tokenizer.no_padding()
-    text = tokenizer.encode(PROBE, add_special_tokens=False).ids
-    single, pair = tokenizer.encode(PROBE).ids, tokenizer.encode(PROBE, PROBE).ids
+    bare = Tokenizer(tokenizer.model)  # without truncation and padding, which the folder of a model may switch on
+    for name in ("normalizer", "pre_tokenizer", "post_processor"):
+        if (part := getattr(tokenizer, name)) is not None:
+            setattr(bare, name, part)
+    text = bare.encode(PROBE, add_special_tokens=False).ids
+    single, pair = bare.encode(PROBE).ids, bare.encode(PROBE, PROBE).ids
     if len(single) >= 2 and single[1:-1] == text and pair == [*single, *text, single[-1]]:
         first, last = (str(tokenizer.id_to_token(number)) for number in (single[0], single[-1]))
         return Ends(SpecialToken(first, single[0]), SpecialToken(last, single[-1]))
-    found = " ".join(tokenizer.encode(PROBE, PROBE).tokens)
+    found = " ".join(str(tokenizer.id_to_token(number)) for number in pair)
     raise InputError(
         f"its tokenizer makes {found!r} of the texts {PROBE!r} and {PROBE!r}; only a token before the first and one "
         "and the same behind each are read, as in [CLS] A [SEP] B [SEP]: set the post_processor of tokenizer.json to "

@@ -168,12 +168,12 @@ class Spelling:
         if space_of(self.tokenizer) is None or (before and not before[-1].isspace()):
             return False
         tokens = self.tokenizer.encode(f"a {self.mask}" if before else "a", add_special_tokens=False).ids
-        texts = [self.shown(number) for number in tokens]
+        texts = self.shown(tokens)
         return texts[-2:-1] != [" "] if before else texts[0].startswith(" ")
 
-    def shown(self, number: int) -> str:
-        """A token for readers: ``##ing`` of WordPiece as it is, of others its text with the space before it."""
-        return shown(self.tokenizer, number)
+    def shown(self, numbers: Sequence[int]) -> list[str]:
+        """Tokens for readers: ``##ing`` of WordPiece as it is, of others their texts with the space before them."""
+        return shown(self.tokenizer, numbers)
 
     def fill(self, text: str, numbers: Sequence[int]) -> str:
         """The text with a token in start of each mask; one that continues a word joins the word before it."""
@@ -183,8 +183,8 @@ class Spelling:
         """The same in parts: text, token, text, ..., token, text."""
         first, *others = text.split(self.mask)
         parts = [first]
-        for number, other in zip(numbers, others, strict=True):
-            parts += [*self._joined(parts.pop(), self.shown(number)), other]
+        for token, other in zip(self.shown(numbers), others, strict=True):
+            parts += [*self._joined(parts.pop(), token), other]
         return parts
 
     def _joined(self, before: str, token: str) -> tuple[str, str]:
@@ -195,15 +195,16 @@ class Spelling:
         return before, token.lstrip() if before[-1:].isspace() or not before else token
 
 
-def shown(tokenizer: Tokenizer, number: int) -> str:
-    """A token for readers: where spaces are written, its text with the space before it; else as the vocabulary has it.
+def shown(tokenizer: Tokenizer, numbers: Sequence[int]) -> list[str]:
+    """Tokens for readers: where spaces are written, their texts with the space before them; else as in the vocabulary.
 
-    A part of a character stays as the vocabulary has it.
+    A part of a character stays as the vocabulary has it, and so does an added token.
     """
-    piece = tokenizer.id_to_token(number) or ""
-    if space_of(tokenizer) is None or number in tokenizer.get_added_tokens_decoder():
-        return piece
-    return text_of(tokenizer, piece) or piece
+    pieces = {number: tokenizer.id_to_token(number) or "" for number in numbers}
+    if space_of(tokenizer) is not None:
+        written = pieces.keys() - tokenizer.get_added_tokens_decoder().keys()
+        pieces |= {number: text_of(tokenizer, pieces[number]) or pieces[number] for number in written}
+    return [pieces[number] for number in numbers]
 
 
 def text_of(tokenizer: Tokenizer, piece: str) -> str | None:
