@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, settings
 from tests import forks, processes
 from tests import small_text as text
 from tests.command import Command
+from tests.kinds import KINDS, save
 from tests.store import Store
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -180,3 +181,10 @@ def own_store(store: Store) -> Iterator[Store]:
     yield store
     store.end()
     store.start()
+
+
+@pytest.fixture(scope="session")
+def kind_folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Tokenizers of every kind, trained on the small text."""
+    place, lines = tmp_path_factory.mktemp("kinds"), text.small_text().splitlines()
+    return {kind: save(kind, make(lines), place / kind) for kind, make in KINDS.items()}

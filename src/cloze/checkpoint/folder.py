@@ -26,7 +26,7 @@ from cloze.model.families.bert import BERT
 from cloze.model.task_heads import TASK_MODELS
 from cloze.model.tensor_names import TensorNames
 from cloze.text.special_tokens import SpecialToken, special_tokens
-from cloze.text.tokenizer import save_tokenizer
+from cloze.text.tokenizer import FolderTokenizer, save_tokenizer
 
 GOOGLE_CONFIG = "bert_config.json"
 
@@ -155,12 +155,14 @@ def write_folder(
 
     Args:
         folder: replaced if it exists.
-        tokenizer: saved with it.
+        tokenizer: saved with it; for a model of several segments, it gives the second text of a pair one.
         config: the shape of the encoder.
         theirs: the parameters under Hugging Face's names; none for a folder whose weights are in another file.
         settings: of ``config.json``, beyond the shape.
         files: others that belong to it, or stand in the place of those that are made of the tokenizer.
     """
+    if config.type_vocab_size > 1:
+        tokenizer, files = FolderTokenizer(tokenizer, dict(files or {})).with_segments()
     record, special = architecture_of(config), special_tokens(tokenizer, files or {})
     whole: dict[str, Any] = {
         **record.write_config(config),

@@ -21,8 +21,8 @@ from cloze.model.architecture import Head, architecture_of
 from cloze.model.config import EncoderConfig
 from cloze.model.task_heads import TASK_MODELS
 from cloze.runtime.wording import counted
-from cloze.text.special_tokens import PROBE, SpecialTokens, special_tokens
-from cloze.text.tokenizer import read_tokenizer
+from cloze.text.special_tokens import SpecialTokens, special_tokens
+from cloze.text.tokenizer import FolderTokenizer, read_tokenizer
 
 FIXED_OUTPUTS: dict[Head, int] = {"question_answering": 2, "multiple_choice": 1}
 """Outputs of the classifiers that do not depend on labels."""
@@ -199,7 +199,7 @@ def _check_vocabulary(tokenizer: Tokenizer, config: EncoderConfig, folder: Path)
             f"{folder}: its tokenizer has ids up to {last:,} only, but its model {config.vocab_size:,} embeddings; "
             "put the tokenizer of this model there"
         )
-    if config.type_vocab_size > 1 and max(tokenizer.encode(PROBE, PROBE).type_ids) == 0:
+    if config.type_vocab_size > 1 and not FolderTokenizer(tokenizer, {}).has_segments:
         raise InputError(
             f"{folder}: its tokenizer gives both texts of a pair the segment 0, but its model has "
             f"{config.type_vocab_size}; set type_id to 1 for B in the post_processor of tokenizer.json"

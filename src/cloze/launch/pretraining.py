@@ -39,6 +39,7 @@ from cloze.runtime.spinner import waiting
 from cloze.tasks.pretraining import Pretraining
 from cloze.text.manifest import MANIFEST
 from cloze.text.progress import ConsoleProgress
+from cloze.text.tokenizer import FolderTokenizer
 
 
 class Begun(NamedTuple):
@@ -183,6 +184,7 @@ def begun_module(config: Config, data: PretrainingData, start: Beginning | None,
     check_shape(shape, data.max_length, config.hardware)
     module = make_module(config, shape, length)
     tell_of_kin(shape)
+    tell_of_segments(shape, data)
     if start is not None:
         start.load(module.model, data)
     return computed(module, config.hardware)
@@ -194,6 +196,16 @@ def tell_of_kin(shape: EncoderConfig) -> None:
     if (kin := architecture_of(shape).kin) is not None:
         told = ", ".join(f"{name}={str(value).lower():.60}" for name, value in kin.beyond(shape).items())
         note(f"no class of transformers computes a {kin.title} with {told}: only cloze reads the model's folder")
+
+
+@rank_zero_only
+def tell_of_segments(shape: EncoderConfig, data: PretrainingData) -> None:
+    """Says that the model's folder gets another ``tokenizer.json`` than the one that was given."""
+    if shape.type_vocab_size > 1 and not FolderTokenizer(data.tokenizer, {}).has_segments:
+        note(
+            f"the tokenizer gives both texts of a pair the segment 0, but the model has {shape.type_vocab_size}: here, "
+            "and in the tokenizer.json of the model's folder, the second text has the segment 1"
+        )
 
 
 def check_shape(shape: EncoderConfig, max_length: int, hardware: Hardware) -> None:

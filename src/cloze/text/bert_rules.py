@@ -121,12 +121,12 @@ def capitals(pieces: Sequence[str]) -> int:
     return sum(piece != piece.lower() for piece in pieces if piece not in SPECIAL_TOKENS)
 
 
-def template(tokenizer: Tokenizer) -> processors.PostProcessor:
-    """[CLS] A [SEP] and [CLS] A [SEP] B [SEP]."""
+def template(tokenizer: Tokenizer, cls: str = CLS, sep: str = SEP) -> processors.PostProcessor:
+    """[CLS] A [SEP] and [CLS] A [SEP] B [SEP], where B has a segment of its own."""
     return processors.TemplateProcessing(
-        single=f"{CLS}:0 $A:0 {SEP}:0",
-        pair=f"{CLS}:0 $A:0 {SEP}:0 $B:1 {SEP}:1",
-        special_tokens=[(token, tokenizer.token_to_id(token)) for token in (CLS, SEP)],
+        single=f"{cls}:0 $A:0 {sep}:0",
+        pair=f"{cls}:0 $A:0 {sep}:0 $B:1 {sep}:1",
+        special_tokens=[(token, tokenizer.token_to_id(token)) for token in (cls, sep)],
     )
 
 

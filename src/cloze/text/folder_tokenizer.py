@@ -24,8 +24,9 @@ from cloze.text.bert_rules import (
     own_tokens,
     read_vocabulary,
     steps,
+    template,
 )
-from cloze.text.special_tokens import CONFIG, PROBE, SpecialTokens, special_tokens
+from cloze.text.special_tokens import CONFIG, PROBE, SpecialTokens, sequence_ends, special_tokens
 from cloze.text.tokenizer_files import (
     FILES,
     FLAGS,
@@ -79,6 +80,23 @@ class FolderTokenizer(NamedTuple):
             settings.pop(key, None)
         own = _own_settings(tokenizer, special_tokens(tokenizer, self.files))
         return FolderTokenizer(tokenizer, {CONFIG: _json({**settings, **own})})
+
+    @property
+    def has_segments(self) -> bool:
+        """Whether the second text of a pair has a segment of its own."""
+        return bool(max(self.tokenizer.encode(PROBE, PROBE).type_ids) > 0)
+
+    def with_segments(self) -> "FolderTokenizer":
+        """It for a model of several segments: the second text of a pair has one, for transformers, too."""
+        tokenizer, files = self
+        if not self.has_segments:
+            tokenizer, (cls, sep) = Tokenizer.from_str(tokenizer.to_str()), sequence_ends(tokenizer)
+            tokenizer.post_processor = template(tokenizer, cls.content, sep.content)
+            files = {name: content for name, content in files.items() if name != WHOLE}
+        inputs, settings = _inputs(tokenizer), parse_json(files.get(CONFIG, b"{}"))
+        if set(inputs) - {*settings.get("model_input_names", inputs)}:
+            files = {**files, CONFIG: _json({**settings, "model_input_names": inputs})}
+        return FolderTokenizer(tokenizer, files)
 
 
 def save_tokenizer(
@@ -183,7 +201,7 @@ def read_tokenizer(folder: str | Path | RemotePath) -> FolderTokenizer:
 
 def _inputs(tokenizer: Tokenizer) -> list[str]:
     """What transformers gives a model: segments, too, where the second text of a pair has one of its own."""
-    segments = max(tokenizer.encode(PROBE, PROBE).type_ids) > 0
+    segments = FolderTokenizer(tokenizer, {}).has_segments
     return ["input_ids", *(["token_type_ids"] if segments else []), "attention_mask"]
 
 
