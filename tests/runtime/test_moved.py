@@ -1,6 +1,6 @@
 """What earlier versions recorded is read by the names of today."""
 
-from cloze.runtime.moved import present, present_path
+from cloze.runtime.moved import CONTINUED, WORDS, present, present_path, present_run
 
 
 def test_targets_have_the_names_of_today_at_any_depth() -> None:
@@ -24,6 +24,16 @@ def test_targets_have_the_names_of_today_at_any_depth() -> None:
         "own": {"_target_": "my_package.Own", "note": "cloze.data.downstream.windows.QuestionFeatures"},
         "run": "cloze.data.objective.Objective",
     }
+
+
+def test_the_tokenizer_of_a_model_to_start_from_was_stated_as_another_class() -> None:
+    def run(target: str, **more: object) -> dict[str, object]:
+        words = {"_target_": target, "lowercase": True, **more}
+        return {"init": "model", "tokenizer": words, "data": {"preparation": {"tokenizer": words}}}
+
+    assert present_run(run(WORDS)) == run(CONTINUED)
+    for stays in (run(CONTINUED), run(WORDS, vocab=None), run(WORDS) | {"init": None}):
+        assert present_run(stays) == stays
 
 
 def test_the_names_of_today_stay() -> None:

@@ -1,6 +1,7 @@
-"""Extend a pre-trained model with more tokens or more positions.
+"""Extend a pre-trained model with more tokens or more positions, or give it another vocabulary.
 
-Old rows and old ids never change; which parameters grow is for the record of the architecture to say.
+Where it is extended, old rows and old ids never change; which parameters change is for the record of the architecture
+to say.
 """
 
 from collections.abc import Mapping, Sequence
@@ -53,6 +54,26 @@ def grow_tokens(
     read = [tokenizer.encode(token, add_special_tokens=False).ids for token in new]
     sources = [ids or [stand_in(tokenizer)] for ids in read]
     return _grown(state, parameters, max(tokenizer.get_vocab(with_added_tokens=True).values()) + 1, sources)
+
+
+def transfer_vocabulary(
+    state: Mapping[str, Tensor], parameters: Sequence[str], parts: Sequence[Sequence[int]], known: int
+) -> dict[str, Tensor]:
+    """The state with the rows of another vocabulary, each the mean of some of the rows there are.
+
+    Args:
+        state: as in ``grow_vocabulary``.
+        parameters: likewise.
+        parts: the rows that each new one is the mean of; none for all.
+        known: how many rows are those of tokens; those behind them are padding.
+    """
+    moved = dict(state)
+    for name in parameters:
+        if name in state:
+            rows = state[name]
+            every = rows[:known].mean(0)
+            moved[name] = torch.stack([rows[list(part)].mean(0) if part else every for part in parts])
+    return moved
 
 
 def told_tokens(new: Sequence[str]) -> str:

@@ -2,6 +2,10 @@
 
 BASELINE = "random_initialisation"
 """The run, within that of a fine-tuned model, of the same encoder trained from random weights."""
+BEGINNING = "init"
+"""The folder of what a run began with that continues the training of a model."""
+BEGUN_TOKENS = "tokens.json"
+"""In it, how the tokens of a changed vocabulary began: ``kept``, ``mean_of_their_old_tokens``, ``mean_of_all``."""
 CONFIG = "config.yaml"
 METRICS = "metrics.csv"
 MODEL = "model"

@@ -2,12 +2,19 @@
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from torch import Tensor
 
-from cloze.checkpoint.growth import grow_positions, grow_tokens, grow_vocabulary, told_tokens
+from cloze.checkpoint.growth import (
+    grow_positions,
+    grow_tokens,
+    grow_vocabulary,
+    told_tokens,
+    transfer_vocabulary,
+)
 from cloze.checkpoint.pretrained import PARTS, read_pretrained
 from cloze.checkpoint.record import Record
 from cloze.checkpoint.training import MODEL_TYPE
@@ -18,13 +25,16 @@ from cloze.data.pretraining.module import PretrainingData
 from cloze.errors import InputError
 from cloze.files.atomic import write_atomically
 from cloze.files.bounded import read_json
+from cloze.files.layout import BEGINNING, BEGUN_TOKENS
 from cloze.model.architecture import architecture_of
 from cloze.model.config import EncoderConfig
 from cloze.model.encoder import EncoderWithHeads
 from cloze.run.folder import note
 from cloze.runtime.wording import counted
+from cloze.text.another_tokenizer import AnotherTokenizer
 from cloze.text.continued_tokenizer import ContinuedTokenizer
 from cloze.text.tokenizer import (
+    ContinuedWordPiece,
     FolderTokenizer,
     TokenizerSource,
     read_tokenizer,
@@ -32,9 +42,10 @@ from cloze.text.tokenizer import (
     vocabulary,
 )
 from cloze.text.tokenizer_adaptation import own_settings
+from cloze.text.vocabulary_transfer import origins
 
-BEGINNING, SHAPE = "init", "shape.json"
-"""The folder of a run that keeps the shape and the tokenizer with which it began: a resumed run reads nothing else."""
+SHAPE = "shape.json"
+"""The shape with which a run began, in the folder that also keeps its tokenizer: a resumed run reads nothing else."""
 
 PUBLISHED = (*PARTS, "classifier")
 """Parts that any folder may have."""
@@ -45,36 +56,38 @@ class Beginning:
     """What continued pre-training begins with.
 
     Attributes:
-        config: the shape, before the vocabulary grows.
-        tokenizer: that of the model, with what is added to it.
+        config: the shape, with the model's vocabulary.
+        tokenizer: that of the model, with what is added to it; or another one.
         state: parameters under our names; none for a run that resumes from its own checkpoint.
         record: what made the model, as its folder tells.
+        counts: of tokens by how they have begun; filled by `load`.
     """
 
     config: EncoderConfig
-    tokenizer: ContinuedTokenizer
+    tokenizer: ContinuedTokenizer | AnotherTokenizer
     state: dict[str, Tensor] = field(default_factory=dict)
     record: Record = field(default_factory=Record)
+    counts: dict[str, int] = field(default_factory=dict)
 
     def shape(self, data: PretrainingData) -> EncoderConfig:
-        """The shape, grown to the vocabulary of the corpus.
+        """The shape with the vocabulary of the corpus.
 
         Raises:
             InputError: the corpus was prepared with another tokenizer.
         """
         self.tokenizer.check(data.tokenizer, data.folder)
-        # Some models have more rows than tokens, which stay.
-        return replace(self.config, vocab_size=max(self.config.vocab_size, len(vocabulary(data.tokenizer))))
+        rows = self.tokenizer.rows(self.config.vocab_size, len(vocabulary(data.tokenizer)))
+        return replace(self.config, vocab_size=rows)
 
     def load(self, model: EncoderWithHeads, data: PretrainingData) -> None:
         """Give a model of this shape these weights; what they lack stays as it was drawn, and is reported."""
         if not self.state:
             return
         own, rows_of = self.tokenizer, architecture_of(self.config).vocabulary
-        pieces, size = vocabulary(data.tokenizer), own.learned.get_vocab_size()
-        tokens, new = pieces[size : own.own_size], pieces[own.own_size :]
-        state = grow_tokens(self.state, rows_of, own.learned, tokens) if tokens else self.state
-        state = grow_vocabulary(state, rows_of, pieces[: own.own_size], new) if new else state
+        if isinstance(own, AnotherTokenizer):
+            state = self._transferred(own, rows_of, data)
+        else:
+            state = self._grown(own, rows_of, data)
         expected = model.state_dict()
         # A head is taken as a whole or not at all.
         other = {_part(name) for name in expected if name not in state or state[name].shape != expected[name].shape}
@@ -82,15 +95,37 @@ class Beginning:
         model.load_state_dict(kept, strict=False)
         drawn = dict.fromkeys(_part(name) for name in expected if name not in kept)
         left = dict.fromkeys(_part(name) for name in state if _part(name) not in {*model.parts, *PUBLISHED})
-        if tokens:
-            note(told_tokens(tokens))
-        if new:
-            note(f"{counted(len(new), 'new tokens')}, each as the mean of those it was read as: {_few(new)}")
         note(
             f"starts from {own.name}"
             + (f"; {', '.join(drawn)}: drawn at random" if drawn else "")
             + (f"; {', '.join(left)}: of {self.record.module.target}, left out" if left else "")
         )
+
+    def _grown(self, own: ContinuedTokenizer, rows_of: Sequence[str], data: PretrainingData) -> dict[str, Tensor]:
+        """The state with rows for the tokens that were added."""
+        pieces, size = vocabulary(data.tokenizer), own.learned.get_vocab_size()
+        tokens, new = pieces[size : own.own_size], pieces[own.own_size :]
+        state = grow_tokens(self.state, rows_of, own.learned, tokens) if tokens else self.state
+        state = grow_vocabulary(state, rows_of, pieces[: own.own_size], new) if new else state
+        if tokens:
+            note(told_tokens(tokens))
+        if new:
+            note(f"{counted(len(new), 'new tokens')}, each as the mean of those it was read as: {_few(new)}")
+        if tokens or new:
+            self.counts.update(kept=size, mean_of_their_old_tokens=len(tokens) + len(new))
+        return state
+
+    def _transferred(self, own: AnotherTokenizer, rows_of: Sequence[str], data: PretrainingData) -> dict[str, Tensor]:
+        """The state with the rows of another tokenizer."""
+        found = origins(FolderTokenizer(data.tokenizer, dict(data.tokenizer_files)), own.learned)
+        self.counts.update(found.counts)
+        note(
+            f"another vocabulary than that of {own.name}: of {counted(len(found.parts), 'tokens')} {found.kept:,} keep "
+            f"their embeddings, {found.averaged:,} begin at the mean of their old tokens, {found.unread:,} at the mean "
+            "of all"
+        )
+        known = len(vocabulary(own.learned.tokenizer))
+        return transfer_vocabulary(self.state, rows_of, found.parts, known)
 
     def save(self, run: Path, data: PretrainingData, config: EncoderConfig) -> None:
         """Keep in the folder of a run what it needs to resume from its own checkpoint."""
@@ -98,6 +133,8 @@ class Beginning:
         described = {MODEL_TYPE: architecture_of(config).model_type, **dataclasses.asdict(config)}
         shape = json.dumps(described, indent=2) + "\n"
         write_atomically(run / BEGINNING / SHAPE, shape.encode())
+        if self.counts:
+            write_atomically(run / BEGINNING / BEGUN_TOKENS, f"{json.dumps(self.counts)}\n".encode())
 
 
 def beginning(config: Pretraining, *, resumed: bool) -> Beginning | None:
@@ -139,17 +176,11 @@ def _from_run(run: Path, words: TokenizerSource) -> Beginning:
 
 
 def _from_folder(config: Pretraining, name: str, words: TokenizerSource) -> Beginning:
-    found, growth = read_pretrained(name), config.grow
+    found = read_pretrained(name)
     shape, state = _shape(config.model, found.config, name), {**found.state, **found.own_heads}
     learned = found.config.max_position_embeddings
-    tokenizer = ContinuedTokenizer.of(
-        FolderTokenizer(found.tokenizer, dict(found.tokenizer_files)),
-        words,
-        stated=config.tokenizer.arguments,
-        name=name,
-        file=growth.vocab,
-        vocab_size=growth.vocab_size,
-    )
+    tokenizer = _tokenizer(config, name, words, FolderTokenizer(found.tokenizer, dict(found.tokenizer_files)))
+    growth = config.grow
     record, positions = architecture_of(shape), growth.positions or "repeat"
     if growth.positions is not None and not record.positions:
         raise InputError(
@@ -161,6 +192,33 @@ def _from_folder(config: Pretraining, name: str, words: TokenizerSource) -> Begi
         how = {"repeat": "copies of those", "random": "drawn at random"}[positions] if record.positions else "computed"
         note(f"{more:,} new positions beyond {learned}, {how}")
     return Beginning(config=shape, tokenizer=tokenizer, state=state, record=found.record)
+
+
+def _tokenizer(
+    config: Pretraining, name: str, words: TokenizerSource, learned: FolderTokenizer
+) -> ContinuedTokenizer | AnotherTokenizer:
+    growth = config.grow
+    if isinstance(words, ContinuedWordPiece):
+        return ContinuedTokenizer.of(
+            learned,
+            words,
+            stated=config.tokenizer.arguments,
+            name=name,
+            file=growth.vocab,
+            vocab_size=growth.vocab_size,
+        )
+    if config.stage == "evaluate":
+        raise InputError(
+            f"stage=evaluate takes the tokenizer of {name}, to which another one has still to be learned: leave "
+            "tokenizer= out"
+        )
+    for key in ("vocab", "vocab_size"):
+        if getattr(growth, key) is not None:
+            raise InputError(
+                f"grow.{key} adds tokens to the tokenizer of {name}, but tokenizer= gives it another: leave one of "
+                "them out"
+            )
+    return AnotherTokenizer(name=name, learned=learned, planned=words.planned_size())
 
 
 def _shape(stated: Node[EncoderConfig], own: EncoderConfig, name: str) -> EncoderConfig:

@@ -108,7 +108,8 @@ def changes(before: Mapping[str, Any] | None, now: Mapping[str, Any]) -> list[st
     """
     if before is None:
         return None
-    there = _moved(present_run(before), str(before.get("folder")), str(now["folder"]))
+    there, now = (present_run(one) for one in (before, now))
+    there = _moved(there, str(before.get("folder")), str(now["folder"]))
     there, now = ({name: part for name, part in one.items() if name not in NAMES} for one in (there, now))
     return differences(there, now)
 

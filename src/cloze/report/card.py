@@ -13,7 +13,7 @@ from cloze.model.architecture import Architecture, stated_architecture
 from cloze.report.markdown import plain, table
 from cloze.report.page.corpus import Corpus, read_corpus
 from cloze.report.page.figures import OF_ONE_TYPE, key_figures, title
-from cloze.report.page.run import TASK, Run, mask_token, read_run, section
+from cloze.report.page.run import TASK, Run, begun_tokens, mask_token, read_run, section
 from cloze.runtime.wording import counted
 from cloze.text.tokenizer import MASK
 
@@ -210,6 +210,9 @@ def _data(run: Run, corpus: Corpus | None) -> Sequence[str]:
 def _training(run: Run) -> Sequence[str]:
     start = section(run.config, "model").get("folder") or run.config.get("init")
     began = [f"- began with the weights of `{_code(_file(start))}`"] if start else []
+    if counts := begun_tokens(run):
+        new = sum(counts.values()) - counts["kept"]
+        began.append(f"- kept the embeddings of {counted(counts['kept'], 'tokens')}; {new:,} began at a mean of others")
     origin = [f"- {key}: `{_code(value)}`" for key, value in run.origin.items() if key != "command"]
     optimizer = section(run.config, "optimizer")
     method = [f"- optimizer: {plain(_values(optimizer))}"] if optimizer else []

@@ -131,7 +131,8 @@ class RunFolder:
         if not isinstance(before, dict):
             raise InputError(f"{file} holds no configuration: choose another run=NAME")
         there, here = (
-            {key: part for key, part in one.items() if key not in FREE} for one in (present_run(before), self.recorded)
+            {key: part for key, part in one.items() if key not in FREE}
+            for one in (present_run(before), present_run(self.recorded))
         )
         return differences(there, here)
 

@@ -24,13 +24,31 @@ ADDED = {"module": ("objective", {"_target_": "cloze.tasks.masked_lm.MaskedLMPre
 """Nodes that earlier versions did not have: next to which one they stand, and what they were then."""
 
 
+WORDS, CONTINUED = "cloze.text.tokenizer.WordPiece", "cloze.text.tokenizer.ContinuedWordPiece"
+"""What the tokenizer of ``init=FOLDER`` was stated as while there could be no other, and what it is today."""
+
+
 def present_run(config: Mapping[str, Any]) -> dict[str, Any]:
     """The configuration of a run of an earlier version as it is stated today."""
     found = {name: present(part) for name, part in config.items()}
+    words = found.get("tokenizer")
+    if found.get("init") and isinstance(words, Mapping) and words.get("_target_") == WORDS and "vocab" not in words:
+        found = _with_tokenizer(found, words, {**words, "_target_": CONTINUED})
     for name, (beside, node) in ADDED.items():
         if beside in found:
             found.setdefault(name, node)
     return found
+
+
+def _with_tokenizer(value: Any, before: Mapping[str, Any], now: Mapping[str, Any]) -> Any:
+    """With one tokenizer in place of another, wherever it stands."""
+    if isinstance(value, Mapping):
+        parts = value.items()
+        return {
+            name: now if name == "tokenizer" and part == before else _with_tokenizer(part, before, now)
+            for name, part in parts
+        }
+    return [_with_tokenizer(part, before, now) for part in value] if isinstance(value, list) else value
 
 
 def present(value: Any) -> Any:

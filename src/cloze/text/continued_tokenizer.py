@@ -21,7 +21,6 @@ from cloze.text.progress import ReportsProgress
 from cloze.text.tokenizer import (
     FolderTokenizer,
     GivenTokenizer,
-    TokenizerSource,
     WordPiece,
     load_tokenizer,
     save_tokenizer,
@@ -56,7 +55,7 @@ class ContinuedTokenizer:
     def of(
         cls,
         learned: FolderTokenizer,
-        words: TokenizerSource,
+        words: WordPiece,
         *,
         stated: Mapping[str, Any],
         name: str,
@@ -104,6 +103,15 @@ class ContinuedTokenizer:
     def known(self) -> list[str]:
         """The tokens of the tokenizer and those that are added to it, in the order of their ids."""
         return [*vocabulary(self.own.tokenizer), *self.added]
+
+    @property
+    def planned(self) -> int:
+        """How many tokens the tokenizer is to have."""
+        return self.vocab_size or len(self.known)
+
+    def rows(self, before: int, tokens: int) -> int:
+        """How many the model has with a number of tokens; some have more rows than tokens, which stay."""
+        return max(before, tokens)
 
     def grown(self, new: Sequence[str]) -> FolderTokenizer:
         """The tokenizer with more tokens behind its own."""

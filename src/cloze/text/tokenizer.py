@@ -45,6 +45,7 @@ __all__ = [
     "SEP",
     "SPECIAL_TOKENS",
     "UNK",
+    "ContinuedWordPiece",
     "FolderTokenizer",
     "GivenTokenizer",
     "TokenizerSource",
@@ -189,3 +190,11 @@ class WordPiece(TokenizerSource):
                     f"tokenizer.{key}={json.dumps(there)}"
                 )
         return found.with_tokens(self.special_tokens) if self.special_tokens else found
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContinuedWordPiece(WordPiece):
+    """The tokenizer of the model of `init`, of whatever kind it is: the keys are for those of BERT's kind.
+
+    They may say nothing else than that tokenizer; `sample_megabytes` is of the text that new tokens are chosen from.
+    """

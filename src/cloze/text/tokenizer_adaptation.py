@@ -1,7 +1,6 @@
 """Use the tokenizer of a model as the tokenizer of a corpus."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import Any
 
 from tokenizers import AddedToken, Tokenizer
@@ -14,7 +13,7 @@ from cloze.text.tokenizer_source import GivenTokenizer, TokenizerSource
 
 
 def own_words(
-    stated: Mapping[str, Any], words: TokenizerSource, tokenizer: Tokenizer, name: str
+    stated: Mapping[str, Any], words: WordPiece, tokenizer: Tokenizer, name: str
 ) -> WordPiece | GivenTokenizer:
     """The normalisation of a model's tokenizer, which the configuration may not contradict.
 
@@ -36,19 +35,19 @@ def own_words(
         if other := [key for key in stated if key not in ("special_tokens", "sample_megabytes")]:
             raise InputError(f"tokenizer.{other[0]} is set, but {name} has a tokenizer of its own: leave it out")
         return GivenTokenizer(vocab=name)
-    if not isinstance(words, WordPiece):
-        raise InputError(f"tokenizer is a {type(words).__name__}, but {name} has a tokenizer of its own: leave it out")
     own = normalised(words, tokenizer)
     normalisation = {key: getattr(own, key) for key in ("lowercase", "chinese_characters", "strip_accents")}
     for key, value in {**normalisation, "max_input_chars_per_word": own.longest_word}.items():
         if key in stated and stated[key] != value:
             raise InputError(
-                f"tokenizer.{key} is {stated[key]}, but that of {name} is {value}: leave tokenizer= and it out"
+                f"tokenizer.{key} is {stated[key]}, but that of {name} is {value}: leave it out, or give the model "
+                "another tokenizer as tokenizer="
             )
     for key in ("vocab", "vocab_size"):
         if stated.get(key) is not None:
             raise InputError(
-                f"tokenizer.{key} is set, but the vocabulary is that of {name}: leave it out, or see grow.vocab"
+                f"tokenizer.{key} is set, but the vocabulary is that of {name}: leave it out, see grow.vocab, or give "
+                "the model another tokenizer as tokenizer="
             )
     tokens = {token.content for token in own_tokens(tokenizer)}
     pieces = [piece for piece in vocabulary(tokenizer) if piece not in tokens]
@@ -86,8 +85,11 @@ def normalised(words: WordPiece, tokenizer: Tokenizer) -> WordPiece:
     """`words` with the normalisation of a tokenizer."""
     state = steps(tokenizer)["normalizer"] or {}
     longest = getattr(tokenizer.model, "max_input_chars_per_word", LONGEST_WORD)
-    return replace(
-        words,
+    return WordPiece(
+        vocab_size=words.vocab_size,
+        alphabet_size=words.alphabet_size,
+        min_frequency=words.min_frequency,
+        sample_megabytes=words.sample_megabytes,
         lowercase=bool(state.get("lowercase")),
         chinese_characters=bool(state.get("handle_chinese_chars")),
         strip_accents=state.get("strip_accents"),

@@ -104,8 +104,8 @@ def _stated_length(training: Training, data: PretrainingData) -> Length | None:
 def _shape(config: Config, start: Beginning | None) -> EncoderConfig:
     """With the vocabulary that the preparation would make."""
     if start is not None:
-        pieces = start.tokenizer.vocab_size or len(start.tokenizer.known)
-        return replace(start.config, vocab_size=max(start.config.vocab_size, pieces))
+        rows = start.tokenizer.rows(start.config.vocab_size, start.tokenizer.planned)
+        return replace(start.config, vocab_size=rows)
     return config.model.build(vocab_size=config.tokenizer.build().planned_size())
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from cloze.files.layout import MODEL
-from cloze.report.page.run import TASK, Run, count_parameters
+from cloze.report.page.run import TASK, Run, begun_tokens, count_parameters
 from cloze.runtime.wording import duration
 
 OF_ONE_TYPE = "f1_"
@@ -40,6 +40,10 @@ def key_figures(run: Run) -> list[Figure]:
     if run.metrics.last_step:
         note = "" if run.finished else "training has not ended"
         found.append(Figure(STEPS, f"{run.metrics.last_step:,}", note))
+    if counts := begun_tokens(run):
+        means = {"mean_of_their_old_tokens": "begin at the mean of their old tokens", "mean_of_all": "at that of all"}
+        note = ", ".join(f"{counts[name]:,} {what}" for name, what in means.items() if counts.get(name))
+        found.append(Figure("tokens whose embeddings were kept", f"{counts['kept']:,}", note))
     if run.metrics.tokens is not None:
         found.append(Figure(TOKENS, short(run.metrics.tokens.values[-1])))
     if run.metrics.seconds is not None:

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cloze.errors import InputError
-from cloze.files.bounded import parse_json, parse_yaml, read_text
-from cloze.files.layout import CONFIG, METRICS, MODEL, RESULTS
+from cloze.files.bounded import parse_json, parse_yaml, read_json, read_text
+from cloze.files.layout import BEGINNING, BEGUN_TOKENS, CONFIG, METRICS, MODEL, RESULTS
 from cloze.report.page.metrics import Metrics, read_metrics
 from cloze.report.results import Results, read_results
 from cloze.runtime.redaction import masked
@@ -128,6 +128,16 @@ def mask_token(run: Run) -> str:
         if "mask_token" in named:
             return named["mask_token"]
     return MASK
+
+
+def begun_tokens(run: Run) -> dict[str, int]:
+    """How the tokens of a run began whose model had another vocabulary before; empty for any other run."""
+    try:
+        counts = read_json(run.folder / BEGINNING / BEGUN_TOKENS)
+    except (OSError, ValueError):
+        return {}
+    fits = isinstance(counts, dict) and "kept" in counts and all(isinstance(value, int) for value in counts.values())
+    return counts if fits else {}
 
 
 def beside_run(run: Run, path: str) -> Path | None:
