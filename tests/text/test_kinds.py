@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import Tokenizer
+from tokenizers.pre_tokenizers import ByteLevel
 from transformers import AutoTokenizer
 
 from cloze.data.finetuning.items import Sequences, encode
@@ -99,6 +101,31 @@ def test_words_begin_where_the_rules_of_a_tokenizer_say(kind_folders: dict[str, 
             found[-1] += token
         assert found == expected, kind
         assert not continues[[token.id for token in read_tokenizer(kind_folders[kind]).special if token]].any()
+
+
+@pytest.mark.parametrize("kind", ["modernbert", "eurobert", "mmbert", "unigram"])
+def test_a_token_continues_a_word_by_its_whole_text(kind_folders: dict[str, Path], kind: str) -> None:
+    """The plain statement, a token at a time: it begins with no space, and is not split from a letter before it."""
+    tokenizer = read_tokenizer(kind_folders[kind]).tokenizer
+    more = ["12", "'s", "-a", "é", "日本", "e\u0301", "\ufffd", ".a", "_a", "\u0301", "aB"]
+    if kind in ("modernbert", "eurobert"):
+        more = ["".join(part for part, _ in ByteLevel(False, use_regex=False).pre_tokenize_str(text)) for text in more]
+    state = json.loads(tokenizer.to_str())
+    vocab = state["model"]["vocab"]
+    for piece in more:
+        if kind == "unigram":
+            vocab.append([piece, -9.0])
+        else:
+            vocab.setdefault(piece, max(tokenizer.get_vocab().values()) + 1 + len(vocab))
+    grown = Tokenizer.from_str(json.dumps(state))
+    found, added = continues_word(grown), grown.get_added_tokens_decoder()
+    assert found is not None
+    for piece, number in grown.get_vocab().items():
+        text = grown.decoder.decode(["a", piece])[1:]
+        whole = f"a{text}"
+        parts = [] if "\ufffd" in text or grown.pre_tokenizer is None else grown.pre_tokenizer.pre_tokenize_str(whole)
+        splits = any(end == 1 for _, (_, end) in parts)
+        assert found[number] == (not splits and number not in added and piece[0] not in "\u2581ĠĊĉč"), piece
 
 
 def test_masks_are_filled_in_as_tokens_are_written(kind_folders: dict[str, Path]) -> None:

@@ -113,8 +113,8 @@ class Kmers(Characters):
             )
         if (number := len(letters) ** self.k) > MOST_KMERS:
             raise InputError(
-                f"tokenizer.k={self.k}: of {len(letters)} letters ({letters:.40}) there are {number:,} k-mers, and "
-                f"{MOST_KMERS:,} at most are possible: take a smaller k, or state tokenizer.alphabet"
+                f"tokenizer.k={self.k}: of {len(letters)} letters there are {number:.4g} k-mers, more than "
+                f"{MOST_KMERS:,}: take a smaller k, or state the letters as tokenizer.alphabet=ACGT"
             )
 
     def planned_size(self) -> int:

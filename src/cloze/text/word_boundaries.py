@@ -1,5 +1,6 @@
 """Where words begin, by the rules of a tokenizer: whatever its kind, and whatever it writes for a space."""
 
+import json
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -82,21 +83,42 @@ def continues_word(tokenizer: Tokenizer) -> npt.NDArray[np.bool_] | None:
     space = space_of(tokenizer)
     if space is None:
         return None
-    beginnings = BYTES_OF_SPACE if space == SPACE_BYTE else space
+    beginnings, joins = tuple(BYTES_OF_SPACE if space == SPACE_BYTE else space), _Joining(tokenizer, space)
     for piece, number in pieces.items():
-        found[number] = not piece.startswith(tuple(beginnings)) and piece not in added and _joins(tokenizer, piece)
+        found[number] = not piece.startswith(beginnings) and piece not in added and joins.of(piece)
     return found
 
 
-def _joins(tokenizer: Tokenizer, piece: str) -> bool:
-    """Whether a token's text stays with a letter before it."""
-    if tokenizer.pre_tokenizer is None:
-        return True
-    text = text_of(tokenizer, piece)
-    if text is None:  # some of the bytes of a character
-        return True
-    parts = tokenizer.pre_tokenizer.pre_tokenize_str(f"a{text}")
-    return not any(end == 1 for _, (_, end) in parts)
+class _Joining(dict[str, bool]):
+    """Whether a text stays with a letter before it, by the text, or by its first character where that is what tells."""
+
+    def __init__(self, tokenizer: Tokenizer, space: str) -> None:
+        super().__init__()
+        self._tokenizer, self._cut = tokenizer, tokenizer.pre_tokenizer
+        cut = each(steps(tokenizer)["pre_tokenizer"], "pretokenizers")
+        decoder = tokenizer.decoder
+        written = each(None if decoder is None else json.loads(decoder.__getstate__()), "decoders")
+        self._first_tells = all(map(_keeps_to_spaces, cut)) and all(
+            step["type"] in ("ByteLevel", "Metaspace", "ByteFallback", "Fuse")
+            or (step["type"], step.get("pattern")) == ("Replace", {"String": space})
+            for step in written
+        )
+        self._is_bytes = space == SPACE_BYTE
+
+    def of(self, piece: str) -> bool:
+        """The same of a token that begins with no space."""
+        if self._cut is None:
+            return True
+        # Its text need not be decoded where it begins as it is written: no byte of a character, as "<0xE4>" is one.
+        if self._first_tells and (piece.isascii() if self._is_bytes else piece[:1] != "<" and "\ufffd" not in piece):
+            return self[piece[:1]]
+        text = text_of(self._tokenizer, piece)
+        return text is None or self[text[:1] if self._first_tells else text]  # None: some of the bytes of a character
+
+    def __missing__(self, text: str) -> bool:
+        assert self._cut is not None
+        self[text] = joins = not any(end == 1 for _, (_, end) in self._cut.pre_tokenize_str(f"a{text}"))
+        return joins
 
 
 def spaced(words: Sequence[str], touching: Collection[int] = ()) -> list[str]:
@@ -231,6 +253,16 @@ LLAMA_3 = (
 """The pattern of Llama 3 and GPT-4, no match of which reaches over a single space."""
 
 
+def _keeps_to_spaces(step: dict[str, Any]) -> bool:
+    """Whether a step of a pre-tokenizer sees nothing across a single space.
+
+    Of those that do so, each one also splits a letter from what follows, or not, by the character that follows.
+    """
+    return step["type"] in ("ByteLevel", "Metaspace", "WhitespaceSplit") or (
+        step["type"] == "Split" and step["pattern"] in ({"Regex": LLAMA_3}, {"String": " "})
+    )
+
+
 def cuts_at_spaces(tokenizer: Tokenizer, own: Sequence[AddedToken]) -> bool:
     """Whether the ids of ``"x y"`` are those of ``"x"`` and of ``" y"``, for whatever x and y without space at the cut.
 
@@ -248,10 +280,7 @@ def cuts_at_spaces(tokenizer: Tokenizer, own: Sequence[AddedToken]) -> bool:
         ):
             return False
     for step in cut:
-        known = step["type"] in ("ByteLevel", "Metaspace", "WhitespaceSplit") or (
-            step["type"] == "Split" and step["pattern"] in ({"Regex": LLAMA_3}, {"String": " "})
-        )
-        if not known or (step["type"] == "Metaspace" and step["replacement"] != METASPACE):
+        if not _keeps_to_spaces(step) or (step["type"] == "Metaspace" and step["replacement"] != METASPACE):
             return False
     across = re.compile(f"[^{re.escape(space)}]{re.escape(space)}")
     added = {token.content for token in own}
