@@ -1,4 +1,4 @@
-"""Every family through the commands: trained, resumed to the bit, on two ranks, reported, and a start for others."""
+"""Every family through the commands: trained, stopped, resumed, on two ranks, reported, and a start for others."""
 
 import csv
 import json
@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.launch.stories import NO_DROPOUT, command, play
+from tests.launch.stories import NO_DROPOUT, command, play, watch
 from tests.model.families import FAMILIES
 
 MODELS = {"bert": "tiny", "modernbert": "modern_tiny", "eurobert": "eurobert_210m", "nomic_bert": "nomic_bert"}
@@ -31,10 +31,11 @@ def weights(run: Path) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_it_is_resumed_to_the_bit_and_two_ranks_make_the_same_update(
+def test_it_is_resumed_to_the_bit_and_ranks_with_all_or_part_of_it_make_the_same_update(
     family: str, small_corpus: list[str], tmp_path: Path
 ) -> None:
     words = [*small_corpus, f"model={MODELS[family]}", *SMALL, *NO_DROPOUT]
+    sharded = [*words, "run=sharded", "hardware.micro_batch_tokens=256"]
     start = [word for word in words if not word.startswith(("model", "tokenizer", "corpus.prepared"))]
     play(
         tmp_path,
@@ -42,13 +43,19 @@ def test_it_is_resumed_to_the_bit_and_two_ranks_make_the_same_update(
         command([*words, "run=parts", "resume=runs/whole/checkpoints/step-00000001.ckpt"]),
         command([*words, "run=ranks", "hardware.micro_batch_tokens=256"], ranks=2),
         command([*start, "run=more", "init=runs/whole", "corpus.prepared=more", "trainer.max_steps=1"]),
-        statuses=[0, 0, 0, 0],
+        command([*sharded, watch(told=[1, 0])], ranks=2, strategy="fsdp"),
+        command(sharded, ranks=2, strategy="fsdp"),
+        statuses=[0, 0, 0, 0, 143, 0],
     )
-    whole, parts, ranks, more = (tmp_path / "runs" / run for run in ("whole", "parts", "ranks", "more"))
+    whole, parts, ranks, more, shards = (
+        tmp_path / "runs" / run for run in ("whole", "parts", "ranks", "more", "sharded")
+    )
     expected, found = weights(whole), weights(parts)
-    assert expected.keys() == found.keys() == weights(ranks).keys() == weights(more).keys()
+    assert expected.keys() == found.keys() == weights(ranks).keys() == weights(more).keys() == weights(shards).keys()
     assert all(torch.equal(tensor, found[name]) for name, tensor in expected.items())
-    assert losses(ranks) == pytest.approx(losses(whole), rel=1e-4)
+    for several in (ranks, shards):
+        assert losses(several) == pytest.approx(losses(whole), rel=1e-4)
+        assert all(torch.allclose(tensor, expected[name], atol=1e-5) for name, tensor in weights(several).items())
     assert losses(whole)[2] < losses(whole)[0] - 0.02  # far more than that
     assert "drawn at random" not in (tmp_path / "3.0.log").read_text(encoding="utf-8")
     settings = [json.loads((run / "model/config.json").read_text(encoding="utf-8")) for run in (whole, more)]

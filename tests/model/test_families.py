@@ -19,7 +19,9 @@ from cloze.checkpoint.onnx import real_tokens
 from cloze.checkpoint.padded import PaddedPretraining
 from cloze.checkpoint.pretrained import read_pretrained
 from cloze.checkpoint.task_models import save_task_model, task_model
+from cloze.demo.reader import Reader
 from cloze.errors import InputError
+from cloze.inference.predictor import Inference
 from cloze.model.adaptation import Adaptation
 from cloze.model.architecture import Architecture
 from cloze.model.task_heads import TASK_MODELS
@@ -136,6 +138,18 @@ def test_maps_of_attention_are_distributions(family: str, tmp_path: Path) -> Non
     assert len(maps) == SHAPE["num_hidden_layers"]
     for weights in maps:
         torch.testing.assert_close(weights.sum(-1), torch.ones(2, 30))
+
+
+def test_the_demo_fills_masks_and_draws_attention(family: str, tmp_path: Path) -> None:
+    reader = Reader(read_pretrained(saved(family, tmp_path)), Inference(), top_k=3)
+    seen = reader.attention("the cat", "sat on")
+    length, heads = len(seen.pieces), SHAPE["num_attention_heads"]
+    assert [layer.shape for layer in seen.maps] == [(heads, length, length)] * SHAPE["num_hidden_layers"]
+    assert seen.segments == sorted(seen.segments)
+    assert set(seen.segments) == {0, 1}
+    answer: Any = reader.predict("fill-mask", {"text": "the [MASK]"}).prediction
+    assert len(answer["masks"][0]["candidates"]) == 3
+    assert reader.vectors(["the cat", "sat"]).shape == (2, SHAPE["hidden_size"])
 
 
 def test_new_tokens_begin_as_the_mean_of_what_they_were_read_as(family: str, tmp_path: Path) -> None:

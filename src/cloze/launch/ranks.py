@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning.pytorch.utilities import rank_zero_only
 from torch._C._distributed_c10d import TCPStore
+from torch.distributed import DistStoreError
 from torch.distributed.distributed_c10d import PrefixStore, Store
 
 from cloze.config.hardware import Hardware
@@ -29,15 +31,19 @@ class Ranks:
 
     Args:
         rank: of this one among all.
-        store: in which they can leave words for each other; None for one process.
+        store: in which they can leave words for each other; None for one process. Rank zero may serve it.
+        others: the ranks that do not wait for this process to start them.
     """
 
-    def __init__(self, rank: int, store: Store | None) -> None:
+    def __init__(self, rank: int, store: Store | None, others: Sequence[int] = ()) -> None:
         self.rank = rank
         self.store = store
+        self.others = others
 
     def decide(self, question: str, decision: Callable[[], Path | None]) -> Path | None:
         """What rank zero decides, for all: no two may resume from different checkpoints.
+
+        Rank zero continues when the others know: it may be about to end, and the store with it.
 
         Args:
             question: its name, another for each decision of a run.
@@ -52,14 +58,21 @@ class Ranks:
             try:
                 path = decision()
             except InputError as error:
-                self.store.set(question, json.dumps({"error": str(error)}))
+                self._tell(question, {"error": str(error)})
                 raise
-            self.store.set(question, json.dumps({"path": None if path is None else str(path)}))
+            self._tell(question, {"path": None if path is None else str(path)})
             return path
         answer = json.loads(self.store.get(question))
+        self.store.set(f"{question}, known to {self.rank}", "")
         if "error" in answer:
             raise InputError(answer["error"])
         return None if answer["path"] is None else Path(answer["path"])
+
+    def _tell(self, question: str, answer: dict[str, str | None]) -> None:
+        assert self.store is not None
+        self.store.set(question, json.dumps(answer))
+        with suppress(DistStoreError):  # who has not come by now is missed where they compute together
+            self.store.wait([f"{question}, known to {rank}" for rank in self.others])
 
 
 def begin_ranks(hardware: Hardware) -> Ranks:
@@ -79,11 +92,11 @@ def begin_ranks(hardware: Hardware) -> Ranks:
     world = hardware.devices * hardware.num_nodes
     environment = cluster(hardware)
     if isinstance(environment, LightningEnvironment):
-        rank = _own_rank(hardware)
+        rank, others = _own_rank(hardware), range(hardware.devices, world, hardware.devices)  # the first of each node
     else:
-        rank = environment.global_rank()
+        rank, others = environment.global_rank(), range(1, world)
     rank_zero_only.rank = rank  # type: ignore[attr-defined]  # Lightning looks for one before all is known
-    return Ranks(rank, None if world == 1 else _store(environment, hardware, rank))
+    return Ranks(rank, None if world == 1 else _store(environment, hardware, rank), others)
 
 
 def cluster(hardware: Hardware) -> ClusterEnvironment:
