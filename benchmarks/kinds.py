@@ -74,11 +74,11 @@ def main() -> None:
     parser.add_argument("--lines", type=int, default=12_000)
     parser.add_argument("--vocab-size", type=int, help="by default 8,192, of training 32,768")
     parser.add_argument("--training", action="store_true", help="measure the time of training")
-    parser.add_argument("--json", type=Path, help="where the row goes; else it is only printed")
+    parser.add_argument("--json", type=Path, help="where the row of training goes; else it is only printed")
     parser.add_argument("--megabytes", type=float, default=60, help="of books to train on")
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
-    if options.training:
+    if options.training or options.json:
         row = training(options.megabytes, options.vocab_size or 32_768, options.rounds)
         print_rows([row])
         if options.json:

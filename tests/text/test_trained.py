@@ -108,6 +108,15 @@ def test_a_corpus_is_encoded_with_the_ids_of_the_tokenizer(kind: str, added: lis
     check()
 
 
+def test_to_a_corpus_a_mask_is_text_however_it_was_added() -> None:
+    tokenizer = Tokenizer.from_str(trained("bpe").to_str())
+    tokenizer.add_tokens(["<m>"])
+    mask = tokenizer.token_to_id("<m>")
+    encoder = WordEncoder(tokenizer, {"tokenizer_config.json": b'{"mask_token": "<m>"}'})
+    for text in ("the <m>", "the <m> <user>"):
+        assert mask not in np.frombuffer(encoder.encode(text), encoder.dtype)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_of_its_own_text_nothing_is_unknown(kind: str) -> None:
     text = "ACGTNTGCAAC" if kind == "kmer" else " ".join(small_text().splitlines()[:20])

@@ -239,7 +239,8 @@ class _Spaced(dict[str, bytes]):
 
 def _with_own_tokens_only(tokenizer: Tokenizer, special: Collection[str]) -> Tokenizer:
     """The tokenizer to which a literal "[MASK]" in the text is text; only the tokens of the user's own are tokens."""
-    if not any(token.special for token in own_tokens(tokenizer, special)):
+    added = tokenizer.get_added_tokens_decoder().values()
+    if all(token.special == (token.content in special) for token in added):
         tokenizer.encode_special_tokens = True
         return tokenizer
     state = json.loads(tokenizer.to_str())

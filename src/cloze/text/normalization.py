@@ -89,10 +89,19 @@ def _of_old_characters(text: str) -> bool:
 
 @cache
 def _old_characters() -> re.Pattern[str]:
-    category = unicodedata.ucd_3_2_0.category
-    old = "".join("01"[category(chr(number)) not in ("Cn", "Cs") and number != 0x3A3] for number in range(1 << 16))
-    ranges = (f"\\u{run.start():04x}-\\u{run.end() - 1:04x}" for run in re.finditer("1+", old))
-    return re.compile(f"[{''.join(ranges)}]*")
+    old = ranges(lambda letter: is_old(letter) and letter != "\u03a3")
+    return re.compile(f"[{old}]*")
+
+
+def is_old(character: str) -> bool:
+    """Whether a character was there in Unicode 3.2."""
+    return unicodedata.ucd_3_2_0.category(character) not in ("Cn", "Cs")
+
+
+def ranges(wanted: Callable[[str], bool]) -> str:
+    """The wanted ones of the first 65,536 characters, as ranges of a class in a regular expression."""
+    found = "".join("01"[wanted(chr(number))] for number in range(1 << 16))
+    return "".join(f"\\u{run.start():04x}-\\u{run.end() - 1:04x}" for run in re.finditer("1+", found))
 
 
 class AlteredLetters(dict[str, bool]):

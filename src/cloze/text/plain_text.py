@@ -4,13 +4,36 @@ The library keeps for each character where it comes from, through each of its st
 that it does nothing, that costs a tenth.
 """
 
+import re
+import unicodedata
 from array import array
+from codecs import charmap_decode
+from functools import cache
+from typing import Self
 
 import numpy as np
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, pre_tokenizers
 
+from cloze.text.bert_rules import steps
 from cloze.text.characters import Pieces
-from cloze.text.word_boundaries import mark_of_words
+from cloze.text.normalization import is_old, ranges
+from cloze.text.word_boundaries import LLAMA_3, each, mark_of_words
+
+SEPARATOR = "\0"
+"""Between words; a text that has it goes to the library."""
+
+CONTRACTIONS = "'s|'t|'re|'ve|'m|'ll|'d"
+PATTERN_OF_GPT_2 = rf"{CONTRACTIONS}| ?[{{L}}]+| ?[{{N}}]+| ?[^\s{{L}}{{N}}]+|\s+(?!\S)|\s+"
+PATTERN_OF_LLAMA_3 = (
+    rf"(?i:{CONTRACTIONS})|[^\r\n{{L}}{{N}}]?[{{L}}]+|[{{N}}]{{{{1,3}}}}| ?[^\s{{L}}{{N}}]+[\r\n]*|\s*[\r\n]+"
+    r"|\s+(?!\S)|\s+"
+)
+"""Where byte-level models split text, with places for the classes of letters and of numbers."""
+
+VISIBLE = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
+HIDDEN = sorted({*range(0x100)} - VISIBLE)
+BYTES = "".join(chr(byte if byte in VISIBLE else 0x100 + HIDDEN.index(byte)) for byte in range(0x100))
+"""The character that stands for each byte (Radford et al. 2019)."""
 
 
 def encoded(tokenizer: Tokenizer, text: str, dtype: np.dtype) -> bytes:
@@ -27,6 +50,8 @@ class NormalText:
         self._model, self._cutting = Tokenizer(tokenizer.model), Tokenizer(tokenizer.model)
         if tokenizer.pre_tokenizer is not None:
             self._cutting.pre_tokenizer = tokenizer.pre_tokenizer
+        self._words, self._separated = ByteWords.of(tokenizer), Tokenizer(tokenizer.model)
+        self._separated.pre_tokenizer = pre_tokenizers.CharDelimiterSplit(SEPARATOR)
         self._pieces = Pieces.of(tokenizer, dtype)
         self.needs_no_library = self._pieces is not None
 
@@ -38,7 +63,57 @@ class NormalText:
             word = text.removeprefix(" ")
             if word.split() == [word] and self._mark not in word:
                 return encoded(self._model, self._mark + word, self._dtype)
+        if self._words is not None and (words := self._words.of_text(text)) is not None:
+            return encoded(self._separated, words, self._dtype)
         return encoded(self._cutting, text, self._dtype)
+
+
+class ByteWords:
+    """The words that byte-level models see in a text, as the library splits and writes them.
+
+    Attributes:
+        pattern: of words.
+        space: what is set before a text that does not begin with a space.
+    """
+
+    def __init__(self, pattern: str, space: str) -> None:
+        letters, numbers, self._known = _classes()
+        self.pattern, self.space = re.compile(pattern.format(L=letters, N=numbers)), space
+        self._bytes = SEPARATOR + BYTES[1:]
+
+    @classmethod
+    def of(cls, tokenizer: Tokenizer) -> Self | None:
+        """Those of a tokenizer by the rules of GPT-2 or Llama 3; None where it has others."""
+        cut = each(steps(tokenizer)["pre_tokenizer"], "pretokenizers")
+        if not cut or cut[-1]["type"] != "ByteLevel":
+            return None
+        *splits, last = cut
+        if last["use_regex"]:
+            return None if splits else cls(PATTERN_OF_GPT_2, " " if last["add_prefix_space"] else "")
+        rule = {"type": "Split", "pattern": {"Regex": LLAMA_3}, "behavior": "Isolated", "invert": False}
+        return cls(PATTERN_OF_LLAMA_3, "") if splits == [rule] and not last["add_prefix_space"] else None
+
+    def of_text(self, text: str) -> str | None:
+        """The words of a text with separators between them; None where a character's class is not certain."""
+        if not self._known.fullmatch(text):
+            return None
+        if not text.startswith(" "):
+            text = self.space + text
+        return charmap_decode(SEPARATOR.join(self.pattern.findall(text)).encode(), "strict", self._bytes)[0]
+
+
+@cache
+def _classes() -> tuple[str, str, re.Pattern[str]]:
+    """Letters, numbers, and the texts of characters whose class has stayed what it was in Unicode 3.2."""
+
+    def is_known(character: str) -> bool:
+        is_stable = unicodedata.ucd_3_2_0.category(character) == unicodedata.category(character)
+        # Python takes the four separators of ASCII for blanks; a long s is an s to patterns without case.
+        return is_old(character) and is_stable and character not in f"{SEPARATOR}\x1c\x1d\x1e\x1f\u017f"
+
+    letters = ranges(lambda character: unicodedata.category(character)[0] == "L")
+    numbers = ranges(lambda character: unicodedata.category(character)[0] == "N")
+    return letters, numbers, re.compile(f"[{ranges(is_known)}]+")
 
 
 class PlainWords:
