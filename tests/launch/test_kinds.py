@@ -61,3 +61,33 @@ def test_a_released_folder_goes_through_every_command(
     done = train(*start, *new, "tokenizer=folder", f"tokenizer.vocab={released}", "corpus.prepared=own", "run=new")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "runs/new/model/tokenizer.json").read_bytes() == (released / "tokenizer.json").read_bytes()
+
+
+def test_a_released_folder_grows_by_words(train: Command, released: Path, tmp_path: Path) -> None:
+    text = "The carcinoma returns.\nA small carcinoma list reads the object.\n\n"
+    (tmp_path / "notes.txt").write_text("".join(f"{text}{number}\n\n" for number in range(60)), encoding="utf-8")
+    (tmp_path / "words.txt").write_text("carcinoma\nreturns\nneoplasm\n", encoding="utf-8")
+    words = [
+        "corpus=text", "corpus.files=notes.txt", "corpus.prepared=prepared", "preparation.workers=0",
+        "preparation.heldout_fraction=0.2", "objective=mlm", "objective.masking=whole_word", "objective.max_length=64",
+        "data.batch_tokens=512", "trainer.max_steps=1", "optimizer.lr=1e-12", f"init={released}",
+    ]  # fmt: skip
+    done = train(*words, "run=grown", "grow.vocab=words.txt")
+    assert done.returncode == 0, done.stderr
+    assert "each as the mean of those it was read as: carcinoma, neoplasm" in done.stderr
+    old, model = transformers.AutoTokenizer.from_pretrained(released), tmp_path / "runs/grown/model"
+    theirs = transformers.AutoTokenizer.from_pretrained(model)
+    assert len(theirs) == len(old) + 2
+    assert theirs.tokenize("The carcinoma returns.")[1].strip() == "carcinoma"
+    before, after = (
+        transformers.AutoModelForMaskedLM.from_pretrained(folder).get_input_embeddings().weight
+        for folder in (released, model)
+    )
+    torch.testing.assert_close(after[: len(old)], before, atol=1e-6, rtol=0)
+    parts = old(" carcinoma", add_special_tokens=False)["input_ids"]
+    torch.testing.assert_close(after[len(old)], before[parts].mean(0), atol=1e-6, rtol=0)
+    shard = read_shard(next((tmp_path / "prepared").glob("train-*.arrow")))
+    assert len(old) in shard.tokens
+    done = train(*words, "run=larger", "grow.vocab_size=900", "corpus.prepared=larger")
+    assert done.returncode == 2
+    assert "give the model a tokenizer of this text as tokenizer=bpe" in done.stderr

@@ -70,7 +70,8 @@ class Pretraining(_InFolder):
         stage: `train`, or `evaluate` the model of `init` on the held-out text.
         resume: `auto` resumes from the newest checkpoint when the run exists with the same configuration; `never`
             starts from scratch under another name; else the checkpoint to resume from.
-        init: a model folder to start from, with its shape, its weights and its tokenizer; null starts from scratch.
+        init: a model folder to start from, with its shape, its weights and its tokenizer, unless another one is chosen;
+            null starts from scratch.
         trust: packages of the user's own that are imported before a model folder is read.
     """
 

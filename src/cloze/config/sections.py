@@ -172,8 +172,8 @@ class Growth:
     Attributes:
         positions: how new positions begin, where `model.max_position_embeddings` is above the folder's: `repeat`
             copies the learned ones block by block, `random` draws them; null for `repeat`, where they are learned.
-        vocab: a file with more tokens, one a line.
-        vocab_size: or the size to which the vocabulary grows, by the tokens most useful for the corpus.
+        vocab: a file with more tokens, one a line; to another tokenizer than BERT's whole words are added.
+        vocab_size: or the size to which a vocabulary of BERT's kind grows, by the tokens most useful for the corpus.
     """
 
     positions: Literal["repeat", "random"] | None = None

@@ -37,6 +37,7 @@ from cloze.text.tokenizer import (
     ContinuedWordPiece,
     FolderTokenizer,
     TokenizerSource,
+    WordPiece,
     read_tokenizer,
     save_tokenizer,
     vocabulary,
@@ -106,7 +107,10 @@ class Beginning:
         pieces, size = vocabulary(data.tokenizer), own.learned.get_vocab_size()
         tokens, new = pieces[size : own.own_size], pieces[own.own_size :]
         state = grow_tokens(self.state, rows_of, own.learned, tokens) if tokens else self.state
-        state = grow_vocabulary(state, rows_of, pieces[: own.own_size], new) if new else state
+        if new and isinstance(own.words, WordPiece):
+            state = grow_vocabulary(state, rows_of, pieces[: own.own_size], new)
+        elif new:
+            state = grow_tokens(state, rows_of, own.own.tokenizer, [f" {word}" for word in new])
         if tokens:
             note(told_tokens(tokens))
         if new:

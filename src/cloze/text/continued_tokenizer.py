@@ -11,6 +11,7 @@ from tokenizers import Tokenizer
 from cloze.errors import InputError
 from cloze.files.remote import Location
 from cloze.runtime.wording import counted
+from cloze.text.added_words import read_words, with_words
 from cloze.text.bert_rules import own_tokens
 from cloze.text.documents import Source
 from cloze.text.journal import describe
@@ -37,7 +38,7 @@ class ContinuedTokenizer:
     Attributes:
         name: of the model, for messages.
         words: the normalisation of the tokenizer, and how new tokens are chosen; of another than BERT's only where it
-            is, and it does not grow by words.
+            is, and it grows by whole words that are named.
         learned: the model's tokenizer, as it was trained with.
         own: it with the special tokens of `tokenizer.special_tokens`.
         added: tokens from a file.
@@ -77,14 +78,13 @@ class ContinuedTokenizer:
         """
         own = learned.with_tokens(words.special_tokens) if words.special_tokens else learned
         settings, known = own_words(stated, words, learned.tokenizer, name), vocabulary(own.tokenizer)
-        if file is not None or vocab_size is not None:
-            if isinstance(settings, GivenTokenizer):
-                key = "vocab" if file is not None else "vocab_size"
-                raise InputError(
-                    f"grow.{key} adds words to BERT's tokenizers, but that of {name} has other rules: leave it out; "
-                    "tokenizer.special_tokens=[...] adds tokens that stand for themselves"
-                )
+        if isinstance(settings, WordPiece) and (file is not None or vocab_size is not None):
             check_apart(own_tokens(learned.tokenizer), settings, name)
+        elif vocab_size is not None:
+            raise InputError(
+                f"grow.vocab_size chooses tokens for BERT's tokenizers, but that of {name} has other rules: name words "
+                "as grow.vocab=FILE, or give the model a tokenizer of this text as tokenizer=bpe"
+            )
         if vocab_size is not None and vocab_size <= len(known):
             raise InputError(
                 f"grow.vocab_size={vocab_size}: must be above the {counted(len(known), 'tokens')} of {name}"
@@ -92,6 +92,8 @@ class ContinuedTokenizer:
         added = []
         if file is not None and isinstance(settings, WordPiece):
             added = read_new_tokens(file, known, settings)
+        elif file is not None:
+            added = read_words(file, own.tokenizer)
         return cls(name=name, words=settings, learned=learned.tokenizer, own=own, added=added, vocab_size=vocab_size)
 
     @property
@@ -115,8 +117,10 @@ class ContinuedTokenizer:
 
     def grown(self, new: Sequence[str]) -> FolderTokenizer:
         """The tokenizer with more tokens behind its own."""
-        if not new or not isinstance(self.words, WordPiece):
+        if not new:
             return self.own
+        if not isinstance(self.words, WordPiece):
+            return self.own.replaced(with_words(self.own.tokenizer, new))
         tokenizer = self.words.build([*vocabulary(self.own.tokenizer), *new])
         tokenizer.add_tokens(own_tokens(self.own.tokenizer))
         return self.own.replaced(tokenizer)

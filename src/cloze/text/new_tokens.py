@@ -48,12 +48,7 @@ def read_new_tokens(path: str | Path, vocab: Sequence[str], words: WordPiece) ->
     Raises:
         InputError: the file cannot be read, holds nothing new, or a token that no text could ever be split into.
     """
-    try:
-        lines = [line.strip() for line in read_text(Path(path)).splitlines()]
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: the tokens are not UTF-8 ({error.reason} at byte {error.start})") from error
-    except OSError as error:
-        raise InputError(f"{path}: the tokens cannot be read ({error.strerror}); set grow.vocab") from error
+    lines = read_lines(path)
     known, new, impossible = set(vocab), [], []
     cut = _Cut(words)
     for number, piece in enumerate(lines, start=1):
@@ -72,6 +67,20 @@ def read_new_tokens(path: str | Path, vocab: Sequence[str], words: WordPiece) ->
     if not new:
         raise InputError(f"{path}: holds no token that is not in the vocabulary already; leave grow.vocab out")
     return new
+
+
+def read_lines(path: str | Path) -> list[str]:
+    """The lines of a file of tokens, without the blanks around them.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    try:
+        return [line.strip() for line in read_text(Path(path)).splitlines()]
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: the tokens are not UTF-8 ({error.reason} at byte {error.start})") from error
+    except OSError as error:
+        raise InputError(f"{path}: the tokens cannot be read ({error.strerror}); set grow.vocab") from error
 
 
 def useful_tokens(lines: Sequence[str], vocab: Sequence[str], words: WordPiece, count: int) -> list[str]:
