@@ -19,7 +19,7 @@ TASK = ["task=classification", "task.data.train=train.csv", "task.data.dev=dev.c
 WORDS = {"train.py": [*CORPUS, *TINY], "finetune.py": [*TASK, "trainer.max_steps=2", "hardware.threads=1"]}
 """What `…` in a command stands for."""
 
-BEFORE = re.compile(r"(note|warning): .+|step \d.*|resuming from .+|[\w ,]+: \d+ of \d+|.*?( {2,}[\w,.]*)+|")
+BEFORE = re.compile(r"(note|warning): .+|step \d.*|resuming from .+|[\w ,-]+: \d+ of \d+|.*?( {2,}[\w,.]*)+|")
 """What may be told before the error; the last are the rows of each split and label."""
 
 AT_A_SHELL = {"a key that does not exist", "no such text", "a value that is missing"}

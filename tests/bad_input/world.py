@@ -9,6 +9,7 @@ import shutil
 import sys
 import zipfile
 from collections.abc import Callable
+from copy import deepcopy
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,7 @@ from cloze.text.tokenizer import (
     save_tokenizer,
     vocabulary,
 )
+from tests.kinds import modernbert
 
 SHAPE = ["hidden_size=16", "num_hidden_layers=1", "num_attention_heads=2", "intermediate_size=16"]
 CORPUS = ["corpus=text", "corpus.files=text.txt", "corpus.prepared=prepared", "tokenizer.vocab_size=120"]
@@ -68,6 +70,7 @@ def make_world(text: str) -> None:
     _texts()
     _tables()
     _corpora()
+    _tokenizers(text)
     _models()
     _checkpoints()
 
@@ -253,6 +256,22 @@ def _models() -> None:
     poisoned = {key: value * float("nan") if value.is_floating_point() else value for key, value in tensors.items()}
     save_file(poisoned, "model-nan/model.safetensors")
     _google(config, tensors, vocabulary(tokenizer))
+
+
+def _tokenizers(text: str) -> None:
+    """One of bytes, and others that differ from it in their masks, or in what they draw at random."""
+    whole = json.loads(modernbert(text.splitlines()).to_str())
+    no_mask, two_masks = (deepcopy(whole["added_tokens"]) for _ in range(2))
+    no_mask[-2]["content"], two_masks[-1]["content"] = "[GAP]", "<mask>"
+    others: dict[str, dict[str, Any]] = {
+        "bpe": {},
+        "bpe-no-mask": {"added_tokens": no_mask},
+        "bpe-two-masks": {"added_tokens": two_masks},
+        "bpe-dropout": {"model": {**whole["model"], "dropout": 0.1}},
+    }
+    for name, change in others.items():
+        Path(name).mkdir()
+        Path(name, "tokenizer.json").write_text(json.dumps({**whole, **change}), encoding="utf-8")
 
 
 def _google(config: dict[str, Any], tensors: dict[str, torch.Tensor], pieces: list[str]) -> None:

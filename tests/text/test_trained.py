@@ -203,7 +203,7 @@ def test_training_gives_the_same_tokenizer_in_every_process(shared_data: Path, t
         (lambda: Kmers(stride=1), r"stride=1: only 6, the k of tokenizer.k, is possible"),
         (lambda: Kmers(alphabet="acgt"), "take ACGT, or set tokenizer.uppercase=false"),
         (lambda: Kmers(alphabet="AAC"), "expected different letters"),
-        (lambda: Kmers(k=12, alphabet="ACGT"), "of 4 letters there are 1.678e\\+07 k-mers"),
+        (lambda: Kmers(k=12, alphabet="ACGT"), "of 4 letters there are 16,777,216 k-mers"),
         (lambda: Kmers(lowercase=True), "exclude each other"),
         (lambda: ByteLevelBPE().train(["", " "]), "there is no text"),
         (lambda: Characters().train([]), "there is no text"),

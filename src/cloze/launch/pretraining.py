@@ -18,6 +18,7 @@ from cloze.config.sections import Training
 from cloze.config.trust import import_packages
 from cloze.data.pretraining.loader import telling_of_dead_workers
 from cloze.data.pretraining.module import PretrainingData
+from cloze.data.pretraining.objective import checked_words
 from cloze.errors import InputError
 from cloze.files.layout import METRICS, MODEL
 from cloze.launch.continuation import Beginning, beginning
@@ -38,6 +39,7 @@ from cloze.run.summary import finished_summary, summary
 from cloze.runtime.spinner import waiting
 from cloze.tasks.pretraining import Pretraining
 from cloze.text.manifest import MANIFEST
+from cloze.text.prepare import Preparation
 from cloze.text.progress import ConsoleProgress
 from cloze.text.tokenizer import FolderTokenizer
 
@@ -149,6 +151,7 @@ def prepared_data(config: Config, start: Beginning | None, *, stage: str = "fit"
                 if start is not None:
                     start.tokenizer.prepare(data.preparation, data.folder, progress)
                 else:
+                    check_given_tokenizer(data, data.preparation)
                     data.preparation.ensure(data.folder, progress)
     else:
         while not (data.folder / MANIFEST).exists():  # written last, by rename
@@ -157,6 +160,15 @@ def prepared_data(config: Config, start: Beginning | None, *, stage: str = "fit"
         data.preparation = None  # done, with another tokenizer than its own: the trainer must not ask for it again
     data.setup(stage)
     return data
+
+
+def check_given_tokenizer(data: PretrainingData, preparation: Preparation) -> None:
+    """Refuse a tokenizer that does not do for the objective before a corpus is prepared with it."""
+    source = preparation.tokenizer
+    if source.is_given and not (data.folder / MANIFEST).exists():
+        given, segmented = source.given(), preparation.words != "tokenizer"
+        name = getattr(source, "vocab", "tokenizer")  # a source of the user's own may have none
+        checked_words(data.objective, given.tokenizer, given.special, name, segmented=segmented)
 
 
 @rank_zero_only

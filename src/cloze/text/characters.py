@@ -113,7 +113,7 @@ class Kmers(Characters):
             )
         if (number := len(letters) ** self.k) > MOST_KMERS:
             raise InputError(
-                f"tokenizer.k={self.k}: of {len(letters)} letters there are {number:.4g} k-mers, more than "
+                f"tokenizer.k={self.k}: of {len(letters)} letters there are {number:,} k-mers, more than "
                 f"{MOST_KMERS:,}: take a smaller k, or state the letters as tokenizer.alphabet=ACGT"
             )
 

@@ -279,7 +279,7 @@ def from_file(file: Path) -> tuple[Tokenizer, list[dict[str, Any]]]:
         raise InputError(f"{file}: is a {type(model).__name__} tokenizer, which is not read")
     if isinstance(model, models.BPE) and model.dropout:
         raise InputError(
-            f"{file}: model.dropout is {model.dropout}, so that its tokens are drawn: set it to null there"
+            f"{file}: model.dropout is {model.dropout:.3g}, so that its tokens are drawn: set it to null there"
         )
     return tokenizer, in_file
 

@@ -121,7 +121,8 @@ class GivenTokenizer(TokenizerSource):
                 try:
                     found = read_tokenizer(folder)
                 except InputError as error:
-                    raise InputError(str(error).replace(folder, str(place.parent))) from None
+                    said = str(error).replace(str(Path(folder) / WHOLE), self.vocab)
+                    raise InputError(said.replace(folder, self.vocab)) from None
         if not found.is_dense:
             raise InputError(f"{place}: its tokenizer has ids that no token has, so that rows of a model would be idle")
         return found.with_tokens(self.special_tokens) if self.special_tokens else found

@@ -14,7 +14,7 @@ from cloze.data.micro_batches import recount_micro_batches
 from cloze.data.pretraining.dataset import Index, MicroBatches, Order
 from cloze.data.pretraining.loader import HeldoutLoader, TrainingLoader
 from cloze.data.pretraining.masking import Vocabulary
-from cloze.data.pretraining.objective import B, Objective
+from cloze.data.pretraining.objective import B, Objective, checked_words
 from cloze.data.pretraining.plan import BatchSize
 from cloze.errors import InputError
 from cloze.files.remote import Location, RemotePath, location
@@ -22,7 +22,6 @@ from cloze.text.manifest import Manifest, ShardInfo
 from cloze.text.prepare import Preparation
 from cloze.text.special_tokens import special_tokens
 from cloze.text.tokenizer import read_tokenizer
-from cloze.text.word_boundaries import continues_word
 
 _log = logging.getLogger(__name__)
 
@@ -170,10 +169,8 @@ class PretrainingData(LightningDataModule, Generic[B]):
                 "check how documents are separated, or use objective=mlm or objective=mlm_sop"
             )
         special = special_tokens(self.tokenizer, self.tokenizer_files)
-        continues = continues_word(self.tokenizer)
-        has_words = continues is not None or self.manifest.config.get("words") is not None
-        if (why := self.objective.unsuited(special, has_words=has_words)) is not None:
-            raise InputError(f"{self.folder}: its tokenizer {why}")
+        segmented = self.manifest.config.get("words") is not None
+        continues = checked_words(self.objective, self.tokenizer, special, self.folder, segmented=segmented)
         self.vocabulary = Vocabulary.of(self.tokenizer, special, continues)
 
     def batches_in_epochs(self, epochs: int, phase: int = 0) -> int:

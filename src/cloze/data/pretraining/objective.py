@@ -2,7 +2,11 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
 
 from cloze.batch import Packed, TokenBatch
 from cloze.data.pretraining.learnable import unlearnable_pairs
@@ -10,8 +14,10 @@ from cloze.data.pretraining.masking import NO_MASKS, Vocabulary
 from cloze.data.pretraining.packing import StaticShape, pack
 from cloze.data.pretraining.pairs import Segments
 from cloze.data.pretraining.plan import Plan, Sequences
+from cloze.errors import InputError
 from cloze.text.shards import Shard
 from cloze.text.special_tokens import SpecialTokens
+from cloze.text.word_boundaries import continues_word
 
 B = TypeVar("B", bound=TokenBatch)
 
@@ -86,3 +92,24 @@ class Objective(Segments, ABC, Generic[B]):
         """
         batch = pack(sequences, NO_MASKS, max_length=self.max_length, global_masked=1, global_pairs=1, static=shape)
         return batch.packed, batch.num_tokens
+
+
+def checked_words(
+    objective: Objective[Any], tokenizer: Tokenizer, special: SpecialTokens, name: object, *, segmented: bool
+) -> NDArray[np.bool_] | None:
+    """`cloze.text.word_boundaries.continues_word` of a tokenizer that does for an objective.
+
+    Args:
+        objective: that reads its tokens.
+        tokenizer: of the corpus, or to be that.
+        special: its special tokens.
+        name: where it is from, for the message.
+        segmented: whether a segmenter tells the words.
+
+    Raises:
+        InputError: it does not do.
+    """
+    continues = continues_word(tokenizer)
+    if (why := objective.unsuited(special, has_words=continues is not None or segmented)) is not None:
+        raise InputError(f"{name}: its tokenizer {why}")
+    return continues
