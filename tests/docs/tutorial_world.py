@@ -26,6 +26,13 @@ def make(folder: Path) -> None:
         for file in range(count):
             text = chinese(numbers) if name == "zh" else english(numbers)
             (folder / name / f"{file}.txt").write_text(text, encoding="utf-8")
+    (folder / "genomes").mkdir()
+    bases = ["".join(numbers.choices("ACGT", k=60)) for _ in range(400)]
+    (folder / "genomes/0.fna").write_text(
+        "\n".join([">one", *bases[:200], ">two", *bases[200:]]) + "\n", encoding="utf-8"
+    )
+    for name, count in (("promoters_train", 32), ("promoters_dev", 8)):
+        table(folder / f"{name}.csv", ["sequence", "promoter"], [(bases[n], n % 2) for n in range(count)])
     modernbert(folder / "models/modernbert", (folder / "books/0.txt").read_text(encoding="utf-8"))
     (folder / "words.txt").write_text("the quick file\nthen reads another list\n", encoding="utf-8")
     (folder / "terms.txt").write_text("quickfile\nsmalllist\n", encoding="utf-8")
