@@ -1,16 +1,21 @@
 """What is compiled and what is written are one: the same batches with numba turned off."""
 
-import os
-import sys
+from pathlib import Path
 
 import pytest
 
 from cloze.data.pretraining.settings import MASKINGS, PAIRS
-from tests import processes
+from tests import forks
 
 PROGRAM = """
 import hashlib, sys
+import numba
 import numpy as np
+
+if {0}:
+    for name in [name for name in sys.modules if name.partition(".")[0] in ("cloze", "tests")]:
+        del sys.modules[name]  # which the fork has, compiled
+    numba.config.DISABLE_JIT = True
 np.seterr(over="ignore")  # 64-bit arithmetic wraps around silently when compiled
 from cloze.data.pretraining.dataset import cut_batch
 from cloze.data.pretraining.masked_lm import MaskedLM
@@ -18,8 +23,10 @@ from cloze.data.pretraining.settings import MASKINGS
 from cloze.data.pretraining.plan import Sequences
 from cloze.data.pretraining.settings import PAIRS
 from cloze.data.pretraining.plan import BatchSize, make_plan
+from cloze.data.pretraining.pairs import next_sentence_rows
 from tests.data.corpora import prose, shard_of, vocabulary
 
+assert hasattr(next_sentence_rows, "py_func") is not {0}  # it is compiled, or not
 shard = shard_of(prose(8))
 for pairs in PAIRS:
     for masking in MASKINGS:
@@ -39,14 +46,9 @@ for pairs in PAIRS:
 
 
 @pytest.mark.slow
-def test_compiled_and_interpreted_batches_are_equal() -> None:
-    outputs = [
-        processes.run(
-            [sys.executable, "-c", PROGRAM],
-            env={**os.environ, "NUMBA_DISABLE_JIT": disabled, "PYTHONPATH": os.pathsep.join(sys.path)},
-            check=True,
-        ).stdout
-        for disabled in ("0", "1")
-    ]
+def test_compiled_and_interpreted_batches_are_equal(tmp_path: Path) -> None:
+    runs = [forks.run("-c", PROGRAM.format(disabled), cwd=tmp_path) for disabled in (False, True)]
+    assert [done.returncode for done in runs] == [0, 0], runs[0].stderr + runs[1].stderr
+    outputs = [done.stdout for done in runs]
     assert outputs[0] == outputs[1]
     assert outputs[0].count(" True ") == len(PAIRS) * len(MASKINGS)
