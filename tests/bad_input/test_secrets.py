@@ -1,17 +1,13 @@
 """Passwords and tokens stand in no file of a run and in no message."""
 
-import os
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
 from cloze.runtime.redaction import is_secret, masked, masked_text
-from tests import processes
 from tests.bad_input.session import Session
 from tests.bad_input.world import CORPUS, TINY
-from tests.conftest import REPOSITORY
 
 PASSWORD, TOKEN = "hunter2-and-more", "hf_abcdefghijklmnop"
 
@@ -106,14 +102,9 @@ def test_a_run_writes_none_down_and_goes_on_all_the_same(session: Session) -> No
 def test_offline_weights_and_biases_gets_none(session: Session) -> None:
     pytest.importorskip("wandb")
     words = [*CORPUS, *TINY, "run=w", "logger=wandb", "callbacks.mark._target_=tests.bad_input.mark.Mark"]
-    command = [sys.executable, str(REPOSITORY / "train.py"), *words, f"callbacks.mark.api_key={PASSWORD}"]
-    own = {
-        "WANDB_API_KEY": TOKEN,
-        "WANDB_MODE": "offline",
-        "PYTHONPATH": f"{REPOSITORY}:{REPOSITORY}/src",
-    }
-    result = processes.run(command, cwd=session.folder, env={**os.environ, **own})
-    assert result.returncode == 0, result.stderr
+    own = {"WANDB_API_KEY": TOKEN, "WANDB_MODE": "offline"}
+    result = session.run("train.py", *words, f"callbacks.mark.api_key={PASSWORD}", env=own)
+    assert result["status"] == 0, result["error"]
     records = list((session.folder / "runs" / "w" / "wandb").glob("offline-run-*/*.wandb"))
     assert records[0].stat().st_size > 4000  # it is written at the end
     assert not harmful(session.folder / "runs" / "w", PASSWORD, TOKEN)

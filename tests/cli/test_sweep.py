@@ -9,7 +9,7 @@ from tests.command import Command
 
 
 @pytest.mark.slow
-def test_jobs_of_another_launcher(shell_train: Command, small_text: Path, tmp_path: Path) -> None:
+def test_jobs_of_another_launcher(train: Command, small_text: Path, tmp_path: Path) -> None:
     """They prepare one corpus: the first one does it, the others wait; what is wrong with one is told at the end."""
     words = [
         "-m", "hydra/launcher=submitit_local", "hydra.launcher.timeout_min=5", "run=sweep",
@@ -18,7 +18,7 @@ def test_jobs_of_another_launcher(shell_train: Command, small_text: Path, tmp_pa
         "trainer.max_steps=3", "trainer.validate_every=3", "objective.max_length=32",
         "model.max_position_embeddings=32,16",
     ]  # fmt: skip
-    done = shell_train(*words)
+    done = train(*words)
     assert done.returncode == 2, done.stderr
     assert "objective.max_length is 32, but the model has only 16 positions" in done.stderr
     assert "Traceback" not in done.stderr
