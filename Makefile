@@ -50,6 +50,7 @@ format: $(VENV)/.dev
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.train_step --sizes tiny mini small base --lengths full mixed \
 		--rounds 3 --repeats 2 --minutes 7 --json runs/bench/train_step.json
+	$(BIN)/python -m benchmarks.train_step --family modernbert --minutes 5 --json runs/bench/train_step.modernbert.json
 	$(BIN)/python -m benchmarks.data_pipeline --rounds 3 --json runs/bench/data_pipeline.json
 	-$(BIN)/python -m benchmarks.prepare --json runs/bench/prepare.json
 	$(BIN)/python -m benchmarks.results runs/bench/*.json
