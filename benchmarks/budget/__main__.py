@@ -43,6 +43,7 @@ class Bench:
 
     def __init__(self, given: argparse.Namespace) -> None:
         self.seconds, self.work, self.threads = 60 * given.minutes, given.work.absolute(), given.threads
+        self.processor_time = given.processor_time
         self.log = given.json.with_suffix(".runs.jsonl")
         self.log.parent.mkdir(parents=True, exist_ok=True)
         self.vocab = next(iter(sorted((DATA / "vocab").glob("*uncased*.txt"))))
@@ -55,11 +56,14 @@ class Bench:
         unread = sorted((self.books / UNREAD).glob("*.md"))
         self.unread = heldout([file.read_text(encoding="utf-8") for file in unread], self.vocab)
 
+    def folder(self, overrides: Overrides, steps: int | None) -> Path:
+        """Of one run of ``train.py``: what was stopped resumes in its folder; nothing else may."""
+        what = hashlib.sha256(json.dumps([dict(overrides), steps, self.seconds, str(self.books)]).encode())
+        return self.work / "runs" / what.hexdigest()[:12]
+
     def ours(self, name: str, overrides: Overrides, steps: int | None = None, *, judged: bool = True) -> Run:
         """One run of ``train.py``; with a number of steps for what cannot be ended by the clock."""
-        # What was stopped resumes in its folder; nothing else may.
-        what = hashlib.sha256(json.dumps([dict(overrides), steps, self.seconds, str(self.books)]).encode())
-        folder = self.work / "runs" / what.hexdigest()[:12]
+        folder = self.folder(overrides, steps)
         end = [f"trainer.max_time={self.seconds:.0f}s"] if steps is None else [f"trainer.max_steps={steps}"]
         prepared = self.books.with_name(f"prepared-{self.books.name}")
         words = [
@@ -79,6 +83,7 @@ class Bench:
             f"+callbacks.budget.folder={folder}/thirds",
             f"+callbacks.budget.seconds={self.seconds}",
             f"+callbacks.budget.tokenizer={prepared}/tokenizer",
+            f"+callbacks.budget.processor_time={self.processor_time}",
         ]
         key = {**overrides, "steps": str(steps) if judged else f"{steps}, unjudged"}
         return self._run("ours", name, key, words, folder / "thirds", judged=judged)
@@ -161,6 +166,7 @@ def main() -> None:
     parser.add_argument("--peers", type=int, default=len(PEERS), help="only this many of the other side's runs")
     parser.add_argument("--work", type=Path, default=REPOSITORY / "runs/bench/budget", help="text, shards and runs")
     parser.add_argument("--json", type=Path, default=REPOSITORY / "benchmarks/measured/budget.json")
+    parser.set_defaults(processor_time=False)
     given = parser.parse_args()
     if given.peers and find_spec("accelerate") is None:
         parser.error("transformers' Trainer needs accelerate: pip install --no-deps accelerate, or --peers 0")

@@ -19,13 +19,15 @@ class Snapshots(pl.Callback):
 
     Args:
         folder: where to.
-        seconds: of the whole training, on the wall clock. The last one is written when training ends.
+        seconds: of the whole training, on the clock. The last one is written when training ends.
         tokenizer: the folder of the tokenizer.
+        processor_time: whether the clock counts the seconds of this process alone, whatever else the machine does.
     """
 
-    def __init__(self, *, folder: str, seconds: float, tokenizer: str) -> None:
+    def __init__(self, *, folder: str, seconds: float, tokenizer: str, processor_time: bool = False) -> None:
         self.folder, self.seconds, self.tokenizer = Path(folder), seconds, Path(tokenizer)
         self.elapsed, self.taken = 0.0, 0
+        self._clock = time.process_time if processor_time else time.monotonic
 
     def state_dict(self) -> dict[str, Any]:
         return {"elapsed": self.elapsed, "taken": self.taken}
@@ -34,10 +36,10 @@ class Snapshots(pl.Callback):
         self.elapsed, self.taken = state_dict["elapsed"], state_dict["taken"]
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._began = time.monotonic() - self.elapsed
+        self._began = self._clock() - self.elapsed
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *_: Any) -> None:
-        self.elapsed = time.monotonic() - self._began
+        self.elapsed = self._clock() - self._began
         while self.taken + 1 < len(THIRDS) and self.elapsed >= self.seconds * THIRDS[self.taken] / len(THIRDS):
             self._take(trainer, pl_module)
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -10,14 +11,14 @@ import transformers
 from torch import Tensor, nn
 
 from benchmarks.batches import random_batch
-from cloze.batch import IGNORED_LABEL, PretrainingBatch, TaskBatch
+from cloze.batch import IGNORED_LABEL, Packed, PretrainingBatch, TaskBatch
 from cloze.checkpoint.folder import save_pretrained
 from cloze.checkpoint.modules import fine_tuned_model
 from cloze.checkpoint.pretrained import read_pretrained
 from cloze.checkpoint.task_models import save_task_model, task_model
 from cloze.model.adaptation import Adaptation
 from cloze.model.architecture import Head, architecture_of
-from cloze.model.modern import ModernBertForPreTraining
+from cloze.model.modern import ModernBertForPreTraining, ModernBlock
 from cloze.model.modern_config import EuroBertConfig, ModernBertConfig, NomicBertConfig
 from cloze.tasks.masked_lm import pretraining_losses
 from cloze.text.tokenizer import build_tokenizer
@@ -214,3 +215,16 @@ def _loss(module: nn.Module, batch: PretrainingBatch, shape: ModernBertConfig) -
         logits = module(**inputs).logits[inputs["attention_mask"].bool()]
         logits = logits[batch.masked_positions]
     return F.cross_entropy(logits, batch.masked_labels, ignore_index=IGNORED_LABEL)
+
+
+def test_dropout_on_the_output_of_attention_alone() -> None:
+    torch.manual_seed(0)
+    shape = ModernBertConfig(vocab_size=9, hidden_size=64, num_attention_heads=2, attention_output_dropout=0.3)
+    block, hidden = ModernBlock(shape, layer=0), torch.randn(500, 64)
+    nn.init.zeros_(block.feed_forward.output.weight)
+    packed = Packed.of([np.zeros(500, dtype=np.int64)])
+    with torch.no_grad():
+        added, dropped = block.eval()(hidden, packed) - hidden, block.train()(hidden, packed) - hidden
+    kept = dropped.abs() > 1e-6
+    assert kept.float().mean() == pytest.approx(0.7, abs=0.02)
+    torch.testing.assert_close(dropped[kept], added[kept] / 0.7, atol=1e-5, rtol=1e-4)

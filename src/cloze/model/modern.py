@@ -129,15 +129,18 @@ class ModernBlock(Block):
         self.attention = RotaryAttention(config, layer)
         self.feed_forward_norm = norm(config)
         self.feed_forward = feed_forward(config)
-        self.dropout = Dropout(config.hidden_dropout_prob)
+        self.dropout, output = Dropout(config.hidden_dropout_prob), config.attention_output_dropout
+        self.attention_dropout = self.dropout if output is None else Dropout(output)
 
     def forward(self, hidden: Tensor, sequences: Sequences, rows: Tensor | None = None) -> Tensor:
         """(N, D) -> (N, D), with rows (R, D), or (B, T, D) -> (B, T, D)."""
         residual = hidden if rows is None else hidden[rows]
         if self.pre_norm:
-            hidden = self.dropout(self.attention(self.attention_norm(hidden), sequences, rows), residual=residual)
+            mixed = self.attention(self.attention_norm(hidden), sequences, rows)
+            hidden = self.attention_dropout(mixed, residual=residual)
             return self.dropout(self.feed_forward(self.feed_forward_norm(hidden)), residual=hidden)  # type: ignore[no-any-return]
-        hidden = self.attention_norm(self.dropout(self.attention(hidden, sequences, rows), residual=residual))
+        mixed = self.attention(hidden, sequences, rows)
+        hidden = self.attention_norm(self.attention_dropout(mixed, residual=residual))
         return self.feed_forward_norm(self.dropout(self.feed_forward(hidden), residual=hidden))  # type: ignore[no-any-return]
 
     def use_kernel(self, kernel: str) -> None:

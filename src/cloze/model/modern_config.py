@@ -55,6 +55,8 @@ class ModernBertConfig:
         embedding_dropout: dropout on the embeddings.
         hidden_dropout_prob: dropout on the output of each sub-layer, ModernBERT's ``mlp_dropout``.
         attention_probs_dropout_prob: dropout on the attention probabilities, ModernBERT's ``attention_dropout``.
+        attention_output_dropout: dropout on the output of attention in place of `hidden_dropout_prob`; ModernBERT was
+            trained with 0.1 (Warner et al. 2024, table 3). Of a run alone: ``config.json`` has no key for it.
         initializer_range: standard deviation of the normal initialisation.
         initializer_cutoff_factor: of how many standard deviations that is truncated; None does not truncate.
         depth_scaled_initializer: whether what is added to the hidden states has 1 / sqrt(2 L) of the standard deviation
@@ -98,6 +100,7 @@ class ModernBertConfig:
     embedding_dropout: float = 0.0
     hidden_dropout_prob: float = 0.0
     attention_probs_dropout_prob: float = 0.0
+    attention_output_dropout: float | None = None
     initializer_range: float = 0.02
     initializer_cutoff_factor: float | None = 2.0
     depth_scaled_initializer: bool = True
@@ -129,6 +132,8 @@ class ModernBertConfig:
                 "without parameters: set one of them to true, or tie_word_embeddings to false"
             )
         check_rates(self, "embedding_dropout", "hidden_dropout_prob", "attention_probs_dropout_prob")
+        if self.attention_output_dropout is not None:
+            check_rates(self, "attention_output_dropout")
         check_spreads(self, "initializer_range", "norm_eps")
         for name in ("global_rope_theta", "local_rope_theta", "initializer_cutoff_factor"):
             if (value := getattr(self, name)) is not None and not value > 0.0:

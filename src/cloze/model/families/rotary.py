@@ -17,6 +17,8 @@ SCALINGS = {FULL: "global_rope_scaling", SLIDING: "local_rope_scaling"}
 THETAS = {FULL: "global_rope_theta", SLIDING: "local_rope_theta"}
 WINDOWED = ("global_attn_every_n_layers", "local_attention", "local_rope_theta")
 """Fields that change nothing where every block sees all of its sequence."""
+UNWRITTEN = (*SCALINGS.values(), "attention_output_dropout")
+"""Fields that ``config.json`` has under other names, or that are of a run alone."""
 Settings = Mapping[str, Any]
 
 
@@ -133,7 +135,7 @@ def family(*, by_kind: bool = True, earlier: Callable[[Settings], Settings] = di
         earlier: see ``present``.
         record: of ``Architecture``, as far as it is not the same in all of these families.
     """
-    unwritten = (*SCALINGS.values(), *record.pop("unwritten", ()))
+    unwritten = (*UNWRITTEN, *record.pop("unwritten", ()))
     published: Architecture[Any] = Architecture(
         pair_parts=("next_sentence_head",),
         encoder=ModernEncoder,
@@ -143,8 +145,8 @@ def family(*, by_kind: bool = True, earlier: Callable[[Settings], Settings] = di
         besides=record.pop("besides", partial(besides, by_kind=by_kind)),
         unwritten=unwritten,
         free=(
-            "embedding_dropout", "hidden_dropout_prob", "attention_probs_dropout_prob", "initializer_range",
-            "initializer_cutoff_factor", "depth_scaled_initializer",
+            "embedding_dropout", "hidden_dropout_prob", "attention_probs_dropout_prob", "attention_output_dropout",
+            "initializer_range", "initializer_cutoff_factor", "depth_scaled_initializer",
         ),
         extended=("max_position_embeddings", *THETAS.values(), *SCALINGS.values()),
         vocabulary=(
@@ -166,7 +168,7 @@ def family(*, by_kind: bool = True, earlier: Callable[[Settings], Settings] = di
             classes=f"Cloze{published.classes}",
             kin=published,
             fixed=lambda _: {},
-            unwritten=tuple(SCALINGS.values()),
+            unwritten=UNWRITTEN,
             present=partial(present, earlier=earlier),
             besides=besides,
         )
