@@ -42,7 +42,8 @@ class Bench:
     """
 
     def __init__(self, given: argparse.Namespace) -> None:
-        self.seconds, self.work, self.threads = 60 * given.minutes, given.work.absolute(), given.threads
+        self.seconds, self.threads = 60 * given.minutes, given.threads
+        self.work: Path = given.work.absolute()
         self.processor_time = given.processor_time
         self.log = given.json.with_suffix(".runs.jsonl")
         self.log.parent.mkdir(parents=True, exist_ok=True)

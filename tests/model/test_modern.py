@@ -221,7 +221,8 @@ def test_dropout_on_the_output_of_attention_alone() -> None:
     torch.manual_seed(0)
     shape = ModernBertConfig(vocab_size=9, hidden_size=64, num_attention_heads=2, attention_output_dropout=0.3)
     block, hidden = ModernBlock(shape, layer=0), torch.randn(500, 64)
-    nn.init.zeros_(block.feed_forward.output.weight)
+    block.feed_forward.output = nn.Linear(shape.intermediate_size, 64, bias=False).requires_grad_(False)
+    block.feed_forward.output.weight.zero_()
     packed = Packed.of([np.zeros(500, dtype=np.int64)])
     with torch.no_grad():
         added, dropped = block.eval()(hidden, packed) - hidden, block.train()(hidden, packed) - hidden
