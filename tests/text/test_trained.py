@@ -19,7 +19,7 @@ from transformers import PreTrainedTokenizerFast
 from cloze.errors import InputError
 from cloze.text.bert_rules import SPECIAL_TOKENS
 from cloze.text.characters import Characters, Kmers
-from cloze.text.encoding import LONGEST_CACHED_CHUNK, WordEncoder
+from cloze.text.encoding import LONGEST_CACHED_CHUNK, LONGEST_ENCODED_CHUNK, WordEncoder
 from cloze.text.trained import ByteLevelBPE, TrainedTokenizer, Unigram
 from tests import processes
 from tests.small_text import small_text
@@ -106,6 +106,16 @@ def test_a_corpus_is_encoded_with_the_ids_of_the_tokenizer(kind: str, added: lis
             assert np.frombuffer(encoder.encode(text), encoder.dtype).tolist() == expected
 
     check()
+
+
+@pytest.mark.parametrize("kind", ["bpe", "bpe_without_space", "characters", "kmer"])
+def test_a_very_long_text_without_spaces_has_the_ids_of_the_tokenizer(kind: str) -> None:
+    tokenizer = Tokenizer.from_str(trained(kind).to_str())
+    encoder = WordEncoder(trained(kind))
+    for piece in ("the,é", "漢.\tACGT!", "(x)"):
+        text = piece * (LONGEST_ENCODED_CHUNK // len(piece) + 2)
+        expected = tokenizer.encode(text, add_special_tokens=False).ids
+        assert np.frombuffer(encoder.encode(text), encoder.dtype).tolist() == expected
 
 
 def test_to_a_corpus_a_mask_is_text_however_it_was_added() -> None:

@@ -172,7 +172,7 @@ class WordEncoder(dict[str, bytes]):
 
     def sentence(self, text: str) -> bytes:
         """The ids of a sentence that is not split at spaces; it is not kept, since it seldom comes again."""
-        if len(text) <= LONGEST_ENCODED_CHUNK or (self._normal is not None and self._normal.needs_no_library):
+        if len(text) <= LONGEST_ENCODED_CHUNK or (self._normal is not None and self._normal.takes_long(text)):
             return self.whole(text)
         return b"".join(map(self.whole, self._cut(text)))
 

@@ -22,6 +22,9 @@ from cloze.text.word_boundaries import LLAMA_3, each, mark_of_words
 SEPARATOR = "\0"
 """Between words; a text that has it goes to the library."""
 
+WORDS_AT_ONCE = 2_000
+"""For the library, whose memory for a long text would be 400 bytes a character."""
+
 CONTRACTIONS = "'s|'t|'re|'ve|'m|'ll|'d"
 PATTERN_OF_GPT_2 = rf"{CONTRACTIONS}| ?[{{L}}]+| ?[{{N}}]+| ?[^\s{{L}}{{N}}]+|\s+(?!\S)|\s+"
 PATTERN_OF_LLAMA_3 = (
@@ -53,7 +56,10 @@ class NormalText:
         self._words, self._separated = ByteWords.of(tokenizer), Tokenizer(tokenizer.model)
         self._separated.pre_tokenizer = pre_tokenizers.CharDelimiterSplit(SEPARATOR)
         self._pieces = Pieces.of(tokenizer, dtype)
-        self.needs_no_library = self._pieces is not None
+
+    def takes_long(self, text: str) -> bool:
+        """Whether it encodes a text without much memory, however long it is."""
+        return self._pieces is not None or (self._words is not None and self._words.knows(text))
 
     def encode(self, text: str) -> bytes:
         """The ids, as the bytes of an array."""
@@ -63,8 +69,13 @@ class NormalText:
             word = text.removeprefix(" ")
             if word.split() == [word] and self._mark not in word:
                 return encoded(self._model, self._mark + word, self._dtype)
-        if self._words is not None and (words := self._words.of_text(text)) is not None:
-            return encoded(self._separated, words, self._dtype)
+        if self._words is not None and self._words.knows(text):
+            words = self._words.of_text(text)
+            if len(text) <= WORDS_AT_ONCE:
+                return encoded(self._separated, words, self._dtype)
+            each_word = words.split(SEPARATOR)
+            groups = (each_word[at : at + WORDS_AT_ONCE] for at in range(0, len(each_word), WORDS_AT_ONCE))
+            return b"".join(encoded(self._separated, SEPARATOR.join(group), self._dtype) for group in groups)
         return encoded(self._cutting, text, self._dtype)
 
 
@@ -93,10 +104,12 @@ class ByteWords:
         rule = {"type": "Split", "pattern": {"Regex": LLAMA_3}, "behavior": "Isolated", "invert": False}
         return cls(PATTERN_OF_LLAMA_3, "") if splits == [rule] and not last["add_prefix_space"] else None
 
-    def of_text(self, text: str) -> str | None:
-        """The words of a text with separators between them; None where a character's class is not certain."""
-        if not self._known.fullmatch(text):
-            return None
+    def knows(self, text: str) -> bool:
+        """Whether the classes of all characters of a text are certain."""
+        return self._known.fullmatch(text) is not None
+
+    def of_text(self, text: str) -> str:
+        """The words of a text whose characters it knows, with separators between them."""
         if not text.startswith(" "):
             text = self.space + text
         return charmap_decode(SEPARATOR.join(self.pattern.findall(text)).encode(), "strict", self._bytes)[0]
