@@ -40,6 +40,10 @@ def test_each_word_is_one_token_and_all_else_is_read_as_before(kind: str, tmp_pa
     assert [[number for number in each.ids if number in ids] for each in found] == [
         [ids[0], ids[0]], [ids[0]], [ids[1], ids[1], ids[0], ids[2]], [ids[3]], [ids[0]],
     ]  # fmt: skip
+    before, after = (one.tokenizer.encode("The object", add_special_tokens=False).ids for one in (own, grown))
+    assert (
+        grown.tokenizer.encode("The object tumour", add_special_tokens=False).ids == [*before, ids[0]] == [*after, size]
+    )
     for text in TEXT[:20]:
         assert grown.tokenizer.encode(text).ids == own.tokenizer.encode(text).ids
     encoder = WordEncoder(grown.tokenizer, grown.files)

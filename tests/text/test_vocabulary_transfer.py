@@ -5,7 +5,7 @@ from itertools import product
 
 import pytest
 import torch
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, pre_tokenizers
 
 from cloze.checkpoint.growth import transfer_vocabulary
 from cloze.text.characters import Characters
@@ -115,6 +115,17 @@ def test_byte_pairs_begin_in_word_pieces_and_the_other_way_round() -> None:
     back = origins(pieces, pairs)
     assert back.parts[first:] == expected_of([*texts_of_pieces], there, read)
     assert min(back.kept, back.averaged) > 10
+
+    prefixing = Tokenizer.from_str(pairs.tokenizer.to_str())
+    prefixing.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)  # what it puts there is not read
+    assert origins(pieces, FolderTokenizer(prefixing, {})).parts == back.parts
+
+
+def test_a_character_is_its_token_before_it_is_its_byte(all_kinds: dict[str, FolderTokenizer]) -> None:
+    new, old = (all_kinds[kind].tokenizer.get_vocab() for kind in ("modernbert", "mmbert"))
+    parts = origins(all_kinds["modernbert"], all_kinds["mmbert"]).parts
+    assert parts[new["."]] == [old["."]]
+    assert parts[new["["]] == [old["<0x5B>"]]
 
 
 def test_words_of_each_kind_are_one_text() -> None:
