@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +23,8 @@ from cloze.text.tokenizer import (
     save_tokenizer,
     vocabulary,
 )
+from tests import forks
+from tests.conftest import REPOSITORY
 from tests.launch.test_pretraining import PowerCutError, rows
 from tests.tiny import save_tiny
 
@@ -82,13 +83,11 @@ def test_it_begins_where_the_other_run_ended(run: Run, folder: Path, tmp_path: P
     assert (config["hidden_size"], config["max_position_embeddings"], config["hidden_dropout_prob"]) == (32, 32, 0.0)
 
 
-def test_two_ranks_start_from_the_same_folder(
-    shell_train: Callable[..., subprocess.CompletedProcess[str]], small_text: Path, folder: Path, tmp_path: Path
-) -> None:
+def test_two_ranks_start_from_the_same_folder(small_text: Path, folder: Path, tmp_path: Path) -> None:
     """Further ranks get the options that `init=` has chosen."""
     words = ["corpus=text", f"corpus.files={small_text}", "preparation.workers=0", "preparation.heldout_fraction=0.2"]
     two = ["hardware.devices=2", "hardware.strategy=ddp", "hardware.micro_batch_tokens=128", "data.batch_tokens=256"]
-    done = shell_train(*words, *STEPS, *two, f"init={folder}", "run=two")
+    done = forks.run(str(REPOSITORY / "train.py"), *words, *STEPS, *two, f"init={folder}", "run=two", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert f"note: starts from {folder}\n" in done.stderr
     assert weights(tmp_path / "runs/two/model").keys() == weights(folder).keys()

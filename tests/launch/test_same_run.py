@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.command import Command
+from tests import forks
+from tests.conftest import REPOSITORY
 from tests.launch.stories import NO_DROPOUT, SMALL, apart, checkpoint, command, on_nodes, play, same, watch
 from tests.launch.test_killed import learned
 
@@ -113,9 +114,10 @@ def test_two_nodes_of_one_process_are_as_one_node_of_two(small_corpus: list[str]
 
 
 @pytest.mark.slow
-def test_a_sweep_of_two_ranks_a_job(small_corpus: list[str], tmp_path: Path, shell_train: Command) -> None:
+def test_a_sweep_of_two_ranks_a_job(small_corpus: list[str], tmp_path: Path) -> None:
     words = [*small_corpus, *SMALL, "trainer.max_steps=4", "trainer.validate_every=4", "run=sweep", "seed=1,2"]
-    done = shell_train("-m", *words, "hardware.devices=2", "hardware.strategy=ddp", "hardware.collective_timeout=60")
+    ranks = ["hardware.devices=2", "hardware.strategy=ddp", "hardware.collective_timeout=60"]
+    done = forks.run(str(REPOSITORY / "train.py"), "-m", *words, *ranks, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     ends = [checkpoint(tmp_path / f"runs/sweep/{job}", 4) for job in (0, 1)]
     assert not same(*ends)

@@ -17,4 +17,10 @@ def test_the_measured_rate_bounds_any_other_product() -> None:
 
 def test_a_device_that_the_table_lacks_has_no_peak() -> None:
     assert peak_flops(torch.device("meta"), "32-true") is None
-    assert (peak_flops(torch.device("cpu"), "32-true") or 0) > 1e8
+
+
+def test_a_processor_is_measured_once() -> None:
+    first, again = (peak_flops(torch.device("cpu"), "32-true") for _ in range(2))
+    assert first == again
+    assert first is not None
+    assert first > 1e8
