@@ -51,11 +51,11 @@ def composed(root: str, *words: str) -> dict[str, Any]:
 
 def accepted(root: str, key: str, value: Any, chosen: dict[str, str]) -> bool:
     """Whether a root has a key; that a value of the wrong type is refused as such tells it, too."""
-    words = [f"{group}={option}" for group, option in chosen.items() if group in ("task", "corpus")]
+    words = [f"task={chosen['task']}"] if "task" in chosen else []
     if root == "train":
-        words = [word for word in words if word.startswith("corpus")] or ["corpus=text"]
-        words.append(OF_CORPORA[words[0].partition("=")[2]])
-    config = copy.deepcopy(composed(root, *(word for word in words if root == "train" or word.startswith("task"))))
+        corpus, model = chosen.get("corpus", "text"), chosen.get("model", "base")
+        words = [f"corpus={corpus}", OF_CORPORA[corpus], *([] if PLACEHOLDER.fullmatch(model) else [f"model={model}"])]
+    config = copy.deepcopy(composed(root, *words))
     *sections, name = key.split(".")
     section: Any = config
     for step in sections:

@@ -41,8 +41,8 @@ MOST_CACHED_WORDS = 6
 """Of a chunk with its punctuation; more are a sentence without spaces, which seldom comes again."""
 
 LONGEST_ENCODED_CHUNK = 10_000
-"""Characters; a tokenizer takes some 400 bytes of memory for each, so longer ones are split at punctuation whatever the
-tokenizer."""
+"""Characters; the library takes some 400 bytes of memory for each, so what it alone can encode is split at punctuation
+beyond that."""
 
 AFTER_PUNCTUATION = re.compile(r"(?<=[,.;:!?])")  # each a word of its own, and in no special token
 
