@@ -2,6 +2,7 @@
 
 import json
 import resource
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -192,3 +193,57 @@ def test_a_checkpoint_becomes_no_larger_than_its_tensors(tmp_path: Path) -> None
     with pytest.raises(InputError, match="expands to more than 250 times"):
         convert(file, tmp_path / "compressed")
     assert {path.name for path in tmp_path.iterdir()} == {file.name, "good", "earlier", "stored"}
+
+
+@pytest.mark.parametrize("name", ["BertForPreTraining", "BertForQuestionAnswering"])
+def test_the_mean_of_several_models(tmp_path: Path, name: str) -> None:
+    for number in range(3):
+        their_folder(name, tmp_path / str(number), num_hidden_layers=1)
+        file = tmp_path / str(number) / "model.safetensors"
+        shifted = {key: tensor + number**2 * torch.rand_like(tensor) for key, tensor in load_file(file).items()}
+        save_file(shifted, file, {"format": "pt"})
+    folders = [str(tmp_path / str(number)) for number in range(3)]
+    done = convert(folders, tmp_path / "mean")
+    assert f"mean of {', '.join(folders)}: " in done.read
+    models = [
+        getattr(transformers, name).from_pretrained(folder).state_dict() for folder in (*folders, tmp_path / "mean")
+    ]
+    *states, mean = models
+    assert not torch.equal(*(state["bert.encoder.layer.0.output.dense.weight"] for state in states[:2]))
+    for key, tensor in mean.items():
+        expected = torch.stack([state[key].double() for state in states]).mean(0).float()
+        torch.testing.assert_close(tensor, expected, atol=1e-7, rtol=1e-6)
+
+
+def test_the_mean_of_one_model_is_the_model_with_heads_of_its_own(tmp_path: Path) -> None:
+    """Also under a name of its own, as of a checkpoint."""
+    their_folder("BertForMaskedLM", tmp_path / "a", num_hidden_layers=1)
+    own = {"own_head.weight": torch.randn(3, 2)}
+    save_file(own, tmp_path / "a/head.safetensors")
+    save_file({"own_head.weight": own["own_head.weight"] + 2}, tmp_path / "b.safetensors")
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    shutil.move(tmp_path / "b.safetensors", tmp_path / "b/head.safetensors")
+    convert([str(tmp_path / "a"), str(tmp_path / "b")], tmp_path / "mean")
+    assert_same(tmp_path / "a", tmp_path / "mean")
+    torch.testing.assert_close(
+        load_file(tmp_path / "mean/head.safetensors")["own_head.weight"], own["own_head.weight"] + 1
+    )
+
+
+def test_what_has_no_mean_is_refused(tmp_path: Path) -> None:
+    their_folder("BertModel", tmp_path / "a", num_hidden_layers=1)
+    their_folder("BertModel", tmp_path / "deeper", num_hidden_layers=2)
+    their_folder("BertForMaskedLM", tmp_path / "headed", num_hidden_layers=1)
+    shutil.copytree(tmp_path / "a", tmp_path / "other")
+    for file in (tmp_path / "other/vocab.txt", tmp_path / "other/tokenizer.json"):
+        file.write_text(file.read_text(encoding="utf-8").replace("the", "tho"), encoding="utf-8")
+    faults = {
+        "deeper": "config.json differ in num_hidden_layers", "headed": "config.json differ in architectures",
+        "other": "tokenizers differ",
+    }  # fmt: skip
+    for other, fault in faults.items():
+        with pytest.raises(InputError, match=f"a and .*{other} have no mean: their {fault}"):
+            convert([str(tmp_path / "a"), str(tmp_path / other)], tmp_path / "mean")
+    with pytest.raises(InputError, match="names no model"):
+        convert([], tmp_path / "mean")
+    assert not (tmp_path / "mean").exists()

@@ -35,6 +35,8 @@ def test_a_folder_becomes_another(tmp_path: Path) -> None:
         (["from=a", "to=b", "format=tf"], "format is 'tf', but must be one of hf, google, onnx"),
         (["from=a", "to=b", "from_=c"], "unknown key 'from_'; did you mean 'from'?"),
         (["from=./nowhere", "to=b"], "nowhere: there is no such folder; give the folder of a model, or hub:NAME"),
+        (["from=[]", "to=b"], "from=[] names no model: give one, or several whose mean is taken"),
+        (["from=[./nowhere,a]", "to=b"], "nowhere: there is no such folder; give the folder of a model, or hub:NAME"),
         (["from=a", "to=a"], "to=a exists already: give another folder, or remove it"),
     ],
 )

@@ -11,6 +11,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from cloze.batch import Packed
+from cloze.checkpoint.averaging import average
 from cloze.checkpoint.folder import Contents, head_of_parts, read_folder, write_folder
 from cloze.checkpoint.google import write_google
 from cloze.checkpoint.onnx import (
@@ -45,7 +46,7 @@ class Conversion(NamedTuple):
 
 
 def convert(
-    source: Path | str,
+    source: Path | str | Sequence[str],
     to: Path,
     target: Format = "hf",
     *,
@@ -55,14 +56,16 @@ def convert(
     """Write a model in another format, all of it or nothing.
 
     Args:
-        source: any that ``read_folder`` takes, or a checkpoint of a training, whatever it ran on.
+        source: any that ``read_folder`` takes, or a checkpoint of a training, whatever it ran on; of several ones the
+            mean is written.
         to: a folder that does not exist yet.
         target: its format. Parameters are written in fp32, which loses nothing.
         quantize: the weights of ONNX as int8; what that changes of the outputs is reported.
         texts: on which that is measured; none for random tokens.
 
     Raises:
-        InputError: ``to`` exists, the source cannot be read, or its head has no place in the format.
+        InputError: ``to`` exists, the source cannot be read, its head has no place in the format, or several sources
+            have no mean.
     """
     if target != "onnx" and (quantize or texts):
         raise InputError(f"quantize and texts are for format=onnx, but format is {target}: leave them out")
@@ -72,6 +75,8 @@ def convert(
         raise InputError(f"to={to} exists already: give another folder, or remove it")
     if target == "onnx":
         check_packages("onnx", "onnxscript", "onnxruntime")
+    if not isinstance(source, Path | str):
+        return _convert_mean(source, to, target, quantize, texts)
     if Path(source).suffix == ".ckpt" and Path(source).is_file():
         with TemporaryDirectory() as beside:
             folder = Path(beside) / "model"
@@ -98,6 +103,22 @@ def convert(
     except (OSError, SafetensorError) as error:
         raise InputError(f"to={to} cannot be written ({error}): nothing is left there") from error
     return Conversion(_read(contents, pretrained, source), f"{_size(to)} in {to}{note}")
+
+
+def _convert_mean(
+    sources: Sequence[str], to: Path, target: Format, quantize: Literal["int8"] | None, texts: Sequence[str]
+) -> Conversion:
+    """``convert`` of the mean of several models."""
+    if not sources:
+        raise InputError("from=[] names no model: give one, or several whose mean is taken")
+    with TemporaryDirectory() as beside:
+        folders = [Path(beside) / str(number) for number in range(len(sources))]
+        for source, folder in zip(sources, folders, strict=True):
+            convert(source, folder)
+        mean = Path(beside) / "mean"
+        average(folders, sources, mean)
+        done = convert(mean, to, target, quantize=quantize, texts=texts)
+    return Conversion(done.read.replace(str(mean), f"mean of {', '.join(sources)}"), done.written)
 
 
 def _settings(contents: Contents, pretrained: Pretrained) -> dict[str, Any]:

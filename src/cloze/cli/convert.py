@@ -20,7 +20,7 @@ class Converting(Root):
     """The root of `conf/convert.yaml`; `from` is a word of Python's.
 
     Attributes:
-        from_: any encoder: a folder or a name of the hub.
+        from_: any encoder: a folder, a checkpoint or a name of the hub; of several ones the mean.
         to: a folder that does not exist yet.
         format: of `transformers`, of Google's TensorFlow, or ONNX.
         quantize: the weights of ONNX as int8.
@@ -28,7 +28,7 @@ class Converting(Root):
         trust: packages whose classes may be built.
     """
 
-    from_: str
+    from_: str | list[str]
     to: str
     format: Literal["hf", "google", "onnx"]
     quantize: Literal["int8"] | None
