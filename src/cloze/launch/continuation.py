@@ -80,8 +80,8 @@ class Beginning:
         rows = self.tokenizer.rows(self.config.vocab_size, len(vocabulary(data.tokenizer)))
         return replace(self.config, vocab_size=rows)
 
-    def load(self, model: EncoderWithHeads, data: PretrainingData) -> None:
-        """Give a model of this shape these weights; what they lack stays as it was drawn, and is reported."""
+    def load(self, model: EncoderWithHeads, data: PretrainingData, needed: Sequence[str]) -> None:
+        """Give a model of this shape these weights; what they lack of the needed parts is reported as drawn."""
         if not self.state:
             return
         own, rows_of = self.tokenizer, architecture_of(self.config).vocabulary
@@ -94,7 +94,7 @@ class Beginning:
         other = {_part(name) for name in expected if name not in state or state[name].shape != expected[name].shape}
         kept = {name: tensor for name, tensor in state.items() if name in expected and _part(name) not in other}
         model.load_state_dict(kept, strict=False)
-        drawn = dict.fromkeys(_part(name) for name in expected if name not in kept)
+        drawn = dict.fromkeys(_part(name) for name in expected if name not in kept and _part(name) in needed)
         left = dict.fromkeys(_part(name) for name in state if _part(name) not in {*model.parts, *PUBLISHED})
         note(
             f"starts from {own.name}"

@@ -198,7 +198,7 @@ def begun_module(config: Config, data: PretrainingData, start: Beginning | None,
     tell_of_kin(shape)
     tell_of_segments(shape, data)
     if start is not None:
-        start.load(module.model, data)
+        start.load(module.model, data, module.needed_parts(data.objective))
     return computed(module, config.hardware)
 
 
