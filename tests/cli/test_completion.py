@@ -37,6 +37,8 @@ def offered(line: str, command: str = "train") -> list[str]:
         ("train", "--cfg ", ["all", "hydra", "job"]),
         ("train", "--comp", ["--completion"]),
         ("train", "--dry", ["--dry-run"]),
+        ("prepare", "--l", ["--list"]),
+        ("train", "--l", []),
         ("predict", "--dry", []),
         ("train", "--completion ", ["bash", "fish", "zsh"]),
         ("train", "--help sch", ["schedule", "schedule."]),

@@ -21,7 +21,7 @@ from cloze.text.journal import UNFINISHED
 from cloze.text.manifest import MANIFEST, Manifest
 from cloze.text.report import load_report
 from cloze.text.shards import read_shard
-from tests import processes
+from tests import forks, processes
 
 COMMAND = [sys.executable, "-m", "cloze.cli.prepare"]
 
@@ -260,3 +260,25 @@ def test_bad_input_is_one_sentence(words: list[str], tmp_path: Path) -> None:
         assert message in error
         assert "Traceback" not in done.stderr
         assert not (tmp_path / "corpus").exists()
+
+
+def test_the_corpora_of_a_folder_are_listed(small_text: Path, tmp_path: Path) -> None:
+    words = [f"corpus.files={small_text}", "corpus=text", "tokenizer.vocab_size=120", "preparation.workers=0"]
+    assert "there are no corpora in " in forks.run("cloze-prepare", "--list", cwd=tmp_path).stdout
+    assert forks.run("cloze-prepare", *words, cwd=tmp_path).returncode == 0
+    (corpus,) = (tmp_path / "data").iterdir()
+    (tmp_path / "data/stopped/unfinished").mkdir(parents=True)
+    (tmp_path / "data/broken").mkdir()
+    (tmp_path / "data/broken" / MANIFEST).write_text("{", encoding="utf-8")
+    (tmp_path / "data/notes").mkdir()
+    done = forks.run("cloze-prepare", "--list", cwd=tmp_path, env={"COLUMNS": "200"})
+    assert done.returncode == 0, done.stderr
+    rows = [re.split(r"\s{2,}", line.strip()) for line in done.stdout.splitlines() if line.strip().startswith("data/")]
+    tokens = sum(shard.tokens for shard in Manifest.load(corpus).train)
+    assert [row[:2] for row in rows[:2]] == [
+        ["data/broken", "damaged, or of another version"], ["data/stopped", "not finished"]
+    ]  # fmt: skip
+    assert rows[2][:4] == [f"data/{corpus.name}", "WordPiece, 83", str(small_text), f"{tokens:,}"]
+    refused = forks.run("cloze-prepare", "--list", "corpus=text", cwd=tmp_path)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "--list shows the corpora in data/ and stands alone" in refused.stderr

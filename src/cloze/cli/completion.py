@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args, get_origin
 
-from cloze.cli.words import SHOWN, VALUES
+from cloze.cli.words import OWN, SHOWN, VALUES
 from cloze.config.arguments import FLAGS, conf_folder
 from cloze.config.fitting import fitting, misfit
 from cloze.config.keys import nearest
@@ -26,7 +26,6 @@ LINE = "CLOZE_LINE"
 """The variable of the environment with the line up to the cursor."""
 
 SCRIPTS = Path(__file__).parent / "completions"
-TRAINING_ONLY = "--dry-run"
 SIGNS_OF_THE_SHELL = re.compile(r"[\s'\"()&;|<>$`\\*?!#]")
 
 
@@ -114,7 +113,7 @@ def candidates(name: str, schema: type, words: Sequence[str], current: str) -> I
     found = outline(conf_folder(), name, schema, words)
     topic = behind in ("--help", "-h")
     if current.startswith("-"):
-        yield from _beginning(current, (flag for flag in SHOWN if flag != TRAINING_ONLY or "trainer" in found.stated))
+        yield from _beginning(current, (flag for flag in SHOWN if name in OWN.get(flag, (name,))))
         return
     signs = current[: len(current) - len(current.lstrip("+~"))]
     key, sign, value = current[len(signs) :].partition("=")

@@ -8,7 +8,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from cloze.cli.words import unknown_option
+from cloze.cli.words import OWN, unknown_option
 from cloze.config.arguments import parted
 from cloze.config.fitting import fitting, misfit
 from cloze.config.keys import nearest
@@ -28,7 +28,10 @@ OPTIONS = {
     "--version": "which cloze this is, and where it lies",
     "--help [TOPIC]": "this page, or one on a group, GROUP=OPTION, section or key; --help examples has more",
 }
-DRY_RUN = {"--dry-run": "compose, make everything, try one step, report memory, time and tokens; write nothing"}
+OF_COMMANDS = {
+    "--dry-run": "compose, make everything, try one step, report memory, time and tokens; write nothing",
+    "--list": "the corpora that are prepared in data/, with their sizes",
+}
 
 
 def help_page(conf: Path, name: str, schema: type, words: list[str]) -> str:
@@ -114,7 +117,8 @@ class Page:
             else:
                 self.row(entry.key, _with_default(entry))
         self.head("Options")
-        for flag, line in {**OPTIONS, **(DRY_RUN if "trainer" in found.stated else {})}.items():
+        own = {flag: line for flag, line in OF_COMMANDS.items() if name in OWN[flag]}
+        for flag, line in {**OPTIONS, **own}.items():
             self.row(flag, line, column=22)
 
     def topic(self, conf: Path, name: str, schema: type, topic: str, words: list[str]) -> None:

@@ -29,9 +29,14 @@ class Preparing(Root):
     engine: "Node[Engine]"
 
 
+LIST = "--list"
+
+
 def main() -> int:
     """Prepares as the command line says; returns the exit status."""
     words = sys.argv[1:]
+    if LIST in words:
+        return _list(words)
 
     def prepare(config: Preparing) -> None:
         _prepare(config, words)
@@ -56,6 +61,35 @@ def _prepare(config: Preparing, words: list[str]) -> None:
     console.print(f"\nThe corpus is in {folder}. Train on it with", highlight=False, soft_wrap=True)
     command = masked_text(shlex.join(["python", "train.py", *words]))
     console.print(f"  {command}", highlight=False, soft_wrap=True, markup=False)
+
+
+def _list(words: list[str]) -> int:
+    """The corpora in ``data/``, the finished ones with what is in them."""
+    if len(words) > 1:
+        print(f"error: {LIST} shows the corpora in data/ and stands alone: leave the other words out", file=sys.stderr)
+        return command.BAD_INPUT
+    with waiting("loading libraries"):
+        from rich import box
+        from rich.console import Console
+        from rich.table import Table
+
+        from cloze.text.corpora import corpora
+        from cloze.text.manifest import DATA
+
+    found = corpora(DATA)
+    if not found:
+        print(f"there are no corpora in {DATA.absolute()}")
+        return 0
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("corpus", no_wrap=True)
+    for head in ("tokenizer", "text"):
+        table.add_column(head, overflow="fold")
+    for head in ("tokens", "MB"):
+        table.add_column(head, justify="right", no_wrap=True)
+    for corpus in found:
+        table.add_row(str(corpus.folder), corpus.tokenizer, corpus.text, corpus.tokens, f"{corpus.bytes / 1e6:,.1f}")
+    Console(markup=False).print(table)
+    return 0
 
 
 if __name__ == "__main__":

@@ -13,7 +13,10 @@ from cloze.config.outline import Outline
 from cloze.config.spelling import is_one_text, quoted, takes_text
 from cloze.errors import InputError
 
-SHOWN = ("--help", "--multirun", "--cfg", "--resolve", "--config-dir", "--completion", "--dry-run", "--version")
+OWN = {"--dry-run": ("train", "finetune"), "--list": ("prepare",)}
+"""Flags of some commands alone."""
+
+SHOWN = ("--help", "--multirun", "--cfg", "--resolve", "--config-dir", "--completion", *OWN, "--version")
 """Flags that a mistyped one may have been meant for."""
 
 VALUES = {"--cfg": ("job", "hydra", "all"), "-c": ("job", "hydra", "all")}
