@@ -108,7 +108,11 @@ def rows(runs: dict[str, Run], scores: dict[str, dict[str, list[float]]]) -> lis
                     "unit": "nats a masked token (ratio: of perplexities)",
                     "peer_name": f"BERT, {recipe['bert']}",
                     "ours is": f"ModernBERT, {recipe['modern']}",
-                    **{f"tokens of {side}": run["thirds"][third]["tokens"] for side, run in runs.items()},
+                    **{
+                        f"{fact} of {side}": round(run["thirds"][third][fact])
+                        for fact in ("tokens", "seconds")
+                        for side, run in runs.items()
+                    },
                     **circumstances,
                 }
             )
