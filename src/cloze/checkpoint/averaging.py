@@ -4,18 +4,17 @@ Of checkpoints of one run it often generalises better than the last one (Izmailo
 runs that began from the same weights (Wortsman et al. 2022).
 """
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from shutil import copytree
-from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
 
 from cloze.checkpoint.record import HEAD
-from cloze.checkpoint.weights import CONFIG, WEIGHTS
+from cloze.checkpoint.weights import CONFIG, WEIGHTS, read_json
 from cloze.errors import InputError
+from cloze.files.partial_output import differences
 from cloze.text.tokenizer_files import WHOLE
 
 
@@ -30,8 +29,10 @@ def average(folders: Sequence[Path], names: Sequence[Path | str], to: Path) -> N
     Raises:
         InputError: two differ in their configuration or their tokenizer, or in what they have weights for.
     """
+    first = read_json(folders[0] / CONFIG)
     for folder, name in zip(folders[1:], names[1:], strict=True):
-        if key := _difference(_config(folders[0]), _config(folder)):
+        if changes := differences(first, read_json(folder / CONFIG)):
+            key = changes[0].partition(":")[0]
             raise InputError(f"{names[0]} and {name} have no mean: their {CONFIG} differ in {key}")
         if (folders[0] / WHOLE).read_bytes() != (folder / WHOLE).read_bytes():
             raise InputError(f"{names[0]} and {name} have no mean: their tokenizers differ")
@@ -51,12 +52,3 @@ def average(folders: Sequence[Path], names: Sequence[Path | str], to: Path) -> N
 
 def _weights(file: Path) -> dict[str, torch.Tensor]:
     return load_file(file) if file.exists() else {}
-
-
-def _config(folder: Path) -> dict[str, Any]:
-    return dict(json.loads((folder / CONFIG).read_text(encoding="utf-8")))
-
-
-def _difference(one: dict[str, Any], other: dict[str, Any]) -> str | None:
-    """The first key with different values."""
-    return next((key for key in {**one, **other} if one.get(key) != other.get(key)), None)
