@@ -15,7 +15,6 @@ commands can share the work.
 import argparse
 import json
 import math
-import os
 import statistics
 import subprocess
 import sys
@@ -44,7 +43,7 @@ EPOCHS, LEARNING_RATE = 3, 3e-4
 def pretrained(side: str, given: argparse.Namespace) -> tuple[Run, Path]:
     """The tuned recipe's run with the whole time, and its model."""
     whole = Bench(given)
-    short = Bench(argparse.Namespace(**{**vars(given), "minutes": given.minutes * SHORT}))
+    short = whole.lasting(given.minutes * SHORT)
     base: Overrides = {"experiment": EXPERIMENTS[side]}
     pilot = whole.ours(f"{side}, pace", base, PILOT, judged=False)
     steps = whole.seconds / pilot["thirds"][-1]["seconds"] * PILOT
@@ -72,7 +71,7 @@ def score(task: str, model: Path, seed: int, folder: Path) -> float:
     words += [f"task.epochs={EPOCHS}", f"task.lr={LEARNING_RATE}", f"task.data.train={train}", f"task.data.dev={dev}"]
     words += ["task.data.test=null", "trainer.validate_every=1000000", "hardware.threads=1"]
     command = [sys.executable, *words]
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False, env={**os.environ})
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"failed: {command}\n{done.stdout}{done.stderr}")
     scores = json.loads((run / "results.json").read_text(encoding="utf-8"))["dev"]

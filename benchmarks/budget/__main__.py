@@ -20,8 +20,10 @@ import shlex
 import subprocess
 import sys
 import tarfile
+from copy import copy
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Self
 
 from benchmarks.budget.judge import heldout, loss
 from benchmarks.budget.recipes import CHANGES, PEERS, PUBLISHED, Overrides
@@ -56,6 +58,12 @@ class Bench:
         self.heldout = heldout([(DATA / "corpus/wikitext2/valid.txt").read_text(encoding="utf-8")], self.vocab)
         unread = sorted((self.books / UNREAD).glob("*.md"))
         self.unread = heldout([file.read_text(encoding="utf-8") for file in unread], self.vocab)
+
+    def lasting(self, minutes: float) -> Self:
+        """The same with another budget: the held-out texts are read once."""
+        other = copy(self)
+        other.seconds, other.conditions = 60 * minutes, {**self.conditions, "minutes": minutes}
+        return other
 
     def folder(self, overrides: Overrides, steps: int | None) -> Path:
         """Of one run of ``train.py``: what was stopped resumes in its folder; nothing else may."""
