@@ -19,9 +19,10 @@ from cloze.checkpoint.training import FILES_KEY, KEY, MODEL_TYPE, Description, d
 from cloze.checkpoint.whole import ANYTHING, difference, optimizer_fault, tensor_fault
 from cloze.files.partial_output import differences
 from cloze.model.architecture import architecture_of
+from cloze.optim.decay import DecayBeginning
 from cloze.optim.groups import parameter_groups
 from cloze.optim.trial import tried
-from cloze.tasks.training import TrainingModule
+from cloze.tasks.training import DECAY, TrainingModule
 from cloze.text.tokenizer import tokenizer_sha256
 
 ALWAYS = (Length, Checkpoints)
@@ -112,6 +113,8 @@ def _faults(
     yield from _loop_faults(content["loops"], trainer, data, steps)
     yield from _callback_faults(content.get("callbacks"), trainer, same_callbacks)
     yield from _row_faults(content.get("since_last_row"), module)
+    if DECAY in content:
+        yield from _fault(content[DECAY], DecayBeginning(0, 0.0, 0.0)._asdict(), DECAY, strict=True)
 
     recipe = module.recipe
     trial = tried(recipe.optimizer, parameter_groups(module.model, recipe.weight_decay, recipe.layer_decay))
@@ -119,6 +122,7 @@ def _faults(
     if fault := optimizer_fault(content["optimizer_states"][0], trial, "optimizer_states.0", steps=steps):
         yield fault
     scheduler = LambdaLR(trial.optimizer, [partial(float)] * len(trial.optimizer.param_groups)).state_dict()
+    scheduler |= {name: [0.0] * len(scheduler[name]) for name in ("base_lrs", "_last_lr")}  # given as 1, they are whole
     yield from _fault(content.get("lr_schedulers"), [scheduler], "lr_schedulers", strict=True)
     if (last := content["lr_schedulers"][0]["last_epoch"]) != steps:
         yield f"lr_schedulers stand at step {last} instead of {steps}"

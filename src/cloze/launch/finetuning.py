@@ -19,6 +19,7 @@ from cloze.config.trust import import_packages
 from cloze.errors import InputError
 from cloze.files.layout import BASELINE, MODEL, RESULTS
 from cloze.inference.onnx_task import OnnxTask
+from cloze.launch.branching import check_decay
 from cloze.launch.ranks import Ranks, begin_ranks
 from cloze.launch.reporting import leave_report
 from cloze.launch.resuming import resumed
@@ -90,6 +91,7 @@ def _train(config: Config, ranks: Ranks) -> Results:
         return _finished(folder.path)
     question = f"checkpoint of {config.folder}"
     checkpoint = ranks.decide(question, lambda: folder.checkpoint_to_resume(config.resume))
+    check_decay(config, checkpoint)
     set_up(config.hardware, config.seed)
     setup = set_up_task(config)
     trainer = _trainer(config, setup)

@@ -21,6 +21,7 @@ from cloze.data.pretraining.module import PretrainingData
 from cloze.data.pretraining.objective import checked_words
 from cloze.errors import InputError
 from cloze.files.layout import METRICS, MODEL
+from cloze.launch.branching import check_decay
 from cloze.launch.continuation import Beginning, beginning
 from cloze.launch.module import check_module, computed, make_module
 from cloze.launch.placement import with_corpus, with_known_corpus
@@ -123,6 +124,7 @@ def begin(
     checkpoint = ranks.decide(
         "checkpoint", lambda: folder.checkpoint_to_resume(policy or config.resume, claiming=claiming)
     )
+    check_decay(config, checkpoint)
     set_up(config.hardware, config.seed)
     start = beginning(config, resumed=checkpoint is not None)
     config.schedule.build()  # an error in it comes before the corpus is prepared

@@ -17,6 +17,7 @@ from cloze.checkpoint.whole import is_plain
 from cloze.config.schema import Run
 from cloze.errors import InputError
 from cloze.files.partial_output import differences
+from cloze.launch.branching import branch
 from cloze.launch.checking import Data, checkpoint_fault
 from cloze.launch.ranks import Ranks
 from cloze.run.folder import FREE, first_changes, warn
@@ -87,12 +88,13 @@ def resumed(
     saver = trainer.checkpoint_callback
     assert isinstance(saver, Checkpoints)
     saver.changed = changed is None or any(change.partition(".")[0] not in FREE for change in changed)
+    branch(chosen, content, trainer, module)
     _tell(chosen, changed)
     return Resumed(chosen, int(content["global_step"]))
 
 
 def _of_use(checkpoint: Path, fault: Callable[[Path], str | None], resume: str) -> Path | None:
-    if resume == "auto":
+    if resume == "auto" or checkpoint != Path(resume):  # the run has checkpoints of its own by now
         return CheckpointStore(checkpoint.parent).newest_good(warn, fault)
     if (found := fault(checkpoint)) is not None:
         raise InputError(f"{checkpoint} {found}: {ADVICE} with this model")

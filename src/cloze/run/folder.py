@@ -99,10 +99,8 @@ class RunFolder:
             InputError: the folder holds another run, or one that another process is training.
         """
         given = None if policy in ("auto", "never") else Path(policy)
-        if given is not None:
-            if not given.is_file():
-                raise InputError(f"resume={policy}: there is no such file; give auto, never or a checkpoint")
-            check_whole(given)
+        if given is None or not self._began_from(policy):
+            _check_given(given)
         if not holds_run(self.path):
             return given
         advice = "choose another run=NAME, or delete the folder"
@@ -115,14 +113,17 @@ class RunFolder:
         if claiming:
             claim(self.path)
         newest = CheckpointStore(self.path / CHECKPOINTS).newest_good(warn)
+        if newest is not None and self._began_from(policy):
+            return newest  # the same command again, whether or not the run that it branches from keeps its checkpoint
+        _check_given(given)
         if given is not None and newest is not None and not given.samefile(newest):
             raise InputError(
                 f"resume={policy}: {self.path} has newer checkpoints; resume from this one under another run=NAME"
             )
         return given or newest
 
-    def _differences(self) -> list[str]:
-        """Where the configuration differs from the one in the folder, in what decides the result."""
+    def _before(self) -> dict[str, Any]:
+        """The configuration in the folder."""
         file = self.path / CONFIG
         try:
             before = parse_yaml(read_text(file))
@@ -130,11 +131,19 @@ class RunFolder:
             raise InputError(f"{file} cannot be read ({error}): choose another run=NAME") from error
         if not isinstance(before, dict):
             raise InputError(f"{file} holds no configuration: choose another run=NAME")
+        return before
+
+    def _differences(self) -> list[str]:
+        """Where the configuration differs from the one in the folder, in what decides the result."""
         there, here = (
             {key: part for key, part in one.items() if key not in FREE}
-            for one in (present_run(before), present_run(self.recorded))
+            for one in (present_run(self._before()), present_run(self.recorded))
         )
         return differences(there, here)
+
+    def _began_from(self, policy: str) -> bool:
+        """Whether the run in the folder began from the checkpoint that `resume` gives."""
+        return holds_run(self.path) and policy == self._before().get("resume") != "auto"
 
     def write_config(self) -> None:
         """Write the resolved configuration, with the versions, the revision and the command as comments above it.
@@ -144,8 +153,18 @@ class RunFolder:
         """
         claim(self.path)
         head = "".join(f"# {line}\n" for line in provenance())
-        text = yaml.safe_dump(dict(self.recorded), sort_keys=False, allow_unicode=True)
+        recorded = dict(self.recorded)
+        if recorded.get("resume") == "auto" and holds_run(self.path):
+            recorded["resume"] = self._before().get("resume", "auto")  # what the run began from
+        text = yaml.safe_dump(recorded, sort_keys=False, allow_unicode=True)
         write_atomically(self.path / CONFIG, (head + text).encode())
+
+
+def _check_given(given: Path | None) -> None:
+    if given is not None and not given.is_file():
+        raise InputError(f"resume={given}: there is no such file; give auto, never or a checkpoint")
+    if given is not None:
+        check_whole(given)
 
 
 def free_folder(folder: Path) -> Path:

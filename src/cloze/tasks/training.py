@@ -17,12 +17,16 @@ from cloze.model.architecture import Head
 from cloze.model.encoder import EncoderWithHeads
 from cloze.model.sharding import shard
 from cloze.optim.clipping import clip_gradients
+from cloze.optim.decay import BegunDecay
 from cloze.optim.groups import parameter_groups
 from cloze.optim.schedules import Schedule
 from cloze.optim.settings import Settings, restate, settings
 from cloze.optim.trial import OptimizerFactory
 from cloze.optim.updates import copied_parameters, update_ratios
 from cloze.tasks.since_last_row import MetricAccumulator, log_past
+
+DECAY = "decay"
+"""In the checkpoints of a branch that decays, of where that began."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,6 +153,8 @@ class TrainingModule(LightningModule, ABC):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """The next row of a resumed run must be the same; and what makes a model folder of a checkpoint."""
         checkpoint["since_last_row"] = self.since_last_row.state(self.trainer)
+        if isinstance(self.recipe.schedule, BegunDecay):
+            checkpoint[DECAY] = self.recipe.schedule.state()
         data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
         checkpoint[KEY] = description(
             self.model,

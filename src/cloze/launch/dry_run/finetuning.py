@@ -14,6 +14,7 @@ from cloze.config.schema import FineTuning as Config
 from cloze.config.trust import import_packages
 from cloze.data.finetuning.batching import TaskLoader
 from cloze.files.layout import RESULTS
+from cloze.launch.branching import check_decay
 from cloze.launch.dry_run import estimate
 from cloze.launch.dry_run.estimate import Cut, Extent, Output
 from cloze.launch.dry_run.placement import Placement, alone
@@ -43,6 +44,7 @@ def dry_run(config: Config) -> None:
         print(f"dry run: {config.folder} is finished, and the same command does nothing more", flush=True)
         return
     resumed = folder.checkpoint_to_resume(config.resume, claiming=False)
+    check_decay(config, resumed)
     for node in (*config.callbacks.values(), *config.logger.values()):
         node.build()
     set_up(placement.here, config.seed)
