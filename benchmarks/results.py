@@ -4,7 +4,7 @@
     python -m benchmarks.results --keep FILE.json ...    takes them into benchmarks/measured/ and writes RESULTS.md anew
 
 Prose lies in ``benchmarks/notes/NAME.md``, NAME being a JSON file's for what belongs to its table. ``NAME.FAMILY.json``
-is what NAME measured of a family of encoders.
+is what NAME measured of a family of encoders, or, where the rows hold their command, what that measured.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 FIXED = ("what", "ours", "peer", "ratio", "unit", "peer_name")
-CIRCUMSTANCES = ("machine", "versions", "date")
+CIRCUMSTANCES = ("command", "machine", "versions", "date")
 """In the line above the table where all rows share them, else columns."""
 HERE = Path(__file__).parent
 MEASURED, NOTES, PAGE = HERE / "measured", HERE / "notes", HERE / "RESULTS.md"
@@ -40,7 +40,9 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
 
 def shared(rows: Sequence[dict[str, Any]]) -> dict[str, str]:
     """The circumstances that are the same for all rows."""
-    return {key: rows[0][key] for key in CIRCUMSTANCES if all(row[key] == rows[0][key] for row in rows)}
+    return {
+        key: rows[0][key] for key in CIRCUMSTANCES if key in rows[0] and all(row[key] == rows[0][key] for row in rows)
+    }
 
 
 def title(path: Path) -> str:
@@ -59,8 +61,10 @@ def section(file: Path) -> str:
     """Title, command, machine, table and note of one file of rows."""
     rows = json.loads(file.read_text(encoding="utf-8"))
     name, _, family = file.stem.partition(".")
-    command = f"python -m benchmarks.{name} {f'--family {family} ' if family else ''}--json FILE"
-    parts = [f"`{command}` on {', '.join(shared(rows).values())}.", table(rows)]
+    circumstances = shared(rows)
+    usual = f"python -m benchmarks.{name} {f'--family {family} ' if family else ''}--json FILE"
+    command = circumstances.pop("command", usual)
+    parts = [f"`{command}` on {', '.join(circumstances.values())}.", table(rows)]
     return "\n\n".join([f"## {title(file)}", *parts, *note(file.stem)])
 
 

@@ -1,6 +1,6 @@
 """``transformers``' Trainer on the same text, from random weights, as the user of its ``run_mlm.py`` would run it.
 
-    python -m benchmarks.budget.peer FOLDER SECONDS SHAPE VOCAB FILE ... [-- NAME=VALUE ...]
+    python -m benchmarks.speedrun.peer FOLDER SECONDS SHAPE VOCAB FILE ... [-- NAME=VALUE ...]
 
 Tokenising is outside the clock. The script's length is in steps: a few tell the pace, and the training proper has as
 many as fit into the time.
@@ -15,15 +15,16 @@ from typing import Any
 from transformers import (
     BertConfig,
     BertForMaskedLM,
+    BertTokenizerFast,
     DataCollatorForLanguageModeling,
     Trainer,
     TrainerCallback,
     TrainingArguments,
 )
 
-from benchmarks.budget.judge import LENGTH, chunks, tokenizer
-from benchmarks.budget.snapshots import FACTS, THIRDS
 from benchmarks.shapes import SHAPES
+from benchmarks.speedrun.judge import LENGTH, chunks, tokenizer
+from benchmarks.speedrun.snapshots import FACTS, THIRDS
 
 PILOT = 30  # steps
 WARM = 10  # of them, before the pace is taken
@@ -32,8 +33,8 @@ WARM = 10  # of them, before the pace is taken
 class Snapshots(TrainerCallback):  # type: ignore[misc]
     """The same folders and facts as on our side."""
 
-    def __init__(self, folder: Path, seconds: float) -> None:
-        self.folder, self.seconds, self.taken = folder, seconds, 0
+    def __init__(self, folder: Path, seconds: float, words: BertTokenizerFast) -> None:
+        self.folder, self.seconds, self.words, self.taken = folder, seconds, words, 0
         self.began = time.monotonic()
 
     def on_train_begin(self, *_: Any, **__: Any) -> None:
@@ -46,6 +47,7 @@ class Snapshots(TrainerCallback):  # type: ignore[misc]
         while self.taken < len(THIRDS) and (ended or elapsed >= self.seconds * THIRDS[self.taken] / len(THIRDS)):
             place = self.folder / str(THIRDS[self.taken])
             model.save_pretrained(place)
+            self.words.save_pretrained(place)
             tokens = state.global_step * args.per_device_train_batch_size * LENGTH
             facts = {"tokens": tokens, "steps": state.global_step, "seconds": elapsed}
             (place / FACTS).write_text(json.dumps(facts), encoding="utf-8")
@@ -94,7 +96,7 @@ def main() -> None:
 
     pace = Pace()
     train(PILOT, pace)
-    train(max(1, int(float(seconds) / pace.seconds)), Snapshots(Path(folder), float(seconds)))
+    train(max(1, int(float(seconds) / pace.seconds)), Snapshots(Path(folder), float(seconds), words))
 
 
 if __name__ == "__main__":
