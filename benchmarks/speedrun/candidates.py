@@ -72,6 +72,11 @@ CANDIDATES: Mapping[str, Candidate] = {
         {"model": "modern_mini", "model.intermediate_size": "704", "optimizer.lr": "8e-3", "objective": "mlm",
          "objective.mask_rate": "0.3"},
     ),
+    "modern_untied": Candidate(
+        "the same with a decoder of its own",
+        {"model": "modern_mini", "model.intermediate_size": "704", "optimizer.lr": "8e-3", "objective": "mlm",
+         "objective.mask_rate": "0.3", "model.tie_word_embeddings": "false"},
+    ),
     # the vocabulary
     "vocab_8k": Candidate(
         "a vocabulary of 8,192 trained on the text", {"tokenizer.vocab": "null", "tokenizer.vocab_size": "8192"}
@@ -80,5 +85,12 @@ CANDIDATES: Mapping[str, Candidate] = {
         "a vocabulary of 16,384 trained on the text", {"tokenizer.vocab": "null", "tokenizer.vocab_size": "16384"}
     ),
     # the optimizer
+    "polar_express": Candidate("polar express in Muon", {"optimizer.orthogonalisation": "polar_express"}),
+    "polar_express_3": Candidate(
+        "polar express in Muon, three iterations",
+        {"optimizer.orthogonalisation": "polar_express", "optimizer.iterations": "3"},
+    ),
+    "momentum": Candidate("Muon's momentum from 0.85 to 0.95 in 300 steps", {"optimizer.initial_momentum": "0.85"}),
+    "neurons": Candidate("NorMuon", {"optimizer.neuron_beta": "0.95"}),
     "adamw": Candidate("AdamW, learning rate 1e-3", {"optimizer": "adamw", "optimizer.lr": "1e-3"}),
 }  # fmt: skip
