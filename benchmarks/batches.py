@@ -25,7 +25,8 @@ def random_batch(lengths: Sequence[int], vocab_size: int, mask_rate: float = 0.1
     packed = Packed.of(ids.split(list(lengths)), segments.split(list(lengths)))
     labels = torch.randint(5, vocab_size, (len(masked),), generator=generator)
     pairs = torch.randint(0, 2, (len(lengths),), generator=generator)
-    return PretrainingBatch(packed, masked, labels, pairs, tokens, len(masked), len(lengths))
+    uniforms = torch.rand(len(masked), generator=generator)
+    return PretrainingBatch(packed, masked, labels, pairs, tokens, len(masked), len(lengths), tokens, uniforms)
 
 
 def padded(batch: PretrainingBatch) -> dict[str, Tensor]:

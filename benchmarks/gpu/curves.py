@@ -42,7 +42,17 @@ def masked_batches(ids: torch.Tensor, tokens: int) -> Iterator[PretrainingBatch]
         labels = stream[places].clone()
         stream[places] = SPECIAL.index("[MASK]")
         packed = Packed.of(stream.split(LENGTH))
-        batch = PretrainingBatch(packed, places, labels, torch.full((rows,), -100), len(stream), len(labels), 1)
+        batch = PretrainingBatch(
+            packed,
+            places,
+            labels,
+            torch.full((rows,), -100),
+            len(stream),
+            len(labels),
+            1,
+            len(stream),
+            torch.zeros(len(labels)),
+        )
         yield filled(batch, LENGTH, len(stream))
 
 

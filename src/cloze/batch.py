@@ -104,6 +104,9 @@ class PretrainingBatch(NamedTuple):
         num_tokens: real tokens of this micro-batch, without the padding to constant shapes.
         global_masked: masked tokens of the whole global batch, by which the sum of the MLM losses is divided.
         global_pairs: labelled pairs of the whole global batch, by which the sum of the NSP losses is divided.
+        global_tokens: real tokens of the whole global batch, by which a sum of losses over all tokens is divided.
+        uniforms: (M,) float32 in [0, 1), a random number of each masked token: a pure function of its sequence and its
+            position there, whatever the micro-batch.
     """
 
     packed: Packed
@@ -113,6 +116,8 @@ class PretrainingBatch(NamedTuple):
     num_tokens: int
     global_masked: int
     global_pairs: int
+    global_tokens: int
+    uniforms: Tensor
 
 
 class TaskBatch(NamedTuple):

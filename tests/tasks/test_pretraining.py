@@ -34,7 +34,8 @@ def global_batch(step: int, micro_batches: int) -> list[PretrainingBatch]:
     masked, pairs = sum(len(q.masked_labels) for q in quarters), 2 * len(quarters)
     size = len(quarters) // micro_batches
     cut = [join(quarters[i : i + size]) for i in range(0, len(quarters), size)]
-    return [batch._replace(global_masked=masked, global_pairs=pairs) for batch in cut]
+    tokens = sum(q.num_tokens for q in quarters)
+    return [batch._replace(global_masked=masked, global_pairs=pairs, global_tokens=tokens) for batch in cut]
 
 
 def join(batches: list[PretrainingBatch]) -> PretrainingBatch:
@@ -55,6 +56,8 @@ def join(batches: list[PretrainingBatch]) -> PretrainingBatch:
         starts[-1],
         0,
         0,
+        0,
+        torch.cat([b.uniforms for b in batches]),
     )
 
 

@@ -114,7 +114,7 @@ def test_masks(wikitext: WikiText) -> None:
     shard, _, vocabulary = wikitext
     objective = MaskedLM()
     plan = make_plan(shard, objective, BatchSize(sequences=1000), seed=5, epoch=0, shard_index=0, keep_remainder=True)
-    batch = objective.batch(Sequences(shard, plan, np.arange(len(plan.rows)), vocabulary), (1, 1), None)
+    batch = objective.batch(Sequences(shard, plan, np.arange(len(plan.rows)), vocabulary), (1, 1, 1), None)
     ids, bounds = batch.packed.input_ids.numpy().copy(), batch.packed.cu_seqlens.numpy()
     places, labels = batch.masked_positions.numpy(), batch.masked_labels.numpy()
     inputs = ids[places].copy()

@@ -220,7 +220,7 @@ def test_masks_depend_on_the_sequence_not_on_its_company() -> None:
     plan = make_plan(shard, objective, size, seed=1, epoch=0, shard_index=0)
 
     def rows(sequences: list[int]) -> dict[int, list[int]]:
-        batch = objective.batch(Sequences(shard, plan, np.array(sequences), VOCABULARY), (1, 1), None)
+        batch = objective.batch(Sequences(shard, plan, np.array(sequences), VOCABULARY), (1, 1, 1), None)
         ids = batch.packed.input_ids.split(np.diff(batch.packed.cu_seqlens.numpy()).tolist())
         return {sequence: tokens.tolist() for sequence, tokens in zip(sequences, ids, strict=True)}
 
@@ -234,6 +234,6 @@ def test_epochs_mask_differently() -> None:
     for epoch in range(20):
         plan = make_plan(shard, objective, BatchSize(sequences=3), seed=1, epoch=epoch, shard_index=0)
         first = int(np.flatnonzero(plan.rows[:, 0] == 0)[0])
-        batch = objective.batch(Sequences(shard, plan, np.array([first]), VOCABULARY), (1, 1), None)
+        batch = objective.batch(Sequences(shard, plan, np.array([first]), VOCABULARY), (1, 1, 1), None)
         places.add(tuple(batch.masked_positions.tolist()))
     assert len(places) == 20

@@ -80,6 +80,7 @@ def test_static_and_exact_hold_the_same(masking: str) -> None:
         assert torch.equal(ours.packed.cu_seqlens, theirs.packed.cu_seqlens[: sequences + 1])
         assert torch.equal(ours.masked_positions, theirs.masked_positions[:masked])
         assert torch.equal(ours.masked_labels, theirs.masked_labels[:masked])
+        assert torch.equal(ours.uniforms, theirs.uniforms[:masked])
         assert torch.equal(ours.next_sentence_labels, theirs.next_sentence_labels[:sequences])
         assert (theirs.packed.input_ids[tokens:] == PAD).all()
         assert (theirs.masked_labels[masked:] == IGNORED_LABEL).all()
@@ -101,6 +102,7 @@ def test_counts_of_the_global_batch_are_the_sums_over_its_micro_batches(pairs: s
         labelled = sum(int((part.next_sentence_labels != IGNORED_LABEL).sum()) for part in parts)
         assert {part.global_masked for part in parts} == {masked}
         assert {part.global_pairs for part in parts} == {max(labelled, 1)}
+        assert {part.global_tokens for part in parts} == {sum(part.num_tokens for part in parts)}
         assert (labelled == 0) == (pairs == "none")
 
 
@@ -127,7 +129,7 @@ def test_batches_of_the_shortest_sequences_still_hold_everything(length: int, co
 def test_a_micro_batch_without_sequences_can_be_trained_on() -> None:
     shard, objective = shard_of([[5, 6], [7]]), MaskedLM()
     plan = make_plan(shard, objective, BatchSize(tokens=4096), seed=1, epoch=0, shard_index=0)
-    batch = objective.batch(Sequences(shard, plan, np.arange(0), VOCABULARY), (1, 1), None)
+    batch = objective.batch(Sequences(shard, plan, np.arange(0), VOCABULARY), (1, 1, 1), None)
     assert batch.num_tokens == 0
     assert batch.packed.input_ids.tolist() == [PAD, PAD]
     assert batch.packed.cu_seqlens.tolist() == [0, 2]
@@ -147,8 +149,34 @@ def test_large_vocabularies() -> None:
     shard, objective = shard_of(prose(20)), MaskedLM(masking="whole_word")
     plan = make_plan(shard, objective, BatchSize(tokens=1024), seed=1, epoch=0, shard_index=0)
     narrow, wide = (
-        objective.batch(Sequences(each, plan, np.arange(9), VOCABULARY), (1, 1), None)
+        objective.batch(Sequences(each, plan, np.arange(9), VOCABULARY), (1, 1, 1), None)
         for each in (shard, shard._replace(tokens=shard.tokens.astype(np.uint32)))
     )
     assert torch.equal(narrow.packed.input_ids, wide.packed.input_ids)
     assert torch.equal(narrow.masked_labels, wide.masked_labels)
+
+
+def test_the_number_of_a_masked_token_is_that_of_its_sequence_and_position() -> None:
+    """Whatever the micro-batch; and the masks are drawn apart from it."""
+
+    def found(pieces: int) -> dict[tuple[int, ...], list[tuple[int, float]]]:
+        by_sequence = {}
+        for batch in sum(micro_batches_of(MaskedLM(), 2048, pieces, static=False, documents=40), []):  # noqa: RUF017
+            bounds = batch.packed.cu_seqlens
+            owners = torch.searchsorted(bounds, batch.masked_positions, right=True) - 1
+            positions = batch.masked_positions - bounds[owners]
+            for owner, begin, end in zip(
+                range(len(bounds) - 1), bounds[:-1].tolist(), bounds[1:].tolist(), strict=True
+            ):
+                of = owners == owner
+                name = tuple(batch.packed.input_ids[begin:end].tolist())
+                by_sequence[name] = list(zip(positions[of].tolist(), batch.uniforms[of].tolist(), strict=True))
+        return by_sequence
+
+    one, three = found(1), found(3)
+    assert one == three
+    numbers = np.array([number for drawn in one.values() for _, number in drawn])
+    assert len({*numbers}) > 0.99 * len(numbers) > 300
+    assert numbers.min() >= 0
+    assert numbers.max() < 1
+    assert abs(numbers.mean() - 0.5) < 3 / np.sqrt(12 * len(numbers))

@@ -37,20 +37,22 @@ class MaskedLM(MaskedLMSettings, Objective[PretrainingBatch]):
             self.random_token_share,
         )
 
-    def counts(self, sequences: Sequences) -> tuple[int, int]:
-        """Tokens to predict, and sequences with a label; each at least 1, because a sum of losses is divided by it."""
+    def counts(self, sequences: Sequences) -> tuple[int, int, int]:
+        """Tokens to predict, sequences with a label, all tokens; each at least 1, because losses are divided by it."""
         masked = count_masked(self._maskable(sequences), self.masking_at(sequences.position))
-        return max(masked, 1), max(int(np.count_nonzero(sequences.pair_labels != IGNORED_LABEL)), 1)
+        pairs = int(np.count_nonzero(sequences.pair_labels != IGNORED_LABEL))
+        return max(masked, 1), max(pairs, 1), max(int(sequences.lengths.sum()), 1)
 
     def batch(self, sequences: Sequences, counts: tuple[int, ...], shape: StaticShape | None) -> PretrainingBatch:
         """The masked sequences."""
-        masked, pairs = counts
+        masked, pairs, tokens = counts
         return pack(
             self._maskable(sequences),
             self.masking_at(sequences.position),
             max_length=self.max_length,
             global_masked=masked,
             global_pairs=pairs,
+            global_tokens=tokens,
             static=shape,
             predictions=shape.predictions(self.highest_mask_rate) if shape else 1,
         )

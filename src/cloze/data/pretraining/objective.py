@@ -90,7 +90,15 @@ class Objective(Segments, ABC, Generic[B]):
             shape: fill up to these constants with sequences of [PAD], then empty ones. Without, only a micro-batch
                 that got no sequence gets one of [PAD].
         """
-        batch = pack(sequences, NO_MASKS, max_length=self.max_length, global_masked=1, global_pairs=1, static=shape)
+        batch = pack(
+            sequences,
+            NO_MASKS,
+            max_length=self.max_length,
+            global_masked=1,
+            global_pairs=1,
+            global_tokens=1,
+            static=shape,
+        )
         return batch.packed, batch.num_tokens
 
 

@@ -26,7 +26,7 @@ from cloze.data.pretraining.masking import (
 )
 from cloze.data.pretraining.pairs import A_LENGTH, A_START, B_LENGTH, B_START, LABEL
 from cloze.data.pretraining.plan import Sequences
-from cloze.data.splitmix import IntArray, next_below, split
+from cloze.data.splitmix import GAMMA, IntArray, mix, next_below, split
 from cloze.runtime.compiled import compiled
 from cloze.text.shards import Shard
 
@@ -83,6 +83,8 @@ def _text(shard: Shard) -> _Text:
 
 
 NO_MARKS = np.zeros(0, np.bool_)
+UNIFORMS = 0x0E1E
+"""The name of the stream of a sequence from which ``PretrainingBatch.uniforms`` are, apart from that of its masks."""
 
 
 class _Arrays(NamedTuple):
@@ -95,6 +97,7 @@ class _Arrays(NamedTuple):
     masked_positions: IntArray
     masked_labels: IntArray
     next_sentence_labels: IntArray
+    uniforms: npt.NDArray[np.float32]
 
     @classmethod
     def empty(cls, tokens: int, sequences: int, predictions: int) -> "_Arrays":
@@ -107,6 +110,7 @@ class _Arrays(NamedTuple):
             np.empty(predictions, np.int64),
             np.empty(predictions, np.int64),
             np.empty(sequences, np.int64),
+            np.empty(predictions, np.float32),
         )
 
 
@@ -117,6 +121,7 @@ def pack(
     max_length: int,
     global_masked: int,
     global_pairs: int,
+    global_tokens: int,
     static: StaticShape | None = None,
     predictions: int = 1,
 ) -> PretrainingBatch:
@@ -128,6 +133,7 @@ def pack(
         max_length: no sequence is longer; becomes ``max_seqlen`` of a static shape.
         global_masked: of the whole global batch, see ``PretrainingBatch``.
         global_pairs: likewise.
+        global_tokens: likewise.
         static: fill up to these constants with sequences of [PAD], empty sequences and ignored labels. Without, only
             a micro-batch that got no sequence gets one of [PAD].
         predictions: and to a multiple of this many predictions.
@@ -146,8 +152,9 @@ def pack(
         arrays = arrays._replace(
             masked_positions=arrays.masked_positions[: max(filled, 1)],
             masked_labels=arrays.masked_labels[: max(filled, 1)],
+            uniforms=arrays.uniforms[: max(filled, 1)],
         )
-    ids, types, positions, cu_seqlens, masked_positions, masked_labels, next_sentence_labels = map(
+    ids, types, positions, cu_seqlens, masked_positions, masked_labels, next_sentence_labels, uniforms = map(
         torch.from_numpy, arrays
     )
     return PretrainingBatch(
@@ -158,6 +165,8 @@ def pack(
         num_tokens,
         global_masked,
         global_pairs,
+        global_tokens,
+        uniforms,
     )
 
 
@@ -192,13 +201,16 @@ def _fill(
     for i in range(len(sequences)):
         row = rows[sequences[i]]
         length, second = _assemble(scratch, text, row, vocabulary, masking)
-        _, place = choose(scratch, length, second, masking, split(mask_key, sequences[i]))
+        key = split(mask_key, sequences[i])
+        _, place = choose(scratch, length, second, masking, key)
+        numbers = split(key, UNIFORMS)
         _write(arrays, begin, ids, length, second)
         for j in range(length):
             treatment = scratch.treatment[j]
             if treatment != UNTOUCHED:
                 arrays.masked_positions[masked] = begin + j
                 arrays.masked_labels[masked] = ids[j]
+                arrays.uniforms[masked] = _uniform_at(numbers, j)
                 masked += 1
                 if treatment == MASKED:
                     arrays.input_ids[begin + j] = vocabulary.mask
@@ -209,6 +221,12 @@ def _fill(
         arrays.next_sentence_labels[i] = row[LABEL]
     _pad(arrays, begin, len(sequences), masked, max_length, vocabulary.pad)
     return masked
+
+
+@compiled
+def _uniform_at(key: np.uint64, position: int) -> np.float32:
+    """A number in [0, 1) with the 24 random bits that float32 holds, without the numbers of other positions."""
+    return np.float32(np.int64(mix(key + np.uint64(position + 1) * GAMMA) >> np.uint64(40)) * 2.0**-24)
 
 
 @compiled
@@ -248,6 +266,7 @@ def _pad(arrays: _Arrays, begin: int, sequence: int, masked: int, max_length: in
     for i in range(masked, len(arrays.masked_labels)):
         arrays.masked_positions[i] = 0
         arrays.masked_labels[i] = IGNORED_LABEL
+        arrays.uniforms[i] = 0.0
 
 
 @compiled

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from cloze.batch import IGNORED_LABEL
 from cloze.model.kernels.matmul import add_weight_gradient, product
+from cloze.model.kernels.sampling import sample
 
 ROWS_AT_ONCE = 128
 """Rows whose logits are alive together: 128 x 30,522 in fp32 is 15 MiB, which stays in a CPU's last-level cache."""
@@ -22,6 +23,14 @@ class CrossEntropy(NamedTuple):
 
     loss: Tensor
     correct: Tensor
+
+
+class SampledCrossEntropy(NamedTuple):
+    """The same, and a token drawn from the softmax of each row's logits, (M,) int64, without gradient."""
+
+    loss: Tensor
+    correct: Tensor
+    sampled: Tensor
 
 
 def linear_cross_entropy(
@@ -40,18 +49,52 @@ def linear_cross_entropy(
         vocabulary_multiple: to which V is filled up for the products, with logits of minus infinity; by default
             ``VOCABULARY_MULTIPLE`` off the CPU.
     """
-    multiple = vocabulary_multiple or (1 if hidden.is_cpu else VOCABULARY_MULTIPLE)
-    loss, correct = _LinearCrossEntropy.apply(hidden, weight, bias, labels, multiple)  # type: ignore[no-untyped-call]
+    loss, correct, _ = _applied(hidden, weight, bias, labels, None, vocabulary_multiple)
     return CrossEntropy(loss, correct)
+
+
+def sampled_cross_entropy(
+    hidden: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    labels: Tensor,
+    uniforms: Tensor,
+    vocabulary_multiple: int | None = None,
+) -> SampledCrossEntropy:
+    """``linear_cross_entropy``, which samples from the softmax while it is there.
+
+    Args:
+        hidden: (M, D).
+        weight: (V, D).
+        bias: (V,).
+        labels: (M,) int64; see ``linear_cross_entropy``.
+        vocabulary_multiple: likewise.
+        uniforms: (M,) fp32 in [0, 1), which decide what is drawn; see ``cloze.model.kernels.sampling``.
+    """
+    return SampledCrossEntropy(*_applied(hidden, weight, bias, labels, uniforms, vocabulary_multiple))
+
+
+def _applied(
+    hidden: Tensor, weight: Tensor, bias: Tensor, labels: Tensor, uniforms: Tensor | None, multiple: int | None
+) -> tuple[Tensor, Tensor, Tensor]:
+    multiple = multiple or (1 if hidden.is_cpu else VOCABULARY_MULTIPLE)
+    return _LinearCrossEntropy.apply(hidden, weight, bias, labels, uniforms, multiple)  # type: ignore[no-untyped-call, no-any-return]
 
 
 class _LinearCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, labels: Tensor, multiple: int
-    ) -> tuple[Tensor, Tensor]:
+        ctx: Any,
+        hidden: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        labels: Tensor,
+        uniforms: Tensor | None,
+        multiple: int,
+    ) -> tuple[Tensor, Tensor, Tensor]:
         loss = hidden.new_zeros((), dtype=torch.float32)
         correct = labels.new_zeros(())
+        sampled = [labels.new_zeros(0)]
         training = any(ctx.needs_input_grad)
         x, w, b = _in_product_dtype(hidden, weight, bias)  # once, not for every few rows
         w, b = _filled(w, multiple, 0.0), _filled(b, multiple, -torch.inf)  # columns that never win
@@ -71,6 +114,8 @@ class _LinearCrossEntropy(torch.autograd.Function):
             # In place, where that is known to be safe; the highest of them is exp(top - log_sum).
             place = logits if logits.is_cpu and not torch.compiler.is_compiling() else None
             probs = torch.softmax(logits, -1, out=place)
+            if uniforms is not None:
+                sampled.append(sample(probs, uniforms[rows]))
             log_sum = top - probs.amax(-1, keepdim=True).log()
             loss = loss + ((log_sum - right) * counted).sum()
             if training:
@@ -84,13 +129,14 @@ class _LinearCrossEntropy(torch.autograd.Function):
         if training:
             grad_weight = torch.zeros_like(weight) if grad_weight is None else grad_weight[: len(weight)].contiguous()
             ctx.save_for_backward(grad_hidden, grad_weight, grad_bias[: len(weight)])
-        ctx.mark_non_differentiable(correct)
-        return loss, correct
+        drawn = torch.cat(sampled)
+        ctx.mark_non_differentiable(correct, drawn)
+        return loss, correct, drawn
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
+    def backward(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None, None]:
         grad_hidden, grad_weight, grad_bias = ctx.saved_tensors
-        return grad_hidden * grad, grad_weight * grad, grad_bias * grad, None, None
+        return grad_hidden * grad, grad_weight * grad, grad_bias * grad, None, None, None
 
 
 def _in_product_dtype(*tensors: Tensor) -> list[Tensor]:
