@@ -358,7 +358,9 @@ def test_other_encoders_are_refused(refused: Path) -> None:
     assert "hidden_act is 'relu', but only 'gelu' is read" in refusal(refused, hidden_act="relu")
     assert "only 'absolute' is read" in refusal(refused, position_embedding_type="relative_key")
     assert "is_decoder is True, but only False is read" in refusal(refused, is_decoder=True)
-    assert "model_type is 'roberta', but only bert, eurobert, modernbert and" in refusal(refused, model_type="roberta")
+    assert "model_type is 'roberta', but only bert, electra, eurobert, modernbert and" in refusal(
+        refused, model_type="roberta"
+    )
     sentence = refusal(refused, architectures=["BertCrf"])
     assert "architectures is 'BertCrf'" in sentence
     assert "for its encoder alone, write 'BertModel' there" in sentence

@@ -333,7 +333,10 @@ def test_several_models_in_one_file_are_named(folder: Path) -> None:
 def test_configurations_of_others_are_named(folder: Path) -> None:
     settings = json.loads((folder / "config.json").read_text())
     for changes, sentence in (
-        ({"model_type": "distilbert"}, "is 'distilbert', but only bert, eurobert, modernbert and nomic_bert are read"),
+        (
+            {"model_type": "distilbert"},
+            "is 'distilbert', but only bert, electra, eurobert, modernbert and nomic_bert are read",
+        ),
         ({"vocab_size": None, "architectures": ["T5Model"], "model_type": "t5"}, "model_type is 't5'"),
     ):
         (folder / "config.json").write_text(json.dumps(settings | changes))

@@ -11,7 +11,13 @@ from safetensors.torch import load_file
 from tests.launch.stories import NO_DROPOUT, command, play, watch
 from tests.model.families import FAMILIES
 
-MODELS = {"bert": "tiny", "modernbert": "modern_tiny", "eurobert": "eurobert_210m", "nomic_bert": "nomic_bert"}
+MODELS = {
+    "bert": "tiny",
+    "electra": "electra_small",
+    "modernbert": "modern_tiny",
+    "eurobert": "eurobert_210m",
+    "nomic_bert": "nomic_bert",
+}
 SMALL = [
     "model.hidden_size=32", "model.intermediate_size=48", "model.num_hidden_layers=2", "model.num_attention_heads=2",
     "optimizer.lr=2e-3", "objective.max_length=64", "data.batch_tokens=512", "trainer.max_steps=3",

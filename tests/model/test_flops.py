@@ -4,12 +4,12 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.batches import random_batch
 from cloze.model.architecture import architecture_of, attended
-from cloze.model.config import BertConfig, EncoderConfig
+from cloze.model.config import BertConfig, ElectraConfig, EncoderConfig
 from cloze.model.flops import training_flops, work_of
 from cloze.model.modern_config import EuroBertConfig, ModernBertConfig, NomicBertConfig
 
 
-@pytest.mark.parametrize("family", [BertConfig, ModernBertConfig, EuroBertConfig, NomicBertConfig])
+@pytest.mark.parametrize("family", [BertConfig, ElectraConfig, ModernBertConfig, EuroBertConfig, NomicBertConfig])
 def test_the_formula_equals_a_count_of_the_matrix_products(family: type[EncoderConfig]) -> None:
     """The forward pass counted operator by operator, attention by hand: the counter misses it on a CPU."""
     config = family(vocab_size=500, hidden_size=64, num_hidden_layers=3, num_attention_heads=2, intermediate_size=256)  # type: ignore[call-arg]  # the fields that all families have
@@ -21,7 +21,8 @@ def test_the_formula_equals_a_count_of_the_matrix_products(family: type[EncoderC
     work = work_of(config, lengths, len(batch.masked_positions))
     counts = counter.get_flop_counts()["Global"]
     attention = sum(count for operator, count in counts.items() if "attention" in str(operator))
-    segments = 2 * batch.num_tokens * config.type_vocab_size * 64  # their embeddings are computed as a product, too
+    width = model.encoder.word_embeddings.embedding_dim
+    segments = 2 * batch.num_tokens * config.type_vocab_size * width  # their embeddings are computed as a product, too
     pairs = {None: sum(length**2 for length in lengths), 64: sum(attended(torch.tensor(lengths), 64).tolist())}
     by_hand = sum(blocks * 4 * 64 * pairs[window] for window, blocks in architecture_of(config).windows(config).items())
     last = config.window(2) if isinstance(config, ModernBertConfig) else None

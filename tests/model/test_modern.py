@@ -141,7 +141,7 @@ def test_heads_of_tasks_are_those_of_transformers(
     options = {"output_loading_info": True, "attn_implementation": "eager"}
     theirs, told = getattr(transformers, name).from_pretrained(tmp_path / "model", num_labels=outputs, **options)
     heads = {name: tensor for name, tensor in model.state_dict().items() if name.startswith(drawn)}
-    translated = architecture_of(shape).names(shape).to_hugging_face(heads, answers=head == "question_answering")
+    translated = architecture_of(shape).names(shape).to_hugging_face(heads, head=head)
     assert told["missing_keys"] == translated.keys()
     theirs.load_state_dict(translated, strict=False)
     with torch.no_grad():

@@ -47,7 +47,7 @@ def their_model(head: Head, model: TaskModel) -> nn.Module:
         **dataclasses.asdict(model.config), num_labels=max(2, OUTPUTS[head]), attn_implementation="eager"
     )
     theirs: nn.Module = getattr(transformers, BERT.class_of(head))(config)
-    theirs.load_state_dict(NAMES.to_hugging_face(model.state_dict(), answers=head == "question_answering"))
+    theirs.load_state_dict(NAMES.to_hugging_face(model.state_dict(), head=head))
     return theirs
 
 

@@ -102,7 +102,7 @@ def hugging_face(ours: QuestionAnswering, folder: Path | None = None) -> Any:
     if folder is not None:
         return BertForQuestionAnswering.from_pretrained(folder).eval()
     theirs = BertForQuestionAnswering(TheirConfig(vocab_size=CONFIG.vocab_size, **SHAPE)).eval()
-    theirs.load_state_dict(NAMES.to_hugging_face(ours.model.state_dict(), answers=True), strict=True)
+    theirs.load_state_dict(NAMES.to_hugging_face(ours.model.state_dict(), head="question_answering"), strict=True)
     return theirs
 
 

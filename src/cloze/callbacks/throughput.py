@@ -13,7 +13,6 @@ from torch import Tensor
 from cloze.batch import IGNORED_LABEL, TokenBatch
 from cloze.callbacks.length import Length
 from cloze.model.architecture import Work, architecture_of, attended
-from cloze.model.flops import training_flops
 from cloze.runtime.peak import peak_flops
 
 GIB = 2**30
@@ -115,8 +114,7 @@ class Throughput(pl.Callback):
             measures["speed/seconds_left"] = left
         if self._peak:
             work = Work(self._tokens, dict(zip(self._windows, pairs, strict=True)), masked, sequences)
-            flops = training_flops(pl_module.model.config, work)  # type: ignore[union-attr, arg-type]
-            measures["speed/mfu"] = rate * flops / self._peak
+            measures["speed/mfu"] = rate * pl_module.flops(work) / self._peak  # type: ignore[operator]
         return measures
 
 

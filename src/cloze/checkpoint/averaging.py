@@ -11,6 +11,7 @@ from shutil import copytree
 import torch
 from safetensors.torch import load_file, save_file
 
+from cloze.checkpoint.folder import GENERATOR
 from cloze.checkpoint.record import HEAD
 from cloze.checkpoint.weights import CONFIG, WEIGHTS, read_json
 from cloze.errors import InputError
@@ -37,7 +38,7 @@ def average(folders: Sequence[Path], names: Sequence[Path | str], to: Path) -> N
         if (folders[0] / WHOLE).read_bytes() != (folder / WHOLE).read_bytes():
             raise InputError(f"{names[0]} and {name} have no mean: their tokenizers differ")
     copytree(folders[0], to)
-    for file in (WEIGHTS, HEAD):
+    for file in (WEIGHTS, HEAD, f"{GENERATOR}/{WEIGHTS}"):
         if not any((folder / file).exists() for folder in folders):
             continue
         mean = {name: tensor.double() for name, tensor in _weights(folders[0] / file).items()}

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from cloze.batch import Packed
 from cloze.checkpoint.averaging import average
-from cloze.checkpoint.folder import Contents, head_of_parts, read_folder, write_folder
+from cloze.checkpoint.folder import GENERATOR, Contents, head_of_parts, read_folder
 from cloze.checkpoint.google import write_google
 from cloze.checkpoint.onnx import (
     TOLERANCE,
@@ -27,6 +27,7 @@ from cloze.checkpoint.onnx import (
 from cloze.checkpoint.pretrained import Pretrained, pretrained_of
 from cloze.checkpoint.record import EARLIER, HEAD, RECORD, Record
 from cloze.checkpoint.training import write_model_folder
+from cloze.checkpoint.writing import Model, write_folder
 from cloze.errors import InputError
 from cloze.files.atomic import whole_folder
 from cloze.model.families.bert import BERT
@@ -140,9 +141,13 @@ def _write_hugging_face(
 ) -> None:
     own = {HEAD: (contents.folder / HEAD).read_bytes()} if (contents.folder / HEAD).is_file() else {}
     own |= {**pretrained.tokenizer_files, **_record(pretrained)}
-    if pretrained.head == "question_answering":
-        kept = contents.names.with_answers(kept)
-    write_folder(to, pretrained.tokenizer, contents.config, kept, settings, own)
+    kept = contents.names.as_in(pretrained.head, kept)
+    inner = {}
+    if any(name.startswith(f"{GENERATOR}.") for name in pretrained.own_heads) and contents.architecture.detects:
+        generator = read_folder(contents.folder / GENERATOR)
+        known = {name: tensor.float() for name, tensor in generator.theirs.items() if generator.names.is_known(name)}
+        inner[GENERATOR] = Model(generator.config, known, _settings(generator, pretrained_of(generator)))
+    write_folder(to, pretrained.tokenizer, contents.config, kept, settings, own, inner)
 
 
 def _write_google(
@@ -238,6 +243,6 @@ def _numbers(tensors: Mapping[str, Tensor]) -> str:
 
 
 def _size(folder: Path) -> str:
-    files = sorted(file for file in folder.iterdir() if file.is_file())
+    files = sorted(file for file in folder.rglob("*") if file.is_file())
     size = sum(file.stat().st_size for file in files)
-    return f"{', '.join(file.name for file in files)} ({size / 2**20:,.1f} MiB)"
+    return f"{', '.join(str(file.relative_to(folder)) for file in files)} ({size / 2**20:,.1f} MiB)"

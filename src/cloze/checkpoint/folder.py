@@ -3,38 +3,40 @@
 ``config.json``, ``model.safetensors``, ``vocab.txt``, ``tokenizer.json``, ``tokenizer_config.json``.
 """
 
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from safetensors.torch import save, save_file
+from safetensors.torch import save
 from tokenizers import Tokenizer
 from torch import Tensor
 
 from cloze.checkpoint.google import is_google_folder, read_google
 from cloze.checkpoint.hub import local_folder
 from cloze.checkpoint.record import HEAD, RECORD, Record
-from cloze.checkpoint.weights import CONFIG, WEIGHTS, read_json, read_weights
+from cloze.checkpoint.weights import CONFIG, read_json, read_weights
+from cloze.checkpoint.writing import Model, write_folder
 from cloze.errors import InputError
-from cloze.files.atomic import under_umask, whole_folder
 from cloze.model.architecture import Architecture, Head, architecture_of, stated_architecture
 from cloze.model.config import EncoderConfig
+from cloze.model.electra import DiscriminatorHead
 from cloze.model.encoder import EncoderWithHeads
 from cloze.model.families.bert import BERT
+from cloze.model.replaced_tokens import narrowed
 from cloze.model.task_heads import TASK_MODELS
 from cloze.model.tensor_names import TensorNames
-from cloze.text.special_tokens import SpecialToken, special_tokens
-from cloze.text.tokenizer import FolderTokenizer, save_tokenizer
 
 GOOGLE_CONFIG = "bert_config.json"
+GENERATOR = "generator"
+"""The part of a model that detects replaced tokens, and the folder of it within that of the discriminator."""
 
 
 HEADS: dict[frozenset[str], Head] = {
     frozenset({"masked_lm_head", "next_sentence_head"}): "pretraining",
     frozenset({"masked_lm_head"}): "masked_lm",
     frozenset({"next_sentence_head"}): "next_sentence",
+    frozenset({"discriminator_head"}): "pretraining",
 }
 """By their parts."""
 UNMADE = Record()
@@ -43,7 +45,7 @@ UNMADE = Record()
 
 def head_of_parts(parts: Iterable[str]) -> Head:
     """The head of pre-training that consists of these parts of a model."""
-    return HEADS.get(frozenset({"masked_lm_head", "next_sentence_head"} & {*parts}), "encoder")
+    return HEADS.get(frozenset().union(*HEADS) & {*parts}, "encoder")
 
 
 def published_parts(config: EncoderConfig, state: Mapping[str, Tensor]) -> set[str]:
@@ -53,9 +55,7 @@ def published_parts(config: EncoderConfig, state: Mapping[str, Tensor]) -> set[s
         ValueError: the encoder is not of this shape.
     """
     record = architecture_of(config)
-    with torch.device("meta"):
-        expected = record.pretraining(config).state_dict()
-    there, known = _by_part(state), _by_part(expected)
+    there, known = _by_part(state), _by_part(_published(record, config))
     found = {part for part, tensors in there.items() if tensors == known.get(part) and part not in record.own_parts}
     if "encoder" not in found:
         raise ValueError("its encoder is not of the shape that its configuration says")
@@ -65,6 +65,16 @@ def published_parts(config: EncoderConfig, state: Mapping[str, Tensor]) -> set[s
 def published_head(config: EncoderConfig, state: Mapping[str, Tensor]) -> Head:
     """The head of Hugging Face's class of which such a model becomes the folder."""
     return head_of_parts(published_parts(config, state))
+
+
+def _published(record: Architecture[Any], config: EncoderConfig) -> dict[str, Tensor]:
+    """The parameters that pre-training models may have in Hugging Face's classes, by our names; without values."""
+    with torch.device("meta"):
+        known = record.pretraining(config).state_dict()
+        if record.detects:
+            head = DiscriminatorHead(config).state_dict()
+            known |= {f"discriminator_head.{name}": tensor for name, tensor in head.items()}
+    return known
 
 
 def _by_part(state: Mapping[str, Tensor]) -> dict[str, dict[str, torch.Size]]:
@@ -119,11 +129,29 @@ def save_state(
     theirs = family.names(config).to_hugging_face({name: tensor for name, tensor in state.items() if name not in own})
     settings = {"architectures": [family.class_of(head_of_parts(published))]}
     files = dict(tokenizer_files or {})
+    inner = {}
+    if family.detects and any(name.startswith(f"{GENERATOR}.") for name in own):
+        inner[GENERATOR] = _generator(config, state)
+        own = {name: tensor for name, tensor in own.items() if not name.startswith(f"{GENERATOR}.")}
     if record.module.target is not None:
         files[RECORD] = record.as_bytes()
     if own:
         files[HEAD] = save(own)
-    write_folder(folder, tokenizer, config, theirs, settings, files)
+    write_folder(folder, tokenizer, config, theirs, settings, files, inner)
+
+
+def _generator(config: EncoderConfig, state: Mapping[str, Tensor]) -> Model:
+    """The generator of a model that detects replaced tokens, on the embeddings that it shares."""
+    own = {name.removeprefix(f"{GENERATOR}."): tensor for name, tensor in state.items() if name.startswith(GENERATOR)}
+    shape = narrowed(
+        config,
+        hidden_size=own["masked_lm_head.dense.weight"].shape[1],
+        intermediate_size=own["encoder.blocks.0.feed_forward.intermediate.weight"].shape[0],
+        num_hidden_layers=len({name.split(".")[2] for name in own if name.startswith("encoder.blocks.")}),
+    )
+    own |= {name: tensor for name, tensor in state.items() if name.startswith("encoder.embeddings.")}
+    family = architecture_of(shape)
+    return Model(shape, family.names(shape).to_hugging_face(own), {"architectures": [family.class_of("masked_lm")]})
 
 
 def load_pretrained(folder: Path) -> EncoderWithHeads:
@@ -141,48 +169,6 @@ def load_pretrained(folder: Path) -> EncoderWithHeads:
 def portable(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The parameters in fp32 on the CPU."""
     return {name: tensor.detach().float().cpu() for name, tensor in state.items()}
-
-
-def write_folder(
-    folder: Path,
-    tokenizer: Tokenizer,
-    config: EncoderConfig,
-    theirs: dict[str, Tensor],
-    settings: Mapping[str, Any],
-    files: Mapping[str, bytes] | None = None,
-) -> None:
-    """Write a model folder under a temporary name and rename it, so that no reader ever sees half of one.
-
-    Args:
-        folder: replaced if it exists.
-        tokenizer: saved with it; for a model of several segments, it gives the second text of a pair one.
-        config: the shape of the encoder.
-        theirs: the parameters under Hugging Face's names; none for a folder whose weights are in another file.
-        settings: of ``config.json``, beyond the shape.
-        files: others that belong to it, or stand in the place of those that are made of the tokenizer.
-    """
-    if config.type_vocab_size > 1:
-        tokenizer, files = FolderTokenizer(tokenizer, dict(files or {})).with_segments()
-    record, special = architecture_of(config), special_tokens(tokenizer, files or {})
-    whole: dict[str, Any] = {
-        **record.write_config(config),
-        **{key: _id(getattr(special, role)) for key, role in record.special_ids.items()},
-        "tie_word_embeddings": record.names(config).decoder is not None,
-        "dtype": "float32",
-        **settings,
-    }
-    with whole_folder(folder) as beside:
-        if theirs:
-            with under_umask(beside / WEIGHTS):
-                save_file(theirs, beside / WEIGHTS, metadata={"format": "pt"})
-        (beside / CONFIG).write_text(json.dumps(whole, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        save_tokenizer(tokenizer, beside, segments=config.type_vocab_size > 0)
-        for name, content in (files or {}).items():
-            (beside / name).write_bytes(content)
-
-
-def _id(token: SpecialToken | None) -> int | None:
-    return None if token is None else token.id
 
 
 class Contents(NamedTuple):
@@ -241,9 +227,7 @@ class Contents(NamedTuple):
         Raises:
             InputError: one is missing, or has another shape than ``config.json`` says.
         """
-        with torch.device("meta"):
-            expected = self.architecture.pretraining(self.config).state_dict()
-        names = self.names
+        expected, names = _published(self.architecture, self.config), self.names
         absent_parts = set(self.architecture.own_parts)
         if f"{names.decoder}.weight" in self.theirs or (self.head in TASK_MODELS and self.architecture.token_head):
             absent_parts.add("masked_lm_head")  # its decoder is not tied, or its transform is that of a task

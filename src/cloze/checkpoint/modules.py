@@ -9,6 +9,7 @@ from cloze.checkpoint.pretrained import Pretrained
 from cloze.checkpoint.task_models import task_model
 from cloze.errors import InputError
 from cloze.model.architecture import architecture_of
+from cloze.model.electra import DiscriminatorHead
 from cloze.model.heads import PretrainingModel
 from cloze.model.task_heads import TASK_MODELS, TaskModel
 
@@ -38,9 +39,20 @@ def pretraining_model(pretrained: Pretrained) -> PretrainingModel:
         model: Any = architecture_of(pretrained.config).pretraining(pretrained.config)
     for part in pretrained.absent:
         setattr(model, part, Absent(part, pretrained))
-    state = {name: tensor for name, tensor in pretrained.state.items() if not name.startswith("classifier.")}
+    others = ("classifier.", "discriminator_head.")
+    state = {name: tensor for name, tensor in pretrained.state.items() if not name.startswith(others)}
     model.load_state_dict(state, assign=True)
     return model.eval()  # type: ignore[no-any-return]  # of a class with the parts that are there
+
+
+def discriminator_head(pretrained: Pretrained) -> DiscriminatorHead:
+    """The head of replaced tokens of a folder that has one."""
+    with torch.device("meta"):
+        head = DiscriminatorHead(pretrained.config)
+    prefix = "discriminator_head."
+    state = {name.removeprefix(prefix): each for name, each in pretrained.state.items() if name.startswith(prefix)}
+    head.load_state_dict(state, assign=True)
+    return head.eval()
 
 
 def fine_tuned_model(pretrained: Pretrained) -> TaskModel | None:

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 
 from cloze.batch import Packed
-from cloze.checkpoint.modules import fine_tuned_model, pretraining_model
-from cloze.checkpoint.padded import PaddedFeatures, PaddedModel, PaddedPretraining, PaddedTask
+from cloze.checkpoint.modules import discriminator_head, fine_tuned_model, pretraining_model
+from cloze.checkpoint.padded import PaddedDetection, PaddedFeatures, PaddedModel, PaddedPretraining, PaddedTask
 from cloze.checkpoint.pretrained import Pretrained
 from cloze.errors import InputError
 from cloze.model.architecture import architecture_of
@@ -47,6 +47,8 @@ def padded_model(pretrained: Pretrained) -> PaddedModel:
     next_sentence = {*architecture_of(pretrained.config).pair_parts} <= {*parts}
     if masked_lm or next_sentence:
         return PaddedPretraining(model, masked_lm=masked_lm, next_sentence=next_sentence)
+    if "discriminator_head" in parts:
+        return PaddedDetection(model.encoder, discriminator_head(pretrained))
     pooler: Any = getattr(model, "pooler", None) if "pooler" in parts else None
     return PaddedFeatures(model.encoder, pooler)
 

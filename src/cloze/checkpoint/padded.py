@@ -65,6 +65,20 @@ class PaddedFeatures(PaddedModel):
         return (hidden,) if self.pooler is None else (hidden, self.pooler(hidden, sequences))
 
 
+class PaddedDetection(PaddedModel):
+    """The discriminator of replaced tokens: a logit of every token."""
+
+    def __init__(self, encoder: Encoder, head: nn.Module) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.head = head
+        self.outputs = ("logits",)
+
+    def run(self, sequences: Sequences) -> tuple[Tensor, ...]:
+        """(B, T)."""
+        return (self.head(self.encoder(sequences)),)
+
+
 class PaddedPretraining(PaddedModel):
     """The pre-training heads that there are: of every token, since nobody says which are masked."""
 

@@ -10,7 +10,7 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from cloze.checkpoint.folder import Contents, read_folder
+from cloze.checkpoint.folder import GENERATOR, Contents, read_folder
 from cloze.checkpoint.hub import local_folder
 from cloze.checkpoint.record import HEAD, RECORD, OwnHead, Record, is_number, read_record
 from cloze.checkpoint.weights import CONFIG, read_tensors
@@ -31,8 +31,8 @@ PROBLEMS = ("single_label_classification", "multi_label_classification", "regres
 """Hugging Face's kinds of classification."""
 
 PAIRS = "next_sentence_head"
-PARTS = ("encoder", "pooler", "masked_lm_head", PAIRS)
-"""Of a ``BertForPreTraining``."""
+PARTS = ("encoder", "pooler", "masked_lm_head", PAIRS, "discriminator_head")
+"""Of models that Hugging Face has a class for, before a task."""
 
 ROUNDING = 128
 """Embeddings without a token that a model may have fewer than: their number is often rounded up to a multiple of 64."""
@@ -158,6 +158,8 @@ def pretrained_of(contents: Contents) -> Pretrained:
     head = _published_head(contents, folder) if record.head is None else _own_head(contents, folder, record.head)
     for name in [name for name in own if name.partition(".")[0] in contents.architecture.own_parts]:
         head["state"][name] = own.pop(name)
+    if (folder / GENERATOR / CONFIG).is_file():
+        own |= _generator(contents)
     if record.without_pairs:  # in whose training the head of pairs stayed as it was
         head["state"] = {name: value for name, value in head["state"].items() if not name.startswith(f"{PAIRS}.")}
     return Pretrained(
@@ -170,6 +172,25 @@ def pretrained_of(contents: Contents) -> Pretrained:
         folder=folder,
         **head,
     )
+
+
+def _generator(contents: Contents) -> State:
+    """The parameters, under our names, of the generator within the folder of a discriminator.
+
+    Raises:
+        InputError: it is none, or of another discriminator.
+    """
+    found = read_folder(contents.folder / GENERATOR)
+    state, words = found.state(required="encoder."), f"{contents.names.base}.{contents.names.words}"
+    mine, its = (each.theirs.get(words) for each in (contents, found))
+    if found.architecture is not contents.architecture or mine is None or its is None or not torch.equal(mine, its):
+        raise InputError(
+            f"{found.folder} is no generator of the model in {contents.folder}: they have not the same embeddings; put "
+            "the one there that was trained with it, or remove it"
+        )
+    return {
+        f"{GENERATOR}.{name}": tensor for name, tensor in state.items() if not name.startswith("encoder.embeddings.")
+    }
 
 
 def _check_settings(settings: Mapping[str, Any], folder: Path) -> None:

@@ -10,13 +10,14 @@ from safetensors.torch import save
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from cloze.checkpoint.folder import portable, write_folder
+from cloze.checkpoint.folder import portable
 from cloze.checkpoint.pretrained import FIXED_OUTPUTS, Pretrained
 from cloze.checkpoint.record import HEAD, RECORD, OwnHead, Record
+from cloze.checkpoint.writing import write_folder
 from cloze.errors import InputError
 from cloze.model.adaptation import Adaptation
 from cloze.model.architecture import Head, architecture_of
-from cloze.model.task_heads import TASK_MODELS, QuestionAnswerer, TaskModel
+from cloze.model.task_heads import TASK_MODELS, TaskModel
 
 UNMADE = Record()
 """Of a model that no module has trained: cloze's own ones predict with it."""
@@ -157,7 +158,7 @@ def save_task_model(
             classes = list(labels) or ["LABEL_0"]
             settings["id2label"] = dict(enumerate(classes))
             settings["label2id"] = {name: number for number, name in enumerate(classes)}
-        theirs = names.to_hugging_face(state, answers=isinstance(model, QuestionAnswerer))
+        theirs = names.to_hugging_face(state, head=head)
         files = {**(tokenizer_files or {}), RECORD: record.as_bytes()}
         write_folder(folder, tokenizer, model.config, theirs, settings, files)
         return

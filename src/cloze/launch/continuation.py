@@ -8,6 +8,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from cloze.checkpoint.folder import GENERATOR
 from cloze.checkpoint.growth import (
     grow_positions,
     grow_tokens,
@@ -84,7 +85,8 @@ class Beginning:
         """Give a model of this shape these weights; what they lack of the needed parts is reported as drawn."""
         if not self.state:
             return
-        own, rows_of = self.tokenizer, architecture_of(self.config).vocabulary
+        own = self.tokenizer
+        rows_of = (*architecture_of(self.config).vocabulary, f"{GENERATOR}.masked_lm_head.decoder_bias")
         if isinstance(own, AnotherTokenizer):
             state = self._transferred(own, rows_of, data)
         else:

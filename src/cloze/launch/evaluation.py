@@ -76,8 +76,18 @@ def _check_heads(config: Config, start: Beginning) -> None:
     """Refuse a model without the heads that are asked: those that would be newly initialised know nothing."""
     module = make_module(config, start.config, Length(steps=1), device="meta")
     expected = module.model.state_dict()
-    there = {name.partition(".")[0] for name, tensor in start.state.items() if name in expected}
+    there = {name.partition(".")[0] for name in start.state if name in expected}
+    unlike = {
+        name.partition(".")[0]
+        for name, tensor in start.state.items()
+        if name in expected and tensor.shape != expected[name].shape
+    }
     for part in module.needed_parts(config.objective.build()):
+        if part in unlike:
+            raise InputError(
+                f"{start.tokenizer.name} has a {part} of another shape than module= says: leave the shape of the "
+                f"{part} out, or give the one that it was trained with"
+            )
         if part not in there:
             of_pairs = part in ("pooler", "next_sentence_head")
             advice = "evaluate it with objective=mlm" if of_pairs else "give a pre-trained model"

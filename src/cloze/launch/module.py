@@ -21,8 +21,9 @@ from cloze.model.config import EncoderConfig
 from cloze.run.folder import note
 from cloze.tasks.masked_lm import MaskedLMPretraining
 from cloze.tasks.pretraining import Pretraining
+from cloze.tasks.replaced_tokens import ReplacedTokensPretraining
 
-OWN: dict[str, type] = {import_path(kind): kind for kind in (MaskedLMPretraining, MaskedLM)}
+OWN: dict[str, type] = {import_path(kind): kind for kind in (MaskedLMPretraining, ReplacedTokensPretraining, MaskedLM)}
 """Every class of cloze that a pre-trained folder may name, by its import path."""
 
 
@@ -30,7 +31,7 @@ def check_module(config: Config) -> None:
     """Compare the module with the objective and the hardware.
 
     Raises:
-        InputError: it is none, or does not take the batches that the objective makes.
+        InputError: it is none, or does not take the batches that the objective makes, or not all of them.
     """
     module, objective = config.module.class_, config.objective.class_
     for node, kind, base in ((config.module, module, Pretraining), (config.objective, objective, Objective)):
@@ -47,11 +48,23 @@ def check_module(config: Config) -> None:
             f"module: {config.module.target} takes batches of {import_path(taken)}, but the objective, "
             f"{config.objective.target}, makes {import_path(made)}: give the module= and the objective= of each other"
         )
+    if taken is not None and (why := module.unsuited(config.objective.build())) is not None:
+        raise InputError(f"module: {config.module.target} {why}")
     if config.hardware.cuda_graphs and not module.compiles_step:
         raise InputError(
             f"hardware.cuda_graphs records the whole step, which {config.module.target} does not compile "
             "(compiles_step): take hardware.cuda_graphs=false"
         )
+
+
+def check_values(config: Config, shape: EncoderConfig) -> None:
+    """Have a module of cloze's own look at its values, which no signature can, with a model without weights.
+
+    Raises:
+        InputError: it refuses one, or the shape.
+    """
+    if import_path(config.module.type) in OWN:
+        make_module(config, shape, Length(steps=1), device="meta")
 
 
 def make_module(config: Config, shape: EncoderConfig, length: Length, *, device: str = "cpu") -> Pretraining[Any]:
@@ -82,7 +95,8 @@ def make_module(config: Config, shape: EncoderConfig, length: Length, *, device:
 def computed(module: Pretraining[Any], hardware: Hardware) -> Pretraining[Any]:
     """The same module, computed as the hardware asks."""
     one_graph = module.compiles_step and is_one_graph(hardware)
-    compute_as(hardware, module.model.encoder, static_shapes=hardware.static_shapes, one_graph=one_graph)
+    for encoder in module.model.encoders:
+        compute_as(hardware, encoder, static_shapes=hardware.static_shapes, one_graph=one_graph)
     if one_graph:
         module.compile_step(cuda_graphs=hardware.cuda_graphs)
     return module

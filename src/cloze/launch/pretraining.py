@@ -23,7 +23,7 @@ from cloze.errors import InputError
 from cloze.files.layout import METRICS, MODEL
 from cloze.launch.branching import check_decay
 from cloze.launch.continuation import Beginning, beginning
-from cloze.launch.module import check_module, computed, make_module
+from cloze.launch.module import check_module, check_values, computed, make_module
 from cloze.launch.placement import with_corpus, with_known_corpus
 from cloze.launch.ranks import Ranks, begin_ranks
 from cloze.launch.reporting import leave_report
@@ -127,7 +127,8 @@ def begin(
     check_decay(config, checkpoint)
     set_up(config.hardware, config.seed)
     start = beginning(config, resumed=checkpoint is not None)
-    config.schedule.build()  # an error in it comes before the corpus is prepared
+    config.schedule.build()  # an error in it, or in the module, comes before the corpus is prepared
+    check_values(config, config.model.build(vocab_size=1) if start is None else start.config)
     return Begun(config, checkpoint, start)
 
 

@@ -119,6 +119,7 @@ class Architecture(Generic[C]):
         kin: of a record of cloze's own, whose folders only cloze reads, the one whose classes in Hugging Face do not
             compute these shapes; None for any other record.
         pair_parts: the parts of a pre-training model that predict whether a text follows another.
+        detects: whether Hugging Face's class with the head ``pretraining`` detects replaced tokens.
         encoder: makes one of a shape.
         pretraining: makes the encoder with its pooler and the pre-training heads.
         pooler: makes what turns hidden states into one embedding a sequence for the head of a task, whichever way the
@@ -159,6 +160,7 @@ class Architecture(Generic[C]):
     config: type[C]
     kin: "Architecture[C] | None" = None
     pair_parts: tuple[str, ...] = ("pooler", "next_sentence_head")
+    detects: bool = False
     encoder: Callable[[C], Encoder]
     pretraining: Callable[[C], EncoderWithHeads]
     pooler: Callable[[C], nn.Module] | None
@@ -224,7 +226,7 @@ class Architecture(Generic[C]):
     @property
     def own_parts(self) -> tuple[str, ...]:
         """The parts of a pre-training model that no class of Hugging Face's has; they are in ``head.safetensors``."""
-        return () if "pretraining" in self.heads else self.pair_parts
+        return () if "pretraining" in self.heads and not self.detects else self.pair_parts
 
     def beyond(self, config: C) -> dict[str, Any]:
         """What a shape of this config class has that Hugging Face's classes do not compute."""

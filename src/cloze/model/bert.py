@@ -34,18 +34,24 @@ class SegmentEmbeddings(nn.Embedding):
 
 
 class Embeddings(nn.Module):
-    """The sum of the token's, the position's and the segment's embeddings, normalised."""
+    """The sum of the token's, the position's and the segment's embeddings, normalised.
 
-    def __init__(self, config: BertConfig) -> None:
+    Args:
+        config: the shape.
+        width: E, by default D.
+    """
+
+    def __init__(self, config: BertConfig, width: int | None = None) -> None:
         super().__init__()
-        self.word_embeddings = nn.Embedding(config.vocab_size, config.hidden_size)
-        self.position_embeddings = nn.Embedding(config.max_position_embeddings, config.hidden_size)
-        self.token_type_embeddings = SegmentEmbeddings(config.type_vocab_size, config.hidden_size)
-        self.norm = LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        width = config.hidden_size if width is None else width
+        self.word_embeddings = nn.Embedding(config.vocab_size, width)
+        self.position_embeddings = nn.Embedding(config.max_position_embeddings, width)
+        self.token_type_embeddings = SegmentEmbeddings(config.type_vocab_size, width)
+        self.norm = LayerNorm(width, eps=config.layer_norm_eps)
         self.dropout = Dropout(config.hidden_dropout_prob)
 
     def forward(self, sequences: Sequences) -> Tensor:
-        """(N,) ids -> (N, D), or (B, T) -> (B, T, D)."""
+        """(N,) ids -> (N, E), or (B, T) -> (B, T, E)."""
         embedded = self.word_embeddings(sequences.input_ids) + self.position_embeddings(sequences.position_ids)
         return self.dropout(self.norm(embedded + self.token_type_embeddings(sequences.token_type_ids)))  # type: ignore[no-any-return]
 

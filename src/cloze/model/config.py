@@ -1,11 +1,13 @@
 """The configuration of an encoder, under the published names."""
 
-from dataclasses import Field, dataclass
+from dataclasses import Field, dataclass, fields
 from typing import Any, ClassVar, Protocol
 
 MAXIMA = {
     **dict.fromkeys(("vocab_size", "max_position_embeddings"), 2**31 - 1),
-    **dict.fromkeys(("hidden_size", "intermediate_size"), 2**20),  # torch counts the bytes of a matrix in 63 bits
+    **dict.fromkeys(
+        ("hidden_size", "intermediate_size", "embedding_size"), 2**20
+    ),  # torch counts the bytes of a matrix in 63 bits
     **dict.fromkeys(("num_hidden_layers", "num_attention_heads", "type_vocab_size"), 4096),
 }
 """The counts of a shape and the largest that are believed; each layer is an object, whatever its width."""
@@ -74,7 +76,7 @@ class BertConfig:
     layer_norm_eps: float = 1e-12
 
     def __post_init__(self) -> None:
-        check_counts(self, *MAXIMA)
+        check_counts(self, *(each.name for each in fields(self) if each.name in MAXIMA))
         if self.hidden_size % self.num_attention_heads:
             raise ValueError(
                 f"hidden_size={self.hidden_size} cannot be shared evenly by num_attention_heads="
@@ -87,6 +89,20 @@ class BertConfig:
     def head_size(self) -> int:
         """K, the dimensions of one attention head."""
         return self.hidden_size // self.num_attention_heads
+
+
+@dataclass(frozen=True, kw_only=True)
+class ElectraConfig(BertConfig):
+    """The shape of an ELECTRA encoder; the defaults are ELECTRA-Small (Clark et al. 2020, appendix A, table 6).
+
+    Attributes:
+        embedding_size: E, the width of the embeddings; where it is not the hidden size, they are projected to that.
+    """
+
+    hidden_size: int = 256
+    num_attention_heads: int = 4
+    intermediate_size: int = 1024
+    embedding_size: int = 128
 
 
 def check_counts(config: EncoderConfig, *names: str, least: int = 1) -> None:

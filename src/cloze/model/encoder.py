@@ -66,6 +66,7 @@ class Encoder(nn.Module):
         blocks: lowest first.
         norm: after the last block, where blocks normalise what they read; the last layer is then what comes out of it,
             as in transformers, whose hidden states of lower layers are those between the blocks, too.
+        projection: from the width of the embeddings to that of the blocks, where that is another (Clark et al. 2020).
 
     Attributes:
         gradient_checkpointing: recompute each block in the backward pass instead of keeping its activations
@@ -73,21 +74,37 @@ class Encoder(nn.Module):
     """
 
     def __init__(
-        self, config: EncoderConfig, embeddings: nn.Module, blocks: Iterable[Block], norm: nn.Module | None = None
+        self,
+        config: EncoderConfig,
+        embeddings: nn.Module,
+        blocks: Iterable[Block],
+        norm: nn.Module | None = None,
+        projection: nn.Module | None = None,
     ) -> None:
         super().__init__()
         self.config = config
         self.embeddings = embeddings
+        self.projection = projection
         self.blocks = nn.ModuleList(blocks)
         self.norm = norm
         self.gradient_checkpointing = False
 
     @property
     def word_embeddings(self) -> nn.Embedding:
-        """(V, D), to which a decoder may be tied."""
+        """(V, E), to which a decoder may be tied; E is D, unless there is a projection."""
         found = self.embeddings.word_embeddings
         assert isinstance(found, nn.Embedding)
         return found
+
+    @property
+    def below(self) -> tuple[nn.Module, ...]:
+        """What stands below the first block: together layer 0."""
+        return (self.embeddings,) if self.projection is None else (self.embeddings, self.projection)
+
+    def embedded(self, sequences: Sequences) -> Tensor:
+        """The hidden states that the first block reads, (N, D) or (B, T, D)."""
+        hidden = self.embeddings(sequences)
+        return hidden if self.projection is None else self.projection(hidden)  # type: ignore[no-any-return]
 
     def above(self, layer: int) -> list[nn.Module]:
         """What is not run for the hidden states of a layer."""
@@ -121,7 +138,7 @@ class Encoder(nn.Module):
             rows: (R,) the packed tokens of the last layer whose hidden states are returned; None for all.
         """
         wanted = range(len(self.blocks) + 1) if layers is None else layers
-        hidden = self.embeddings(sequences)
+        hidden = self.embedded(sequences)
         states = [hidden] if 0 in wanted else []
         for number, block in enumerate(self.blocks[: max(wanted)], start=1):
             some = rows is not None and number == len(self.blocks)
@@ -152,7 +169,7 @@ class Encoder(nn.Module):
         """
         if len(packed.cu_seqlens) != 2:
             raise ValueError(f"attention_weights: takes one sequence, but was given {len(packed.cu_seqlens) - 1}")
-        found, hidden = [], self.embeddings(packed)
+        found, hidden = [], self.embedded(packed)
         for block in self.stack:
             found.append(block.attention_weights(hidden, packed)[:, :first, :first].clone())
             hidden = block(hidden, packed)
@@ -195,6 +212,11 @@ class EncoderWithHeads(nn.Module):
         super().__init__()
         self.config = config
         self.encoder = encoder
+
+    @property
+    def encoders(self) -> tuple[Encoder, ...]:
+        """All that a training step runs."""
+        return (self.encoder,)
 
     @property
     def parts(self) -> tuple[str, ...]:

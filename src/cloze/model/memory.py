@@ -5,7 +5,7 @@ the tests hold them against what autograd really keeps. A compiled encoder keeps
 again.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 
@@ -36,6 +36,12 @@ class StepMemory(NamedTuple):
     def total(self) -> int:
         """An upper bound: gradients come as activations go."""
         return sum(self)
+
+
+class Memory(Protocol):
+    """``step_memory`` of one encoder, with its heads and so many parameters, in a step whose sizes are known."""
+
+    def __call__(self, config: EncoderConfig, *, masked: int, parameters: int) -> StepMemory: ...
 
 
 def count_parameters(config: EncoderConfig) -> int:

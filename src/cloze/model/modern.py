@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from cloze.batch import Packed
 from cloze.model.bert import FeedForward, SegmentEmbeddings
+from cloze.model.config import EncoderConfig
 from cloze.model.encoder import Block, Encoder
 from cloze.model.heads import MaskedLM, PretrainingModel, first_vectors
 from cloze.model.kernels.attention import Padded, Sequences, attend, attention_weights
@@ -244,7 +245,7 @@ class MaskedLMHead(MaskedLM):
 class NextSentenceHead(nn.Module):
     """BERT's pooler and classifier of pairs, which no class of transformers has on such an encoder."""
 
-    def __init__(self, config: ModernBertConfig) -> None:
+    def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
         self.dense = nn.Linear(config.hidden_size, config.hidden_size)
         self.classifier = nn.Linear(config.hidden_size, 2)

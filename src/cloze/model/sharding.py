@@ -23,7 +23,7 @@ def shard(model: EncoderWithHeads, mesh: DeviceMesh, *, bf16: bool) -> None:
     """Shard all parameters of a model with an encoder, in place; one that is split already stays as it is.
 
     Args:
-        model: the same on all ranks; its blocks become units of their own, the rest one unit.
+        model: the same on all ranks; blocks become units of their own, the rest one unit.
         mesh: the ranks.
         bf16: send and compute the blocks' parameters in bf16, as autocast does with those of their matrix products.
     """
@@ -31,7 +31,7 @@ def shard(model: EncoderWithHeads, mesh: DeviceMesh, *, bf16: bool) -> None:
         return
     # The residual stream stays in fp32, as under autocast without sharding: inputs are not cast.
     half = MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32, cast_forward_inputs=False)
-    for block in model.encoder.blocks:
+    for block in (block for encoder in model.encoders for block in encoder.blocks):
         fully_shard(block, mesh=mesh, mp_policy=half if bf16 else MixedPrecisionPolicy())
     fully_shard(model, mesh=mesh)
     for name in model.entry_points:

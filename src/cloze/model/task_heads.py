@@ -76,7 +76,7 @@ class TaskModel(EncoderWithHeads):
             return (self.encoder,)
         if self.adaptation.frozen_layers == 0:
             return ()
-        return (self.encoder.embeddings, *self.encoder.blocks[: self.adaptation.frozen_layers])
+        return (*self.encoder.below, *self.encoder.blocks[: self.adaptation.frozen_layers])
 
     def train(self, mode: bool = True) -> "TaskModel":
         """As ever; frozen parts stay in evaluation mode, that is, without dropout."""

@@ -43,7 +43,7 @@ class TensorNames:
         heads: how the names of heads begin.
         earlier: modules of theirs as folders had them once, in a model that stands in no other -> those of today, among
             which the rows are shared evenly where they are several.
-        answers: their name of the classifier of question answering; ours is ``classifier``.
+        of_heads: for the class of a head their modules that have another name there than in this table.
     """
 
     base: str
@@ -56,14 +56,14 @@ class TensorNames:
     bare: tuple[str, ...]
     heads: tuple[str, ...]
     earlier: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    answers: str = "classifier"
+    of_heads: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
-    def to_hugging_face(self, state: Mapping[str, Tensor], *, answers: bool = False) -> dict[str, Tensor]:
+    def to_hugging_face(self, state: Mapping[str, Tensor], *, head: str | None = None) -> dict[str, Tensor]:
         """Our parameters under Hugging Face's names; the tied decoder weight is left out, as theirs is.
 
         Args:
             state: by our names.
-            answers: whether the classifier is that of question answering.
+            head: that the class has for which they are.
         """
         theirs = {}
         for name, tensor in state.items():
@@ -73,11 +73,12 @@ class TensorNames:
             parts = tensor.split(rows.sizes) if rows.sizes else tensor.chunk(len(names))
             for their_name, part in zip(names, parts, strict=True):
                 theirs[their_name] = part.contiguous()
-        return self.with_answers(theirs) if answers else theirs
+        return self.as_in(head, theirs)
 
-    def with_answers(self, theirs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The tensors with the classifier under the name that it has in question answering."""
-        return {re.sub(r"^classifier\.", f"{self.answers}.", name): tensor for name, tensor in theirs.items()}
+    def as_in(self, head: str | None, theirs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The tensors under the names that they have in the class of a head."""
+        others = self.of_heads.get(head or "", {})
+        return {_renamed(name, others): tensor for name, tensor in theirs.items()}
 
     def from_hugging_face(self, theirs: Mapping[str, Tensor], names: Sequence[str]) -> dict[str, Tensor]:
         """Hugging Face's tensors under our ``names``.
@@ -97,17 +98,18 @@ class TensorNames:
 
         Early versions called the parameters of a LayerNorm gamma and beta, as TensorFlow does, and saved the numbers of
         the positions; a bare encoder lacks the prefix, one that stood in other modules has theirs; the decoder of the
-        masked language model may be written out next to the word embeddings that it is tied to; the classifier of
-        question answering has a name of its own. A decoder that is not tied stays as it is.
+        masked language model may be written out next to the word embeddings that it is tied to; the class of a head may
+        have names of its own. A decoder that is not tied stays as it is.
 
         Raises:
             ValueError: there are several encoders.
         """
         spelt: dict[str, Tensor] = {}
+        names_of_heads = {theirs: name for others in self.of_heads.values() for name, theirs in others.items()}
         for name, tensor in self._unwrapped(theirs).items():
             name = re.sub(r"\.gamma$", ".weight", name)
             name = re.sub(r"\.beta$", ".bias", name)
-            name = re.sub(rf"^{self.answers}\.", "classifier.", name)
+            name = _renamed(name, names_of_heads)
             if not name.endswith(BUFFERS):
                 spelt |= self._of_today(name, tensor)
         if self.decoder is None:
@@ -186,6 +188,12 @@ class TensorNames:
         pattern, number = _numbered(module)
         patterns = self.fused.get(pattern) or (self.modules[pattern],)
         return tuple(f"{their_pattern.format(number)}.{kind}" for their_pattern in patterns)
+
+
+def _renamed(name: str, modules: Mapping[str, str]) -> str:
+    """The name of a parameter whose module has another one, where it has."""
+    module, _, kind = name.rpartition(".")
+    return f"{modules.get(module, module)}.{kind}" if module else name
 
 
 def _numbered(module: str) -> tuple[str, str]:

@@ -39,7 +39,13 @@ def parameter_groups(model: nn.Module, weight_decay: float, layer_decay: float =
     ]
     if layer_decay == 1.0:
         return [{"params": members, **marks} for members, marks in kinds if members]
-    depths = {id(p): depth for encoder in encoders for depth, layer in _layers(encoder) for p in layer.parameters()}
+    depths = {
+        id(parameter): depth
+        for encoder in encoders
+        for depth, layer in _layers(encoder)
+        for module in layer
+        for parameter in module.parameters()
+    }
     return [
         {"params": params, **marks, "lr_scale": layer_decay**depth}
         for members, marks in kinds
@@ -48,6 +54,7 @@ def parameter_groups(model: nn.Module, weight_decay: float, layer_decay: float =
     ]
 
 
-def _layers(encoder: Encoder) -> list[tuple[int, nn.Module]]:
+def _layers(encoder: Encoder) -> list[tuple[int, tuple[nn.Module, ...]]]:
     """Each layer with how far it lies below the head: 1 for the last block, one more for the block below."""
-    return list(enumerate([*reversed(list(encoder.stack)), encoder.embeddings], start=1))
+    blocks: list[tuple[nn.Module, ...]] = [(block,) for block in reversed(list(encoder.stack))]
+    return list(enumerate([*blocks, encoder.below], start=1))

@@ -38,7 +38,8 @@ class Use(NamedTuple):
 
 
 FILL_MASK = Use("fill-mask", "fills in words that are masked", f'"The function returns a {MASK}."')
-USES = {  # by the class of `task.module`
+DETECTION = Use("feature-extraction", "was trained to tell replaced words from original ones", '"A text."')
+USES = {  # by the class of the module
     "Classification": Use("text-classification", "gives a text, or a pair of texts, one of its classes", '"A text."'),
     "MultiLabel": Use("text-classification", "gives a text each of its labels that fits", '"A text.", top_k=None'),
     "Regression": Use(
@@ -48,6 +49,7 @@ USES = {  # by the class of `task.module`
     "QuestionAnswering": Use(
         "question-answering", "marks the answer to a question in a passage", 'question="Who?", context="A passage."'
     ),
+    "ReplacedTokensPretraining": DETECTION,
     "MultipleChoice": Use("multiple-choice", "takes one of several choices", ""),
 }
 
@@ -103,7 +105,8 @@ def _foreign(run: Run) -> list[str]:
 def _use(run: Run) -> Use:
     if foreign := _foreign(run):  # its hidden states are all that others can read
         return Use("feature-extraction", f"answers in the terms of {plain(' and '.join(foreign))}", "")
-    module = str(section(run.task, "module").get("_target_", "")).rpartition(".")[2]
+    node = section(run.task if run.kind == TASK else run.config, "module")
+    module = str(node.get("_target_", "")).rpartition(".")[2]
     return USES.get(module, FILL_MASK)
 
 
@@ -157,7 +160,9 @@ def _task_name(run: Run) -> str:
 
 
 def _intended(run: Run, use: Use) -> Sequence[str]:
-    if run.kind != TASK:
+    if use is DETECTION:
+        text = "As a source of features, and above all for fine-tuning in the same language."
+    elif run.kind != TASK:
         text = "To fill in masked words, as a source of features, and above all for fine-tuning in the same language."
     else:
         text = "For texts like those that it was trained on; other kinds of text need a measurement first."
@@ -166,7 +171,7 @@ def _intended(run: Run, use: Use) -> Sequence[str]:
     )
     if _foreign(run):
         code = ["```", "cloze-finetune task=NAME stage=predict model=FOLDER task.data.test=FILE", "```"]
-    elif (run.folder / MODEL / "head.safetensors").exists() or not use.example:
+    elif use is not DETECTION and ((run.folder / MODEL / "head.safetensors").exists() or not use.example):
         code = ["```", "cloze-predict model=FOLDER input=FILE", "```"]
     else:
         code = [

@@ -33,7 +33,7 @@ def summary(trainer: pl.Trainer, module: Pretraining[Any], manifest: Manifest, f
         lines.append(f"  speed           {speed:,.0f} tokens/s{mfu}")
     model = folder / MODEL
     lines += [f"  {folder}/  metrics.csv, config.yaml, checkpoints/, model/", "Next:"]
-    if module.head in FILLING:
+    if module.head in FILLING and "masked_lm_head" in module.model.parts:
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
         mask = special_tokens(data.tokenizer, data.tokenizer_files).mask_of(data.folder).content
         lines += [

@@ -12,9 +12,10 @@ from cloze.checkpoint.record import Made, Record, import_path
 from cloze.checkpoint.training import RECORD_KEY
 from cloze.data.pretraining.objective import Objective
 from cloze.errors import InputError
-from cloze.model.architecture import architecture_of
+from cloze.model.architecture import Kernels, architecture_of
 from cloze.model.config import EncoderConfig
 from cloze.model.encoder import EncoderWithHeads
+from cloze.model.memory import Memory, StepMemory
 from cloze.tasks.training import Recipe, TrainingModule
 from cloze.text.manifest import Manifest
 
@@ -49,6 +50,11 @@ class Pretraining(TrainingModule, Generic[B]):
         self.record: Record | None = None
         self._heldout: Tensor | None = None  # sums over the held-out split
 
+    @classmethod
+    def unsuited(cls, objective: Objective[B]) -> str | None:  # noqa: ARG003 # for others to ask
+        """Why an objective that makes such batches does not do for it, after its name; None where it does."""
+        return None
+
     def make_model(self, shape: EncoderConfig) -> EncoderWithHeads:
         """The encoder with its heads, with random weights: by default those of the architecture."""
         return architecture_of(shape).pretraining(shape)
@@ -73,6 +79,21 @@ class Pretraining(TrainingModule, Generic[B]):
     def needed_parts(self, objective: Objective[B]) -> Sequence[str]:
         """The parts of the model that have to be trained before the objective can be evaluated: all of them."""
         return self.model.parts
+
+    def memory(self, of: Memory, kernels: Kernels, tokens: int, masked: int) -> StepMemory:
+        """Memory of a training step by formula.
+
+        Args:
+            of: one encoder with the heads of its architecture.
+            kernels: that compute it.
+            tokens: N of a micro-batch.
+            masked: M.
+        """
+        return of(self.model.config, masked=masked, parameters=sum(each.numel() for each in self.parameters()))
+
+    def chance_loss(self, objective: Objective[B], vocab_size: int) -> float | None:
+        """The loss of a model that knows nothing, where that is known: by default the objective's."""
+        return objective.chance_loss(vocab_size)
 
     @staticmethod
     def heldout(metrics: Mapping[str, Any]) -> dict[str, float]:

@@ -13,8 +13,9 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from cloze.checkpoint.training import KEY, description
-from cloze.model.architecture import Head
+from cloze.model.architecture import Head, Work
 from cloze.model.encoder import EncoderWithHeads
+from cloze.model.flops import training_flops
 from cloze.model.sharding import shard
 from cloze.optim.clipping import clip_gradients
 from cloze.optim.decay import BegunDecay
@@ -84,6 +85,10 @@ class TrainingModule(LightningModule, ABC):
     def masked_labels(self, batch: Any) -> Tensor:
         """(M,) labels of a masked-language-model head, for the formulas of cost; none where there is no such head."""
         return batch.packed.cu_seqlens.new_empty(0)  # type: ignore[no-any-return]
+
+    def flops(self, work: Work) -> int:
+        """Floating-point operations of a step, forward and backward, for the model FLOPs utilisation."""
+        return training_flops(self.model.config, work)
 
     def configure_model(self) -> None:
         """Under FSDP2, which alone has a mesh of devices: shard the parameters."""

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -129,18 +130,19 @@ def _lines(config: Config, placement: Placement, parts: _Parts, cut: Cut, tried:
     mean = float((lengths**2).sum() / lengths.sum())
     kernels = Kernels.of(asked.of_lightning, on_gpu=asked.on_gpu)
     checkpointing = asked.gradient_checkpointing
-    memory = step_memory(
-        shape,
-        kernels,
-        tokens=int(lengths.sum()),
+    tokens = int(lengths.sum())
+    of_one = partial(
+        step_memory,
+        kernels=kernels,
+        tokens=tokens,
         length=mean,
-        masked=len(parts.module.masked_labels(parts.batch)),
-        parameters=parameters,
         optimizer_bytes=tried.optimizer_bytes / parameters,
         checkpointing=checkpointing,
         shards=placement.ranks if asked.strategy == "fsdp" else 1,
     )
-    per_token = activation_bytes(shape, kernels, mean, checkpointing=checkpointing)
+    memory = parts.module.memory(of_one, kernels, tokens, len(parts.module.masked_labels(parts.batch)))
+    encoders = (encoder.config for encoder in parts.module.model.encoders)
+    per_token = sum(activation_bytes(each, kernels, mean, checkpointing=checkpointing) for each in encoders)
     extent = Extent(
         parts.length.steps if parts.length else None,
         parts.length.seconds if parts.length else None,
@@ -150,7 +152,9 @@ def _lines(config: Config, placement: Placement, parts: _Parts, cut: Cut, tried:
         *estimate.hardware_lines(placement),
         estimate.line("data", _told(parts)),
         estimate.line("model", f"{counted(parameters, 'parameters')}, {counted(shape.vocab_size, 'tokens')}"),
-        *estimate.step_lines(cut, tried, placement, _expected(data.objective.chance_loss(shape.vocab_size))),
+        *estimate.step_lines(
+            cut, tried, placement, _expected(parts.module.chance_loss(data.objective, shape.vocab_size))
+        ),
         *estimate.memory_lines(memory, tried, per_token, placement),
         *estimate.time_lines(extent, cut, tried, placement),
         *estimate.output_lines(_outputs(config, parts, parameters, tried)),

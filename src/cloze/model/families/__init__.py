@@ -1,5 +1,5 @@
 """The built-in architectures, one file each; importing this package registers them."""
 
-from cloze.model.families import bert, eurobert, modernbert, nomic_bert
+from cloze.model.families import bert, electra, eurobert, modernbert, nomic_bert
 
-__all__ = ["bert", "eurobert", "modernbert", "nomic_bert"]
+__all__ = ["bert", "electra", "eurobert", "modernbert", "nomic_bert"]

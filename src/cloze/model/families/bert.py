@@ -37,7 +37,7 @@ NAMES = TensorNames(
     words="embeddings.word_embeddings.weight",
     bare=("embeddings.", "encoder.", "pooler."),
     heads=("cls.", "classifier.", "qa_outputs."),
-    answers="qa_outputs",
+    of_heads={"question_answering": {"classifier": "qa_outputs"}},
 )
 
 

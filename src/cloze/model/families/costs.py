@@ -22,6 +22,7 @@ def forward_flops(
     last: int | None = None,
     gated: bool = False,
     transform: bool = True,
+    width: int | None = None,
 ) -> int:
     """Of matrix products that a loss needs, a multiply and an add each counted (2 m n k).
 
@@ -34,14 +35,17 @@ def forward_flops(
         last: how far the last one sees.
         gated: whether the first feed-forward layer is two.
         transform: whether a dense layer stands before the decoder.
+        width: of the embeddings and of the decoder, where it is not that of the hidden states.
     """
     hidden = config.hidden_size
+    width = hidden if width is None else width
     behind = hidden * hidden + (3 if gated else 2) * hidden * config.intermediate_size  # weights behind attention
     forward = config.num_hidden_layers * 2 * (3 * hidden * hidden + behind) * work.tokens
     forward += sum(blocks * 4 * hidden * work.attended[window] for window, blocks in windows.items())
     unread = work.tokens - work.read
     forward -= 2 * behind * unread + 4 * hidden * work.attended[last] * unread // max(1, work.tokens)
-    forward += 2 * work.masked * hidden * (hidden * transform + config.vocab_size)
+    forward += 2 * work.masked * width * (hidden * transform + config.vocab_size)
+    forward += 2 * work.tokens * width * hidden if width != hidden else 0
     return forward + 2 * work.sequences * hidden * (hidden + 2)
 
 
