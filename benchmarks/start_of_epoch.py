@@ -121,7 +121,7 @@ def _open(folder: Path, plan: int) -> dict[str, float]:
     if plan:
         begun = time.process_time()
         windows = loader.data.order.windows(0)[: plan // data.shuffle_shards]
-        batches = sum(loader.data.num_batches(0, 0, window) for window in windows)
+        batches = sum(loader.data.parts[0].num_batches(0, 0, window) for window in windows)
         found |= {
             "planned_documents": float(sum(data.manifest.train[i].documents for window in windows for i in window)),
             "planned_tokens": float(sum(data.manifest.train[i].tokens for window in windows for i in window)),

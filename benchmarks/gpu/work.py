@@ -84,7 +84,7 @@ def loader_batches(
     """Those of the training loader over a synthetic corpus: planned, masked, packed and copied as ``train.py`` does."""
     import numpy as np
 
-    from cloze.data.pretraining.dataset import MicroBatches, Order
+    from cloze.data.pretraining.dataset import MicroBatches, Order, Windows
     from cloze.data.pretraining.loader import TrainingLoader
     from cloze.data.pretraining.masked_lm import MaskedLM
     from cloze.data.pretraining.masking import Vocabulary
@@ -100,10 +100,10 @@ def loader_batches(
         shards=(shard,),
         vocabulary=Vocabulary(VOCAB_SIZE, 101, 102, 103, 0, np.zeros(VOCAB_SIZE, bool)),
         objectives=(MaskedLM(max_length=length),),
-        size=BatchSize(tokens=tokens),
+        sizes=(BatchSize(tokens=tokens),),
         seed=1,
     )
-    data = MicroBatches(order, micro_batches=1, static_shapes=True)
+    data = MicroBatches(Windows(order), micro_batches=1, static_shapes=True)
     cuda = device.type == "cuda"
     return iter(TrainingLoader(data, num_workers=workers, pin_memory=cuda, device=device))
 

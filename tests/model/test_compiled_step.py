@@ -4,13 +4,14 @@ The compiler behind the graph is left out: what is asked here is what dynamo mak
 """
 
 from collections.abc import Iterator
+from itertools import islice, pairwise
 
 import pytest
 import torch
 from torch._dynamo.utils import counters
 
 from cloze.batch import PretrainingBatch
-from cloze.data.pretraining.dataset import Index, MicroBatches, Order
+from cloze.data.pretraining.dataset import Index, MicroBatches, Order, Span, Windows
 from cloze.data.pretraining.masked_lm import MaskedLM
 from cloze.data.pretraining.plan import BatchSize
 from cloze.model.bert import BertForPreTraining
@@ -37,11 +38,12 @@ def batches(tmp_path_factory: pytest.TempPathFactory) -> list[PretrainingBatch]:
         shards=write_shards(tmp_path_factory.mktemp("shards"), prose(40)),
         vocabulary=vocabulary(),
         objectives=(MaskedLM(max_length=64),),
-        size=BatchSize(tokens=512),
+        sizes=(BatchSize(tokens=512),),
         seed=1,
     )
-    data = MicroBatches(order, micro_batches=1, static_shapes=True)
-    found = [data[Index(0, 0, (0,), batch, 0, 0.15)] for batch in range(6)]
+    data = MicroBatches(Windows(order), micro_batches=1, static_shapes=True)
+    ends = data.parts[0].plan(0, 0, (0,))[1].batches.tolist()
+    found = [data[Index(0, (Span(0, 0, (0,), *span),), 0, 0.15, 512)] for span in islice(pairwise(ends), 6)]
     assert len({batch.global_masked for batch in found}) > 1
     return found
 

@@ -20,9 +20,7 @@ from cloze.config.validation import check
 from cloze.errors import InputError
 
 EXPECTED = Path(__file__).parent / "expected"
-CONTINUING = (
-    "continue_modernbert", "modernbert_base_extension", "modernbert_base_decay", "ettin_extension", "ettin_decay",
-)  # fmt: skip
+CONTINUING = ("continue_modernbert",)
 """Recipes for a model to start from."""
 REQUIRED = {
     "convert": ["++from=a", "++to=b"],
@@ -30,6 +28,7 @@ REQUIRED = {
     "corpus=text": ["++corpus.files=x"],
     "corpus=wikitext": ["++corpus.files=x"],
     "corpus=hub": ["++corpus.dataset=x"],
+    "corpus=mixture": ["++corpus.parts=[{prepared: x}]"],
     "engine=dask": ["++engine.address=x"],
     "model=continued": ["++init=x"],
     "tokenizer=continued": ["++init=x", "model=continued"],

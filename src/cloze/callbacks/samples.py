@@ -142,8 +142,8 @@ def heldout_texts(data: Any) -> list[list[str]]:
     if (data.folder / REPORT).exists() and (excerpts := load_report(data.folder).get("heldout_excerpts")):
         return [[" ".join(text.split()) for text in texts] for texts in excerpts]
     documents: list[list[str]] = []
-    for info in data.manifest.heldout[:1]:
-        shard = read_shard(data.folder / info.file)
+    for path in data.heldout_paths[:1]:
+        shard = read_shard(path)
         ends = shard.document_offsets
         for document in np.linspace(0, len(ends) - 2, min(EXCERPTS, len(ends) - 1)).astype(int):
             sentences = range(int(ends[document]), min(int(ends[document + 1]), int(ends[document]) + SENTENCES))

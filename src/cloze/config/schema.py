@@ -17,6 +17,7 @@ from cloze.config.sections import (
     Training,
 )
 from cloze.data.extraction.options import Level, LongTexts, VectorType
+from cloze.data.pretraining.phases import Phase
 from cloze.data.tables.columns import Columns, TextColumns
 from cloze.errors import InputError
 from cloze.model.adaptation import Adaptation
@@ -73,9 +74,11 @@ class Pretraining(_InFolder):
         init: a model folder to start from, with its shape, its weights and its tokenizer, unless another one is chosen;
             null starts from scratch.
         trust: packages of the user's own that are imported before a model folder is read.
+        phases: parts of training, one after the other, and what each changes; null for one that changes nothing.
     """
 
     stage: Literal["train", "evaluate"] = "train"
+    phases: list[Phase] | None = None
     init: str | None = None
     trust: str | list[str] | None = None
     grow: Growth = field(default_factory=Growth)
@@ -97,6 +100,8 @@ class Pretraining(_InFolder):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if not self.phases or self.phases[0].length is None:
+            self.trainer.check_length()
         if self.stage == "evaluate" and self.init is None:
             raise InputError("stage=evaluate needs a model: give init=FOLDER, as init=runs/NAME/model")
         if self.stage == "evaluate" and self.grow != Growth():

@@ -8,6 +8,7 @@ from cloze.config.nodes import Node
 from cloze.errors import InputError
 from cloze.model.config import BertConfig
 from cloze.model.modern_config import ModernBertConfig
+from cloze.text.sources.mixture import Part
 
 if TYPE_CHECKING:
     from cloze.data.finetuning.items import Features
@@ -16,12 +17,16 @@ if TYPE_CHECKING:
     from cloze.text.documents import Source as Documents
 
 
+LENGTHS = ("max_steps", "max_tokens", "max_epochs", "max_time")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Training:
     """The section `trainer`: how long to train and how often to look. Part of the science: same on any hardware.
 
     Attributes:
-        max_steps: length in optimizer steps. Exactly one of the four lengths is given; the schedule follows it.
+        max_steps: length in optimizer steps. Exactly one of the four lengths is given, or none where phases say how
+            long they are; the schedule follows it.
         max_tokens: length in tokens, rounded up to whole global batches.
         max_epochs: length in passes over the corpus, of a large one to within some per mille (docs/data.md).
         max_time: length on the wall clock, as `90s`, `45m`, `3h50m` or `HH:MM:SS`; the schedule then counts seconds.
@@ -40,10 +45,7 @@ class Training:
     log_every: int = 50
 
     def __post_init__(self) -> None:
-        lengths = ("max_steps", "max_tokens", "max_epochs", "max_time")
-        given = [name for name in lengths if getattr(self, name) is not None]
-        if not given:
-            raise InputError("the length of training is missing: give one of " + _keys(lengths))
+        given = [name for name in LENGTHS if getattr(self, name) is not None]
         if len(given) > 1:
             raise InputError(f"exactly one length of training, but {_keys(given)} are given: set the others to null")
         for name in ("max_steps", "max_tokens", "max_epochs", "gradient_clip", "validate_every", "log_every"):
@@ -52,6 +54,15 @@ class Training:
                 raise InputError(f"trainer.{name} is {value}, but must be above zero")
         if self.max_time is not None and not self.seconds():
             raise InputError(f"trainer.max_time is {self.max_time!r}, but must be above zero")
+
+    def check_length(self) -> None:
+        """Refuse a training without a length.
+
+        Raises:
+            InputError: none is given.
+        """
+        if all(getattr(self, name) is None for name in LENGTHS):
+            raise InputError("the length of training is missing: give one of " + _keys(LENGTHS))
 
     def seconds(self) -> float | None:
         """`max_time` in seconds.
@@ -80,6 +91,7 @@ class TaskTraining(Training):
         if any(length is not None for length in (self.max_steps, self.max_tokens, self.max_time)):
             object.__setattr__(self, "max_epochs", None)
         super().__post_init__()
+        self.check_length()
         if self.patience is not None and self.patience < 1:
             raise InputError(f"trainer.patience is {self.patience}, but must be at least 1")
         if not 0.0 < self.layer_decay <= 1.0:
@@ -139,6 +151,7 @@ class Corpus:
             takes some of the held-out text.
         files: short for `source.files`, where the source has files.
         dataset: short for `source.dataset`, where the source has one.
+        parts: short for `source.parts`, where the source has prepared corpora as its parts.
     """
 
     name: str
@@ -151,6 +164,11 @@ class Corpus:
     fill_in: list[str] | None = None
     files: str | list[str] | None = None
     dataset: str | None = None
+    parts: list[Part] | None = None
+
+    def __post_init__(self) -> None:
+        if self.parts is not None and self.prepared is not None:
+            raise InputError("corpus.prepared is for one corpus, but corpus.parts has folders of its own: leave it out")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -165,6 +165,10 @@ def _objects(plain: Mapping[str, Any], signature: Signature, key: str) -> dict[s
 
 
 def _object(value: Any, hint: Any, key: str) -> Any:
+    if isinstance(value, list):
+        elements = (get_args(one) for one in alternatives(hint) if get_origin(one) is list)
+        element = next((found[0] for found in elements if found), Any)
+        return [_object(item, element, f"{key}[{number}]") for number, item in enumerate(value)]
     if not isinstance(value, Mapping):
         return value
     if "_target_" in value:

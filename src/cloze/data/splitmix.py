@@ -38,6 +38,15 @@ def split(key: np.uint64, name: int) -> np.uint64:
 
 
 @compiled
+def children(key: np.uint64, count: int) -> npt.NDArray[np.uint64]:
+    """(count,) the keys of the children 0, 1, 2, ... of a key."""
+    keys = np.empty(count, np.uint64)
+    for name in range(count):
+        keys[name] = split(key, name)
+    return keys
+
+
+@compiled
 def stream(key: np.uint64) -> State:
     """A fresh generator for this key."""
     state = np.empty(1, np.uint64)

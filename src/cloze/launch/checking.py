@@ -4,7 +4,7 @@ import copy
 import dataclasses
 from collections.abc import Iterator, Mapping
 from functools import partial
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 import lightning
 import lightning.pytorch as pl
@@ -36,11 +36,13 @@ class Data(Protocol):
 
     Attributes:
         tokenizer: with which it has been encoded.
-        place: the names of what says where in the data training is.
     """
 
     tokenizer: Any
-    place: ClassVar[tuple[str, ...]]
+
+    @property
+    def place(self) -> tuple[str, ...]:
+        """The names of what says where in the data training is."""
 
 
 def checkpoint_fault(

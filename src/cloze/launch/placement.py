@@ -21,6 +21,8 @@ def with_known_corpus(config: Config) -> Config:
     Args:
         config: the root.
     """
+    if config.corpus.parts:
+        return config.with_(data=config.data.with_(folder=config.corpus.parts[0].prepared))
     stated = config.data.arguments.get("folder") or config.corpus.prepared
     folder, resume = Path(config.folder), config.resume
     if stated is None and holds_run(folder):
@@ -43,6 +45,8 @@ def with_corpus(config: Config, named: Config, start: Beginning | None, ranks: R
         InputError: nobody has named a folder, and no corpus is there nor can be prepared; or the run has had another.
     """
     known = named.data.arguments.get("folder")
+    if config.corpus.parts:
+        return named
     stated = config.data.arguments.get("folder") or config.corpus.prepared
     if stated is not None or (known is not None and (location(known) / MANIFEST).exists()):
         return named

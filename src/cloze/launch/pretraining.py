@@ -1,6 +1,5 @@
 """Pre-training: from raw text to a model folder."""
 
-import math
 import sys
 import time
 from dataclasses import asdict
@@ -12,6 +11,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from cloze.callbacks.before import Before
 from cloze.callbacks.length import Length
+from cloze.callbacks.phases import PhaseChanges, check_phases
 from cloze.config.hardware import Hardware
 from cloze.config.schema import Pretraining as Config
 from cloze.config.sections import Training
@@ -30,7 +30,7 @@ from cloze.launch.reporting import leave_report
 from cloze.launch.resuming import resumed
 from cloze.launch.strategy import check_optimizer
 from cloze.launch.tracking import tracked
-from cloze.launch.trainer import accumulate, lasting, make_trainer
+from cloze.launch.trainer import accumulate, in_phases, lasting, make_trainer
 from cloze.loggers.metrics_file import read_rows
 from cloze.model.architecture import architecture_of
 from cloze.model.config import EncoderConfig
@@ -135,6 +135,7 @@ def begin(
 def _trainer(config: Config, data: PretrainingData, length: Length, *, monitor: str) -> pl.Trainer:
     callbacks = [
         length,
+        PhaseChanges(data.stages.phases, data.course),
         Before(),
         *lasting(config, monitor=monitor),
         *(callback.build() for callback in config.callbacks.values()),
@@ -185,19 +186,18 @@ def training_length(training: Training, data: PretrainingData) -> Length:
     """The length of training in optimizer steps, each of one global batch, or in seconds."""
     if training.max_time is not None:
         return Length(seconds=training.seconds())
-    if training.max_tokens is not None:
-        return Length(steps=math.ceil(training.max_tokens / data.size.most_tokens(data.max_length)))
-    if training.max_epochs is not None:
-        return Length(steps=data.batches_in_epochs(training.max_epochs))
-    return Length(steps=training.max_steps)
+    steps = training.max_steps if training.max_epochs is None else data.batches_in_epochs(training.max_epochs)
+    return Length(steps=sum(data.stages.steps(steps, training.max_tokens)))
 
 
 def begun_module(config: Config, data: PretrainingData, start: Beginning | None, length: Length) -> Pretraining[Any]:
     """With random weights, or those of the model to start from; computed as the hardware asks."""
     vocabulary = data.manifest.vocab_size
     shape = start.shape(data) if start is not None else config.model.build(vocab_size=vocabulary)
-    check_shape(shape, data.max_length, config.hardware)
+    check_shape(shape, data.stages.max_length, config.hardware)
+    check_phases(data.stages.phases, shape)
     module = make_module(config, shape, length)
+    module.recipe = in_phases(module.recipe, data.stages.phases, data.stages.course(length.steps))
     tell_of_kin(shape)
     tell_of_segments(shape, data)
     if start is not None:

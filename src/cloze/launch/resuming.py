@@ -12,6 +12,7 @@ import lightning.pytorch as pl
 from lightning.pytorch.utilities import rank_zero_only
 
 from cloze.callbacks.checkpoints import CONFIGURATION, Checkpoints
+from cloze.callbacks.phases import PhaseChanges
 from cloze.checkpoint.saves import ADVICE, CheckpointStore, read_checkpoint
 from cloze.checkpoint.whole import is_plain
 from cloze.config.schema import Run
@@ -78,6 +79,9 @@ def resumed(
         if not is_plain(before := content.get(CONFIGURATION, {})) or not isinstance(before, dict):
             return "is damaged (its configuration is none)"
         check_changes(file, changed := changes(content.get(CONFIGURATION), config.recorded))
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, PhaseChanges) and isinstance(step := content.get("global_step"), int):
+                callback.apply(module.model, step)  # which is compared with that of the checkpoint
         same = changed is not None and not any(change.startswith(OF_CALLBACKS) for change in changed)
         return checkpoint_fault(content, trainer, module, data, same_callbacks=same)
 

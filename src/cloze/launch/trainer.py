@@ -4,6 +4,7 @@ import inspect
 import logging
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeGuard
@@ -24,11 +25,13 @@ from cloze.config.hardware import Hardware
 from cloze.config.nodes import Node
 from cloze.config.schema import Run
 from cloze.config.sections import TaskTraining, Training
+from cloze.data.pretraining.phases import Course, Phase
 from cloze.errors import InputError
 from cloze.launch.launcher import Launcher
 from cloze.launch.ranks import cluster
 from cloze.launch.slurm import requeue
 from cloze.launch.strategy import make_strategy
+from cloze.optim.phased import Phased, RateChange
 from cloze.optim.torch_scheduler import TorchScheduler
 from cloze.optim.trial import OptimizerFactory, tried
 from cloze.run.folder import CHECKPOINTS
@@ -147,6 +150,29 @@ def make_recipe(config: Run, length: Length) -> Recipe:
         layer_decay=training.layer_decay if isinstance(training, TaskTraining) else 1.0,
         log_every=length.log_every(training.log_every),
     )
+
+
+def in_phases(recipe: Recipe, phases: Sequence[Phase], course: Course) -> Recipe:
+    """The recipe with the learning rates that phases say.
+
+    Args:
+        recipe: whose schedule holds up to the first of them.
+        phases: of training.
+        course: where they begin and end.
+
+    Raises:
+        InputError: the length of training is a time, in which phases have no place.
+    """
+    if all(phase.lr is None and phase.final_lr is None for phase in phases):
+        return recipe
+    if course.total is None:
+        raise InputError("phases that say a learning rate need a length in steps, tokens or epochs: set one of them")
+    changes = [
+        RateChange(*course.bounds(number), phase.lr, phase.final_lr, phase.lr_shape)  # type: ignore[arg-type]
+        for number, phase in enumerate(phases)
+    ]
+    peak = recipe.optimizer(_some_groups()).param_groups[0]["lr"]
+    return replace(recipe, schedule=Phased.of(recipe.schedule, changes, peak))
 
 
 def _makes_scheduler(schedule: object) -> TypeGuard[Callable[[Optimizer], LRScheduler]]:

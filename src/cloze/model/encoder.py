@@ -40,6 +40,9 @@ class Block(nn.Module, ABC):
     def use_kernel(self, kernel: str) -> None:
         """Let the attention take this kernel, by a name that ``cloze.model.kernels.attention.attend`` knows."""
 
+    def turn_by(self, config: EncoderConfig, layer: int) -> None:
+        """Turn rotary positions as the layer of this configuration does; nothing where positions are learned."""
+
     @abstractmethod
     def attention_weights(self, hidden: Tensor, packed: Packed) -> Tensor:
         """(T, D) of one sequence -> (H, T, T) fp32, which the kernels never hold."""
@@ -222,3 +225,9 @@ class EncoderWithHeads(nn.Module):
     def parts(self) -> tuple[str, ...]:
         """The names of the encoder and of the heads that have parameters, in their order."""
         return tuple(dict.fromkeys(name.partition(".")[0] for name in self.state_dict()))
+
+    def turn_by(self, config: EncoderConfig) -> None:
+        """Take the bases of the rotary positions of a configuration that differs in nothing else."""
+        self.config = self.encoder.config = config
+        for layer, block in enumerate(self.encoder.stack):
+            block.turn_by(config, layer)

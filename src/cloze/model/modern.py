@@ -148,6 +148,11 @@ class ModernBlock(Block):
         """Let the attention take this kernel."""
         self.attention.kernel = kernel
 
+    def turn_by(self, config: EncoderConfig, layer: int) -> None:
+        """Take the base of the rotary positions of a layer."""
+        assert isinstance(config, ModernBertConfig)
+        self.attention.rope = config.rope(layer)
+
     def attention_weights(self, hidden: Tensor, packed: Packed) -> Tensor:
         """(T, D) of one sequence -> (H, T, T) fp32."""
         qkv = self.attention.projected(self.attention_norm(hidden) if self.pre_norm else hidden, packed)

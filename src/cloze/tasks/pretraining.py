@@ -4,6 +4,7 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Generic, TypeVar
 
+import torch
 from torch import Tensor
 
 from cloze.batch import TokenBatch
@@ -48,7 +49,7 @@ class Pretraining(TrainingModule, Generic[B]):
         super().__init__(self.make_model(shape), recipe)
         self.head = published_head(self.model.config, self.model.state_dict())
         self.record: Record | None = None
-        self._heldout: Tensor | None = None  # sums over the held-out split
+        self._heldout: dict[int, Tensor] = {}  # sums over the held-out split of each corpus
 
     @classmethod
     def unsuited(cls, objective: Objective[B]) -> str | None:  # noqa: ARG003 # for others to ask
@@ -121,10 +122,11 @@ class Pretraining(TrainingModule, Generic[B]):
         # was divided by have done both already.
         return loss * self.trainer.accumulate_grad_batches * self.trainer.world_size
 
-    def validation_step(self, batch: B, _: int) -> None:
-        """Add to the sums over the held-out split."""
+    def validation_step(self, batch: B, _: int, dataloader_idx: int = 0) -> None:
+        """Add to the sums over the held-out split of a corpus."""
         _loss, sums = self.step(batch)
-        self._heldout = sums if self._heldout is None else self._heldout + sums
+        own = self._heldout.get(dataloader_idx)
+        self._heldout[dataloader_idx] = sums if own is None else own + sums
 
     def row(self, sums: list[float]) -> dict[str, float | Tensor]:
         """The metrics of training."""
@@ -132,10 +134,14 @@ class Pretraining(TrainingModule, Generic[B]):
 
     def on_validation_epoch_end(self) -> None:
         """The metrics over the held-out split."""
-        assert self._heldout is not None
-        sums = self.trainer.strategy.reduce(self._heldout, reduce_op="sum").tolist()
-        self._heldout = None
-        self.log_dict({**self._named(sums, "val"), **self.since_last_row.seen(self.trainer)})
+        own = torch.stack([self._heldout[number] for number in sorted(self._heldout)])
+        sums = self.trainer.strategy.reduce(own, reduce_op="sum")
+        self._heldout = {}
+        row = {**self._named(sums.sum(0).tolist(), "val"), **self.since_last_row.seen(self.trainer)}
+        data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
+        for name, one in zip(data.heldout_names, sums.tolist(), strict=bool(data.heldout_names)):
+            row |= self._named(one, f"val/{name}")
+        self.log_dict(row)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """As of every training; and what the model folder records."""

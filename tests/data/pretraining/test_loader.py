@@ -13,10 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cloze.batch import IGNORED_LABEL, PretrainingBatch
-from cloze.data.pretraining.dataset import MicroBatches, Order
-from cloze.data.pretraining.loader import ENDLESS, HeldoutLoader, Position, TrainingLoader
+from cloze.data.pretraining.dataset import MicroBatches, Order, Windows
+from cloze.data.pretraining.loader import ENDLESS, HeldoutLoader, TrainingLoader
 from cloze.data.pretraining.masked_lm import MaskedLM
+from cloze.data.pretraining.phases import Course
 from cloze.data.pretraining.plan import BatchSize, make_plan
+from cloze.data.pretraining.walk import CorpusWalk, Position
 from cloze.errors import InputError
 from cloze.files.remote import Location
 from cloze.text.shards import read_shard
@@ -35,7 +37,7 @@ def order_of(folder: Location, *, objective: MaskedLM | None = None, **changes: 
         "shards": paths,
         "vocabulary": vocabulary(),
         "objectives": (objective or MaskedLM(masking="whole_word"),),
-        "size": BatchSize(tokens=4096),
+        "sizes": (BatchSize(tokens=4096),),
         "seed": 1,
     }
     return Order(**settings_ | changes)  # type: ignore[arg-type]
@@ -70,7 +72,7 @@ def gather(order: Order, count: int, *, ranks: int = 1, accumulation: int = 1, *
         islice(
             iter(
                 TrainingLoader(
-                    MicroBatches(order, micro_batches=micro_batches, static_shapes=static),
+                    MicroBatches(Windows(order), micro_batches=micro_batches, static_shapes=static),
                     rank=rank,
                     ranks=ranks,
                     **options,  # type: ignore[arg-type]
@@ -114,7 +116,7 @@ def test_any_hardware_reads_the_same_global_batches_with_the_same_masks(
 
 
 def test_the_sixty_batches_cross_epochs_and_shards(order: Order) -> None:
-    loader = TrainingLoader(MicroBatches(order, micro_batches=1))
+    loader = TrainingLoader(MicroBatches(Windows(order), micro_batches=1))
     places = [loader.position for _ in islice(loader, 60)]
     assert places[-1].epoch >= 1
     assert {place.window for place in places} == {0, 1, 2}
@@ -126,8 +128,8 @@ def test_the_sixty_batches_cross_epochs_and_shards(order: Order) -> None:
 def test_starting_anywhere_continues_the_same_sequence(
     order: Order, expected: list[GlobalBatch], skipped: int, micro_batches: int
 ) -> None:
-    data = MicroBatches(order, micro_batches=micro_batches)
-    before, after = TrainingLoader(data), TrainingLoader(MicroBatches(order, micro_batches=1))
+    data = MicroBatches(Windows(order), micro_batches=micro_batches)
+    before, after = TrainingLoader(data), TrainingLoader(MicroBatches(Windows(order), micro_batches=1))
     for _ in islice(before, skipped * micro_batches):
         pass
     state = before.state_dict()
@@ -139,7 +141,7 @@ def test_starting_anywhere_continues_the_same_sequence(
 
 
 def test_iterating_again_goes_on(order: Order, expected: list[GlobalBatch]) -> None:
-    loader = TrainingLoader(MicroBatches(order, micro_batches=1), num_workers=2)
+    loader = TrainingLoader(MicroBatches(Windows(order), micro_batches=1), num_workers=2)
     read = [sorted(sequences_of(batch)) for _ in range(3) for batch in islice(loader, 2)]
     assert read == [sequences for sequences, *_ in expected[:6]]
 
@@ -147,13 +149,13 @@ def test_iterating_again_goes_on(order: Order, expected: list[GlobalBatch]) -> N
 def test_state_counts_what_was_delivered_not_what_workers_made(order: Order) -> None:
     states = []
     for num_workers in (0, 2):
-        loader = TrainingLoader(MicroBatches(order, micro_batches=2), num_workers=num_workers)
+        loader = TrainingLoader(MicroBatches(Windows(order), micro_batches=2), num_workers=num_workers)
         states.append([loader.state_dict() for i, _ in enumerate(islice(loader, 12)) if i % 2])
     assert states[0] == states[1]
 
 
 def test_no_state_within_a_global_batch(order: Order) -> None:
-    loader = TrainingLoader(MicroBatches(order, micro_batches=2))
+    loader = TrainingLoader(MicroBatches(Windows(order), micro_batches=2))
     stream = iter(loader)
     next(stream)
     with pytest.raises(RuntimeError, match="last micro-batch"):
@@ -163,15 +165,15 @@ def test_no_state_within_a_global_batch(order: Order) -> None:
 
 
 def test_a_lost_state_is_noticed(order: Order) -> None:
-    loader = TrainingLoader(MicroBatches(order, micro_batches=1), batches_done=lambda: 5)
+    loader = TrainingLoader(MicroBatches(Windows(order), micro_batches=1), batches_done=lambda: 5)
     with pytest.raises(RuntimeError, match="not restored"):
         next(iter(loader))
 
 
 def test_length(order: Order) -> None:
-    data = MicroBatches(order, micro_batches=6)
+    data = MicroBatches(Windows(order), micro_batches=6)
     assert len(TrainingLoader(data, ranks=2)) == ENDLESS
-    loader = TrainingLoader(data, ranks=2, training_batches=10)
+    loader = TrainingLoader(data, ranks=2, walk=CorpusWalk(data.parts[0], Course.of([10])))
     assert len(loader) == 30
     assert len(list(loader)) == 30
     assert list(loader) == []
@@ -179,7 +181,7 @@ def test_length(order: Order) -> None:
 
 def test_the_global_random_state_is_left_alone(order: Order) -> None:
     before = torch.get_rng_state()
-    list(islice(TrainingLoader(MicroBatches(order, micro_batches=1), num_workers=1), 2))
+    list(islice(TrainingLoader(MicroBatches(Windows(order), micro_batches=1), num_workers=1), 2))
     assert torch.equal(before, torch.get_rng_state())
 
 
@@ -191,9 +193,16 @@ def test_seeds_differ(order: Order, expected: list[GlobalBatch], tmp_path: Path)
 def test_phases(order: Order, num_workers: int) -> None:
     """A phase that ends breaks its epoch off, and any point of either phase can be resumed."""
     objective = MaskedLM(max_length=32)
-    two = order_of(order.shards[0].parent, objectives=(objective, replace(objective, max_length=128)))
-    options = {"training_batches": 20, "phase_ends": (8,), "num_workers": num_workers}
-    loader = TrainingLoader(MicroBatches(two, micro_batches=1), **options)  # type: ignore[arg-type]
+    both = (objective, replace(objective, max_length=128))
+    two = order_of(order.shards[0].parent, objectives=both, sizes=(BatchSize(tokens=4096),) * 2)
+
+    def begun(**options: Any) -> TrainingLoader[Any]:
+        data = MicroBatches(Windows(two), micro_batches=1)
+        return TrainingLoader(
+            data, walk=CorpusWalk(data.parts[0], Course((8,), 20)), num_workers=num_workers, **options
+        )
+
+    loader = begun()
     states, batches = [loader.state_dict()], []
     for batch in loader:
         batches.append(sequences_of(batch))
@@ -205,11 +214,7 @@ def test_phases(order: Order, num_workers: int) -> None:
     assert states[7]["epoch"] == 0
     assert states[8] == {"epoch": 1, "window": 0, "batch": 0}
     for done in (3, 7, 8, 9, 19):
-        resumed = TrainingLoader(
-            MicroBatches(two, micro_batches=1),
-            batches_done=lambda done=done: done,  # type: ignore[misc]
-            **options,  # type: ignore[arg-type]
-        )
+        resumed = begun(batches_done=lambda done=done: done)
         resumed.load_state_dict(states[done])
         assert [sequences_of(batch) for batch in resumed] == batches[done:]
 
@@ -217,17 +222,18 @@ def test_phases(order: Order, num_workers: int) -> None:
 def test_the_mask_rate_follows_the_position(order: Order) -> None:
     objective = MaskedLM(mask_rate=0.4, final_mask_rate=0.1)
     changing = order_of(order.shards[0].parent, objectives=(objective,))
-    loader = TrainingLoader(MicroBatches(changing, micro_batches=1), training_batches=31)
+    data = MicroBatches(Windows(changing), micro_batches=1)
+    loader = TrainingLoader(data, walk=CorpusWalk(data.parts[0], Course.of([31])))
     shares = [len(batch.masked_labels) / batch.num_tokens for batch in loader]
     assert shares == pytest.approx(np.linspace(0.4, 0.1, 31), abs=0.01)
 
 
 def test_empty_shards_are_passed_over(tmp_path: Path) -> None:
     paths = write_shards(tmp_path, [], [[5, 5], [5, 5]], [])
-    loader = TrainingLoader(MicroBatches(order_of(tmp_path, shards=paths), micro_batches=1))
+    loader = TrainingLoader(MicroBatches(Windows(order_of(tmp_path, shards=paths)), micro_batches=1))
     assert [batch.num_tokens > 0 for batch in islice(loader, 5)] == [True] * 5
     assert loader.position.epoch == 4
-    empty = TrainingLoader(MicroBatches(order_of(tmp_path, shards=paths[:1]), micro_batches=1))
+    empty = TrainingLoader(MicroBatches(Windows(order_of(tmp_path, shards=paths[:1])), micro_batches=1))
     with pytest.raises(RuntimeError, match="no batch"):
         next(iter(empty))
 
@@ -237,11 +243,13 @@ def test_empty_shards_are_passed_over(tmp_path: Path) -> None:
 def test_heldout_is_complete_and_split_without_overlap(order: Order, ranks: int, num_workers: int) -> None:
     whole = order_of(order.shards[0].parent, keep_remainder=True)
     loaders = [
-        HeldoutLoader(MicroBatches(whole, micro_batches=ranks), rank=rank, ranks=ranks, num_workers=num_workers)
+        HeldoutLoader(
+            MicroBatches(Windows(whole), micro_batches=ranks), rank=rank, ranks=ranks, num_workers=num_workers
+        )
         for rank in range(ranks)
     ]
     read = [sequence for loader in loaders for batch in loader for sequence in sequences_of(batch)]
-    planned = [MicroBatches(whole, micro_batches=1).plan(0, 0, (shard,))[1] for shard in range(3)]
+    planned = [Windows(whole).plan(0, 0, (shard,))[1] for shard in range(3)]
     assert sorted(len(sequence[0]) for sequence in read) == sorted(
         np.concatenate([p.lengths for p in planned]).tolist()
     )
@@ -253,11 +261,11 @@ def test_heldout_is_complete_and_split_without_overlap(order: Order, ranks: int,
 def test_heldout_is_capped(order: Order) -> None:
     whole = order_of(order.shards[0].parent, keep_remainder=True)
     for ranks in (1, 2):
-        loader = HeldoutLoader(MicroBatches(whole, micro_batches=ranks), ranks=ranks, max_tokens=9000)
+        loader = HeldoutLoader(MicroBatches(Windows(whole), micro_batches=ranks), ranks=ranks, max_tokens=9000)
         assert len(loader) == 3
     assert (
         9000
-        <= sum(b.num_tokens for b in HeldoutLoader(MicroBatches(whole, micro_batches=1), max_tokens=9000))
+        <= sum(b.num_tokens for b in HeldoutLoader(MicroBatches(Windows(whole), micro_batches=1), max_tokens=9000))
         < 9000 + 4096
     )
 
@@ -277,19 +285,19 @@ def test_the_windows_of_an_epoch_hold_every_shard_once(order: Order) -> None:
 
 
 def test_one_shard_at_a_time_is_planned_by_its_own_place(order: Order) -> None:
-    data = MicroBatches(order, micro_batches=1)
+    data = Windows(order)
     for (shard,) in order.windows(1):
         content, plan = data.plan(0, 1, (shard,))
         alone = make_plan(
-            read_shard(order.shards[shard]), order.objectives[0], order.size, seed=1, epoch=1, shard_index=shard
+            read_shard(order.shards[shard]), order.objectives[0], order.sizes[0], seed=1, epoch=1, shard_index=shard
         )
         assert all(np.array_equal(found, same) for found, same in zip(plan[:3], alone[:3], strict=True))
-        assert plan.mask_key == alone.mask_key
+        assert np.array_equal(plan.keys, alone.keys)
         assert content.tokens.base is not None  # a view of the mapped file, not a copy
 
 
 def test_a_window_is_its_shards_end_to_end(order: Order) -> None:
-    content, _ = MicroBatches(together(order, 2), micro_batches=1).plan(0, 0, (2, 0))
+    content, _ = Windows(together(order, 2)).plan(0, 0, (2, 0))
     documents = []
     for shard in (content, *(read_shard(order.shards[i]) for i in (2, 0))):
         bounds = shard.sentence_offsets[shard.document_offsets]
@@ -301,9 +309,13 @@ def test_a_window_is_its_shards_end_to_end(order: Order) -> None:
 @pytest.mark.parametrize("shuffle_shards", [2, 8])
 def test_every_sentence_of_a_window_is_read_once_an_epoch_from_all_of_it(order: Order, shuffle_shards: int) -> None:
     whole = together(
-        order, shuffle_shards, objectives=(MaskedLM(pairs="none"),), size=BatchSize(sequences=4), keep_remainder=True
+        order,
+        shuffle_shards,
+        objectives=(MaskedLM(pairs="none"),),
+        sizes=(BatchSize(sequences=4),),
+        keep_remainder=True,
     )
-    data, tokens, shards = MicroBatches(whole, micro_batches=1), 0, [read_shard(path) for path in whole.shards]
+    data, tokens, shards = Windows(whole), 0, [read_shard(path) for path in whole.shards]
     for window in whole.windows(0):
         _, plan = data.plan(0, 0, window)
         tokens += int(plan.lengths.sum()) - 2 * len(plan.lengths)
@@ -319,12 +331,12 @@ def test_shards_together_are_the_same_on_any_hardware_from_any_point(order: Orde
     expected = gather(two, 50)
     assert expected != gather(order, 50)
     assert gather(two, 30, ranks=ranks, accumulation=2, num_workers=ranks - 1) == expected[:30]
-    loader = TrainingLoader(MicroBatches(two, micro_batches=1))
+    loader = TrainingLoader(MicroBatches(Windows(two), micro_batches=1))
     states = [loader.state_dict(), *(loader.state_dict() for _ in islice(loader, 45))]
     borders = [i for i, (a, b) in enumerate(pairwise(states), 1) if a["window"] != b["window"]]
     assert len(borders) > 2
     for done in sorted({0, 7, *borders, *(border - 1 for border in borders)}):
-        resumed = TrainingLoader(MicroBatches(two, micro_batches=1))
+        resumed = TrainingLoader(MicroBatches(Windows(two), micro_batches=1))
         resumed.load_state_dict(states[done])
         again = [(sorted(sequences_of(b)), b.global_masked, b.global_pairs) for b in islice(resumed, 3)]
         assert again == expected[done : done + 3]
@@ -332,11 +344,11 @@ def test_shards_together_are_the_same_on_any_hardware_from_any_point(order: Orde
 
 def test_a_checkpoint_of_a_version_that_read_shard_by_shard(order: Order) -> None:
     old = {"epoch": 1, "shard": 2, "batch": 3}
-    loader = TrainingLoader(MicroBatches(order, micro_batches=1))
+    loader = TrainingLoader(MicroBatches(Windows(order), micro_batches=1))
     loader.load_state_dict(old)
     assert loader.position == Position(1, 2, 3)
     with pytest.raises(InputError, match=r"resume=CHECKPOINT data.shuffle_shards=1"):
-        TrainingLoader(MicroBatches(together(order, 8), micro_batches=1)).load_state_dict(old)
+        TrainingLoader(MicroBatches(Windows(together(order, 8)), micro_batches=1)).load_state_dict(old)
 
 
 def test_position_is_three_integers() -> None:

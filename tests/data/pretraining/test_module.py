@@ -132,7 +132,7 @@ def test_heldout_does_not_depend_on_seed_rate_or_phases(folder: Path) -> None:
     def heldout(**changes: Any) -> list[list[object]]:
         data = data_of(folder, **changes)
         data.setup()
-        return [[*sequences_of(batch), batch.global_masked] for batch in data.val_dataloader()]
+        return [[*sequences_of(batch), batch.global_masked] for loader in data.val_dataloader() for batch in loader]
 
     first = heldout()
     assert len(first) > 1
@@ -170,7 +170,7 @@ def test_the_length_of_many_epochs_or_shards_is_told_from_few_plans(
         planned.append(options["shard_index"])
         return make_plan(*args, **options)
 
-    every = data.train_dataloader().data
+    every = data.train_dataloader().data.parts[0]
     epochs, shards = 40, len(data.manifest.train)
     expected = sum(every.num_batches(0, epoch, w) for epoch in range(epochs) for w in every.order.windows(epoch))
     monkeypatch.setattr("cloze.data.pretraining.dataset.make_plan", counting)
@@ -179,7 +179,7 @@ def test_the_length_of_many_epochs_or_shards_is_told_from_few_plans(
     assert len(planned) == plans < epochs * shards
     assert set(planned) == set(range(shards)) or shuffle_shards > 1
     planned.clear()
-    data.manifest = replace(data.manifest, train=data.manifest.train * 500)
+    data.corpora[0].manifest = data.manifest = replace(data.manifest, train=data.manifest.train * 500)
     assert data.batches_in_epochs(1) == pytest.approx(expected * 500 / epochs, rel=0.1)
     assert len(planned) == PLANNED_SHARDS // shuffle_shards
 
@@ -191,7 +191,7 @@ def test_no_shard_at_a_time_is_refused(folder: Path) -> None:
 
 def test_two_phases(folder: Path) -> None:
     data = data_of(folder, phases=[(0.9, 32), (0.1, 64)], training_batches=40)
-    assert data.max_length == 64
+    assert data.stages.max_length == 64
     data.setup()
     loader = data.train_dataloader()
     longest, epochs = [], []

@@ -11,11 +11,13 @@ import torch
 from torch import Tensor
 
 from cloze.batch import Packed
-from cloze.data.pretraining.dataset import MicroBatches, Order
+from cloze.data.pretraining.dataset import MicroBatches, Order, Windows
 from cloze.data.pretraining.loader import TrainingLoader
 from cloze.data.pretraining.objective import Objective
 from cloze.data.pretraining.packing import StaticShape
+from cloze.data.pretraining.phases import Course
 from cloze.data.pretraining.plan import BatchSize, Sequences
+from cloze.data.pretraining.walk import CorpusWalk
 from tests.data.corpora import prose, vocabulary, write_shards
 
 Sequence = tuple[tuple[int, ...], tuple[float, ...]]
@@ -61,10 +63,11 @@ def sequences_of(batch: DetectionBatch) -> list[Sequence]:
 def global_batches(folder: Path, *, ranks: int, accumulation: int, static: bool) -> list[tuple[list[Sequence], int]]:
     shards = tuple(sorted(folder.glob("*.arrow"))) or write_shards(folder, prose(40, 1), prose(30, 2))
     order = Order(
-        shards=shards, vocabulary=vocabulary(), objectives=(ReplacedTokens(),), size=BatchSize(tokens=2048), seed=1
+        shards=shards, vocabulary=vocabulary(), objectives=(ReplacedTokens(),), sizes=(BatchSize(tokens=2048),), seed=1
     )
-    data = MicroBatches(order, micro_batches=ranks * accumulation, static_shapes=static)
-    read = [list(TrainingLoader(data, rank=rank, ranks=ranks, training_batches=6)) for rank in range(ranks)]
+    data = MicroBatches(Windows(order), micro_batches=ranks * accumulation, static_shapes=static)
+    walk = CorpusWalk(data.parts[0], Course.of([6]))
+    read = [list(TrainingLoader(data, walk=walk, rank=rank, ranks=ranks)) for rank in range(ranks)]
     found = []
     for number in range(6):
         parts = [part for own in read for part in own[number * accumulation : (number + 1) * accumulation]]

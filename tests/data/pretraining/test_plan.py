@@ -1,5 +1,7 @@
 """Plans: pure functions of their names, with global batches of the size that was asked for."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,6 +10,7 @@ from hypothesis import strategies as st
 from cloze.data.pretraining.masked_lm import MaskedLM
 from cloze.data.pretraining.plan import BatchSize, Plan, make_plan
 from cloze.data.pretraining.settings import PAIRS
+from cloze.data.pretraining.stages import Stages
 from cloze.errors import InputError
 from tests.data.corpora import Documents, prose, shard_of
 
@@ -76,7 +79,7 @@ def test_plans_are_pure() -> None:
 
     def plan(seed: int, epoch: int, shard_index: int) -> tuple[bytes, ...]:
         made = make_plan(shard, objective, size, seed=seed, epoch=epoch, shard_index=shard_index)
-        return made.rows.tobytes(), made.batches.tobytes(), made.mask_key.tobytes()
+        return made.rows.tobytes(), made.batches.tobytes(), made.keys.tobytes()
 
     assert plan(1, 2, 3) == plan(1, 2, 3)
     assert len({plan(1, 2, 3), plan(2, 1, 3), plan(1, 3, 2), plan(3, 2, 1), plan(2, 2, 3)}) == 5
@@ -88,14 +91,21 @@ def test_the_order_is_shuffled() -> None:
 
 
 @pytest.mark.parametrize("sizes", [{}, {"tokens": 5, "sequences": 5}, {"tokens": 0}, {"sequences": -1}])
-def test_sizes_that_cannot_be(sizes: dict[str, int]) -> None:
+def test_sizes_that_cannot_be(sizes: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=r"data\.batch_"):
         BatchSize(**sizes)
 
 
-def test_accumulation() -> None:
-    assert BatchSize(tokens=4096).accumulation(128, 4096, 1) == 1
-    assert BatchSize(tokens=4096).accumulation(128, 65536, 1) == 1
-    assert BatchSize(tokens=65536).accumulation(128, 8192, 2) == 4
-    assert BatchSize(tokens=65537).accumulation(128, 8192, 2) == 5
-    assert BatchSize(sequences=256).accumulation(128, 8192, 1) == 4
+@pytest.mark.parametrize(
+    ("size", "micro_batch_tokens", "ranks", "expected"),
+    [
+        (BatchSize(tokens=4096), 4096, 1, 1),
+        (BatchSize(tokens=4096), 65536, 1, 1),
+        (BatchSize(tokens=65536), 8192, 2, 4),
+        (BatchSize(tokens=65537), 8192, 2, 5),
+        (BatchSize(sequences=256), 8192, 1, 4),
+        (BatchSize(sequences=16, final=256), 8192, 1, 4),
+    ],
+)
+def test_accumulation(size: BatchSize, micro_batch_tokens: int, ranks: int, expected: int) -> None:
+    assert Stages.of(None, MaskedLM(), size).accumulation(micro_batch_tokens, ranks) == expected

@@ -7,19 +7,21 @@ workers.
 import os
 import re
 import sys
-from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from types import TracebackType
-from typing import Any, Generic, NamedTuple
+from typing import Any, Generic
 
 import torch
 from torch.utils.data import DataLoader, Dataset
 
 from cloze.batch import on_device
-from cloze.data.pretraining.dataset import Index, MicroBatches, Window
+from cloze.data.pretraining.dataset import Index, MicroBatches, Span
 from cloze.data.pretraining.objective import B
+from cloze.data.pretraining.phases import Course
+from cloze.data.pretraining.walk import CorpusWalk, Place, Walk
 from cloze.errors import InputError
 from cloze.runtime.stopping import SIGNALLED, stop_request
 
@@ -28,43 +30,33 @@ ENDLESS = 2**40
 without length, and the saved state with it."""
 
 
-class Position(NamedTuple):
-    """A global batch: which epoch, which of its windows of shuffled shards, which of the window's batches."""
-
-    epoch: int
-    window: int
-    batch: int
-
-
 class TrainingLoader(Generic[B]):
-    """Iterates without end over epochs, windows of shards and global batches, and yields the micro-batches of a rank.
+    """Yields the micro-batches of a rank, along a walk over the global batches of the whole training.
 
-    The position is that of the next global batch to be trained on, and the loader's whole state. Iterating again
-    resumes there. Phases, and what the objective makes of the position of training, follow from the number of global
-    batches trained on so far.
+    The place of the next global batch to be trained on is the loader's whole state. Iterating again resumes there.
+    Phases, and what the objective makes of the position of training, follow from the number of global batches trained
+    on so far.
     """
 
     def __init__(
         self,
         data: MicroBatches[B],
         *,
+        walk: Walk | None = None,
         rank: int = 0,
         ranks: int = 1,
-        training_batches: int | None = None,
-        phase_ends: tuple[int, ...] = (),
         batches_done: Callable[[], int] | None = None,
         num_workers: int = 0,
         pin_memory: bool = False,
         device: torch.device | None = None,
     ) -> None:
-        """Walk over the global batches of ``data.order``.
+        """Walk over global batches.
 
         Args:
             data: makes the micro-batches; it splits each global batch into a multiple of ``ranks``.
+            walk: names the global batches; by default those of ``data.order``, without end.
             rank: this process gets the micro-batches ``rank``, ``rank + ranks``, ...
             ranks: number of processes.
-            training_batches: global batches of the whole training, after which the iteration ends; None for no end.
-            phase_ends: for each phase but the last, the number of global batches after which it ends.
             batches_done: asked when an iteration begins: on how many global batches training has been. By default
                 those that this loader has delivered.
             num_workers: processes that make batches; 0 for this one.
@@ -72,11 +64,10 @@ class TrainingLoader(Generic[B]):
             device: bring them to this one, if it is a GPU, while it is at work.
         """
         self.data = data
+        self.walk = walk or CorpusWalk(data.parts[0], Course())
         self.rank, self.ranks = rank, ranks
-        self.training_batches = training_batches
-        self.phase_ends = phase_ends
         self.num_workers, self.pin_memory, self.device = num_workers, pin_memory, device
-        self.position = Position(0, 0, 0)
+        self.position = self.walk.beginning
         self._batches_done = batches_done
         self._delivered = 0  # global batches
         self._within = False  # between two micro-batches of one global batch
@@ -88,18 +79,19 @@ class TrainingLoader(Generic[B]):
 
     def __len__(self) -> int:
         """Micro-batches of this rank in the whole training."""
-        return ENDLESS if self.training_batches is None else self.training_batches * self.accumulation
+        total = self.walk.course.total
+        return ENDLESS if total is None else total * self.accumulation
 
     def __iter__(self) -> Iterator[B]:
         if self._batches_done is not None:
             self._delivered = self._batches_done()
-        if self._delivered and self.position == Position(0, 0, 0):
+        if self._delivered and self.position == self.walk.beginning:
             raise RuntimeError(
                 f"training has been on {self._delivered} global batches, but the loader stands at the beginning: "
                 "its state was not restored from the checkpoint"
             )
         self._within = False
-        named: deque[tuple[Index, Position]] = deque()  # by the sampler, which runs ahead of the workers
+        named: deque[tuple[Index, Place]] = deque()  # by the sampler, which runs ahead of the workers
         batches = _load(self.data, self._indices(named), self.num_workers, self.pin_memory)
         for batch in on_device(batches, self.device):
             index, following = named.popleft()
@@ -109,49 +101,15 @@ class TrainingLoader(Generic[B]):
                 self._delivered += 1
             yield batch
 
-    def _indices(self, named: deque[tuple[Index, Position]]) -> Iterator[Index]:
-        for done, phase, position, window in self._walk(self.position, self._delivered):
-            share = done / max(self.training_batches - 1, 1) if self.training_batches else 0.0
-            # A phase that ends breaks its epoch off: the next phase begins the next one.
-            ended = self._phase(done + 1) != phase
-            following = Position(position.epoch + 1, 0, 0) if ended else position._replace(batch=position.batch + 1)
+    def _indices(self, named: deque[tuple[Index, Place]]) -> Iterator[Index]:
+        for whole, following in self.walk.batches(self.position, self._delivered):
             for micro_batch in range(self.rank, self.data.micro_batches, self.ranks):
-                index = Index(phase, position.epoch, window, position.batch, micro_batch, share)
+                index = whole._replace(micro_batch=micro_batch)
                 named.append((index, following))
                 yield index
 
-    def _walk(self, position: Position, done: int) -> Iterator[tuple[int, int, Position, Window]]:
-        """Batches done, phase, position and window of each global batch from a position on."""
-        epoch, start, batch = position
-        while True:
-            phase = self._phase(done)
-            batches = 0
-            windows = self.data.order.windows(epoch)
-            for place, window in enumerate(windows[start:], start):
-                number = self.data.num_batches(phase, epoch, window)
-                batches += number
-                following = windows[place + 1] if place + 1 < len(windows) else self.data.order.windows(epoch + 1)[0]
-                self.data.fetch_ahead(following)
-                while batch < number and self._phase(done) == phase and not self._ended(done):
-                    yield done, phase, Position(epoch, place, batch), window
-                    batch, done = batch + 1, done + 1
-                if self._phase(done) != phase:
-                    break
-                if self._ended(done):
-                    return
-                batch = 0
-            if start == 0 and batches == 0:
-                raise RuntimeError("the corpus has no batch: its training shards are empty")
-            epoch, start, batch = epoch + 1, 0, 0
-
-    def _ended(self, done: int) -> bool:
-        return self.training_batches is not None and done >= self.training_batches
-
-    def _phase(self, done: int) -> int:
-        return bisect_right(self.phase_ends, done)
-
     def state_dict(self) -> dict[str, int]:
-        """The position: three integers.
+        """The place: a few integers.
 
         Raises:
             RuntimeError: between the micro-batches of one global batch, where a checkpoint would lose the gradients
@@ -159,21 +117,15 @@ class TrainingLoader(Generic[B]):
         """
         if self._within:
             raise RuntimeError("a checkpoint can be saved only after the last micro-batch of a global batch")
-        return self.position._asdict()
+        return self.walk.state_of(self.position)
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Resume from a position.
+        """Resume from a place.
 
         Raises:
             InputError: it is of a version that read shard by shard, and shards are shuffled together.
         """
-        if "shard" in state and self.data.order.shuffle_shards > 1:
-            raise InputError(
-                "the checkpoint is of an earlier version, which read one shard after the other: start a new run, "
-                "with resume=CHECKPOINT data.shuffle_shards=1"
-            )
-        window = state["shard"] if "shard" in state else state["window"]
-        self.position = Position(state["epoch"], window, state["batch"])
+        self.position = self.walk.place_in(state)
         self._within = False
 
 
@@ -207,15 +159,15 @@ class HeldoutLoader(Generic[B]):
         self.num_workers, self.pin_memory, self.device = num_workers, pin_memory, device
         self._batches = list(self._within(max_tokens))
 
-    def _within(self, max_tokens: int | None) -> Iterator[tuple[Window, int]]:
+    def _within(self, max_tokens: int | None) -> Iterator[Span]:
         tokens = 0
         for window in self.data.order.windows(0):
-            _, plan = self.data.plan(0, 0, window)
-            for batch in range(plan.num_batches):
+            _, plan = self.data.parts[0].plan(0, 0, window)
+            for begin, end in pairwise(plan.batches.tolist()):
                 if max_tokens is not None and tokens >= max_tokens:
                     return
-                tokens += int(plan.lengths[plan.batches[batch] : plan.batches[batch + 1]].sum())
-                yield window, batch
+                tokens += int(plan.lengths[begin:end].sum())
+                yield Span(0, 0, window, begin, end)
 
     def __len__(self) -> int:
         """Micro-batches of each rank."""
@@ -223,8 +175,8 @@ class HeldoutLoader(Generic[B]):
 
     def __iter__(self) -> Iterator[B]:
         indices = (
-            Index(0, 0, window, batch, micro_batch, 0.0)
-            for window, batch in self._batches
+            Index(0, (span,), micro_batch, 0.0, self.data.order.sizes[0].first)
+            for span in self._batches
             for micro_batch in range(self.rank, self.data.micro_batches, self.ranks)
         )
         return on_device(_load(self.data, indices, self.num_workers, self.pin_memory), self.device)

@@ -2,31 +2,32 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar, Generic
+from typing import Generic
 
 from lightning import LightningDataModule
 from tokenizers import Tokenizer
 
-from cloze.data.cache import ShardCache
 from cloze.data.micro_batches import recount_micro_batches
-from cloze.data.pretraining.dataset import Index, MicroBatches, Order
+from cloze.data.pretraining.corpus_folder import CorpusFolder, cache_for, check_alike, folders, together
+from cloze.data.pretraining.dataset import MicroBatches, Order, Windows
 from cloze.data.pretraining.loader import HeldoutLoader, TrainingLoader
 from cloze.data.pretraining.masking import Vocabulary
+from cloze.data.pretraining.mixture import MixtureWalk, names_of
 from cloze.data.pretraining.objective import B, Objective, checked_words
+from cloze.data.pretraining.phases import Course, Phase
 from cloze.data.pretraining.plan import BatchSize
+from cloze.data.pretraining.stages import Stages
+from cloze.data.pretraining.walk import CorpusWalk, Position, Walk
+from cloze.data.splitmix import key_of
 from cloze.errors import InputError
-from cloze.files.remote import Location, RemotePath, location
-from cloze.text.manifest import Manifest, ShardInfo
+from cloze.files.remote import Location
+from cloze.text.manifest import Manifest
 from cloze.text.prepare import Preparation
+from cloze.text.sources.mixture import Mixture
 from cloze.text.special_tokens import special_tokens
-from cloze.text.tokenizer import read_tokenizer
 
 _log = logging.getLogger(__name__)
-
-DEFAULT_CACHE = Path("data/cache")
-"""Where shards of a store are kept, from the working folder."""
 
 PLANNED_SHARDS = 16
 """From whose plans the length of epochs is estimated: half a second, whatever the size of the corpus."""
@@ -43,9 +44,6 @@ class PretrainingData(LightningDataModule, Generic[B]):
     counts steps and one Lightning epoch.
     """
 
-    place: ClassVar[tuple[str, ...]] = ("epoch", "window", "batch")
-    """What says where in the data training is, in the state of its loader."""
-
     def __init__(
         self,
         *,
@@ -55,7 +53,7 @@ class PretrainingData(LightningDataModule, Generic[B]):
         seed: int = 1,
         batch_tokens: int | None = None,
         batch_sequences: int | None = None,
-        phases: Sequence[tuple[float, int]] | None = None,
+        phases: Sequence[Phase | tuple[float, int]] | None = None,
         training_batches: int | None = None,
         shuffle_shards: int = 8,
         heldout_tokens: int | None = 500_000,
@@ -70,12 +68,13 @@ class PretrainingData(LightningDataModule, Generic[B]):
         Args:
             folder: the prepared corpus; also ``s3://bucket/folder``.
             objective: what is asked about the text.
-            preparation: makes the corpus when nothing lies in the folder; None takes what lies there.
+            preparation: makes the corpus when nothing lies in the folder; None takes what lies there. A mixture as its
+                source takes the folders of that.
             seed: of the order, the pairs and what the objective draws.
             batch_tokens: tokens of a global batch: sequences are added as long as they fit.
             batch_sequences: or its number of sequences.
-            phases: (share of training, max_length) one after the other, as ((0.9, 128), (0.1, 512)); the shares sum to
-                1. None for ``objective.max_length`` all along. Held-out sequences always have ``objective.max_length``.
+            phases: one after the other: what each changes, or (share of training, max_length), as ((0.9, 128), (0.1,
+                512)). None for one that changes nothing. Held-out sequences always have ``objective.max_length``.
             training_batches: global batches of the whole training; None where only the clock knows. Phases and an
                 objective that follows the position of training need it.
             shuffle_shards: this many shards, which follow one another in the epoch's random order, are shuffled
@@ -93,31 +92,27 @@ class PretrainingData(LightningDataModule, Generic[B]):
             InputError: for values that exclude each other or lie outside their range.
         """
         super().__init__()
-        self.folder = location(folder)
-        if cache is None and isinstance(self.folder, RemotePath):
-            cache = DEFAULT_CACHE
-        self.cache = None if cache is None else ShardCache(self.folder, Path(cache).absolute(), cache_gigabytes)
+        source = None if preparation is None else preparation.source
+        self.mixture = source if isinstance(source, Mixture) else None
+        self.folders = folders(folder, None if self.mixture is None else self.mixture.folders)
+        self.folder = self.folders[0]
+        self.caches = [cache_for(one, cache, cache_gigabytes / len(self.folders)) for one in self.folders]
         self.objective = objective
-        self.preparation = preparation
+        self.preparation = preparation if self.mixture is None else None
         self.seed = seed
         self.size = BatchSize(tokens=batch_tokens, sequences=batch_sequences)
-        self.phases = [(float(share), int(length)) for share, length in phases or [(1.0, objective.max_length)]]
+        self.stages = Stages.of(phases, objective, self.size)
+        self.stages.check_weights(None if self.mixture is None else len(self.folders))
         self.training_batches = training_batches
         self.shuffle_shards, self.heldout_tokens = shuffle_shards, heldout_tokens
         self.num_workers, self.static_shapes, self.pin_memory = num_workers, static_shapes, pin_memory
+        self.corpora: list[CorpusFolder]
         self.manifest: Manifest
         self.tokenizer: Tokenizer
         self.tokenizer_files: Mapping[str, bytes]
-        self._check_phases()
+        self._check()
 
-    def _check_phases(self) -> None:
-        shares = [share for share, _ in self.phases]
-        if abs(sum(shares) - 1) > 1e-6 or min(shares) <= 0:
-            raise InputError(f"data.phases: the shares of training are {shares}; expected positive ones that sum to 1")
-        if self.size.tokens is not None and self.size.tokens < self.max_length:
-            raise InputError(
-                f"data.batch_tokens={self.size.tokens}: expected at least one sequence of max_length={self.max_length}"
-            )
+    def _check(self) -> None:
         if self.shuffle_shards < 1:
             raise InputError(f"data.shuffle_shards={self.shuffle_shards}: expected at least 1")
         if self.heldout_tokens is not None and self.heldout_tokens < self.objective.max_length:
@@ -126,19 +121,28 @@ class PretrainingData(LightningDataModule, Generic[B]):
             )
 
     @property
-    def max_length(self) -> int:
-        """Tokens of the longest sequence of any phase."""
-        return max(length for _, length in self.phases)
+    def place(self) -> tuple[str, ...]:
+        """The names of what says where in the data training is, in the state of its loader."""
+        if self.mixture is None:
+            return Position._fields
+        return tuple(name for part in range(len(self.folders)) for name in names_of(part))
 
     @property
     def tokens_in_epoch(self) -> float:
-        """About this many: those of the text, with [CLS] and [SEP] in sequences that are full."""
+        """About this many: those of the text, with [CLS] and [SEP] in sequences that are full; 0 for a mixture."""
+        if self.mixture is not None:
+            return 0.0
         length = self.objective.max_length
-        return sum(info.tokens for info in self.manifest.train) * length / (length - self.objective.special_tokens)
+        return self.corpora[0].train_tokens * length / (length - self.objective.special_tokens)
 
     def accumulation(self, micro_batch_tokens: int, ranks: int) -> int:
-        """Accumulation steps with which micro-batches have at most about this many tokens."""
-        return self.size.accumulation(self.max_length, micro_batch_tokens, ranks)
+        """The fewest micro-batches a rank that keep each within about this many tokens."""
+        return self.stages.accumulation(micro_batch_tokens, ranks)
+
+    @property
+    def course(self) -> Course:
+        """Where the phases begin and end."""
+        return self.stages.course(self.training_batches)
 
     def prepare_data(self) -> None:
         """Prepare the corpus if nothing has been prepared yet; refuse one that was prepared otherwise."""
@@ -154,24 +158,30 @@ class PretrainingData(LightningDataModule, Generic[B]):
         Raises:
             InputError: the folder is not a prepared corpus, or its parts do not belong together.
         """
-        self.manifest = Manifest.load(self.folder)
-        if self.cache is not None:
-            self.cache.check((*self.manifest.train, *self.manifest.heldout), self.shuffle_shards)
-        self.tokenizer, self.tokenizer_files = read_tokenizer(self.folder / "tokenizer")
-        self.manifest.check_tokenizer(self.tokenizer, name=str(self.folder / "tokenizer"), folder=self.folder)
+        self.corpora = [
+            CorpusFolder.read(folder, cache, self.shuffle_shards)
+            for folder, cache in zip(self.folders, self.caches, strict=True)
+        ]
+        check_alike(self.corpora)
+        self.manifest = together(self.corpora)
+        self.tokenizer, self.tokenizer_files = self.corpora[0].tokenizer, self.corpora[0].tokenizer_files
         if stage != "validate" and not self.manifest.train:
             raise InputError(f"{self.folder}: all of its text is held out: take another corpus to train on")
-        used = self.manifest.heldout if stage == "validate" else self.manifest.train
-        documents = sorted(info.documents for info in used)[-self.shuffle_shards :]
-        if self.objective.pairs == "next_sentence" and sum(documents) < 2:
-            raise InputError(
-                f"{self.folder}: no two documents are read together, so there is no random next sentence; "
-                "check how documents are separated, or use objective=mlm or objective=mlm_sop"
-            )
+        if self.objective.pairs == "next_sentence":
+            for corpus in self.corpora:
+                self._check_documents(corpus, heldout=stage == "validate")
         special = special_tokens(self.tokenizer, self.tokenizer_files)
         segmented = self.manifest.config.get("words") is not None
         continues = checked_words(self.objective, self.tokenizer, special, self.folder, segmented=segmented)
         self.vocabulary = Vocabulary.of(self.tokenizer, special, continues)
+
+    def _check_documents(self, corpus: CorpusFolder, *, heldout: bool) -> None:
+        used = corpus.manifest.heldout if heldout else corpus.manifest.train
+        if sum(sorted(info.documents for info in used)[-self.shuffle_shards :]) < 2:
+            raise InputError(
+                f"{corpus.folder}: no two documents are read together, so there is no random next sentence; "
+                "check how documents are separated, or use objective=mlm or objective=mlm_sop"
+            )
 
     def batches_in_epochs(self, epochs: int, phase: int = 0) -> int:
         """Global batches of the first epochs: counted in small corpora, else estimated from a bounded sample of plans.
@@ -181,16 +191,18 @@ class PretrainingData(LightningDataModule, Generic[B]):
         the batches a token, and the manifest the tokens. A function of manifest, seed, objective and batch size alone:
         the same on all ranks and after a restart.
         """
-        shards = self.manifest.train
-        order = self._training_order()
-        windows = len(order.windows(0))
+        if self.mixture is not None:
+            raise InputError(
+                "trainer.max_epochs: a mixture has no epochs of its own; set trainer.max_steps or trainer.max_tokens"
+            )
+        shards, data = self.manifest.train, self._training_windows(0)
+        windows = len(data.order.windows(0))
         number = epochs * windows
         planned = min(number, max(1, PLANNED_SHARDS * windows // max(1, len(shards))))
-        data = self._micro_batches(order, shards, 1)
         batches = tokens = 0
         for place in range(planned):
             epoch, window = divmod(place * number // planned, windows)
-            chosen = order.windows(epoch)[window]
+            chosen = data.order.windows(epoch)[window]
             batches += data.num_batches(phase, epoch, chosen)
             tokens += sum(shards[shard].tokens for shard in chosen)
         if planned == number:
@@ -198,27 +210,31 @@ class PretrainingData(LightningDataModule, Generic[B]):
         return round(batches * epochs * sum(info.tokens for info in shards) / max(tokens, 1))
 
     def warnings(self) -> list[str]:
-        """What the objective cannot learn from the first window of training."""
-        order = self._training_order()
-        windows = order.windows(0)
-        if not windows:
-            return []
-        shard, plan = self._micro_batches(order, self.manifest.train, 1).plan(0, 0, windows[0])
-        return order.objectives[0].warnings(shard, plan, self.vocabulary)
+        """What the objective cannot learn from the first window of training, of each corpus."""
+        found = []
+        for part in range(len(self.corpora)):
+            data = self._training_windows(part)
+            if windows := data.order.windows(0):
+                shard, plan = data.plan(0, 0, windows[0])
+                found += self.stages.objectives[0].warnings(shard, plan, self.vocabulary)
+        return list(dict.fromkeys(found))
 
-    def largest_batch(self, ranks: int, accumulation: int, phase: int) -> B:
-        """The largest micro-batch of the first step in a phase, as training would see it if it began there.
+    def largest_batch(self, ranks: int, accumulation: int) -> B:
+        """The largest micro-batch of a first step in the phase with the longest sequences, if training began there.
 
         Args:
             ranks: number of processes.
             accumulation: micro-batches of each in a global batch.
-            phase: counts from 0.
         """
-        data = self._micro_batches(self._training_order(), self.manifest.train, ranks * accumulation)
-        window = next((window for window in data.order.windows(0) if data.num_batches(phase, 0, window)), None)
-        if window is None:
-            raise InputError(f"{self.folder}: the text is too short for one batch; take more of it")
-        return data.largest(Index(phase, 0, window, 0, 0, 0.0))
+        parts = self._parts()
+        objectives = self.stages.objectives
+        walk = self._walk(parts, Course.of([2] * len(objectives)))  # the first and the last step of each
+        done = max(range(2 * len(objectives)), key=lambda step: (objectives[step // 2].max_length, walk.size(step)))
+        try:
+            index, _ = next(walk.batches(walk.beginning, done))
+        except (StopIteration, RuntimeError) as error:
+            raise InputError(f"{self.folder}: the text is too short for one batch; take more of it") from error
+        return MicroBatches(*parts, micro_batches=ranks * accumulation, static_shapes=self.static_shapes).largest(index)
 
     def train_dataloader(self) -> TrainingLoader[B]:
         """The walk over the training shards for this rank.
@@ -226,71 +242,91 @@ class PretrainingData(LightningDataModule, Generic[B]):
         Raises:
             InputError: phases or an objective that follows the position of training without a known length of training.
         """
-        if self.training_batches is None and (len(self.phases) > 1 or self.objective.follows_position):
+        if self.training_batches is None and (len(self.stages.phases) > 1 or self.objective.follows_position):
             raise InputError(
-                "data.phases and objective.final_mask_rate follow the position of training: expected a length in "
+                "phases and objective.final_mask_rate follow the position of training: expected a length in "
                 "steps, tokens or epochs; set trainer.max_steps"
             )
         rank, ranks, accumulation = self._place()
         if self.trainer is not None:
             recount_micro_batches(self.trainer)
         self._warn_of_large_batches()
-        ends, done = [], 0.0
-        for share, _ in self.phases[:-1]:
-            done += share
-            ends.append(round(done * (self.training_batches or 0)))
+        parts = self._parts()
         return TrainingLoader(
-            self._micro_batches(self._training_order(), self.manifest.train, ranks * accumulation),
+            MicroBatches(*parts, micro_batches=ranks * accumulation, static_shapes=self.static_shapes),
+            walk=self._walk(parts, self.course),
             rank=rank,
             ranks=ranks,
-            training_batches=self.training_batches,
-            phase_ends=tuple(ends),
             batches_done=self._batches_done,
             num_workers=self.num_workers,
             pin_memory=self.pin_memory,
             device=None if self.trainer is None else self.trainer.strategy.root_device,
         )
 
-    def val_dataloader(self) -> HeldoutLoader[B] | list[B]:
-        """The same held-out batches at every call; without held-out documents an empty list."""
-        if not self.manifest.heldout:
-            return []
+    def _walk(self, parts: list[Windows[B]], course: Course) -> Walk:
+        own = self.stages.own_positions
+        if self.mixture is None:
+            return CorpusWalk(parts[0], course, own)
+        shares = self.mixture.shares([corpus.train_tokens for corpus in self.corpora])
+        return MixtureWalk(parts, course, self.stages.weights(shares), self.mixture.max_epochs, own)
+
+    def val_dataloader(self) -> list[HeldoutLoader[B]]:
+        """One loader for each corpus that has held-out text, of the same batches at every call."""
+        return [self._heldout_loader(corpus) for corpus in self.corpora if corpus.manifest.heldout]
+
+    @property
+    def heldout_names(self) -> tuple[str, ...]:
+        """Of the corpora of a mixture that have held-out text, in the order of their loaders; else none."""
+        if self.mixture is None:
+            return ()
+        named = zip(self.mixture.names, self.corpora, strict=True)
+        return tuple(name for name, corpus in named if corpus.manifest.heldout)
+
+    @property
+    def heldout_paths(self) -> tuple[Location, ...]:
+        """Where the held-out shards lie."""
+        return tuple(path for corpus in self.corpora for path in corpus.paths(corpus.manifest.heldout))
+
+    def _heldout_loader(self, corpus: CorpusFolder) -> HeldoutLoader[B]:
         rank, ranks, accumulation = self._place()
         objective = self.objective.heldout()
+        tokens = None if self.heldout_tokens is None else max(self.heldout_tokens // len(self.corpora), 1)
         most = self.size.most_tokens(objective.max_length)
         order = Order(
-            shards=self._paths(self.manifest.heldout),
+            shards=(),
             vocabulary=self.vocabulary,
             objectives=(objective,),
-            size=BatchSize(tokens=min(most, self.heldout_tokens or most)),
+            sizes=(BatchSize(tokens=min(most, tokens or most)),),
             seed=HELDOUT_SEED,
             keep_remainder=True,
         )
         return HeldoutLoader(
-            self._micro_batches(order, self.manifest.heldout, ranks * accumulation),
+            MicroBatches(
+                corpus.windows(order, heldout=True),
+                micro_batches=ranks * accumulation,
+                static_shapes=self.static_shapes,
+            ),
             rank=rank,
             ranks=ranks,
-            max_tokens=self.heldout_tokens,
+            max_tokens=tokens,
             num_workers=self.num_workers,
             pin_memory=self.pin_memory,
             device=None if self.trainer is None else self.trainer.strategy.root_device,
         )
 
-    def _micro_batches(self, order: Order[B], infos: tuple[ShardInfo, ...], count: int) -> MicroBatches[B]:
-        return MicroBatches(order, micro_batches=count, static_shapes=self.static_shapes, cache=self.cache, infos=infos)
+    def _parts(self) -> list[Windows[B]]:
+        return [self._training_windows(part) for part in range(len(self.corpora))]
 
-    def _training_order(self) -> Order[B]:
-        return Order(
-            shards=self._paths(self.manifest.train),
+    def _training_windows(self, part: int) -> Windows[B]:
+        order = Order(
+            shards=(),
             vocabulary=self.vocabulary,
-            objectives=tuple(replace(self.objective, max_length=length) for _, length in self.phases),
-            size=self.size,
-            seed=self.seed,
+            objectives=self.stages.objectives,
+            sizes=self.stages.sizes,
+            seed=int(key_of(self.seed, part)) if part else self.seed,
             shuffle_shards=self.shuffle_shards,
         )
-
-    def _paths(self, shards: Sequence[ShardInfo]) -> tuple[Location, ...]:
-        return tuple(self.folder / info.file for info in shards)
+        return self.corpora[part].windows(order)
 
     def _place(self) -> tuple[int, int, int]:
         """Rank, number of ranks and accumulation steps; alone without a trainer."""
@@ -305,7 +341,7 @@ class PretrainingData(LightningDataModule, Generic[B]):
     def _warn_of_large_batches(self) -> None:
         tokens = sorted((info.tokens for info in self.manifest.train), reverse=True)
         largest = sum(tokens[: self.shuffle_shards])
-        if self.size.most_tokens(self.max_length) > largest and self._place()[0] == 0:
+        if self.mixture is None and self.stages.most_tokens > largest and self._place()[0] == 0:
             _log.warning(
                 "%s: a global batch comes from shards that are shuffled together, and the largest %d have %d tokens: "
                 "batches will be smaller than asked for; take smaller ones, or more data.shuffle_shards",

@@ -68,7 +68,7 @@ def count_masked(sequences: Sequences, masking: Masking) -> int:
         return int(_measure(plan.rows, plan.lengths, chosen, masking)[1])
     longest = int(plan.lengths.max())
     text = _text(shard)
-    return int(_count_chosen(text, plan.rows, chosen, plan.mask_key, masking, vocabulary, longest))
+    return int(_count_chosen(text, plan.rows, chosen, plan.keys, masking, vocabulary, longest))
 
 
 class _Text(NamedTuple):
@@ -147,7 +147,7 @@ def pack(
         num_predictions = _round_up(num_predictions, predictions)
 
     arrays = _Arrays.empty(num_tokens + num_padding, num_sequences, num_predictions)
-    filled = _fill(arrays, _text(shard), plan.rows, chosen, plan.mask_key, masking, vocabulary, max_length)
+    filled = _fill(arrays, _text(shard), plan.rows, chosen, plan.keys, masking, vocabulary, max_length)
     if static is None:  # whole words may have left a remainder, and spared tokens are not counted yet
         arrays = arrays._replace(
             masked_positions=arrays.masked_positions[: max(filled, 1)],
@@ -188,7 +188,7 @@ def _fill(
     text: _Text,
     rows: IntArray,
     sequences: IntArray,
-    mask_key: np.uint64,
+    keys: npt.NDArray[np.uint64],
     masking: Masking,
     vocabulary: Vocabulary,
     max_length: int,
@@ -201,7 +201,7 @@ def _fill(
     for i in range(len(sequences)):
         row = rows[sequences[i]]
         length, second = _assemble(scratch, text, row, vocabulary, masking)
-        key = split(mask_key, sequences[i])
+        key = keys[sequences[i]]
         _, place = choose(scratch, length, second, masking, key)
         numbers = split(key, UNIFORMS)
         _write(arrays, begin, ids, length, second)
@@ -274,7 +274,7 @@ def _count_chosen(
     text: _Text,
     rows: IntArray,
     sequences: IntArray,
-    mask_key: np.uint64,
+    keys: npt.NDArray[np.uint64],
     masking: Masking,
     vocabulary: Vocabulary,
     longest: int,
@@ -283,7 +283,7 @@ def _count_chosen(
     masked = 0
     for sequence in sequences:
         length, second = _assemble(scratch, text, rows[sequence], vocabulary, masking)
-        place = split(mask_key, sequence)
+        place = keys[sequence]
         masked += choose(scratch, length, second, masking, place)[0]
     return masked
 

@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 
+from cloze.data.pretraining.ramps import RAMPS, Ramp, ramped
 from cloze.errors import InputError
 
 PAIRS = ("next_sentence", "sentence_order", "none")
@@ -48,7 +49,8 @@ class MaskedLMSettings(SegmentSettings):
         masking: ``token``, ``whole_word`` (all tokens of a word or none) or ``span`` (runs of words; SpanBERT, Joshi
             et al. 2020).
         mask_rate: share of a sequence's tokens to predict, at the beginning of training.
-        final_mask_rate: the share at the end, with a straight line between; None for the same all along.
+        final_mask_rate: the share at the end; None for the same all along.
+        mask_rate_ramp: the way between: a straight line (``linear``), or ``doublings`` (or halvings) of equal length.
         mask_token_share: of the tokens to predict, the share that becomes [MASK].
         random_token_share: the share that becomes a random token; the rest stays as it is.
         mask_special_tokens: whether special tokens of your own (``tokenizer.special_tokens``), and others that the
@@ -65,6 +67,7 @@ class MaskedLMSettings(SegmentSettings):
     masking: str = "token"
     mask_rate: float = 0.15
     final_mask_rate: float | None = None
+    mask_rate_ramp: Ramp = "linear"
     mask_token_share: float = 0.8
     random_token_share: float = 0.1
     mask_special_tokens: bool = False
@@ -73,6 +76,7 @@ class MaskedLMSettings(SegmentSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         _check_choice("masking", self.masking, MASKINGS)
+        _check_choice("mask_rate_ramp", self.mask_rate_ramp, RAMPS)
         _check_share("mask_token_share", self.mask_token_share)
         _check_share("random_token_share", self.random_token_share)
         if self.mask_token_share + self.random_token_share > 1 + 1e-9:
@@ -98,9 +102,7 @@ class MaskedLMSettings(SegmentSettings):
 
     def mask_rate_at(self, position: float) -> float:
         """The mask rate at a position of training, from 0 (beginning) to 1 (end)."""
-        if self.final_mask_rate is None:
-            return self.mask_rate
-        return self.mask_rate + min(max(position, 0.0), 1.0) * (self.final_mask_rate - self.mask_rate)
+        return ramped(self.mask_rate, self.final_mask_rate, position, self.mask_rate_ramp)
 
 
 def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:

@@ -61,7 +61,7 @@ def dry_run(config: Config) -> None:
         node.build()
     parts = _parts(config, placement, run.start)
     accumulation = parts.data.accumulation(placement.asked.micro_batch_tokens, placement.ranks)
-    cut = Cut(parts.data.size.most_tokens(parts.data.max_length), parts.batch.num_tokens, accumulation)
+    cut = Cut(parts.data.stages.most_tokens, parts.batch.num_tokens, accumulation)
     tried = try_step(parts.module, parts.batch, config.trainer, config.hardware, seed=config.seed)
     estimate.print_lines(_lines(config, placement, parts, cut, tried), run.checkpoint)
 
@@ -71,7 +71,6 @@ def _parts(config: Config, placement: Placement, start: Beginning | None) -> _Pa
     training, here, asked = config.trainer, placement.here, placement.asked
     data = config.data.build(num_workers=0, static_shapes=here.static_shapes, pin_memory=False)
     accumulation = data.accumulation(asked.micro_batch_tokens, placement.ranks)
-    longest = max(range(len(data.phases)), key=lambda phase: data.phases[phase][1])
     if (data.folder / MANIFEST).exists():
         if data.preparation is not None and start is not None:
             start.tokenizer.prepare(data.preparation, data.folder, silent)  # which then only compares
@@ -79,19 +78,19 @@ def _parts(config: Config, placement: Placement, start: Beginning | None) -> _Pa
             data.preparation.ensure(data.folder)
         data.setup()
         length: Length | None = (
-            training_length(training, data) if data.cache is None else _stated_length(training, data)
+            training_length(training, data) if data.caches == [None] else _stated_length(training, data)
         )
         module = begun_module(config, data, start, length or Length(steps=1))
-        check_shape(module.model.config, data.max_length, asked)
-        if data.cache is None:  # a cache would be filled
+        check_shape(module.model.config, data.stages.max_length, asked)
+        if data.caches == [None]:  # a cache would be filled
             warn_of(data)
             data.training_batches = length.steps if length is not None else None
-            batch = data.largest_batch(placement.ranks, accumulation, longest)
+            batch = data.largest_batch(placement.ranks, accumulation)
             return _Parts(data, True, batch, module, length)
     else:
         length = _stated_length(training, data)
         shape = _shape(config, start)
-        check_shape(shape, data.max_length, asked)
+        check_shape(shape, data.stages.max_length, asked)
         module = computed(make_module(config, shape, length or Length(steps=1)), here)
     batch = _synthetic(data, accumulation * placement.ranks, module.model.config, here)
     return _Parts(data, False, batch, module, length)
@@ -112,10 +111,10 @@ def _shape(config: Config, start: Beginning | None) -> EncoderConfig:
 
 def _synthetic(data: PretrainingData, count: int, shape: EncoderConfig, hardware: Hardware) -> TokenBatch:
     """Random tokens in the shape of the largest micro-batch of `count`."""
-    longest = data.max_length
-    tokens = max(longest, math.ceil(data.size.most_tokens(longest) / count))
+    longest = data.stages.max_length
+    tokens = max(longest, math.ceil(data.stages.most_tokens / count))
     if hardware.static_shapes:
-        tokens = StaticShape.of(data.size.most_tokens(longest), longest, count).tokens
+        tokens = StaticShape.of(data.stages.most_tokens, longest, count).tokens
     lengths = [longest] * (tokens // longest) + [rest for rest in (tokens % longest,) if rest]
     objective = replace(data.objective, max_length=longest)
     sequences = random_sequences(sorted(lengths), objective, shape.vocab_size)
@@ -166,7 +165,7 @@ def _told(parts: _Parts) -> str:
     if parts.prepared:
         tokens = sum(info.tokens for info in parts.data.manifest.train)
         return f"{folder}: {counted(tokens, 'tokens')} of text; the step is on real ones"
-    if parts.data.cache is not None:
+    if parts.data.caches != [None]:
         return f"{folder} is elsewhere and would be copied: the step is on random tokens of the same shapes"
     return f"{folder} is not prepared yet: the step is on random tokens of the same shapes"
 
@@ -185,7 +184,7 @@ def _outputs(config: Config, parts: _Parts, parameters: int, tried: Tried) -> li
     ]
     if not parts.prepared and isinstance(parts.data.folder, Path):
         outputs.insert(0, Output(parts.data.folder, "the corpus, once; its size follows from the text", 0))
-    if parts.data.cache is not None:
+    if parts.data.caches != [None]:
         cache = Path(config.data.arguments.get("cache") or "data/cache")
         outputs.insert(0, Output(cache, "copies of the shards in use", 0))
     return outputs
