@@ -85,6 +85,10 @@ def test_metrics_are_called_by_words(metric: str, expected: str) -> None:
     assert title(metric) == expected
 
 
+def longer(step: int, after: int, before: int) -> Change:
+    return Change(step, f"{after} tokens", f"sequences of up to {after} tokens in place of {before}")
+
+
 def phased(folder: Path, *, trainer: dict[str, Any], finished: bool = True, rows: int = 60) -> Run:
     data = {"folder": "none", "phases": [[0.5, 32], [0.25, 128], [0.25, 512]]}
     return read_run(pretraining(folder, rows=rows, finished=finished, data=data, trainer=trainer), "run")
@@ -101,14 +105,28 @@ def phased(folder: Path, *, trainer: dict[str, Any], finished: bool = True, rows
 )
 def test_changes_of_phase_are_found(trainer: dict[str, Any], finished: bool, tmp_path: Path) -> None:
     run = phased(tmp_path / "run", trainer=trainer, finished=finished)
-    assert phase_changes(run) == [Change(301, 128, 32), Change(451, 512, 128)]
+    assert phase_changes(run) == [longer(301, 128, 32), longer(451, 512, 128)]
     (told,) = phases_in_words([run, run])
     assert told.startswith("from step 301 on, sequences of up to 128 tokens in place of 32; from step 451 on")
 
 
+def test_phases_of_steps_and_tokens_tell_what_they_change(tmp_path: Path) -> None:
+    phases = [
+        {"steps": 100, "max_length": 32},
+        {"tokens": 400_000, "max_length": 64, "mask_rate": 0.3},  # 2,000 tokens a step
+        {"mask_rate": 0.15, "final_lr": 0.0},
+    ]
+    data = {"folder": "none", "phases": phases}
+    run = read_run(pretraining(tmp_path / "run", rows=60, data=data, trainer={"max_steps": 600}), "run")
+    assert phase_changes(run) == [
+        Change(101, "64 tokens", "sequences of up to 64 tokens in place of 32, mask_rate 0.3"),
+        Change(301, "phase 3", "mask_rate 0.15, final_lr 0.0"),
+    ]
+
+
 def test_what_has_not_been_reached_is_no_change_yet(tmp_path: Path) -> None:
     run = phased(tmp_path / "a", trainer={"max_steps": 600}, finished=False, rows=40)
-    assert phase_changes(run) == [Change(301, 128, 32)]
+    assert phase_changes(run) == [longer(301, 128, 32)]
     unknown = phased(tmp_path / "b", trainer={"max_steps": None, "max_epochs": 2}, finished=False)
     assert phase_changes(unknown) == []
     assert phase_changes(read_run(pretraining(tmp_path / "c"), "c")) == []
