@@ -20,16 +20,20 @@ class ModelFolder(pl.Callback):
         self.folder = Path(folder)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        state = whole(pl_module.model.state_dict(), keep=trainer.is_global_zero)  # type: ignore[union-attr]
-        if trainer.is_global_zero:
-            data: Any = trainer.datamodule  # type: ignore[attr-defined]
-            model: Any = pl_module.model
-            module: Any = pl_module
-            save_pretrained(
-                model,
-                data.tokenizer,
-                self.folder,
-                state,
-                tokenizer_files=data.tokenizer_files,
-                record=module.recorded(),
-            )
+        write_model(trainer, pl_module, self.folder)
+
+
+def write_model(trainer: pl.Trainer, pl_module: pl.LightningModule, folder: Path) -> None:
+    """Write the model with the weights that it has at the moment; all ranks must call it."""
+    module: Any = pl_module
+    state = whole(module.model.state_dict(), keep=trainer.is_global_zero)
+    if trainer.is_global_zero:
+        data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        save_pretrained(
+            module.model,
+            data.tokenizer,
+            folder,
+            state,
+            tokenizer_files=data.tokenizer_files,
+            record=module.recorded(),
+        )

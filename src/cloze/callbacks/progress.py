@@ -12,6 +12,13 @@ from cloze.runtime.wording import duration
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
 
+FACTS = {
+    "train/loss": "loss {:.3f}",
+    "val_average/loss": "of the average, held out {:.3f}",
+    "speed/tokens_per_second": "{:,.0f} tokens/s",
+}
+"""Metrics that the line of progress has."""
+
 
 class Progress(pl.Callback):
     """Step, loss, real tokens a second and time left; on rank zero only.
@@ -106,9 +113,7 @@ class Progress(pl.Callback):
         steps = f"/{self.length.steps}" if self.length.steps else ""
         facts = [f"step {trainer.global_step}{steps}"]
         metrics = trainer.callback_metrics  # as of the last logged step: reading them does not wait for the device
-        for name, template in (("train/loss", "loss {:.3f}"), ("speed/tokens_per_second", "{:,.0f} tokens/s")):
-            if name in metrics:
-                facts.append(template.format(float(metrics[name])))
+        facts += [template.format(float(metrics[name])) for name, template in FACTS.items() if name in metrics]
         if (left := self.length.seconds_left(trainer.global_step)) is not None:
             facts.append(f"{duration(left)} left")
         return "  ".join(facts)

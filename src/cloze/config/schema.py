@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from cloze.config.hardware import Hardware
 from cloze.config.nodes import Node, Root
 from cloze.config.sections import (
+    Averaging,
     Checkpointing,
     ContinuedShape,
     Corpus,
@@ -83,6 +84,7 @@ class Pretraining(_InFolder):
     trust: str | list[str] | None = None
     grow: Growth = field(default_factory=Growth)
     trainer: Training
+    average: Averaging = field(default_factory=Averaging)
     checkpoint: Checkpointing
     hardware: Hardware
     model: Node[EncoderConfig]
@@ -106,6 +108,8 @@ class Pretraining(_InFolder):
             raise InputError("stage=evaluate needs a model: give init=FOLDER, as init=runs/NAME/model")
         if self.stage == "evaluate" and self.grow != Growth():
             raise InputError("grow is for stage=train, but stage is evaluate: leave one of them out")
+        if self.stage == "evaluate" and self.average != Averaging():
+            raise InputError("average is for stage=train, but stage is evaluate: leave one of them out")
         if self.init is not None:
             return
         if self.model.type is ContinuedShape:

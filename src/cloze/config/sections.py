@@ -135,6 +135,38 @@ class Checkpointing:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Averaging:
+    """The section `average`: a second copy of the weights, in fp32, averaged over steps. Training goes on as without.
+
+    It is evaluated next to the last weights, as `val_average/...`, and written to `runs/NAME/model_average`.
+
+    Attributes:
+        kind: `uniform`, the mean of the weights from `start` on, or `ema`, their exponential moving average; null for
+            none.
+        start: the share of training after which it begins; null for 0.75 of `uniform` and 0 of `ema`.
+        every: optimizer steps between two weights that enter it; the last ones always do.
+        decay: of `ema`, the share that it keeps of itself; null for 0.999.
+    """
+
+    kind: Literal["uniform", "ema"] | None = None
+    start: float | None = None
+    every: int = 1
+    decay: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind is None and (self.start, self.every, self.decay) != (None, 1, None):
+            raise InputError("average.kind is missing: give uniform or ema, or leave average out")
+        if self.kind == "uniform" and self.decay is not None:
+            raise InputError("average.decay is of average.kind=ema: leave it out")
+        if self.start is not None and not 0.0 <= self.start < 1.0:
+            raise InputError(f"average.start is {self.start}, but must be at least 0 and below 1")
+        if self.every < 1:
+            raise InputError(f"average.every is {self.every}, but must be above zero")
+        if self.decay is not None and not 0.0 < self.decay < 1.0:
+            raise InputError(f"average.decay is {self.decay}, but must be above 0 and below 1")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Corpus:
     """The section `corpus`.
 

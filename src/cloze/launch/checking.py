@@ -12,6 +12,7 @@ from packaging.version import InvalidVersion, Version
 from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 
+from cloze.callbacks.average import AVERAGE, AverageState, WeightAverage
 from cloze.callbacks.checkpoints import Checkpoints
 from cloze.callbacks.length import Length
 from cloze.checkpoint.saves import model_fault
@@ -114,6 +115,7 @@ def _faults(
         yield f"it was saved by version {version!r} of lightning, and here is {lightning.__version__}"
     yield from _loop_faults(content["loops"], trainer, data, steps)
     yield from _callback_faults(content.get("callbacks"), trainer, same_callbacks)
+    yield from _average_faults(content, trainer, module, same_callbacks)
     yield from _row_faults(content.get("since_last_row"), module)
     if DECAY in content:
         yield from _fault(content[DECAY], DecayBeginning(0, 0.0, 0.0)._asdict(), DECAY, strict=True)
@@ -172,6 +174,23 @@ def _callback_faults(states: Any, trainer: pl.Trainer, same: bool) -> Iterator[s
             copy.copy(callback).load_state_dict(copy.deepcopy(states[name]))
         except Exception as error:  # whatever it is, it would come later
             yield f"callbacks.{name} cannot be read: {error}"
+
+
+def _average_faults(
+    content: Mapping[str, Any], trainer: pl.Trainer, module: TrainingModule, same: bool
+) -> Iterator[str]:
+    if not any(isinstance(callback, WeightAverage) for callback in trainer.callbacks):  # type: ignore[attr-defined]
+        return
+    if AVERAGE not in content:
+        if same:
+            yield f"there is no {AVERAGE!r}"
+        return
+    state = content[AVERAGE]
+    yield from _fault(state, AverageState("", 0.0, 0, {})._asdict() | {"weights": ANYTHING}, AVERAGE, strict=True)
+    if bool(state["entered"]) != bool(state["weights"]):
+        yield f"{AVERAGE} is of {state['count']} weights, but has {len(state['weights'])} of them"
+    if state["weights"] and (fault := model_fault(state["weights"], dict(module.model.named_parameters()))):
+        yield f"{AVERAGE}.{fault}"
 
 
 def _row_faults(state: Any, module: TrainingModule) -> Iterator[str]:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import lightning.pytorch as pl
 from lightning.pytorch.utilities import rank_zero_only
 
+from cloze.callbacks.average import WeightAverage
 from cloze.callbacks.before import Before
 from cloze.callbacks.length import Length
 from cloze.callbacks.phases import PhaseChanges, check_phases
@@ -20,7 +21,7 @@ from cloze.data.pretraining.loader import telling_of_dead_workers
 from cloze.data.pretraining.module import PretrainingData
 from cloze.data.pretraining.objective import checked_words
 from cloze.errors import InputError
-from cloze.files.layout import METRICS, MODEL
+from cloze.files.layout import METRICS, MODEL, MODEL_AVERAGE
 from cloze.launch.branching import check_decay
 from cloze.launch.continuation import Beginning, beginning
 from cloze.launch.module import check_module, check_values, computed, make_module
@@ -138,11 +139,29 @@ def _trainer(config: Config, data: PretrainingData, length: Length, *, monitor: 
         PhaseChanges(data.stages.phases, data.course),
         Before(),
         *lasting(config, monitor=monitor),
+        *averaging(config, length),
         *(callback.build() for callback in config.callbacks.values()),
     ]
     trainer = make_trainer(config.trainer, config.hardware, callbacks)
     accumulate(trainer, data, config.hardware.micro_batch_tokens, config.trainer.validate_every)
     return trainer
+
+
+def averaging(config: Config, length: Length) -> list[WeightAverage]:
+    """The callback that averages, before those that end a run: a run whose model is written has its average, too."""
+    asked = config.average
+    if asked.kind is None:
+        return []
+    return [
+        WeightAverage(
+            kind=asked.kind,
+            start=asked.start if asked.start is not None else 0.75 if asked.kind == "uniform" else 0.0,
+            every=asked.every,
+            decay=0.999 if asked.decay is None else asked.decay,
+            length=length,
+            folder=Path(config.folder) / MODEL_AVERAGE,
+        )
+    ]
 
 
 def prepared_data(config: Config, start: Beginning | None, *, stage: str = "fit") -> PretrainingData:

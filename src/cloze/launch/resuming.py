@@ -29,7 +29,7 @@ NAMES = ("run", "folder", "resume")
 """Of the run itself: they differ wherever a run is resumed under another name."""
 BEGINNING = ("init", "grow", "model.folder", "model.weights")
 """What training began with: nothing of it is read again, so that another value could not hold."""
-OF_CALLBACKS = ("callbacks.", "trainer.patience")
+OF_CALLBACKS = ("callbacks.", "average", "trainer.patience")
 """What decides which callbacks there are."""
 MOST = 20
 """Changes that are reported."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 
-from cloze.files.layout import METRICS, MODEL, PREDICTIONS, RESULTS
+from cloze.files.layout import METRICS, MODEL, MODEL_AVERAGE, PREDICTIONS, RESULTS
 from cloze.report.results import Results
 from cloze.runtime.shell import fitted
 from cloze.runtime.wording import counted
@@ -28,11 +28,14 @@ def summary(trainer: pl.Trainer, module: Pretraining[Any], manifest: Manifest, f
     lines = [f"{steps} on {tokens:,} tokens of text, a vocabulary of {manifest.vocab_size:,}"]
     if heldout := module.heldout(metrics):
         lines += [fitted(f"  {name:<{NAME - 2}}{told}", NAME) for name, told in module.summary(heldout, manifest)]
+    if average := module.heldout(metrics, "val_average/"):
+        lines.append(f"  {'average':<{NAME - 2}}{module.told(average)} on held-out text, of the averaged weights")
     if (speed := metrics.get("speed/tokens_per_second")) is not None:
         mfu = f", {metrics['speed/mfu']:.0%} of the peak" if "speed/mfu" in metrics else ""
         lines.append(f"  speed           {speed:,.0f} tokens/s{mfu}")
     model = folder / MODEL
-    lines += [f"  {folder}/  metrics.csv, config.yaml, checkpoints/, model/", "Next:"]
+    average_folder = f", {MODEL_AVERAGE}/" if (folder / MODEL_AVERAGE).exists() else ""
+    lines += [f"  {folder}/  metrics.csv, config.yaml, checkpoints/, model/{average_folder}", "Next:"]
     if module.head in FILLING and "masked_lm_head" in module.model.parts:
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
         mask = special_tokens(data.tokenizer, data.tokenizer_files).mask_of(data.folder).content

@@ -97,9 +97,9 @@ class Pretraining(TrainingModule, Generic[B]):
         return objective.chance_loss(vocab_size)
 
     @staticmethod
-    def heldout(metrics: Mapping[str, Any]) -> dict[str, float]:
+    def heldout(metrics: Mapping[str, Any], stage: str = "val/") -> dict[str, float]:
         """The metrics of the last evaluation, by their own names, among all that a trainer has; none before it."""
-        return {name.removeprefix("val/"): float(value) for name, value in metrics.items() if name.startswith("val/")}
+        return {name.removeprefix(stage): float(value) for name, value in metrics.items() if name.startswith(stage)}
 
     def told(self, metrics: Mapping[str, float]) -> str:
         """What it monitors, in words: ``loss 2.345``."""
@@ -130,17 +130,17 @@ class Pretraining(TrainingModule, Generic[B]):
 
     def row(self, sums: list[float]) -> dict[str, float | Tensor]:
         """The metrics of training."""
-        return self._named(sums, "train")
+        return self.named(sums, "train")
 
     def on_validation_epoch_end(self) -> None:
         """The metrics over the held-out split."""
         own = torch.stack([self._heldout[number] for number in sorted(self._heldout)])
         sums = self.trainer.strategy.reduce(own, reduce_op="sum")
         self._heldout = {}
-        row = {**self._named(sums.sum(0).tolist(), "val"), **self.since_last_row.seen(self.trainer)}
+        row = {**self.named(sums.sum(0).tolist(), "val"), **self.since_last_row.seen(self.trainer)}
         data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
         for name, one in zip(data.heldout_names, sums.tolist(), strict=bool(data.heldout_names)):
-            row |= self._named(one, f"val/{name}")
+            row |= self.named(one, f"val/{name}")
         self.log_dict(row)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -148,7 +148,8 @@ class Pretraining(TrainingModule, Generic[B]):
         super().on_save_checkpoint(checkpoint)
         checkpoint[RECORD_KEY] = self.recorded().as_json()
 
-    def _named(self, sums: Sequence[float], stage: str) -> dict[str, float | Tensor]:
+    def named(self, sums: Sequence[float], stage: str) -> dict[str, float | Tensor]:
+        """The metrics of sums under the names by which they are logged: ``val/loss``."""
         found = self.metrics(sums)
         if missing := {LOSS, self.monitor} - found.keys():
             raise InputError(

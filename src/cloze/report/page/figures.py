@@ -80,6 +80,10 @@ def _heldout(run: Run) -> list[Figure]:
     if loss is not None and len(loss.values):
         best = f"best {loss.values.min():.3f} at step {loss.steps[loss.values.argmin()]:,}"
         found.append(Figure("masked-token loss, held out", f"{loss.values[-1]:.3f}", best))
+        if (average := curves.get("val_average/masked_lm_loss")) is not None and len(average.values):
+            found.append(
+                Figure("the same, of the average", f"{average.values[-1]:.3f}", "of the weights of many steps")
+            )
         found.append(Figure("perplexity", f"{math.exp(min(700.0, loss.values[-1])):,.1f}", "held out"))
     elif (train := curves.get("train/masked_lm_loss")) is not None and len(train.values):
         found.append(Figure("masked-token loss, training", f"{train.values[-1]:.3f}", "no evaluation yet"))
