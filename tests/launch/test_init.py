@@ -283,3 +283,29 @@ def test_own_tokens_that_are_words_stand_in_the_way_of_growth(run: Run, folder: 
     assert "its tokenizer has a token of its own, 'the', that is a word, too" in notes
     status, _, notes = run(f"init={folder}", "run=good", "trainer.max_steps=1")
     assert status == 0, notes
+
+
+def test_a_larger_model_begins_with_a_small_one_and_resumes(run: Run, folder: Path, tmp_path: Path) -> None:
+    wide = ["model.hidden_size=64", "model.num_attention_heads=4", "model.intermediate_size=100", "grow.width=split"]
+    before = []
+    for words in (["run=small"], ["run=wide", *wide]):
+        status, out, err = run(f"init={folder}", "trainer.max_steps=1", *words)
+        assert status == 0, err
+        before.append(next(line for line in out.splitlines() if line.startswith("before training: ")))
+    assert before[0] == before[1]  # the function is that of the small one
+    assert "hidden_size 32 -> 64, num_attention_heads 2 -> 4, intermediate_size 64 -> 100 (grow.width=split)" in err
+
+    deep = ["model.num_hidden_layers=3", "grow.layers=stack", "run=deep"]
+    status, _, err = run(f"init={folder}", *wide, *deep)
+    assert status == 0, err
+    assert "3 layers of 1 (grow.layers=stack)" in err
+    card = (tmp_path / "runs/deep/model/README.md").read_text(encoding="utf-8")
+    assert "- grew by num_hidden_layers: `grow.layers=stack`" in card
+    learned = weights(tmp_path / "runs/deep/model")
+    shutil.rmtree(tmp_path / "runs/deep/model")
+    shutil.rmtree(folder)
+    status, _, err = run(f"init={folder}", *wide, *deep)
+    assert status == 0, err
+    assert "resuming from runs/deep/checkpoints/step-00000004.ckpt" in err
+    again = weights(tmp_path / "runs/deep/model")
+    assert all(torch.equal(learned[name], again[name]) for name in learned)

@@ -101,16 +101,10 @@ def _grown(
     state: Mapping[str, Tensor], parameters: Sequence[str], first: int, sources: Sequence[Sequence[int]]
 ) -> dict[str, Tensor]:
     """The state whose rows from ``first`` on are the means of others."""
-    grown = dict(state)
-    for name in parameters:
-        if name in state:
-            rows = state[name]
-            missing = max(0, first + len(sources) - len(rows))
-            rows = torch.cat([rows, rows.new_empty(missing, *rows.shape[1:])])
-            for row, parts in enumerate(sources, start=first):
-                rows[row] = rows[list(parts)].mean(0)
-            grown[name] = rows
-    return grown
+    rows = max((len(state[name]) for name in parameters if name in state), default=0)
+    parts: list[Sequence[int]] = [[row] for row in range(max(rows, first + len(sources)))]
+    parts[first : first + len(sources)] = sources
+    return transfer_vocabulary(state, parameters, parts, first)
 
 
 def grow_positions(

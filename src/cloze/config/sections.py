@@ -217,16 +217,22 @@ class ContinuedShape(ModernBertConfig, BertConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class Growth:
-    """The section `grow`: what is added to the model of `init`. Old rows and old ids never change.
+    """The section `grow`: what is added to the model of `init`. Old ids never change.
 
     Attributes:
         positions: how new positions begin, where `model.max_position_embeddings` is above the folder's: `repeat`
             copies the learned ones block by block, `random` draws them; null for `repeat`, where they are learned.
         vocab: a file with more tokens, one a line; to another tokenizer than BERT's whole words are added.
         vocab_size: or the size to which a vocabulary of BERT's kind grows, by the tokens most useful for the corpus.
+        layers: how a larger `model.num_hidden_layers` begins: with the layers as a `stack` on itself, each in an
+            `interleave` with its copies, or that at the same height (`scale`); `identity` copies add nothing at first.
+        width: how larger `model.hidden_size`, `num_attention_heads`, `intermediate_size` begin: `tile` repeats matrices
+            from their middle, `split` copies units and shares their weights out, which keeps the function.
     """
 
     positions: Literal["repeat", "random"] | None = None
+    layers: Literal["stack", "interleave", "scale", "identity"] | None = None
+    width: Literal["tile", "split"] | None = None
     vocab: str | None = None
     vocab_size: int | None = None
 

@@ -5,6 +5,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
@@ -18,10 +19,10 @@ from cloze.checkpoint.growth import (
 )
 from cloze.checkpoint.pretrained import PARTS, read_pretrained
 from cloze.checkpoint.record import Record
+from cloze.checkpoint.tiling import DEPTH, WIDTHS, grow_model, grown_shape
 from cloze.checkpoint.training import MODEL_TYPE
-from cloze.config.nodes import Node
 from cloze.config.schema import Pretraining
-from cloze.config.sections import ContinuedShape, model_folder
+from cloze.config.sections import ContinuedShape, Growth, model_folder
 from cloze.data.pretraining.module import PretrainingData
 from cloze.errors import InputError
 from cloze.files.atomic import write_atomically
@@ -183,7 +184,8 @@ def _from_run(run: Path, words: TokenizerSource) -> Beginning:
 
 def _from_folder(config: Pretraining, name: str, words: TokenizerSource) -> Beginning:
     found = read_pretrained(name)
-    shape, state = _shape(config.model, found.config, name), {**found.state, **found.own_heads}
+    shape, state = _shape(config, found.config, name), {**found.state, **found.own_heads}
+    state = _larger(config.grow, state, found.config, shape)
     learned = found.config.max_position_embeddings
     tokenizer = _tokenizer(config, name, words, FolderTokenizer(found.tokenizer, dict(found.tokenizer_files)))
     growth = config.grow
@@ -227,18 +229,38 @@ def _tokenizer(
     return AnotherTokenizer(name=name, learned=learned, planned=words.planned_size())
 
 
-def _shape(stated: Node[EncoderConfig], own: EncoderConfig, name: str) -> EncoderConfig:
+def _larger(growth: Growth, state: dict[str, Tensor], old: EncoderConfig, new: EncoderConfig) -> dict[str, Tensor]:
+    """The state with more layers, and with wider ones."""
+    if growth.layers is not None:
+        note(f"{new.num_hidden_layers} layers of {old.num_hidden_layers} (grow.layers={growth.layers})")
+    if growth.width is not None:
+        sizes = ", ".join(f"{key} {getattr(old, key)} -> {getattr(new, key)}" for key in WIDTHS)
+        note(f"{sizes} (grow.width={growth.width})")
+    return grow_model(state, old, new, growth.layers, growth.width)
+
+
+def _shape(config: Pretraining, own: EncoderConfig, name: str) -> EncoderConfig:
     """The folder's shape with what the configuration may change of it."""
-    record = architecture_of(own)
+    stated, growth, record = config.model, config.grow, architecture_of(own)
+    growing = {DEPTH: growth.layers, **dict.fromkeys(WIDTHS, growth.width)}
     if stated.type not in (record.config, ContinuedShape):
         raise InputError(
             f"init={name} takes the shape of that model, a {record.title}, which {stated.target} is not of: leave "
             "model= out"
         )
-    changed = {}
+    changed: dict[str, Any] = {}
+    larger: dict[str, int] = {}
     for key, value in stated.arguments.items():
         there = getattr(own, key, None)
         if value == there:
+            continue
+        if key in growing:
+            if growing[key] is None:
+                how = "grow.layers=stack (or another)" if key == DEPTH else "grow.width=tile (or split)"
+                raise InputError(
+                    f"model.{key} is {value}, but {name} has {there}: leave model= and it out, or give {how}"
+                )
+            larger[key] = value
             continue
         if key not in (*record.free, *record.extended):
             advice = "grow.vocab and grow.vocab_size add tokens" if key == "vocab_size" else "leave model= and it out"
@@ -252,6 +274,8 @@ def _shape(stated: Node[EncoderConfig], own: EncoderConfig, name: str) -> Encode
     for key in sorted(changed.keys() & {*record.extended} - {"max_position_embeddings"}):
         note(f"model.{key} is {changed[key]} from now on; {name} has {getattr(own, key)}")
     try:
+        if growth.layers is not None or growth.width is not None:
+            own = grown_shape(own, larger, growth.layers, growth.width, name)
         return replace(own, **changed)
     except ValueError as error:
         raise InputError(f"model: {error}") from error

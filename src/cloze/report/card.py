@@ -215,6 +215,9 @@ def _data(run: Run, corpus: Corpus | None) -> Sequence[str]:
 def _training(run: Run) -> Sequence[str]:
     start = section(run.config, "model").get("folder") or run.config.get("init")
     began = [f"- began with the weights of `{_code(_file(start))}`"] if start else []
+    grown = section(run.config, "grow")
+    sizes = {"layers": "num_hidden_layers", "width": "hidden_size, num_attention_heads or intermediate_size"}
+    began += [f"- grew by {sizes[key]}: `grow.{key}={_code(str(grown[key]))}`" for key in sizes if grown.get(key)]
     if counts := begun_tokens(run):
         new = sum(counts.values()) - counts["kept"]
         began.append(f"- kept the embeddings of {counted(counts['kept'], 'tokens')}; {new:,} began at a mean of others")
