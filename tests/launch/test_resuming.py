@@ -1,9 +1,11 @@
 """A run that is resumed with another configuration: what is asked for holds from the first step, or is refused."""
 
+import json
 import math
 from pathlib import Path
 from typing import Any
 
+import lightning.pytorch as pl
 import pytest
 import torch
 import yaml
@@ -18,6 +20,34 @@ SHORT = [
     *("checkpoint.every_steps=2", "checkpoint.keep_last=9"),
 ]
 FROM = "resume=runs/first/checkpoints/step-00000002.ckpt"
+
+
+class Used(pl.Callback):
+    """Writes what the first step of a process is made with."""
+
+    def __init__(self, *, file: str) -> None:
+        self.file = Path(file)
+
+    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, *_: Any) -> None:
+        if self.file.exists():
+            return
+        groups, blocks = trainer.optimizers[0].param_groups, pl_module.model.encoder.blocks  # type: ignore[union-attr]
+        settings = [{name: value for name, value in group.items() if name != "params"} for group in groups]
+        rates = [module.rate for module in pl_module.modules() if hasattr(module, "rate")]
+        first: Any = blocks[0]  # type: ignore[index]
+        used = {
+            "settings": settings,
+            "clip": trainer.gradient_clip_val,
+            "dropout": [*rates, first.attention.dropout_prob],
+            "evaluated_every": trainer.val_check_interval / trainer.accumulate_grad_batches,
+            "micro_batches": trainer.accumulate_grad_batches,
+            "logged_every": trainer.log_every_n_steps,  # type: ignore[attr-defined]
+            "tokens": batch.num_tokens,
+            "longest": int(batch.packed.cu_seqlens.diff().max()),
+            "masked": len(batch.masked_labels) / batch.num_tokens,
+            "first_ids": batch.packed.input_ids[:40].tolist(),
+        }
+        self.file.write_text(json.dumps(used, default=str), encoding="utf-8")
 
 
 def state(folder: Path, step: int) -> dict[str, Any]:
@@ -132,3 +162,82 @@ def test_a_run_from_before_there_were_modules_resumes(train: Command, first: lis
     assert "changed from here on" not in done.stderr
     one, other = (state(tmp_path / "runs" / run, 6)["state_dict"] for run in ("first", "second"))
     assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+SETTINGS = ["optimizer.betas=[0.8,0.95]", "optimizer.eps=0.125", "optimizer.weight_decay=0.25"]
+OPTIMIZERS = {
+    **dict.fromkeys(("adamw", "lamb", "stableadamw"), SETTINGS),
+    "muon": [*(f"+{word}" for word in SETTINGS), "+optimizer.momentum=0.5"],
+}
+CHANGES = [
+    *("schedule=inverse_square_root", "schedule.warmup_ratio=0", "schedule.warmup_steps=9", "trainer.max_steps=5"),
+    *("trainer.gradient_clip=0.5", "trainer.validate_every=2", "trainer.log_every=3", "objective.mask_rate=0.4"),
+    *("objective.max_length=16", "data.batch_tokens=128", "model.hidden_dropout_prob=0.3", "seed=5"),
+    *("model.attention_probs_dropout_prob=0.4", "hardware.micro_batch_tokens=64"),
+]
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_the_first_resumed_step_is_made_with_every_key(
+    train: Command, small_corpus: list[str], tmp_path: Path, optimizer: str
+) -> None:
+    words = [*small_corpus, *SHORT, f"optimizer={optimizer}", "trainer.max_steps=2"]
+    rate = "+optimizer.lr" if optimizer == "muon" else "optimizer.lr"
+    assert train(*words, "run=first", f"{rate}=0.5").returncode == 0
+    keys = [word for word in CHANGES if optimizer == "adamw" or word.startswith(("schedule", "trainer.max_steps"))]
+    used = "+callbacks.used={_target_: tests.launch.test_resuming.Used, file: used.json}"
+    done = train(*words, FROM, "run=second", f"{rate}=0.25", *OPTIMIZERS[optimizer], *keys, used)
+    assert done.returncode == 0, done.stderr
+    told = done.stderr.split("changed from here on: ")[1]
+    for word in (*OPTIMIZERS[optimizer], *keys):
+        key = word.lstrip("+").partition("=")[0]
+        assert key in told or "and 2 more" in told
+    found = json.loads((tmp_path / "used.json").read_text())
+    for group in found["settings"]:
+        hidden = optimizer == "muon" and group["hidden"]
+        assert group["lr"] == pytest.approx(0.25 * 3 / 10)  # the third step of nine of the warm-up
+        assert group["weight_decay"] in (0.25, 0.0)
+        assert group["momentum"] == 0.5 if hidden else (group["betas"], group["eps"]) == ([0.8, 0.95], 0.125)
+    assert {group["weight_decay"] for group in found["settings"]} == {0.25, 0.0}
+    if optimizer != "adamw":
+        return
+    assert {key: found[key] for key in ("clip", "evaluated_every", "logged_every")} == {
+        "clip": 0.5, "evaluated_every": 2, "logged_every": 3,
+    }  # fmt: skip
+    assert {*found["dropout"]} == {0.3, 0.4}
+    assert found["micro_batches"] >= 2
+    assert found["tokens"] <= 64 + 16
+    assert found["longest"] <= 16
+    assert found["masked"] == pytest.approx(0.4, abs=0.1)
+
+
+def test_a_seed_is_that_of_the_first_resumed_step(train: Command, first: list[str], tmp_path: Path) -> None:
+    ids = []
+    for run, seed in (("same", 1), ("other", 2)):
+        used = f"+callbacks.used={{_target_: tests.launch.test_resuming.Used, file: {run}.json}}"
+        done = train(*first, FROM, f"run={run}", f"seed={seed}", used, "trainer.max_steps=3")
+        assert done.returncode == 0, done.stderr
+        ids.append(json.loads((tmp_path / f"{run}.json").read_text())["first_ids"])
+    assert ids[0] != ids[1]
+
+
+def test_a_branch_of_a_run_that_began_with_a_model_resumes_alone(
+    train: Command, small_corpus: list[str], first: list[str], tmp_path: Path
+) -> None:
+    words = [word for word in first if not word.startswith(("tokenizer.", "model"))]
+    words += ["init=runs/first/model", "corpus.prepared=continued"]
+    stem = train(*words, "run=stem")
+    assert stem.returncode == 0, stem.stderr
+    resume = "resume=runs/stem/checkpoints/step-00000004.ckpt"
+    refused = train(*words, "run=second", resume, "model.num_hidden_layers=3")
+    assert refused.returncode == 2
+    assert "model.num_hidden_layers is 3, but the run that is resumed began with 2" in refused.stderr
+    used = "+callbacks.used={_target_: tests.launch.test_resuming.Used, file: used.json}"
+    words += ["run=second", "model.hidden_dropout_prob=0.3", "trainer.max_steps=8", "checkpoint.every_steps=1"]
+    stop = "+callbacks.stop={_target_: tests.launch.test_pretraining.StopAfter, steps: 7}"
+    assert "PowerCut" in train(*words, resume, used, stop).stderr
+    assert 0.3 in json.loads((tmp_path / "used.json").read_text())["dropout"]
+    (tmp_path / "runs/stem").rename(tmp_path / "runs/gone")
+    done = train(*words, resume)
+    assert done.returncode == 0, done.stderr
+    assert "resuming from runs/second/checkpoints/step-00000006.ckpt" in done.stderr

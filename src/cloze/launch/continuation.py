@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from cloze.checkpoint.pretrained import PARTS, read_pretrained
 from cloze.checkpoint.record import Record
 from cloze.checkpoint.tiling import DEPTH, WIDTHS, grow_model, grown_shape
 from cloze.checkpoint.training import MODEL_TYPE
+from cloze.config.nodes import Node
 from cloze.config.schema import Pretraining
 from cloze.config.sections import ContinuedShape, Growth, model_folder
 from cloze.data.pretraining.module import PretrainingData
@@ -64,6 +66,7 @@ class Beginning:
         state: parameters under our names; none for a run that resumes from its own checkpoint.
         record: what made the model, as its folder tells.
         counts: of tokens by how they have begun; filled by `load`.
+        kept: by the run that a checkpoint is of, as `save` keeps it; None where nothing of it is read.
     """
 
     config: EncoderConfig
@@ -71,6 +74,7 @@ class Beginning:
     state: dict[str, Tensor] = field(default_factory=dict)
     record: Record = field(default_factory=Record)
     counts: dict[str, int] = field(default_factory=dict)
+    kept: Path | None = None
 
     def shape(self, data: PretrainingData) -> EncoderConfig:
         """The shape with the vocabulary of the corpus.
@@ -136,6 +140,10 @@ class Beginning:
 
     def save(self, run: Path, data: PretrainingData, config: EncoderConfig) -> None:
         """Keep in the folder of a run what it needs to resume from its own checkpoint."""
+        if self.kept is not None:  # of the run that this one branches from
+            if self.kept != run / BEGINNING:
+                shutil.copytree(self.kept, run / BEGINNING, dirs_exist_ok=True)
+            return
         save_tokenizer(data.tokenizer, run / BEGINNING, data.tokenizer_files)
         described = {MODEL_TYPE: architecture_of(config).model_type, **dataclasses.asdict(config)}
         shape = json.dumps(described, indent=2) + "\n"
@@ -144,12 +152,12 @@ class Beginning:
             write_atomically(run / BEGINNING / BEGUN_TOKENS, f"{json.dumps(self.counts)}\n".encode())
 
 
-def beginning(config: Pretraining, *, resumed: bool) -> Beginning | None:
+def beginning(config: Pretraining, *, resumed: Path | None) -> Beginning | None:
     """What a configuration says with which pre-training begins; None for random weights.
 
     Args:
         config: the root.
-        resumed: whether the run resumes from its own checkpoint.
+        resumed: the checkpoint that the run resumes from, its own or that of another run.
 
     Raises:
         InputError: the folder cannot be read, or the configuration contradicts it.
@@ -162,13 +170,13 @@ def beginning(config: Pretraining, *, resumed: bool) -> Beginning | None:
         config.model.build(vocab_size=1)  # a shape that cannot be is reported before the corpus is prepared
         return None
     words = config.tokenizer.build()
-    if resumed:
-        return _from_run(Path(config.folder), words)
+    if resumed is not None:
+        own = Path(config.folder) / BEGINNING
+        return _from_run(own if own.exists() else resumed.parents[1] / BEGINNING, config.model, words)
     return _from_folder(config, config.init, words)
 
 
-def _from_run(run: Path, words: TokenizerSource) -> Beginning:
-    folder = run / BEGINNING
+def _from_run(folder: Path, stated: Node[EncoderConfig], words: TokenizerSource) -> Beginning:
     try:
         shape = read_json(folder / SHAPE)
         config = architecture_of(shape.pop(MODEL_TYPE, "bert")).config_of(shape)
@@ -176,10 +184,18 @@ def _from_run(run: Path, words: TokenizerSource) -> Beginning:
         raise InputError(
             f"{folder / SHAPE} is needed to resume, but cannot be read ({error}): begin another run"
         ) from error
+    free = architecture_of(config).free
+    for key, value in stated.arguments.items():
+        if key not in (*free, "vocab_size") and value != (there := getattr(config, key, None)):
+            raise InputError(
+                f"model.{key} is {value}, but the run that is resumed began with {there}: leave that as it was, or "
+                "begin another run with init=FOLDER of its model"
+            )
+    config = replace(config, **{key: value for key, value in stated.arguments.items() if key in free})
     own = read_tokenizer(folder)
     settings = own_settings(words, own.tokenizer, str(folder))
     tokenizer = ContinuedTokenizer(name=str(folder), words=settings, learned=own.tokenizer, own=own)
-    return Beginning(config=config, tokenizer=tokenizer)
+    return Beginning(config=config, tokenizer=tokenizer, kept=folder)
 
 
 def _from_folder(config: Pretraining, name: str, words: TokenizerSource) -> Beginning:

@@ -91,7 +91,7 @@ def pretrain(config: Config) -> float | None:
     if start is not None and checkpoint is None:
         trainer.num_sanity_val_steps = float("inf")  # all held-out batches, for what the model knows before
     with telling_of_dead_workers(), tracked(trainer, config, asdict(data.manifest), resume_step=step):
-        if start is not None and checkpoint is None and trainer.is_global_zero:
+        if start is not None and trainer.is_global_zero:
             start.save(folder, data, module.model.config)
         trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     if trainer.is_global_zero:
@@ -127,7 +127,7 @@ def begin(
     )
     check_decay(config, checkpoint)
     set_up(config.hardware, config.seed)
-    start = beginning(config, resumed=checkpoint is not None)
+    start = beginning(config, resumed=checkpoint)
     config.schedule.build()  # an error in it, or in the module, comes before the corpus is prepared
     check_values(config, config.model.build(vocab_size=1) if start is None else start.config)
     return Begun(config, checkpoint, start)
