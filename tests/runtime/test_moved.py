@@ -1,6 +1,8 @@
 """What earlier versions recorded is read by the names of today."""
 
+from cloze.config.nodes import locate
 from cloze.runtime.moved import CONTINUED, WORDS, present, present_path, present_run
+from cloze.text.quality.rules import QualityRules
 
 
 def test_targets_have_the_names_of_today_at_any_depth() -> None:
@@ -43,3 +45,14 @@ def test_the_names_of_today_stay() -> None:
         "torch.optim.AdamW",
     ):
         assert present_path(path) == path
+
+
+def test_runs_of_earlier_versions_dropped_nothing_of_their_text() -> None:
+    stated = {"sentences": {"_target_": "a"}, "tokenizer": {"_target_": "b"}}
+    before = {**stated, "preparation": {**stated, "duplicates": "count"}, "data": {"preparation": stated, "seed": 1}}
+    now = present_run(before)
+    rules = {"_target_": "cloze.text.quality.rules.QualityRules"}
+    assert now["quality"] == now["preparation"]["quality"] == now["data"]["preparation"]["quality"] == rules
+    assert present_run(now) == now
+    assert locate(rules["_target_"], "quality") is QualityRules
+    assert present_run({**stated, "quality": {**rules, "min_words": 5}})["quality"] == {**rules, "min_words": 5}

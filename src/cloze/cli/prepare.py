@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from cloze.text.documents import SentenceSplitter
     from cloze.text.pool import Engine
     from cloze.text.prepare import Preparation
+    from cloze.text.quality.rules import QualityRules
     from cloze.text.tokenizer_source import TokenizerSource
 
 
@@ -25,6 +26,7 @@ class Preparing(Root):
     corpus: Corpus
     sentences: "Node[SentenceSplitter]"
     tokenizer: "Node[TokenizerSource]"
+    quality: "Node[QualityRules]"
     preparation: "Node[Preparation]"
     engine: "Node[Engine]"
 

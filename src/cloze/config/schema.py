@@ -36,6 +36,7 @@ if TYPE_CHECKING:  # a node imports its class when it is built: help and refusal
     from cloze.tasks.pretraining import Pretraining as PretrainingModule
     from cloze.text.documents import SentenceSplitter
     from cloze.text.prepare import Preparation
+    from cloze.text.quality.rules import QualityRules
     from cloze.text.tokenizer_source import TokenizerSource
 
 
@@ -91,6 +92,7 @@ class Pretraining(_InFolder):
     corpus: Corpus
     sentences: "Node[SentenceSplitter]"
     tokenizer: "Node[TokenizerSource]"
+    quality: "Node[QualityRules]"
     preparation: "Node[Preparation]"
     objective: "Node[Objective]"
     module: "Node[PretrainingModule[Any]]"

@@ -23,6 +23,8 @@ def present_path(path: str) -> str:
 ADDED = {"module": ("objective", {"_target_": "cloze.tasks.masked_lm.MaskedLMPretraining", "_partial_": True})}
 """Nodes that earlier versions did not have: next to which one they stand, and what they were then."""
 
+NO_RULES = {"_target_": "cloze.text.quality.rules.QualityRules"}
+"""What decided on the text that earlier versions left out, wherever `sentences` and `tokenizer` stand: nothing."""
 
 WORDS, CONTINUED = "cloze.text.tokenizer.WordPiece", "cloze.text.tokenizer.ContinuedWordPiece"
 """What the tokenizer of ``init=FOLDER`` was stated as while there could be no other, and what it is today."""
@@ -30,7 +32,7 @@ WORDS, CONTINUED = "cloze.text.tokenizer.WordPiece", "cloze.text.tokenizer.Conti
 
 def present_run(config: Mapping[str, Any]) -> dict[str, Any]:
     """The configuration of a run of an earlier version as it is stated today."""
-    found = {name: present(part) for name, part in config.items()}
+    found: dict[str, Any] = _with_rules(present(config))
     words = found.get("tokenizer")
     if found.get("init") and isinstance(words, Mapping) and words.get("_target_") == WORDS and "vocab" not in words:
         found = _with_tokenizer(found, words, {**words, "_target_": CONTINUED})
@@ -38,6 +40,14 @@ def present_run(config: Mapping[str, Any]) -> dict[str, Any]:
         if beside in found:
             found.setdefault(name, node)
     return found
+
+
+def _with_rules(value: Any) -> Any:
+    """With rules of quality wherever text is prepared."""
+    if isinstance(value, Mapping):
+        found = {name: _with_rules(part) for name, part in value.items()}
+        return {"quality": NO_RULES, **found} if {"sentences", "tokenizer"} <= found.keys() else found
+    return [_with_rules(part) for part in value] if isinstance(value, list) else value
 
 
 def _with_tokenizer(value: Any, before: Mapping[str, Any], now: Mapping[str, Any]) -> Any:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import fields, is_dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from cloze.errors import InputError
@@ -56,6 +57,15 @@ class Journal(PartialOutput):
         format_there, format_here = ({"format": each.get("format")} for each in (before, plan))
         there, here = (Prepared(each.get("config") or {}, each.get("source") or {}) for each in (before, plan))
         return [*differences(format_there, format_here), *changed_preparation(there, here)]
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """A folder of this machine for files that are searched, or renamed as one."""
+        if isinstance(self.work, Path):
+            yield self.work
+        else:
+            with TemporaryDirectory(prefix="cloze-") as folder:
+                yield Path(folder)
 
     def end(self) -> None:
         """Removes the records; the manifest stands."""

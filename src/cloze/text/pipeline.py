@@ -10,15 +10,11 @@ what is missing. Memory is bounded by the sizes of tasks, parts and shards, what
 """
 
 import math
-import os
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 import numpy as np
@@ -26,13 +22,14 @@ from tokenizers import Tokenizer
 
 from cloze.errors import InputError
 from cloze.files.partial_output import DamagedError
-from cloze.files.remote import Location, RemotePath, remove_folder
-from cloze.text.duplicates import count_heldout, find_duplicates, heldout_below, heldout_hashes
+from cloze.files.remote import Location, RemotePath
+from cloze.text.documents import Source
 from cloze.text.journal import Journal
 from cloze.text.manifest import Manifest, sha256
-from cloze.text.parts import read_hashes
-from cloze.text.pool import Engine, Pool, WorkerKilledError, WorkerPool
+from cloze.text.pool import Engine, Pool, WorkerKilledError, WorkerPool, default_workers
 from cloze.text.progress import ReportsProgress
+from cloze.text.quality.report import check_left, quality_report, quality_warnings
+from cloze.text.repeated import find_repeated
 from cloze.text.report import (
     corpus_statistics,
     heldout_excerpts,
@@ -42,7 +39,7 @@ from cloze.text.report import (
     save_report,
     text_statistics,
 )
-from cloze.text.sample import SampleTask, Sampling, read_sample, train_on_samples
+from cloze.text.sample import Reading, SampleTask, Sampling, dropped_from, read_sample, train_on_samples
 from cloze.text.settings import PreparationSettings
 from cloze.text.shards import read_shard
 from cloze.text.special_tokens import unknown_token
@@ -113,7 +110,8 @@ class Pipeline:
         with self.engine.pool(self.workers, self.folder) as self.pool:
             records = self._encode(tasks, tokenizer)
             heldout = [part["file"] for part in _parts(records, heldout=True)]
-            summary = self._find_duplicates(records, tuple(heldout))
+            parts = _parts(records, heldout=False)
+            summary = find_repeated(self.preparation, self.journal, parts, heldout, self.progress)
             cutting = Cutting(
                 folder=self.folder,
                 vocab_size=tokenizer.get_vocab_size(),
@@ -155,7 +153,7 @@ class Pipeline:
             found, _, notes = self._train_vocabulary(tasks)
         for note in notes:
             print(note, file=sys.stderr)
-        with self._scratch() as scratch:
+        with self.journal.scratch() as scratch:
             save_tokenizer(found.tokenizer, scratch / "tokenizer", found.files)
             if isinstance(folder, RemotePath):
                 names = {file.name for file in (scratch / "tokenizer").iterdir()}
@@ -165,15 +163,6 @@ class Pipeline:
                 (scratch / "tokenizer").rename(folder)
         return load_tokenizer(folder)
 
-    @contextmanager
-    def _scratch(self) -> Iterator[Path]:
-        """A folder of this machine for files that are searched, or renamed as one."""
-        if isinstance(self.work, Path):
-            yield self.work
-        else:
-            with TemporaryDirectory(prefix="cloze-") as folder:
-                yield Path(folder)
-
     def _train_vocabulary(self, tasks: list[EncodingTask]) -> Learned:
         """Trains on the beginnings of evenly spaced pieces of the corpus, in order."""
         total = sum(unit.bytes for task in tasks for unit in task.units)
@@ -182,20 +171,27 @@ class Pipeline:
         count = min(len(tasks), max(SAMPLED_TASKS, math.ceil(len(tasks) * share)))
         chosen = [tasks[index * len(tasks) // count] for index in range(count)]
         most = budget if share == 1 else budget // count  # where all fits, nothing is truncated
+        reading = self._reading(self.preparation.training_source)
+        assert reading is not None
         samples = [SampleTask(task.number, task.units, most) for task in chosen]
         with self.engine.pool(self.workers, self.folder) as pool:
-            assert self.preparation.training_source is not None
-            read = partial(read_sample, Sampling(source=self.preparation.training_source, work=self.work))
+            read = partial(read_sample, Sampling(reading=reading, work=self.work))
             paths = sorted(self._map("reading for the vocabulary", read, samples, pool), key=str)
+        dropped = ((False, dropped_from(path)) for path in paths)
+        check_left(quality_report(self.preparation.quality.limits(), dropped))
         with WorkerPool(min(self.workers, 1)) as pool:  # a process of its own, whose memory ends with it
             train = partial(train_on_samples, self.preparation.tokenizer, self.preparation.sentences)
             (trained,) = self._map("training the vocabulary", train, [paths], pool)
         return trained
 
+    def _reading(self, source: Source | None) -> Reading | None:
+        rules, sentences = self.preparation.quality, self.preparation.sentences
+        return None if source is None else Reading(source=source, quality=rules, sentences=sentences)
+
     def _encode(self, tasks: list[EncodingTask], tokenizer: Tokenizer) -> list[dict[str, Any]]:
         common = Encoding(
-            source=self.preparation.training_source,
-            heldout_source=self.preparation.heldout_source,
+            training=self._reading(self.preparation.training_source),
+            heldout=self._reading(self.preparation.heldout_source),
             sentences=self.preparation.sentences,
             folder=self.folder,
             tokenizer_sha256=tokenizer_sha256(tokenizer),
@@ -206,47 +202,22 @@ class Pipeline:
             self.bytes_now += record["text_bytes"]
         kinds = {"parts": list, "text_bytes": int, "characters": Counter, "counts": Counter}
         records = [{**(self.journal.recorded(task.step, **kinds) or {}), "heldout": task.heldout} for task in tasks]
+        self.quality = quality_report(self.preparation.quality.limits(), self._dropped(tasks))
         for heldout, key in ((False, "corpus.files"), (True, "corpus.heldout_files")):
             if any(task.heldout == heldout for task in tasks) and not _parts(records, heldout=heldout):
                 name = "the held-out text" if heldout else "the corpus"
+                check_left(self.quality, heldout=heldout)
                 raise InputError(
                     f"{self.preparation.source.name}: {name} is empty, none of its documents holds a word; "
                     f"check {key} and how documents are read"
                 )
         return records
 
-    def _find_duplicates(self, records: list[dict[str, Any]], heldout: tuple[str, ...]) -> dict[str, Any]:
-        """Finds repeated lines and documents, and which documents are held out: by hash, or being in these parts."""
-        if (summary := self.journal.recorded("duplicates", heldout_below=int)) is not None:
-            return summary
-        parts = _parts(records, heldout=False)
-        paths = [self.work / part["file"] for part in parts]
-        lines, documents = (sum(part[key] for part in parts) for key in ("lines", "documents"))
-        for name in ("lines", "documents"):
-            remove_folder(self.work / name)
-        self.progress("finding duplicates", 0, 2)
-        removed = self.preparation.duplicates == "remove"
-        with self._scratch() as scratch:
-            found_lines = find_duplicates((read_hashes(path)[0] for path in paths), lines, scratch / "lines")
-            self.progress("finding duplicates", 1, 2)
-            found = find_duplicates((read_hashes(path)[2] for path in paths), documents, scratch / "documents")
-            summary = {
-                "removed": removed,
-                "documents": found,
-                "of_documents": documents,
-                "lines": found_lines,
-                "of_lines": lines,
-                "heldout_below": heldout_below(
-                    self.preparation.fraction, paths, scratch / "lines" if removed else None
-                ),
-                "heldout_too": count_heldout(paths, heldout_hashes(self.work, heldout)) if heldout else 0,
-            }
-            if isinstance(self.work, RemotePath) and removed:
-                for file in sorted((scratch / "lines").iterdir()):
-                    (self.work / "lines" / file.name).write(file.read_bytes())
-        self.journal.record("duplicates", summary)
-        self.progress("finding duplicates", 2, 2)
-        return summary
+    def _dropped(self, tasks: list[EncodingTask]) -> Iterator[tuple[bool, dict[str, Any]]]:
+        """What the rules of quality dropped in each task, and whether that is held out as a whole."""
+        for task in tasks:
+            if (found := self.journal.recorded(task.dropping, documents=int, counts=Counter)) is not None:
+                yield task.heldout, found
 
     def _cut(self, records: list[dict[str, Any]], common: Cutting) -> None:
         """Training shards of consecutive parts, then held-out shards of consecutive pieces."""
@@ -289,11 +260,13 @@ class Pipeline:
             "warnings": [
                 *loss_warnings(of_text, self.preparation.tokenizer, longest_word, unknown_name),
                 *heldout_warnings(summary.get("heldout_too", 0)),
+                *quality_warnings(self.quality),
             ],
             "vocab_size": len(vocab),
             "unknown_token": unknown_name,
             "duplicates": {key: value for key, value in summary.items() if not key.startswith("heldout")},
             "skipped": {"undecodable_lines": 0, **skipped},
+            "quality": self.quality,
             "heldout_excerpts": heldout_excerpts(records, summary["heldout_below"]),
             "heldout_too": summary.get("heldout_too", 0),
             "text_megabytes": sum(record["text_bytes"] for record in records) / 1e6,
@@ -322,8 +295,3 @@ class Pipeline:
 def _parts(records: list[dict[str, Any]], *, heldout: bool) -> list[dict[str, Any]]:
     """The parts of the training text, or of what is held out as a whole."""
     return [part for record in records if record["heldout"] == heldout for part in record["parts"]]
-
-
-def default_workers() -> int:
-    """One worker a core that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

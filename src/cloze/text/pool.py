@@ -47,6 +47,11 @@ class Engine(Protocol):
         """Workers that leave their files in `folder`."""
 
 
+def default_workers() -> int:
+    """One worker a core that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 @dataclass(frozen=True, kw_only=True)
 class LocalEngine:
     """`engine=local`: processes of this machine."""

@@ -142,6 +142,9 @@ class Preparation(PreparationSettings):
         del config["workers"]
         if self.words == "tokenizer":  # as in earlier versions
             del config["words"]
+        config["quality"] = self.quality.stated()
+        if not self.quality.limits():  # likewise
+            del config["quality"]
         config["heldout_fraction"] = self.fraction
         if self.tokenizer.is_given:
             tokenizer = self.tokenizer.given().tokenizer

@@ -18,6 +18,7 @@ from cloze.files.bounded import read_json
 from cloze.files.remote import Location
 from cloze.text.bert_rules import UNK
 from cloze.text.normalization import SHOWN, AlteredLetters, changes
+from cloze.text.quality.report import quality_tables
 from cloze.text.scripts import KEPT_FROM
 from cloze.text.steps import LENGTH_BINS, ShardMeasure
 from cloze.text.tokenizer_source import TokenizerSource
@@ -241,7 +242,8 @@ def render_report(report: Mapping[str, Any]) -> Group:
     facts.add_row("time", f"{timing['seconds']:,.1f} s, {timing['megabytes_per_second']:,.2f} MB/s")
     notes = [Text(), Text(_PAIRS_NOTE.format(single / documents))] if single >= documents / 2 > 0 else []
     lengths = _histogram(report["sentence_lengths"])
-    return Group(corpus, Text(), facts, *notes, Text(), Text("tokens a sentence"), lengths)
+    dropped = quality_tables(report.get("quality"))
+    return Group(corpus, Text(), facts, *notes, *dropped, Text(), Text("tokens a sentence"), lengths)
 
 
 def _histogram(bins: Sequence[Mapping[str, Any]]) -> Table:

@@ -1,11 +1,12 @@
 """The settings of a preparation and their checks."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from cloze.errors import InputError
 from cloze.text.documents import SentenceSplitter, Source
+from cloze.text.quality.rules import QualityRules
 from cloze.text.segmenters import Words, check_words
 from cloze.text.sources.files import HeldoutFiles, TextFiles
 from cloze.text.tokenizer_source import TokenizerSource
@@ -22,6 +23,7 @@ class PreparationSettings:
         source: where the documents come from.
         sentences: splits their lines into sentences.
         tokenizer: which vocabulary, or how to train one.
+        quality: which documents and lines are left out, of what is held out as well.
         duplicates: ``count`` exact duplicates in the report, or also ``remove`` every line that occurred before, and
             the documents of which nothing is left.
         heldout_fraction: share of the documents that is held out from training, chosen by their hash; at least one
@@ -41,6 +43,7 @@ class PreparationSettings:
     source: Source
     sentences: SentenceSplitter
     tokenizer: TokenizerSource
+    quality: QualityRules = field(default_factory=QualityRules)
     duplicates: Literal["count", "remove"] = "count"
     heldout_fraction: float | None = None
     heldout_files: str | Sequence[str] | None = None

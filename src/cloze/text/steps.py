@@ -16,14 +16,15 @@ import numpy as np
 import pyarrow as pa
 
 from cloze.files.remote import Location, RemotePath, fetch_folder
-from cloze.text.documents import SentenceSplitter, Source, Unit
+from cloze.text.documents import SentenceSplitter, Unit
 from cloze.text.duplicates import duplicated_positions, heldout_hashes
 from cloze.text.encoding import WordEncoder
 from cloze.text.journal import Journal
 from cloze.text.manifest import ShardInfo
 from cloze.text.normalization import SHOWN
 from cloze.text.parts import Excerpt, PartBuilder, kept_documents, likeliest_heldout, read_part
-from cloze.text.sample import documents_of, sample_file
+from cloze.text.quality.dropped import Dropped
+from cloze.text.sample import Reading, documents_of, sample_file
 from cloze.text.segmenters import Words
 from cloze.text.shards import read_shard, write_shard
 from cloze.text.tokenizer import load_tokenizer, read_tokenizer
@@ -49,8 +50,8 @@ def even_groups(sizes: Sequence[int], target: int) -> list[range]:
 class Encoding:
     """What all tasks of the encoding step have in common."""
 
-    source: Source | None
-    heldout_source: Source | None
+    training: Reading | None
+    heldout: Reading | None
     sentences: SentenceSplitter
     folder: Location
     tokenizer_sha256: str
@@ -65,6 +66,11 @@ class EncodingTask(NamedTuple):
     @property
     def step(self) -> str:
         return f"encoded-{self.number:05d}"
+
+    @property
+    def dropping(self) -> str:
+        """The record of what the rules of quality have dropped."""
+        return f"dropped-{self.number:05d}"
 
 
 @lru_cache(maxsize=1)
@@ -82,6 +88,7 @@ def encode_units(common: Encoding, task: EncodingTask) -> dict[str, Any]:
     characters: Counter[str] = Counter()
     altered: Counter[str] = Counter()
     excerpts: list[Excerpt] = []
+    dropped = Dropped()
     text_bytes = words = 0
 
     def write(builder: PartBuilder) -> None:
@@ -100,14 +107,16 @@ def encode_units(common: Encoding, task: EncodingTask) -> dict[str, Any]:
 
     builder = PartBuilder(common.sentences, encoder)
     sample = sample_file(journal.work, task.number)
-    source = common.heldout_source if task.heldout else common.source
-    assert source is not None
-    for document in documents_of(source, task.units, sample, counts):
+    reading = common.heldout if task.heldout else common.training
+    assert reading is not None
+    for document in documents_of(reading, task.units, sample, counts, dropped):
         builder.add(document)
         if builder.num_tokens >= TOKENS_OF_A_PART:
             write(builder)
             builder = PartBuilder(common.sentences, encoder)
     write(builder)
+    if dropped.documents:
+        journal.record(task.dropping, dropped.as_json())
     record = {
         "parts": parts,
         "text_bytes": text_bytes,
