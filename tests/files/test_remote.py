@@ -29,6 +29,7 @@ def preparation_of(files: object) -> Preparation:
         sentences=English(),
         tokenizer=WordPiece(vocab_size=120),
         duplicates="remove",
+        near_duplicates=0.8,
         heldout_fraction=0.2,
         shard_tokens=300,
         task_megabytes=0.005,

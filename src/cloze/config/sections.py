@@ -177,6 +177,8 @@ class Corpus:
         source: where the documents come from.
         vocab_size: tokens of the vocabulary that is trained on it, by default BERT's number.
         duplicates: `count` exact duplicates, or `remove` every line that occurred before.
+        near_duplicates: Jaccard similarity, as 0.8, from which on near-duplicates of earlier documents are dropped;
+            null drops none.
         heldout_fraction: share of the documents that training never sees, null for 0.01; 1 is all, for stage=evaluate.
         heldout_files: files that training never sees, in place of a share; read as those of `files`.
         fill_in: sentences with `[MASK]`, whatever the model writes for it, that are predicted at each evaluation; none
@@ -191,6 +193,7 @@ class Corpus:
     source: "Node[Documents]"
     vocab_size: int = 30522
     duplicates: Literal["count", "remove"] = "count"
+    near_duplicates: float | None = None
     heldout_fraction: float | None = None
     heldout_files: str | list[str] | None = None
     fill_in: list[str] | None = None

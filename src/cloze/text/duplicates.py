@@ -5,15 +5,19 @@ the first occurrence is never a duplicate. A chance collision of two different l
 six billion lines (birthday bound, n^2 / 2^65).
 """
 
+import atexit
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from functools import lru_cache
+from itertools import repeat
 from pathlib import Path
+from shutil import rmtree
+from tempfile import mkdtemp
 
 import numpy as np
 
 from cloze.errors import InputError
-from cloze.files.remote import Location
+from cloze.files.remote import Location, RemotePath, fetch_folder
 from cloze.text.parts import read_hashes
 
 HASHES_IN_MEMORY = 4_000_000
@@ -21,7 +25,11 @@ HASHES_IN_MEMORY = 4_000_000
 
 
 def find_duplicates(
-    hashes: Iterable[np.ndarray], total: int, folder: Path, hashes_in_memory: int = HASHES_IN_MEMORY
+    hashes: Iterable[np.ndarray],
+    total: int,
+    folder: Path,
+    hashes_in_memory: int = HASHES_IN_MEMORY,
+    chosen: Iterable[np.ndarray | None] = repeat(None),
 ) -> int:
     """Finds which hashes occurred before.
 
@@ -31,13 +39,14 @@ def find_duplicates(
         folder: gets one file a range, ``range-*.npy``: the sorted positions of its duplicates, for
             `duplicated_positions`.
         hashes_in_memory: how many to hold at once, on average.
+        chosen: bool arrays that go with these, of those that count; None where all do.
 
     Returns:
         The number of duplicates.
     """
     folder.mkdir(parents=True)
     ranges = total // hashes_in_memory + 1
-    _partition(hashes, ranges, folder)
+    partition(hashes, ranges, folder, chosen)
     found = 0
     for index in range(ranges):
         keyed = np.fromfile(folder / f"hashes-{index:05d}", np.uint64).reshape(-1, 2)
@@ -50,14 +59,18 @@ def find_duplicates(
     return found
 
 
-def _partition(hashes: Iterable[np.ndarray], ranges: int, folder: Path) -> None:
-    """Appends each hash and its position to the file of its range."""
+def partition(
+    hashes: Iterable[np.ndarray], ranges: int, folder: Path, chosen: Iterable[np.ndarray | None] = repeat(None)
+) -> None:
+    """Appends each hash and its position to the file of its range, ``hashes-*``."""
     position = 0
     with ExitStack() as stack:
         files = [stack.enter_context((folder / f"hashes-{index:05d}").open("wb")) for index in range(ranges)]
-        for batch in hashes:
+        for batch, counts in zip(hashes, chosen, strict=False):
             keyed = np.stack([batch, np.arange(position, position + len(batch), dtype=np.uint64)], axis=1)
             position += len(batch)
+            if counts is not None:
+                batch, keyed = batch[counts], keyed[counts]
             of = (batch >> np.uint64(32)) * np.uint64(ranges) >> np.uint64(32)
             for index in np.unique(of):
                 files[index].write(keyed[of == index].tobytes())
@@ -73,15 +86,34 @@ def duplicated_positions(folder: Path, start: int, stop: int) -> np.ndarray:
     return mask
 
 
-def heldout_below(fraction: float, paths: list[Location], duplicated: Path | None) -> int:
+def local_copy(folder: RemotePath) -> Path:
+    """A copy of a folder of `unfinished/` on this machine until this process ends."""
+    plan = (folder.parent / "plan.json").read_bytes()  # a worker may live on while another corpus takes the folder
+    return _copied(folder, plan)
+
+
+@lru_cache(maxsize=2)
+def _copied(folder: RemotePath, plan: bytes) -> Path:  # noqa: ARG001 - another plan, another entry
+    copy = Path(mkdtemp(prefix="cloze-"))
+    atexit.register(rmtree, copy, ignore_errors=True)
+    return fetch_folder(folder, copy)
+
+
+def heldout_below(
+    fraction: float,
+    paths: list[Location],
+    duplicated: Path | None = None,
+    chosen: Iterable[np.ndarray | None] = repeat(None),
+) -> int:
     """The bound of the held-out documents' hashes; moved where it would leave either side without a document.
 
     Args:
         fraction: of the documents, at most a half.
         paths: of the parts.
         duplicated: the folder that tells which lines will be left out; None where none is.
+        chosen: for each part (d,) bool, the documents that will not be left out; None where none is.
     """
-    extremes = [found for found in _surviving_hashes(paths, duplicated) if len(found)]
+    extremes = [found for found in _surviving_hashes(paths, duplicated, chosen) if len(found)]
     if fraction == 0 or not extremes:
         return 0
     smallest, largest = int(min(map(np.min, extremes))), int(max(map(np.max, extremes)))
@@ -90,16 +122,19 @@ def heldout_below(fraction: float, paths: list[Location], duplicated: Path | Non
     return min(max(int(fraction * 2.0**64), smallest + 1), largest)
 
 
-def _surviving_hashes(paths: list[Location], duplicated: Path | None) -> Iterator[np.ndarray]:
+def _surviving_hashes(
+    paths: list[Location], duplicated: Path | None, chosen: Iterable[np.ndarray | None]
+) -> Iterator[np.ndarray]:
     """For each part, the hashes of the documents of which something will be left."""
     position = 0
-    for path in paths:
+    for path, of_part in zip(paths, chosen, strict=False):
         lines, offsets, documents = read_hashes(path)
+        survives = np.ones(len(documents), np.bool_) if of_part is None else of_part
         if duplicated is not None:
             kept = ~duplicated_positions(duplicated, position, position + len(lines))
-            documents = documents[np.logical_or.reduceat(kept, offsets[:-1])]
+            survives = survives & np.logical_or.reduceat(kept, offsets[:-1])
         position += len(lines)
-        yield documents
+        yield documents[survives]
 
 
 @lru_cache(maxsize=1)

@@ -15,6 +15,7 @@ import pyarrow as pa
 from cloze.files.remote import Location
 from cloze.text.documents import Document, SentenceSplitter
 from cloze.text.encoding import NOTHING_LOST, WordEncoder
+from cloze.text.near_duplicates.signatures import signature
 from cloze.text.shards import Shard, flatten, list_column, read_table, shard_of, word_column, write_table
 
 
@@ -60,8 +61,10 @@ def likeliest_heldout(excerpts: Iterable[Excerpt]) -> list[Excerpt]:
 class PartBuilder:
     """Collects encoded documents and writes them as one part."""
 
-    def __init__(self, splitter: SentenceSplitter, encoder: WordEncoder) -> None:
-        self._splitter, self._encoder = splitter, encoder
+    def __init__(self, splitter: SentenceSplitter, encoder: WordEncoder, shingle: int | None = None) -> None:
+        """Begin a part; `shingle` words are hashed together for signatures, with None there are none."""
+        self._splitter, self._encoder, self._shingle = splitter, encoder, shingle
+        self.signatures: list[np.ndarray] = []
         self._tokens: list[np.ndarray] = []
         self._continues: list[np.ndarray] = []
         self._lengths: list[np.ndarray] = []
@@ -121,6 +124,8 @@ class PartBuilder:
         self._line_sentences.append(np.array(counts, np.int32))
         self._document_hashes.append(int.from_bytes(blake2b(joined, digest_size=8).digest(), "little"))
         self._excerpt(self._document_hashes[-1], texts)
+        if self._shingle is not None:
+            self.signatures.append(signature(document.lines, self._shingle))
         self.num_tokens += len(self._tokens[-1])
         self.num_lines += len(counts)
 

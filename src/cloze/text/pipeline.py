@@ -109,15 +109,15 @@ class Pipeline:
         tokenizer = self._tokenizer([task for task in tasks if not task.heldout])
         with self.engine.pool(self.workers, self.folder) as self.pool:
             records = self._encode(tasks, tokenizer)
-            heldout = [part["file"] for part in _parts(records, heldout=True)]
-            parts = _parts(records, heldout=False)
-            summary = find_repeated(self.preparation, self.journal, parts, heldout, self.progress)
+            parts, heldout = (_parts(records, heldout=which) for which in (False, True))
+            summary = find_repeated(self.preparation, self.journal, parts, heldout, self.progress, self._run)
             cutting = Cutting(
                 folder=self.folder,
                 vocab_size=tokenizer.get_vocab_size(),
                 remove_duplicates=self.preparation.duplicates == "remove",
                 heldout_below=summary["heldout_below"],
-                heldout_parts=heldout,
+                heldout_parts=[part["file"] for part in heldout],
+                drop_near_duplicates=summary.get("near") is not None,
             )
             self._cut(records, cutting)
             return self._finish(records, summary, tokenizer)
@@ -139,6 +139,10 @@ class Pipeline:
         for done, result in enumerate((pool or self.pool).map(function, tasks), start=1):
             yield result
             self.progress(step, done, len(tasks))
+
+    def _run(self, step: str, function: Callable[[Task], object], tasks: list[Task]) -> None:
+        for _ in self._map(step, function, tasks):
+            pass
 
     def _tokenizer(self, tasks: list[EncodingTask]) -> Tokenizer:
         """The tokenizer of the folder; made from the given vocabulary, or trained, if it is not there yet."""
@@ -196,6 +200,8 @@ class Pipeline:
             folder=self.folder,
             tokenizer_sha256=tokenizer_sha256(tokenizer),
             words=self.preparation.words,
+            near_duplicates=self.preparation.near_duplicates,
+            shingle=self.preparation.shingle,
         )
         missing = [task for task in tasks if not self.journal.record_file(task.step).exists()]
         for record in self._map("encoding", partial(encode_units, common), missing):
@@ -222,20 +228,23 @@ class Pipeline:
     def _cut(self, records: list[dict[str, Any]], common: Cutting) -> None:
         """Training shards of consecutive parts, then held-out shards of consecutive pieces."""
         parts = _parts(records, heldout=False)
-        first_lines = np.cumsum([0, *(part["lines"] for part in parts)])
-        placed = [PlacedPart(part["file"], int(line)) for part, line in zip(parts, first_lines[:-1], strict=True)]
+        first_lines = np.cumsum([0, *(part["lines"] for part in parts)])[:-1].tolist()
+        whole = sum(part["documents"] for part in _parts(records, heldout=True))
+        first_documents = np.cumsum([whole, *(part["documents"] for part in parts)])[:-1].tolist()
+        files = [part["file"] for part in parts]
+        placed = list(map(PlacedPart, files, first_lines, first_documents))
         groups = even_groups([part["tokens"] for part in parts], self.preparation.shard_tokens)
         tasks = [CuttingTask(index, placed[group.start : group.stop]) for index, group in enumerate(groups)]
-        whole = [PlacedPart(file, 0) for file in common.heldout_parts]
-        tasks += [CuttingTask(index, [part], heldout=True) for index, part in enumerate(whole, start=len(tasks))]
-        list(self._map("writing shards", partial(cut_shard, common), tasks))
+        held_out = [PlacedPart(file, 0, 0) for file in common.heldout_parts]
+        tasks += [CuttingTask(index, [part], heldout=True) for index, part in enumerate(held_out, start=len(tasks))]
+        self._run("writing shards", partial(cut_shard, common), tasks)
 
         pieces = [heldout_piece(self.folder, task.number) for task in tasks]
         tokens = [len(read_shard(piece).tokens) for piece in pieces]
         kept = [piece for piece, size in zip(pieces, tokens, strict=True) if size]
         groups = even_groups([size for size in tokens if size], self.preparation.shard_tokens)
         merging = [MergingTask(index, kept[group.start : group.stop]) for index, group in enumerate(groups)]
-        list(self._map("merging held-out text", partial(merge_heldout, common), merging))
+        self._run("merging held-out text", partial(merge_heldout, common), merging)
 
     def _finish(self, records: list[dict[str, Any]], summary: dict[str, Any], tokenizer: Tokenizer) -> Manifest:
         """Measures the shards, then writes the report and, last of all, the manifest."""
@@ -264,7 +273,8 @@ class Pipeline:
             ],
             "vocab_size": len(vocab),
             "unknown_token": unknown_name,
-            "duplicates": {key: value for key, value in summary.items() if not key.startswith("heldout")},
+            "duplicates": {key: value for key, value in summary.items() if not key.startswith(("heldout", "near"))},
+            "near_duplicates": summary.get("near"),
             "skipped": {"undecodable_lines": 0, **skipped},
             "quality": self.quality,
             "heldout_excerpts": heldout_excerpts(records, summary["heldout_below"]),

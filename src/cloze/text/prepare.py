@@ -145,6 +145,8 @@ class Preparation(PreparationSettings):
         config["quality"] = self.quality.stated()
         if not self.quality.limits():  # likewise
             del config["quality"]
+        if self.near_duplicates is None:
+            del config["near_duplicates"], config["shingle"]
         config["heldout_fraction"] = self.fraction
         if self.tokenizer.is_given:
             tokenizer = self.tokenizer.given().tokenizer

@@ -235,6 +235,9 @@ def render_report(report: Mapping[str, Any]) -> Group:
     facts.add_row("entropy of single tokens", f"{report['unigram_entropy']:.3f} nats")
     facts.add_row(f"duplicate documents ({handled})", f"{duplicates['documents']:,} of {duplicates['of_documents']:,}")
     facts.add_row(f"duplicate lines ({handled})", f"{duplicates['lines']:,} of {duplicates['of_lines']:,}")
+    if near := report.get("near_duplicates"):
+        facts.add_row(f"near-duplicates from {near['threshold']} on, dropped", f"{near['documents']:,}")
+        facts.add_row("of that of held-out documents", f"{near['of_heldout']:,}")
     for name, count in report["skipped"].items():
         facts.add_row(name.replace("_", " "), f"{count:,}")
     timing = report["timing"]

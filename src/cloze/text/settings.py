@@ -6,6 +6,7 @@ from typing import Literal
 
 from cloze.errors import InputError
 from cloze.text.documents import SentenceSplitter, Source
+from cloze.text.near_duplicates.signatures import check_near_duplicates
 from cloze.text.quality.rules import QualityRules
 from cloze.text.segmenters import Words, check_words
 from cloze.text.sources.files import HeldoutFiles, TextFiles
@@ -26,6 +27,9 @@ class PreparationSettings:
         quality: which documents and lines are left out, of what is held out as well.
         duplicates: ``count`` exact duplicates in the report, or also ``remove`` every line that occurred before, and
             the documents of which nothing is left.
+        near_duplicates: Jaccard similarity, as 0.8, from which on a document is dropped that is nearly the same as an
+            earlier or a held-out one; None drops none.
+        shingle: words that are compared together for that, of scripts without spaces characters.
         heldout_fraction: share of the documents that is held out from training, chosen by their hash; at least one
             when there are two different ones, none with 0. 1 holds out all, to evaluate a model on them. None takes
             0.01, and 0 with `heldout_files`.
@@ -45,6 +49,8 @@ class PreparationSettings:
     tokenizer: TokenizerSource
     quality: QualityRules = field(default_factory=QualityRules)
     duplicates: Literal["count", "remove"] = "count"
+    near_duplicates: float | None = None
+    shingle: int = 5
     heldout_fraction: float | None = None
     heldout_files: str | Sequence[str] | None = None
     words: Words = "tokenizer"
@@ -56,6 +62,8 @@ class PreparationSettings:
         if self.duplicates not in ("count", "remove"):
             raise InputError(f"preparation.duplicates={self.duplicates}: expected count or remove")
         check_words(self.words)
+        if self.near_duplicates is not None:
+            check_near_duplicates(self.near_duplicates, self.shingle)
         if not (0 <= self.fraction <= 0.5 or self.fraction == 1):
             raise InputError(f"preparation.heldout_fraction={self.heldout_fraction}: expected 0 to 0.5, or 1 for all")
         if self.heldout_files is not None and self.fraction:

@@ -1,6 +1,5 @@
 """The steps of a preparation that workers run; each writes complete files before it reports success."""
 
-import atexit
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,19 +7,20 @@ from functools import lru_cache
 from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
-from shutil import rmtree
-from tempfile import mkdtemp
 from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
-from cloze.files.remote import Location, RemotePath, fetch_folder
+from cloze.files.remote import Location, RemotePath
 from cloze.text.documents import SentenceSplitter, Unit
-from cloze.text.duplicates import duplicated_positions, heldout_hashes
+from cloze.text.duplicates import duplicated_positions, heldout_hashes, local_copy
 from cloze.text.encoding import WordEncoder
 from cloze.text.journal import Journal
 from cloze.text.manifest import ShardInfo
+from cloze.text.near_duplicates.search import signature_file, write_array
+from cloze.text.near_duplicates.signatures import banding, in_bands
+from cloze.text.near_duplicates.verdicts import kept as without_near_duplicate
 from cloze.text.normalization import SHOWN
 from cloze.text.parts import Excerpt, PartBuilder, kept_documents, likeliest_heldout, read_part
 from cloze.text.quality.dropped import Dropped
@@ -56,6 +56,8 @@ class Encoding:
     folder: Location
     tokenizer_sha256: str
     words: Words
+    near_duplicates: float | None
+    shingle: int
 
 
 class EncodingTask(NamedTuple):
@@ -102,10 +104,14 @@ def encode_units(common: Encoding, task: EncodingTask) -> dict[str, Any]:
             return
         file = f"part-{task.number:05d}-{len(parts):03d}.arrow"
         builder.write(journal.work / file, vocab_size)
+        if split is not None:
+            write_array(signature_file(journal.work, file), in_bands(builder.signatures, split))
         sizes = {"documents": builder.num_documents, "lines": builder.num_lines, "tokens": builder.num_tokens}
         parts.append({"file": file, **sizes})
 
-    builder = PartBuilder(common.sentences, encoder)
+    split = None if common.near_duplicates is None else banding(common.near_duplicates)
+    shingle = None if split is None else common.shingle
+    builder = PartBuilder(common.sentences, encoder, shingle)
     sample = sample_file(journal.work, task.number)
     reading = common.heldout if task.heldout else common.training
     assert reading is not None
@@ -113,7 +119,7 @@ def encode_units(common: Encoding, task: EncodingTask) -> dict[str, Any]:
         builder.add(document)
         if builder.num_tokens >= TOKENS_OF_A_PART:
             write(builder)
-            builder = PartBuilder(common.sentences, encoder)
+            builder = PartBuilder(common.sentences, encoder, shingle)
     write(builder)
     if dropped.documents:
         journal.record(task.dropping, dropped.as_json())
@@ -140,11 +146,13 @@ class Cutting:
     remove_duplicates: bool
     heldout_below: int  # documents whose hash lies below are held out
     heldout_parts: Sequence[str]  # files of what is held out as a whole
+    drop_near_duplicates: bool
 
 
 class PlacedPart(NamedTuple):
     file: str
     first_line: int  # its index among the lines of the corpus
+    first_document: int  # and among its documents, of which those come first that are held out as a whole
 
 
 class CuttingTask(NamedTuple):
@@ -161,7 +169,7 @@ def cut_shard(common: Cutting, task: CuttingTask) -> None:
         return
     train: list[tuple[np.ndarray, ...]] = []
     heldout: list[tuple[np.ndarray, ...]] = []
-    for file, first_line in task.parts:
+    for file, first_line, first_document in task.parts:
         part = read_part(work / file)
         kept = np.ones(len(part.line_hashes), bool)
         if task.heldout:
@@ -171,8 +179,11 @@ def cut_shard(common: Cutting, task: CuttingTask) -> None:
             kept = ~duplicated_positions(_lines(work), first_line, first_line + len(kept))
         held = part.document_hashes < np.uint64(common.heldout_below)
         known = np.isin(part.document_hashes, heldout_hashes(work, tuple(common.heldout_parts)))
-        train += kept_documents(part, kept, ~held & ~known)
-        heldout += kept_documents(part, kept, held)
+        left = np.ones(len(held), bool)
+        if common.drop_near_duplicates:
+            left = without_near_duplicate(work, first_document, first_document + len(held))
+        train += kept_documents(part, kept, left & ~held & ~known)
+        heldout += kept_documents(part, kept, left & held)
     path = common.folder / f"train-{task.number:05d}.arrow"
     if train and not path.exists():  # it may stand already, when the task was killed before the line below
         write_shard(path, train, common.vocab_size)
@@ -181,15 +192,7 @@ def cut_shard(common: Cutting, task: CuttingTask) -> None:
 
 def _lines(work: Location) -> Path:
     """The folder that tells which lines are duplicates, on this machine."""
-    return _copy(work / "lines") if isinstance(work, RemotePath) else work / "lines"
-
-
-@lru_cache(maxsize=1)
-def _copy(folder: RemotePath) -> Path:
-    """A copy of the files of a folder until this process ends: 8 bytes a duplicate line."""
-    copy = Path(mkdtemp(prefix="cloze-"))
-    atexit.register(rmtree, copy, ignore_errors=True)
-    return fetch_folder(folder, copy)
+    return local_copy(work / "lines") if isinstance(work, RemotePath) else work / "lines"
 
 
 def heldout_piece(folder: Location, number: int) -> Location:

@@ -123,7 +123,7 @@ def quality_tables(found: Mapping[str, Any] | None) -> list[RenderableType]:
 
 def summary(found: Mapping[str, Any]) -> str:
     """One sentence on all rules together."""
-    text = f"the rules of quality drop {found['dropped']:,} of {found['documents']:,} documents"
+    text = f"The rules of quality drop {found['dropped']:,} of {found['documents']:,} documents"
     details = []
     if unbroken := sum(not rule["dropped"] for rule in found["rules"]):
         details.append(f"{unbroken} of {len(found['rules'])} rules drop nothing")

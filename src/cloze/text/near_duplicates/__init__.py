@@ -1,0 +1,1 @@
+"""The search for documents that are nearly the same: MinHash signatures and locality-sensitive hashing."""
