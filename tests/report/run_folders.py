@@ -99,6 +99,16 @@ def _corpus(folder: Path) -> None:
         "characters": {"all": 1000, "unknown": 0, "overlong": 0, "altered": 25},
         "unused_pieces": 7, "vocab_size": 8192, "unigram_entropy": 6.5, "text_megabytes": 1.5,
         "duplicates": {"removed": True, "documents": 3, "of_documents": 9, "lines": 4, "of_lines": 90},
+        "near_duplicates": {"threshold": 0.8, "documents": 12, "of_heldout": 3},
+        "quality": {
+            "documents": 900, "dropped": 41, "without_lines": 0, "heldout": {"documents": 0, "dropped": 0},
+            "rules": [
+                {"rule": "min_words", "limit": 50, "drops": "documents", "dropped": 41, "examples": [
+                    {"number": 1, "origin": "a.txt, byte 9", "value": 3, "text": "Home <b> About"},
+                ]},
+                {"rule": "max_words", "limit": 100, "drops": "documents", "dropped": 0, "examples": []},
+            ],
+        },
         "sentence_lengths": [{"from": 1, "to": 4, "sentences": 40}, {"from": 5, "to": None, "sentences": 1000}],
     }  # fmt: skip
     (folder / "report.json").write_text(json.dumps(report), "utf-8")

@@ -76,7 +76,10 @@ def test_figures_samples_and_corpus_can_be_read(tmp_path: Path) -> None:
     last = read_metrics(folder / "metrics.csv").curves["val/masked_lm_loss"].values[-1]
     for text in (f"held out {last:.3f}", f"perplexity {np.exp(last):,.1f}", "sentence pairs right 70.0%", "1.2 M",
                  "345,678", "8,192 tokens, 7 never used", "5 and more 1,000", "mask_rate: 0.15",
-                 "blanks 1.750", "characters a token 3.500", "altered by normalisation 2.5000%"):  # fmt: skip
+                 "blanks 1.750", "characters a token 3.500", "altered by normalisation 2.5000%",
+                 "12 dropped, 3 of them near held-out documents",
+                 "The rules of quality drop 41 of 900 documents (1 of 2 rules drop nothing).",
+                 "min_words , threshold 50: 41 documents", "3 Home <b> About a.txt, byte 9"):  # fmt: skip
         assert text in page, text
     sentence = read_samples(folder / "samples.txt", most=3)[0]
     assert [step for step, _ in sentence.rows] == [100, 300, 600]

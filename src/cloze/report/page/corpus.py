@@ -7,9 +7,26 @@ from typing import Any, NamedTuple
 from cloze.files.bounded import read_json
 from cloze.report.page.run import Run, beside_run, section
 from cloze.runtime.wording import counted
+from cloze.text.quality.report import summary, threshold
 from cloze.text.tokenizer import UNK
 
 REPORT, MANIFEST = "report.json", "manifest.json"  # cloze.text.report and cloze.text.manifest write them
+
+
+class RuleOfQuality(NamedTuple):
+    """A rule that left something out.
+
+    Attributes:
+        name: of it.
+        threshold: as the configuration has it.
+        dropped: how many, with what they are: lines or documents.
+        examples: (what was measured, where, the beginning of the text).
+    """
+
+    name: str
+    threshold: str
+    dropped: str
+    examples: Sequence[tuple[str, str, str]]
 
 
 class Corpus(NamedTuple):
@@ -19,6 +36,7 @@ class Corpus(NamedTuple):
         folder: as the configuration has it.
         counts: rows of (what, in train, held out).
         facts: rows of (what, value).
+        quality: a sentence on what the rules of quality dropped, and the rules; None where there are none.
         lengths: rows of (tokens a sentence, sentences).
         unigram_entropy: in nats, the loss of a model that knows only frequencies; None where it is not known.
     """
@@ -26,6 +44,7 @@ class Corpus(NamedTuple):
     folder: str
     counts: Sequence[tuple[str, int, int]] = ()
     facts: Sequence[tuple[str, str]] = ()
+    quality: tuple[str, Sequence[RuleOfQuality]] | None = None
     lengths: Sequence[tuple[str, int]] = ()
     unigram_entropy: float | None = None
 
@@ -51,6 +70,7 @@ def read_corpus(run: Run) -> Corpus | None:
         named,
         counts=[(name, train[name], heldout[name]) for name in names],
         facts=_facts(report, manifest, entropy),
+        quality=_quality(report.get("quality")),
         lengths=[(_range(entry), entry["sentences"]) for entry in report.get("sentence_lengths", [])],
         unigram_entropy=entropy,
     )
@@ -100,10 +120,29 @@ def _facts(report: Mapping[str, Any], manifest: Mapping[str, Any], entropy: floa
             (f"duplicate {what}, {handled}", f"{duplicates[what]:,} of {duplicates[f'of_{what}']:,}")
             for what in ("documents", "lines")
         ]
+    if near := report.get("near_duplicates"):
+        handled = f"{near['documents']:,} dropped, {near['of_heldout']:,} of them near held-out documents"
+        facts.append((f"near-duplicates from a similarity of {near['threshold']} on", handled))
     facts += [(str(name).replace("_", " "), f"{count:,}") for name, count in report.get("skipped", {}).items()]
     if "text_megabytes" in report:
         facts.append(("text", f"{report['text_megabytes']:,.1f} MB"))
     return facts
+
+
+def _quality(found: Mapping[str, Any] | None) -> tuple[str, list[RuleOfQuality]] | None:
+    if not found:
+        return None
+    rules = [
+        RuleOfQuality(
+            name=rule["rule"],
+            threshold=threshold(rule["limit"]),
+            dropped=counted(rule["dropped"], rule["drops"]),
+            examples=[(str(each["value"]), each["origin"], each["text"]) for each in rule["examples"]],
+        )
+        for rule in found["rules"]
+        if rule["dropped"]
+    ]
+    return summary(found), rules
 
 
 def _range(entry: Mapping[str, Any]) -> str:
