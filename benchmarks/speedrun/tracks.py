@@ -45,16 +45,16 @@ TASKS = ("sst2", "cola", "mrpc", "stsb", "rte")
 """Of GLUE: those whose training rows are in shared data."""
 SEEDS = (1, 2, 3)
 
-BUDGET: Overrides = {"experiment": "budget", "optimizer.lr": "2e-3"}
+LAPTOP: Overrides = {"experiment": "laptop"}
 TRACKS: Mapping[str, Track] = {
     "laptop": Track(
-        minutes=30, threads=2, megabytes=60, recipe=BUDGET, hardware={}, fine_tuning=None, peer_size="mini"
+        minutes=30, threads=2, megabytes=60, recipe=LAPTOP, hardware={}, fine_tuning=None, peer_size="mini"
     ),
     "afternoon": Track(
         minutes=150,
         threads=2,
         megabytes=1000,  # all of them
-        recipe=BUDGET,
+        recipe=LAPTOP,
         hardware={},
         fine_tuning=FineTuning(epochs=3, lr=3e-4),  # the largest rate of Turc et al. 2019, for models of this size
         peer_size="mini",

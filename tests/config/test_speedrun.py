@@ -17,7 +17,7 @@ from cloze.config.arguments import conf_folder
 from cloze.config.schema import Pretraining
 from cloze.config.validation import check
 
-LAPTOP = TRACKS["laptop"].recipe
+LAPTOP = {"experiment": "budget", "optimizer.lr": "2e-3"}
 
 
 def test_the_candidates_are_overrides_of_train() -> None:
