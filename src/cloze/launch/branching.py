@@ -8,7 +8,7 @@ from typing import Any
 import lightning.pytorch as pl
 
 from cloze.callbacks.length import Length
-from cloze.config.schema import Run
+from cloze.config.schema import Pretraining, Run
 from cloze.errors import InputError
 from cloze.optim.decay import BegunDecay, Decay, DecayBeginning
 from cloze.optim.groups import parameter_groups
@@ -18,7 +18,7 @@ from cloze.tasks.training import DECAY, TrainingModule
 
 
 def check_decay(config: Run, checkpoint: Path | None) -> None:
-    """Refuse a decay that has no checkpoint to begin from, before anything else is done.
+    """Refuse a decay that has no checkpoint to begin from, or whose rates phases say, before anything else is done.
 
     Raises:
         InputError: so.
@@ -27,6 +27,12 @@ def check_decay(config: Run, checkpoint: Path | None) -> None:
         raise InputError(
             "schedule=decay decays from the learning rate of a checkpoint: give one as resume=runs/NAME/checkpoints/"
             "step-*.ckpt, or take schedule=warmup_stable_decay"
+        )
+    phases = (isinstance(config, Pretraining) and config.phases) or []
+    if config.schedule.type is Decay and any(phase.lr is not None or phase.final_lr is not None for phase in phases):
+        raise InputError(
+            "schedule=decay sets the learning rate from its checkpoint to the end, but phases say one, too: leave lr "
+            "and final_lr out of phases, or schedule=decay"
         )
 
 
