@@ -223,3 +223,11 @@ def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
             read_pretrained(tmp_path / "model")
     with pytest.raises(ValueError, match="embedding_size"):
         replace(config(), embedding_size=-1)
+
+
+def test_onnxruntime_detects_what_the_packed_discriminator_detects(tmp_path: Path) -> None:
+    for package in ("onnx", "onnxruntime", "onnxscript"):
+        pytest.importorskip(package)
+    save_pretrained(both_networks(), build_tokenizer(VOCABULARY), tmp_path / "model")
+    written = convert(tmp_path / "model", tmp_path / "onnx", "onnx").written
+    assert ": logits; onnxruntime is at most" in written  # a conversion that is further away fails
