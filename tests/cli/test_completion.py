@@ -29,7 +29,7 @@ def offered(line: str, command: str = "train") -> list[str]:
         ("train", "optimizer=", [f"optimizer={name}" for name in ("adamw", "lamb", "muon", "stableadamw")]),
         ("train", "optimizer=lamb optimizer.rect", ["optimizer.rectify="]),
         ("train", "optimizer.rect", []),
-        ("train", "experiment=pydocs optimizer.mom", ["optimizer.momentum="]),
+        ("train", "experiment=pydocs optimizer.momentum_", ["optimizer.momentum_warmup_steps="]),
         ("train", "-m model=tiny,mi", ["model=tiny,mini"]),
         ("train", "hardware.compile=", ["hardware.compile=false", "hardware.compile=true"]),
         ("train", "+++trainer.log", ["+++trainer.log_every="]),
