@@ -21,7 +21,7 @@ from cloze.errors import InputError
 from cloze.model.architecture import Architecture, Head, architecture_of, stated_architecture
 from cloze.model.config import EncoderConfig
 from cloze.model.electra import DiscriminatorHead
-from cloze.model.encoder import EncoderWithHeads
+from cloze.model.encoder import TRAINING_ONLY, EncoderWithHeads
 from cloze.model.families.bert import BERT
 from cloze.model.replaced_tokens import narrowed
 from cloze.model.task_heads import TASK_MODELS
@@ -118,11 +118,12 @@ def save_state(
     tokenizer_files: Mapping[str, bytes] | None = None,
     record: Record = UNMADE,
 ) -> None:
-    """``save_pretrained`` of the parameters of a model.
+    """``save_pretrained`` of the parameters of a model; those that only training reads stay out.
 
     Raises:
         ValueError: they are of another shape than ``config`` says.
     """
+    state = {name: tensor for name, tensor in state.items() if name.partition(".")[0] != TRAINING_ONLY}
     family, published = architecture_of(config), published_parts(config, state)
     state = portable(state)
     own = {name: tensor.contiguous() for name, tensor in state.items() if name.partition(".")[0] not in published}

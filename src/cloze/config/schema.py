@@ -13,6 +13,7 @@ from cloze.config.sections import (
     Corpus,
     Growth,
     ModelFolder,
+    SoftTargets,
     Task,
     TaskTraining,
     Training,
@@ -75,6 +76,7 @@ class Pretraining(_InFolder):
             starts from scratch under another name; else the checkpoint to resume from.
         init: a model folder to start from, with its shape, its weights and its tokenizer, unless another one is chosen;
             null starts from scratch.
+        teacher: a pre-trained model folder that `module=distillation` learns from.
         trust: packages of the user's own that are imported before a model folder is read.
         phases: parts of training, one after the other, and what each changes; null for one that changes nothing.
     """
@@ -82,6 +84,7 @@ class Pretraining(_InFolder):
     stage: Literal["train", "evaluate"] = "train"
     phases: list[Phase] | None = None
     init: str | None = None
+    teacher: str | None = None
     trust: str | list[str] | None = None
     grow: Growth = field(default_factory=Growth)
     trainer: Training
@@ -108,6 +111,8 @@ class Pretraining(_InFolder):
             self.trainer.check_length()
         if self.stage == "evaluate" and self.init is None:
             raise InputError("stage=evaluate needs a model: give init=FOLDER, as init=runs/NAME/model")
+        if self.stage == "evaluate" and self.teacher is not None:
+            raise InputError(f"teacher={self.teacher} is for stage=train, but stage is evaluate: leave one of them out")
         if self.stage == "evaluate" and self.grow != Growth():
             raise InputError("grow is for stage=train, but stage is evaluate: leave one of them out")
         if self.stage == "evaluate" and self.average != Averaging():
@@ -129,6 +134,7 @@ class FineTuning(_InFolder):
     Attributes:
         stage: `train`, with evaluation and prediction at the end; `evaluate` or `predict` with a fine-tuned model.
         datasets: the folder of the benchmarks' files, as `datasets/glue/SST-2/train.tsv`.
+        teacher: a folder that was fine-tuned on the same task, whose outputs the model learns, too.
         resume: as in pre-training.
         trust: packages of the user's own that are imported before a model folder is read.
         onnx: a file that `cloze-convert format=onnx` made of the model, to evaluate next to it.
@@ -137,7 +143,9 @@ class FineTuning(_InFolder):
     stage: Literal["train", "evaluate", "predict"]
     onnx: str | None = None
     datasets: str
+    teacher: str | None = None
     trust: str | list[str] | None = None
+    distillation: SoftTargets = field(default_factory=SoftTargets)
     trainer: TaskTraining
     checkpoint: Checkpointing
     hardware: Hardware
@@ -153,6 +161,12 @@ class FineTuning(_InFolder):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.teacher is not None and self.stage != "train":
+            raise InputError(
+                f"teacher={self.teacher} is for stage=train, but stage is {self.stage}: leave one of them out"
+            )
+        if self.teacher is None and self.distillation != SoftTargets():
+            raise InputError("distillation says how a teacher teaches: give teacher=FOLDER, or leave distillation out")
         if self.onnx is not None and self.stage != "evaluate":
             raise InputError(
                 f"onnx={self.onnx} is for stage=evaluate, but stage is {self.stage}: leave one of them out"

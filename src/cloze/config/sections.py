@@ -99,6 +99,25 @@ class TaskTraining(Training):
 
 
 @dataclass(frozen=True, kw_only=True)
+class SoftTargets:
+    """The section `distillation` of fine-tuning: how `teacher` teaches (Hinton et al. 2015, section 2).
+
+    Attributes:
+        weight: the share of the teacher's outputs in the loss; the labels have the rest.
+        temperature: by which the logits of both are divided; scores are compared as they are.
+    """
+
+    weight: float = 0.5
+    temperature: float = 2.0
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.weight <= 1.0:
+            raise InputError(f"distillation.weight is {self.weight}, but must be above 0 and at most 1")
+        if self.temperature <= 0.0:
+            raise InputError(f"distillation.temperature is {self.temperature}, but must be above 0")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Checkpointing:
     """The section `checkpoint`: how often the state of a run is saved. Besides: before each evaluation and at the end.
 

@@ -19,19 +19,24 @@ from cloze.launch.strategy import compute_as, is_one_graph
 from cloze.launch.trainer import make_recipe
 from cloze.model.config import EncoderConfig
 from cloze.run.folder import note
+from cloze.tasks.distillation import Distillation
 from cloze.tasks.masked_lm import MaskedLMPretraining
 from cloze.tasks.pretraining import Pretraining
 from cloze.tasks.replaced_tokens import ReplacedTokensPretraining
+from cloze.tasks.teacher import Teacher
 
-OWN: dict[str, type] = {import_path(kind): kind for kind in (MaskedLMPretraining, ReplacedTokensPretraining, MaskedLM)}
+OWN: dict[str, type] = {
+    import_path(kind): kind for kind in (MaskedLMPretraining, ReplacedTokensPretraining, Distillation, MaskedLM)
+}
 """Every class of cloze that a pre-trained folder may name, by its import path."""
 
 
 def check_module(config: Config) -> None:
-    """Compare the module with the objective and the hardware.
+    """Compare the module with the teacher, the objective and the hardware.
 
     Raises:
-        InputError: it is none, or does not take the batches that the objective makes, or not all of them.
+        InputError: it is none, lacks a teacher or takes none, or does not take the batches that the objective makes, or
+            not all of them.
     """
     module, objective = config.module.class_, config.objective.class_
     for node, kind, base in ((config.module, module, Pretraining), (config.objective, objective, Objective)):
@@ -42,6 +47,15 @@ def check_module(config: Config) -> None:
                 f"{node.key}: {node.target} does not say the type of its batches: derive it from "
                 f"{base.__name__}[MyBatch]"
             )
+    if config.teacher is not None and module.without_teacher is None:
+        raise InputError(
+            f"teacher={config.teacher} is for a module that learns from it, but {config.module.target} does not: give "
+            "module=distillation, or leave teacher= out"
+        )
+    if config.teacher is None and module.without_teacher is not None:
+        if config.stage == "evaluate":
+            raise InputError(f"module: {config.module.target} is for stage=train: leave module= out")
+        raise InputError(f"module: {config.module.target} learns from a teacher: give teacher=FOLDER")
     taken, made = batch_type(module, Pretraining), batch_type(objective, Objective)
     if taken is not None and made is not None and not issubclass(made, taken):
         raise InputError(
@@ -57,31 +71,34 @@ def check_module(config: Config) -> None:
         )
 
 
-def check_values(config: Config, shape: EncoderConfig) -> None:
+def check_values(config: Config, shape: EncoderConfig, teacher: Teacher[Any] | None = None) -> None:
     """Have a module of cloze's own look at its values, which no signature can, with a model without weights.
 
     Raises:
         InputError: it refuses one, or the shape.
     """
     if import_path(config.module.type) in OWN:
-        make_module(config, shape, Length(steps=1), device="meta")
+        make_module(config, shape, Length(steps=1), teacher, device="meta")
 
 
-def make_module(config: Config, shape: EncoderConfig, length: Length, *, device: str = "cpu") -> Pretraining[Any]:
+def make_module(
+    config: Config, shape: EncoderConfig, length: Length, teacher: Teacher[Any] | None = None, *, device: str = "cpu"
+) -> Pretraining[Any]:
     """The module with its model, in random weights.
 
     Args:
         config: the root.
         shape: of the encoder.
         length: of training.
+        teacher: for a module that takes one.
         device: where the weights are; ``meta`` makes none.
 
     Raises:
         InputError: the module refuses a value, or has parameters that no model folder would hold.
     """
-    recipe = make_recipe(config, length)
+    recipe, known = make_recipe(config, length), {} if teacher is None else {"teacher": teacher}
     with torch.device(device):
-        module = config.module.build(shape=shape, recipe=recipe)
+        module = config.module.build(shape=shape, recipe=recipe, **known)
     parameters = {f"model.{name}" for name in module.model.state_dict()}
     if more := sorted(module.state_dict().keys() - parameters):
         raise InputError(
@@ -97,6 +114,8 @@ def computed(module: Pretraining[Any], hardware: Hardware) -> Pretraining[Any]:
     one_graph = module.compiles_step and is_one_graph(hardware)
     for encoder in module.model.encoders:
         compute_as(hardware, encoder, static_shapes=hardware.static_shapes, one_graph=one_graph)
+    if module.teacher is not None:
+        compute_as(hardware, module.teacher.model.encoder, static_shapes=hardware.static_shapes)
     if one_graph:
         module.compile_step(cuda_graphs=hardware.cuda_graphs)
     return module
@@ -107,14 +126,16 @@ def as_trained(config: Config, record: Record, name: str, trust: Sequence[str]) 
 
     Args:
         config: whose own class is taken where the folder tells of none.
-        record: of the folder.
+        record: of the folder; of a student, it is evaluated by itself.
         name: of the folder.
         trust: packages besides cloze whose classes may be built.
 
     Raises:
         InputError: the configuration names another module, or the folder a class that is not trusted.
     """
-    config = config.with_(module=_trained(config.module, record.module, Pretraining, name, trust))
+    alone = getattr(OWN.get(record.module.target or ""), "without_teacher", None)
+    trained = record.module if alone is None else Made.by(import_path(alone), {})
+    config = config.with_(module=_trained(config.module, trained, Pretraining, name, trust))
     taken, made = (batch_type(node.class_, base) for node, base in _nodes(config))
     if record.objective.target is not None and taken is not None and made is not None and not issubclass(made, taken):
         objective = _trained(config.objective, record.objective, Objective, name, trust)

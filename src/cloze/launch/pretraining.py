@@ -30,16 +30,19 @@ from cloze.launch.ranks import Ranks, begin_ranks
 from cloze.launch.reporting import leave_report
 from cloze.launch.resuming import resumed
 from cloze.launch.strategy import check_optimizer
+from cloze.launch.teacher import check_student
 from cloze.launch.tracking import tracked
 from cloze.launch.trainer import accumulate, in_phases, lasting, make_trainer
 from cloze.loggers.metrics_file import read_rows
 from cloze.model.architecture import architecture_of
 from cloze.model.config import EncoderConfig
+from cloze.model.heads import PretrainingModel
 from cloze.run.folder import RunFolder, note
 from cloze.run.hardware import check_attention, set_up
 from cloze.run.summary import finished_summary, summary
 from cloze.runtime.spinner import waiting
 from cloze.tasks.pretraining import Pretraining
+from cloze.tasks.teacher import Teacher, read_teacher
 from cloze.text.manifest import MANIFEST
 from cloze.text.prepare import Preparation
 from cloze.text.progress import ConsoleProgress
@@ -53,11 +56,13 @@ class Begun(NamedTuple):
         config: the root, with the folder of the corpus as far as it is known.
         checkpoint: from which it resumes; None for a new run.
         start: what continued pre-training begins with.
+        teacher: from which the model learns.
     """
 
     config: Config
     checkpoint: Path | None
     start: Beginning | None
+    teacher: Teacher[PretrainingModel] | None
 
 
 def pretrain(config: Config) -> float | None:
@@ -79,13 +84,15 @@ def pretrain(config: Config) -> float | None:
         rank_zero_only(print)(told, flush=True)
         return loss
     config, start = with_corpus(config, run.config, run.start, ranks), run.start
+    if run.teacher is not None:
+        check_student(run.teacher, config, start)
     data = prepared_data(config, start)
     warn_of(data)
     with waiting("planning the epochs"):
         length = training_length(config.trainer, data)
     data.training_batches = length.steps
     with waiting("making the model"):
-        module = begun_module(config, data, start, length)
+        module = begun_module(config, data, start, length, run.teacher)
     trainer = _trainer(config, data, length, monitor=f"val/{module.monitor}")
     checkpoint, step = resumed(run.checkpoint, trainer, module, data, config, ranks)
     if start is not None and checkpoint is None:
@@ -114,7 +121,7 @@ def begin(
         claiming: make the run ours, as whoever trains it must.
 
     Raises:
-        InputError: the module, the folder, the model to start from or the schedule is refused.
+        InputError: the module, the folder, the model to start from, the teacher or the schedule is refused.
     """
     import_packages(config.trust)
     check_module(config)
@@ -126,11 +133,12 @@ def begin(
         "checkpoint", lambda: folder.checkpoint_to_resume(policy or config.resume, claiming=claiming)
     )
     check_decay(config, checkpoint)
+    teacher = None if config.teacher is None else read_teacher(config.teacher)
     set_up(config.hardware, config.seed)
     start = beginning(config, resumed=checkpoint)
     config.schedule.build()  # an error in it, or in the module, comes before the corpus is prepared
-    check_values(config, config.model.build(vocab_size=1) if start is None else start.config)
-    return Begun(config, checkpoint, start)
+    check_values(config, config.model.build(vocab_size=1) if start is None else start.config, teacher)
+    return Begun(config, checkpoint, start, teacher)
 
 
 def _trainer(config: Config, data: PretrainingData, length: Length, *, monitor: str) -> pl.Trainer:
@@ -209,13 +217,19 @@ def training_length(training: Training, data: PretrainingData) -> Length:
     return Length(steps=sum(data.stages.steps(steps, training.max_tokens)))
 
 
-def begun_module(config: Config, data: PretrainingData, start: Beginning | None, length: Length) -> Pretraining[Any]:
+def begun_module(
+    config: Config,
+    data: PretrainingData,
+    start: Beginning | None,
+    length: Length,
+    teacher: Teacher[PretrainingModel] | None = None,
+) -> Pretraining[Any]:
     """With random weights, or those of the model to start from; computed as the hardware asks."""
     vocabulary = data.manifest.vocab_size
     shape = start.shape(data) if start is not None else config.model.build(vocab_size=vocabulary)
     check_shape(shape, data.stages.max_length, config.hardware)
     check_phases(data.stages.phases, shape)
-    module = make_module(config, shape, length)
+    module = make_module(config, shape, length, teacher)
     module.recipe = in_phases(module.recipe, data.stages.phases, data.stages.course(length.steps))
     tell_of_kin(shape)
     tell_of_segments(shape, data)

@@ -78,6 +78,7 @@ def resumed(
         content = read_checkpoint(file)
         if not is_plain(before := content.get(CONFIGURATION, {})) or not isinstance(before, dict):
             return "is damaged (its configuration is none)"
+        module.check_resumed(file, content)
         check_changes(file, changed := changes(content.get(CONFIGURATION), config.recorded))
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, PhaseChanges) and isinstance(step := content.get("global_step"), int):

@@ -30,6 +30,7 @@ from cloze.errors import InputError
 from cloze.inference.rebuild import OWN, fits_problem
 from cloze.launch.long_texts import differences, encoding_notes, show_as_asked, with_recorded
 from cloze.launch.strategy import compute_as
+from cloze.launch.teacher import task_teacher
 from cloze.launch.trainer import make_recipe
 from cloze.model.task_heads import TaskModel
 from cloze.run.hardware import check_attention
@@ -90,6 +91,7 @@ def _set_up(config: Config, notes: list[str]) -> TaskSetup:
             f"{pretrained.config.max_position_embeddings} positions: take task.max_length="
             f"{pretrained.config.max_position_embeddings} or less"
         )
+    teacher = task_teacher(config, pretrained, labels, data.features.max_length)
     with waiting("encoding the data"):
         data.encode(pretrained.tokenizer, labels)
     data.tokenizer_files = pretrained.tokenizer_files
@@ -98,6 +100,8 @@ def _set_up(config: Config, notes: list[str]) -> TaskSetup:
     length = _length(config.trainer, data)
     data.training_batches = length.steps or ENDLESS
     module = _module(config, pretrained, data.features, labels, length)
+    if teacher is not None:
+        module.learn_from(teacher, weight=config.distillation.weight, temperature=config.distillation.temperature)
     if module.model.drawn and pretrained.state:
         kept = f"{', '.join(module.model.kept)}: from the folder; " if module.model.kept else ""
         notes += _as_notes([f"{kept}{', '.join(module.model.drawn)}: drawn at random"])

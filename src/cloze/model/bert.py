@@ -127,9 +127,13 @@ class BertBlock(Block):
         """Let the attention take this kernel."""
         self.attention.kernel = kernel
 
+    def queries_keys_values(self, hidden: Tensor, packed: Packed) -> Tensor:
+        """(N, D) -> (N, 3, H, K)."""
+        return self.attention.projected(hidden).clone()  # no view: FSDP2 hangs its hook on it
+
     def attention_weights(self, hidden: Tensor, packed: Packed) -> Tensor:
         """(T, D) of one sequence -> (H, T, T) fp32."""
-        query, key, _ = self.attention.projected(hidden).movedim(0, 2).float().unbind(0)  # (H, T, K)
+        query, key, _ = self.queries_keys_values(hidden, packed).movedim(0, 2).float().unbind(0)  # (H, T, K)
         return attention_weights(query, key)
 
     def pack(self) -> None:

@@ -47,6 +47,14 @@ class Block(nn.Module, ABC):
     def attention_weights(self, hidden: Tensor, packed: Packed) -> Tensor:
         """(T, D) of one sequence -> (H, T, T) fp32, which the kernels never hold."""
 
+    def queries_keys_values(self, hidden: Tensor, packed: Packed) -> Tensor:
+        """What the attention of the block makes of the hidden states below it, (N, D) -> (N, 3, H, K).
+
+        Raises:
+            NotImplementedError: this kind of block does not say.
+        """
+        raise NotImplementedError
+
     @abstractmethod
     def pack(self) -> None:
         """Replace the linear layers by ``cloze.model.kernels.packed.PackedLinear``."""
@@ -121,13 +129,18 @@ class Encoder(nn.Module):
             assert isinstance(block, Block)
             yield block
 
-    def forward(self, sequences: Sequences, rows: Tensor | None = None) -> Tensor:
+    def forward(
+        self, sequences: Sequences, rows: Tensor | None = None, layers: Sequence[int] | None = None
+    ) -> Tensor | list[Tensor]:
         """The hidden states of the last layer, (N, D) or (B, T, D).
 
         Args:
             sequences: packed, or in padded rows.
             rows: (R,) of packed tokens: the hidden states of these, (R, D); None for all.
+            layers: those whose hidden states are returned, as a list, in place of the last; see ``hidden_states``.
         """
+        if layers is not None:
+            return self.hidden_states(sequences, layers, rows)
         return self.hidden_states(sequences, (len(self.blocks),), rows)[0]
 
     def hidden_states(
@@ -195,6 +208,10 @@ class Encoder(nn.Module):
             for block in self.stack:
                 block.pack()
         return self
+
+
+TRAINING_ONLY = "training_only"
+"""The part of a model that only its training reads, in checkpoints but not in the model folder."""
 
 
 class EncoderWithHeads(nn.Module):

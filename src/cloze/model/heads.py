@@ -1,6 +1,7 @@
 """What is pre-trained on masked tokens and pairs of texts, whatever the encoder. Legend: see ``cloze.batch``."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import ClassVar, NamedTuple
 
 import torch
@@ -36,7 +37,7 @@ class MaskedLM(nn.Module, ABC):
 class PretrainingModel(EncoderWithHeads, ABC):
     """An encoder with a head for masked tokens, whose decoder is tied to the word embeddings, and one for pairs."""
 
-    entry_points: ClassVar[tuple[str, ...]] = ("heads",)
+    entry_points: ClassVar[tuple[str, ...]] = ("heads", "hidden_and_heads")
     masked_lm_head: MaskedLM
 
     @property
@@ -79,6 +80,22 @@ class PretrainingModel(EncoderWithHeads, ABC):
         ids, segments, positions = (column[first] for column in packed[:3])
         alone = Packed(ids, segments, positions, bounds, 1)  # [CLS], a sequence each
         return self.masked_lm_head(masked), self.next_sentence_logits(firsts, alone)
+
+    def hidden_and_heads(
+        self, packed: Packed, masked_positions: Tensor, layers: Sequence[int], *, apart: bool = False
+    ) -> tuple[dict[int, Tensor], Tensor, Tensor]:
+        """The hidden states of all tokens in some layers, (N, D) each, by their numbers; and what ``heads`` returns.
+
+        Args:
+            packed: the sequences.
+            masked_positions: (M,).
+            layers: in ascending order, the last one at the end.
+            apart: the masked-language-model head learns by itself: no gradient goes from it to what it reads.
+        """
+        hidden = dict(zip(layers, self.encoder(packed, layers=layers), strict=True))
+        last = hidden[layers[-1]]
+        masked = self.masked_lm_head((last.detach() if apart else last)[masked_positions])
+        return hidden, masked, self.next_sentence_logits(last, packed)
 
     def forward(self, packed: Packed, masked_positions: Tensor) -> PretrainingLogits:
         """The logits of both heads; the masked-language-model head runs on ``masked_positions`` (M,) only."""

@@ -153,10 +153,13 @@ class ModernBlock(Block):
         assert isinstance(config, ModernBertConfig)
         self.attention.rope = config.rope(layer)
 
+    def queries_keys_values(self, hidden: Tensor, packed: Packed) -> Tensor:
+        """(N, D) -> (N, 3, H, K), queries and keys turned by their positions."""
+        return self.attention.projected(self.attention_norm(hidden) if self.pre_norm else hidden, packed)
+
     def attention_weights(self, hidden: Tensor, packed: Packed) -> Tensor:
         """(T, D) of one sequence -> (H, T, T) fp32."""
-        qkv = self.attention.projected(self.attention_norm(hidden) if self.pre_norm else hidden, packed)
-        query, key, _ = qkv.movedim(0, 2).float().unbind(0)  # (H, T, K)
+        query, key, _ = self.queries_keys_values(hidden, packed).movedim(0, 2).float().unbind(0)  # (H, T, K)
         seen = band(len(hidden), self.attention.window, query)
         return attention_weights(query, key, 0.0 if seen is None else seen)
 

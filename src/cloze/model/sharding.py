@@ -33,6 +33,7 @@ def shard(model: EncoderWithHeads, mesh: DeviceMesh, *, bf16: bool) -> None:
     half = MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32, cast_forward_inputs=False)
     for block in (block for encoder in model.encoders for block in encoder.blocks):
         fully_shard(block, mesh=mesh, mp_policy=half if bf16 else MixedPrecisionPolicy())
+        register_fsdp_forward_method(block, "queries_keys_values")  # which distillation asks for by itself
     fully_shard(model, mesh=mesh)
     for name in model.entry_points:
         register_fsdp_forward_method(model, name)

@@ -18,6 +18,7 @@ from cloze.metrics.classification import METRICS, RANKINGS, best_thresholds, che
 from cloze.model.task_heads import TaskModel
 from cloze.tasks.class_weights import ClassWeights, check_class_weights, positive_weights, scaled_class_weights
 from cloze.tasks.finetuning import FineTuning
+from cloze.tasks.soft_targets import binary_divergence, divergence
 from cloze.tasks.thresholds import Threshold, as_state, is_stated, of_state, quoted_labels, thresholds_of
 from cloze.tasks.training import Recipe
 
@@ -92,8 +93,18 @@ class Classification(FineTuning[TextExample]):
 
     def step(self, batch: TaskBatch) -> tuple[Tensor, Tensor]:
         """The sum of the losses, and the logits (I, L); of a text in several windows the mean of theirs."""
-        logits = averaged(self.model(batch), batch)
+        logits = self.logits(self.model, batch)
         return self.loss(logits.float(), batch.labels), logits
+
+    def logits(self, model: TaskModel, batch: TaskBatch) -> Tensor:
+        """(I, L)."""
+        return averaged(model(batch), batch)
+
+    def soft_targets(self, outputs: Tensor, theirs: Tensor, batch: TaskBatch, temperature: float) -> Tensor:
+        """Of the classes of the labelled items."""
+        labels = batch.labels
+        is_labelled = ~labels.isnan().any(-1) if labels.is_floating_point() else labels != IGNORED_LABEL
+        return (divergence(outputs, theirs, temperature) * is_labelled).sum()
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """The sum of the losses of the labelled items, (); labels may be probabilities, (I, L)."""
@@ -226,6 +237,10 @@ class MultiLabel(Classification):
         )  # (I, L)
         return (losses * ~labels.isnan()).mean(dim=-1).sum()
 
+    def soft_targets(self, outputs: Tensor, theirs: Tensor, batch: TaskBatch, temperature: float) -> Tensor:
+        """Of each label by itself, the mean over them."""
+        return (binary_divergence(outputs, theirs, temperature) * ~batch.labels.isnan()).mean(dim=-1).sum()
+
     def said(self, example: TextExample, logits: np.ndarray) -> Prediction:
         """The labels that apply, with the probability of each; right ones that are missed, and extra ones."""
         probabilities = 1 / (1 + np.exp(-np.clip(logits, -500, 500)))
@@ -267,6 +282,11 @@ class Regression(Classification):
         labels = labels.view_as(logits)  # (I, L)
         losses = F.mse_loss(logits, labels.nan_to_num(), reduction="none")
         return (losses * ~labels.isnan()).mean(dim=-1).sum()
+
+    def soft_targets(self, outputs: Tensor, theirs: Tensor, batch: TaskBatch, temperature: float) -> Tensor:
+        """The squared errors from the teacher's scores, whatever the temperature, the mean over scores."""
+        is_labelled = ~batch.labels.view_as(outputs).isnan()
+        return ((outputs.float() - theirs).square() * is_labelled).mean(dim=-1).sum()
 
     def said(self, example: TextExample, logits: np.ndarray) -> Prediction:
         """The score, and by how much it is wrong; several by name, and the mean by which they are wrong."""

@@ -17,6 +17,7 @@ from cloze.data.finetuning.items import Item
 from cloze.data.finetuning.module import Split, TaskData
 from cloze.data.tables.examples import Example, Prediction
 from cloze.model.task_heads import TaskModel
+from cloze.tasks.teacher import Teacher
 from cloze.tasks.training import Recipe, TrainingModule
 
 E = TypeVar("E", bound=Example)
@@ -55,6 +56,29 @@ class FineTuning(TrainingModule, Generic[E]):
     @abstractmethod
     def step(self, batch: TaskBatch) -> tuple[Tensor, Tensor]:
         """The sum of the losses, (), and the outputs, (N, ...) or (I, ...)."""
+
+    def logits(self, model: TaskModel, batch: TaskBatch) -> Tensor:
+        """The outputs of a model of this task, (N, ...) or (I, ...)."""
+        return model(batch)  # type: ignore[no-any-return]
+
+    def soft_targets(self, outputs: Tensor, theirs: Tensor, batch: TaskBatch, temperature: float) -> Tensor:
+        """How far outputs are from those of a teacher, summed over the labels of a batch, ().
+
+        Raises:
+            NotImplementedError: this task learns from none.
+        """
+        raise NotImplementedError
+
+    def learn_from(self, teacher: Teacher[TaskModel], *, weight: float, temperature: float) -> None:
+        """Take the outputs of a teacher as targets in training, too.
+
+        Args:
+            teacher: with the same labels, in any order.
+            weight: the share of its targets in the loss; the labels have the rest.
+            temperature: of them.
+        """
+        self.teacher, self.soft_weight, self.temperature = teacher, weight, temperature
+        self._order = [teacher.labels.index(label) for label in self.labels]
 
     @abstractmethod
     def predictions(
@@ -106,13 +130,22 @@ class FineTuning(TrainingModule, Generic[E]):
 
     def training_step(self, batch: TaskBatch, _: int) -> Tensor:
         """This micro-batch's part of the global loss."""
-        loss, _outputs = self.step(batch)
+        loss, outputs = self.step(batch)
+        if self.teacher is not None:
+            soft = self.soft_targets(outputs, self._of_teacher(self.teacher, batch), batch, self.temperature)
+            loss = (1 - self.soft_weight) * loss + self.soft_weight * soft
         parts = self.trainer.accumulate_grad_batches * self.trainer.world_size
         # Every micro-batch carries the count of its whole global batch.
         labels = torch.tensor(batch.global_labels / parts, dtype=torch.float64, device=loss.device)
         self.since_last_row.add(torch.stack([loss.detach().double(), labels]), batch.num_tokens)
         # Lightning divides by the micro-batches it accumulates and averages over the ranks; the count has done both.
         return loss / batch.global_labels * parts
+
+    def _of_teacher(self, teacher: Teacher[TaskModel], batch: TaskBatch) -> Tensor:
+        """Its outputs, in the order of our labels; frozen hidden states are those of our own encoder."""
+        with torch.no_grad():
+            found = self.logits(teacher.on(batch.packed.input_ids.device), batch._replace(features=None)).float()
+        return found[..., self._order] if self._order else found
 
     def row(self, sums: list[float]) -> dict[str, float | Tensor]:
         """The mean loss, from the summed losses and labels."""

@@ -13,6 +13,7 @@ from cloze.data.tables.examples import ChoiceExample, Prediction
 from cloze.metrics.classification import accuracy
 from cloze.tasks.classification import softmax
 from cloze.tasks.finetuning import FineTuning
+from cloze.tasks.soft_targets import divergence
 
 
 class MultipleChoice(FineTuning[ChoiceExample]):
@@ -32,6 +33,10 @@ class MultipleChoice(FineTuning[ChoiceExample]):
         scores = self.model(batch)  # (I, n)
         loss = F.cross_entropy(scores.float(), batch.labels, ignore_index=IGNORED_LABEL, reduction="sum")
         return loss, scores
+
+    def soft_targets(self, outputs: Tensor, theirs: Tensor, batch: TaskBatch, temperature: float) -> Tensor:
+        """Of the choices of the labelled items."""
+        return (divergence(outputs, theirs, temperature) * (batch.labels != IGNORED_LABEL)).sum()
 
     def predictions(
         self, examples: Sequence[ChoiceExample], items: Sequence[Item], outputs: Sequence[np.ndarray]

@@ -38,11 +38,13 @@ class Pretraining(TrainingModule, Generic[B]):
 
     Attributes:
         monitor: the metric on held-out text by which checkpoints are kept and searches choose; lower is better.
+        without_teacher: the module that evaluates what this one has taught; None for one that takes no teacher.
         compiles_step: whether ``compile_step`` makes the whole step one graph; else the encoder alone is compiled.
         record: what this module and its objective were made with; None where no configuration made them.
     """
 
     monitor: ClassVar[str] = LOSS
+    without_teacher: ClassVar["type[Pretraining[Any]] | None"] = None
     compiles_step: ClassVar[bool] = False
 
     def __init__(self, *, shape: EncoderConfig, recipe: Recipe) -> None:

@@ -18,6 +18,7 @@ from cloze.metrics.answers import AnswerScore, Language, Threshold, answer_score
 from cloze.model.task_heads import TaskModel
 from cloze.tasks.answer_spans import best_answers
 from cloze.tasks.finetuning import FineTuning
+from cloze.tasks.soft_targets import divergence
 from cloze.tasks.training import Recipe
 
 ANSWER = pa.struct({"text": pa.string(), "probability": pa.float64(), "start": pa.int64(), "end": pa.int64()})
@@ -92,6 +93,11 @@ class QuestionAnswering(FineTuning[QuestionExample]):
         windows = padded(logits.float(), batch.packed)
         loss = F.cross_entropy(windows, batch.labels, ignore_index=IGNORED_LABEL, reduction="sum")
         return loss / 2, logits
+
+    def soft_targets(self, outputs: Tensor, theirs: Tensor, batch: TaskBatch, temperature: float) -> Tensor:
+        """Of the first and of the last token of the answer in the labelled windows, the mean of both."""
+        ours, theirs = (padded(logits.float(), batch.packed) for logits in (outputs, theirs))  # (I, T, 2)
+        return (divergence(ours, theirs, temperature, dim=1) * (batch.labels != IGNORED_LABEL)).sum() / 2
 
     def predictions(
         self, examples: Sequence[QuestionExample], items: Sequence[Item], outputs: Sequence[np.ndarray]

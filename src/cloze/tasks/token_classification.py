@@ -16,6 +16,7 @@ from cloze.metrics.entities import Entity, bio2, entities, entity_scores, make_e
 from cloze.model.task_heads import TaskModel
 from cloze.tasks.class_weights import ClassWeights, check_class_weights, scaled_class_weights
 from cloze.tasks.finetuning import FineTuning
+from cloze.tasks.soft_targets import divergence
 from cloze.tasks.training import Recipe
 
 ENTITY = pa.struct(
@@ -78,6 +79,10 @@ class TokenClassification(FineTuning[TaggedExample]):
             logits.float(), batch.labels, self.class_weights, ignore_index=IGNORED_LABEL, reduction="sum"
         )
         return loss, logits
+
+    def soft_targets(self, outputs: Tensor, theirs: Tensor, batch: TaskBatch, temperature: float) -> Tensor:
+        """Of the tags of the labelled tokens."""
+        return (divergence(outputs, theirs, temperature) * (batch.labels != IGNORED_LABEL)).sum()
 
     def predictions(
         self, examples: Sequence[TaggedExample], items: Sequence[Item], outputs: Sequence[np.ndarray]

@@ -1,9 +1,10 @@
 """The base LightningModule of pre-training and fine-tuning: the optimizer, the metrics, the checkpoint."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, ClassVar
 
 from lightning import LightningModule
@@ -25,6 +26,7 @@ from cloze.optim.settings import Settings, restate, settings
 from cloze.optim.trial import OptimizerFactory
 from cloze.optim.updates import copied_parameters, update_ratios
 from cloze.tasks.since_last_row import MetricAccumulator, log_past
+from cloze.tasks.teacher import TEACHER_KEY, Teacher
 
 DECAY = "decay"
 """In the checkpoints of a branch that decays, of where that began."""
@@ -63,12 +65,14 @@ class TrainingModule(LightningModule, ABC):
         problem_type: Hugging Face's word for the kind of labels, where the head has several.
         sums: how many numbers a training step adds to
         since_last_row: those since the last row.
+        teacher: from which the model learns, no parameter of this module; None without one.
     """
 
     head: Head
     sums: ClassVar[int]
     model: EncoderWithHeads
     problem_type: str | None = None
+    teacher: Teacher[Any] | None = None
 
     def __init__(self, model: EncoderWithHeads, recipe: Recipe) -> None:
         super().__init__()
@@ -169,6 +173,18 @@ class TrainingModule(LightningModule, ABC):
             labels=self.labels,
             problem_type=self.problem_type,
         )
+
+        if self.teacher is not None:
+            checkpoint[TEACHER_KEY] = self.teacher.saved()
+
+    def check_resumed(self, file: Path, checkpoint: Mapping[str, Any]) -> None:
+        """Refuse a checkpoint of a training that this one does not continue.
+
+        Raises:
+            InputError: it had another teacher.
+        """
+        if self.teacher is not None:
+            self.teacher.check_saved(file, checkpoint.get(TEACHER_KEY))
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Continue with the sums."""

@@ -23,11 +23,14 @@ from cloze.launch.module import computed, make_module
 from cloze.launch.placement import with_corpus
 from cloze.launch.pretraining import begin, begun_module, check_shape, training_length, warn_of
 from cloze.launch.ranks import Ranks
+from cloze.launch.teacher import check_student
 from cloze.model.architecture import Kernels
 from cloze.model.config import EncoderConfig
+from cloze.model.heads import PretrainingModel
 from cloze.model.memory import activation_bytes, step_memory
 from cloze.runtime.wording import counted
 from cloze.tasks.pretraining import Pretraining
+from cloze.tasks.teacher import Teacher
 from cloze.text.manifest import MANIFEST
 from cloze.text.progress import silent
 
@@ -57,16 +60,20 @@ def dry_run(config: Config) -> None:
         print(f"dry run: {config.folder} is finished, and the same command does nothing more", flush=True)
         return
     config = with_corpus(config, run.config, run.start, ranks)
+    if run.teacher is not None:
+        check_student(run.teacher, config, run.start)
     for node in (*config.callbacks.values(), *config.logger.values()):
         node.build()
-    parts = _parts(config, placement, run.start)
+    parts = _parts(config, placement, run.start, run.teacher)
     accumulation = parts.data.accumulation(placement.asked.micro_batch_tokens, placement.ranks)
     cut = Cut(parts.data.stages.most_tokens, parts.batch.num_tokens, accumulation)
     tried = try_step(parts.module, parts.batch, config.trainer, config.hardware, seed=config.seed)
     estimate.print_lines(_lines(config, placement, parts, cut, tried), run.checkpoint)
 
 
-def _parts(config: Config, placement: Placement, start: Beginning | None) -> _Parts:
+def _parts(
+    config: Config, placement: Placement, start: Beginning | None, teacher: Teacher[PretrainingModel] | None
+) -> _Parts:
     """From the corpus where it is prepared, else with random tokens."""
     training, here, asked = config.trainer, placement.here, placement.asked
     data = config.data.build(num_workers=0, static_shapes=here.static_shapes, pin_memory=False)
@@ -80,7 +87,7 @@ def _parts(config: Config, placement: Placement, start: Beginning | None) -> _Pa
         length: Length | None = (
             training_length(training, data) if data.caches == [None] else _stated_length(training, data)
         )
-        module = begun_module(config, data, start, length or Length(steps=1))
+        module = begun_module(config, data, start, length or Length(steps=1), teacher)
         check_shape(module.model.config, data.stages.max_length, asked)
         if data.caches == [None]:  # a cache would be filled
             warn_of(data)
@@ -91,7 +98,7 @@ def _parts(config: Config, placement: Placement, start: Beginning | None) -> _Pa
         length = _stated_length(training, data)
         shape = _shape(config, start)
         check_shape(shape, data.stages.max_length, asked)
-        module = computed(make_module(config, shape, length or Length(steps=1)), here)
+        module = computed(make_module(config, shape, length or Length(steps=1), teacher), here)
     batch = _synthetic(data, accumulation * placement.ranks, module.model.config, here)
     return _Parts(data, False, batch, module, length)
 
@@ -147,13 +154,14 @@ def _lines(config: Config, placement: Placement, parts: _Parts, cut: Cut, tried:
         parts.length.seconds if parts.length else None,
         data.tokens_in_epoch if parts.prepared else None,
     )
+    teacher = parts.module.teacher
+    chance = parts.module.chance_loss(data.objective, shape.vocab_size)
     return [
         *estimate.hardware_lines(placement),
         estimate.line("data", _told(parts)),
         estimate.line("model", f"{counted(parameters, 'parameters')}, {counted(shape.vocab_size, 'tokens')}"),
-        *estimate.step_lines(
-            cut, tried, placement, _expected(parts.module.chance_loss(data.objective, shape.vocab_size))
-        ),
+        *([] if teacher is None else [estimate.line("teacher", teacher.told())]),
+        *estimate.step_lines(cut, tried, placement, _expected(chance)),
         *estimate.memory_lines(memory, tried, per_token, placement),
         *estimate.time_lines(extent, cut, tried, placement),
         *estimate.output_lines(_outputs(config, parts, parameters, tried)),

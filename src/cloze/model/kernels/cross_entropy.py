@@ -96,7 +96,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         correct = labels.new_zeros(())
         sampled = [labels.new_zeros(0)]
         training = any(ctx.needs_input_grad)
-        x, w, b = _in_product_dtype(hidden, weight, bias)  # once, not for every few rows
+        x, w, b = in_product_dtype(hidden, weight, bias)  # once, not for every few rows
         w, b = _filled(w, multiple, 0.0), _filled(b, multiple, -torch.inf)  # columns that never win
         grad_weight = None
         if training:
@@ -139,7 +139,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         return grad_hidden * grad, grad_weight * grad, grad_bias * grad, None, None, None
 
 
-def _in_product_dtype(*tensors: Tensor) -> list[Tensor]:
+def in_product_dtype(*tensors: Tensor) -> list[Tensor]:
     """As autocast would have them for a product, where it is on."""
     device = tensors[0].device.type
     if device == "meta" or not torch.is_autocast_enabled(device):  # autocast knows no meta device
