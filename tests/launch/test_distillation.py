@@ -114,3 +114,43 @@ def test_a_teacher_that_cannot_be_asked_is_refused_before_the_corpus_is_prepared
     assert "objective.max_length is 128, but teacher=teacher has only 64 positions" in refused(
         *given, "tokenizer.vocab=teacher"
     )
+
+
+@pytest.mark.slow
+def test_a_task_is_learned_from_a_teacher_stopped_resumed_and_cut_over_ranks(
+    small_table: list[str], tmp_path: Path
+) -> None:
+    shared = [word for word in small_table if not word.startswith(("model", "tokenizer"))]
+    save_tiny(tmp_path / "small", num_hidden_layers=1, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+    save_tiny(tmp_path / "large", hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+    words = [*shared, "trainer.max_steps=6", "trainer.validate_every=3", "checkpoint.every_steps=1"]
+    student = [*words, "model=./small", "teacher=runs/teacher/model"]
+    script = "finetune.py"
+    play(
+        tmp_path,
+        command([*words, "model=./large", "run=teacher"], script=script),
+        command([*student, "run=whole"], script=script),
+        command([*student, "run=parts", watch(told=[2, 1])], script=script),
+        command([*student, "run=parts"], script=script),
+        command([*student, "run=two"], ranks=2, script=script),
+        command([*words, "model=./small", "run=alone"], script=script),
+        command([*student, "run=dry", "--dry-run"], script=script),
+        command([*student, "run=other", "teacher=./large"], script=script),
+        statuses=[0, 0, STOPPED, 0, 0, 0, 0, 2],
+    )
+    runs = tmp_path / "runs"
+    whole, parts, two, alone = (
+        load_file(runs / name / "model/model.safetensors") for name in ("whole", "parts", "two", "alone")
+    )
+    assert all(torch.equal(whole[name], parts[name]) for name in whole)
+    assert max(float((whole[name] - two[name]).abs().max()) for name in whole) < 1e-5
+    assert any(not torch.equal(whole[name], alone[name]) for name in whole)
+    assert whole.keys() == alone.keys()
+    refusal = "holds a BertForPreTraining, but teaches the task classification"
+    assert refusal in (tmp_path / "7.0.log").read_text(encoding="utf-8")
+    settings = json.loads((runs / "teacher/model/config.json").read_text())
+    settings |= {"id2label": {"0": "no", "1": "yes"}, "label2id": {"no": 0, "yes": 1}}
+    (runs / "teacher/model/config.json").write_text(json.dumps(settings))
+    play(tmp_path, command([*student, "run=labels"], script=script), statuses=[2])
+    refusal = "teacher=runs/teacher/model has the labels 'no', 'yes', but the task 'bad', 'good': they must be the same"
+    assert refusal in (tmp_path / "0.0.log").read_text(encoding="utf-8")
