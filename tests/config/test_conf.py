@@ -16,6 +16,7 @@ NEEDED = {
     "text": ["++corpus.files=x"],
     "wikitext": ["++corpus.files=x"],
     "hub": ["++corpus.dataset=x"],
+    "mixture": ["++corpus.parts=[{prepared: x}]"],
     "dask": ["++engine.address=x"],
     "tokenizer/folder": ["++tokenizer.vocab=x"],
     **{option: ["++init=x"] for option in ("continued", *CONTINUING)},

@@ -125,6 +125,9 @@ def test_every_phase_holds_and_a_run_resumed_in_any_of_them_is_the_same(
         (["corpus.prepared=somewhere"], "corpus.prepared is for one corpus"),
         (["corpus.parts=[{prepared: nowhere}]", "phases=[{steps: 3}]"], "nowhere: not a prepared corpus"),
         (["corpus.parts=[]", "phases=[{steps: 3}]"], "corpus.parts is empty"),
+        (["quality=gopher"], "quality is for a text that is to be prepared, but corpus=mixture takes corpora as"),
+        (["tokenizer=bpe"], "tokenizer is for a text that is to be prepared"),
+        (["+corpus.near_duplicates=0.8"], "corpus.near_duplicates is for a text that is to be prepared"),
     ],
 )
 def test_what_cannot_be_is_refused_by_name(

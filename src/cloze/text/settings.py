@@ -10,6 +10,8 @@ from cloze.text.near_duplicates.signatures import check_near_duplicates
 from cloze.text.quality.rules import QualityRules
 from cloze.text.segmenters import Words, check_words
 from cloze.text.sources.files import HeldoutFiles, TextFiles
+from cloze.text.sources.mixture import Mixture
+from cloze.text.tokenizer import ContinuedWordPiece, WordPiece
 from cloze.text.tokenizer_source import TokenizerSource
 
 DEFAULT_HELDOUT = 0.01
@@ -76,6 +78,25 @@ class PreparationSettings:
                 raise InputError(f"preparation.{key}={getattr(self, key)}: expected a positive number")
         if self.workers is not None and self.workers < 0:
             raise InputError(f"preparation.workers={self.workers}: expected 0 or more, or null for one a core")
+        if isinstance(self.source, Mixture):
+            self._check_unprepared()
+
+    def _check_unprepared(self) -> None:
+        """Refuse what would say nothing of a mixture, whose text has been prepared."""
+        stated = {
+            "corpus.duplicates": self.duplicates != "count",
+            "corpus.near_duplicates": self.near_duplicates is not None,
+            "corpus.heldout_fraction": self.heldout_fraction is not None,
+            "corpus.heldout_files": self.heldout_files is not None,
+            "preparation.words": self.words != "tokenizer",
+            "quality": bool(self.quality.limits()),
+            "tokenizer": self.tokenizer.is_given or type(self.tokenizer) not in (WordPiece, ContinuedWordPiece),
+        }
+        if keys := [key for key, said in stated.items() if said]:
+            raise InputError(
+                f"{keys[0]} is for a text that is to be prepared, but corpus=mixture takes corpora as they are: leave it "
+                "out, or give it to cloze-prepare of each"
+            )
 
     @property
     def fraction(self) -> float:
