@@ -94,8 +94,8 @@ class PreparationSettings:
         }
         if keys := [key for key, said in stated.items() if said]:
             raise InputError(
-                f"{keys[0]} is for a text that is to be prepared, but corpus=mixture takes corpora as they are: leave it "
-                "out, or give it to cloze-prepare of each"
+                f"{keys[0]} is for a text that is to be prepared, but corpus=mixture takes corpora as they are: leave "
+                "it out, or give it to cloze-prepare of each"
             )
 
     @property
