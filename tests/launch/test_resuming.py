@@ -12,6 +12,7 @@ import yaml
 
 from cloze.optim.schedules import Cosine
 from tests.command import Command
+from tests.launch.stories import NO_DROPOUT
 from tests.launch.test_pretraining import rows
 
 SHORT = [
@@ -241,3 +242,18 @@ def test_a_branch_of_a_run_that_began_with_a_model_resumes_alone(
     done = train(*words, resume)
     assert done.returncode == 0, done.stderr
     assert "resuming from runs/second/checkpoints/step-00000006.ckpt" in done.stderr
+
+
+def test_a_run_that_was_made_longer_twice_is_as_one_that_was_long(
+    train: Command, small_corpus: list[str], tmp_path: Path
+) -> None:
+    words = [*small_corpus, *SHORT, *NO_DROPOUT]
+    words += ["schedule=warmup_stable_decay", "schedule.decay_ratio=0", "schedule.warmup_ratio=0"]
+    cut = "hardware.micro_batch_tokens=128"  # more micro-batches than before
+    for number, (steps, more) in enumerate(((2, []), (4, [cut]), (6, []))):
+        last = [f"resume=runs/{number - 1}/checkpoints/step-{steps - 2:08d}.ckpt"] if number else []
+        done = train(*words, *last, *more, f"trainer.max_steps={steps}", f"run={number}")
+        assert done.returncode == 0, done.stderr
+    assert train(*words, "trainer.max_steps=6", "run=whole").returncode == 0
+    longer, whole = (state(tmp_path / "runs" / run, 6)["state_dict"] for run in ("2", "whole"))
+    assert all(torch.allclose(tensor, longer[name], atol=1e-5) for name, tensor in whole.items())

@@ -102,6 +102,7 @@ class Checkpoints(Checkpoint):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """What a callback was constructed with holds, where its state remembers what another one was."""
+        _continue_epoch(checkpoint["loops"]["fit_loop"])
         states = checkpoint["callbacks"]
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             if self.changed and isinstance(callback, EarlyStopping):
@@ -263,6 +264,13 @@ class BackgroundIO(CheckpointIO):
 
     def teardown(self) -> None:
         self._thread.shutdown(wait=True)
+
+
+def _continue_epoch(loop: dict[str, Any]) -> None:
+    """The last step of a training may be in the middle of a longer one: the epoch of Lightning's is never over."""
+    loop["epoch_loop.batch_progress"]["is_last_batch"] = False
+    for progress in loop["epoch_progress"].values():
+        progress["processed"] = progress["completed"] = progress["ready"] - 1
 
 
 def _found(module: pl.LightningModule) -> bool:
