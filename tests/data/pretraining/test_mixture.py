@@ -193,6 +193,16 @@ def test_all_corpora_used_up_is_told(corpora: list[tuple[Any, ...]]) -> None:
         list(loader_of(corpora, 1000, max_epochs=(1, 1, 1)))
 
 
+def test_an_epoch_that_ends_with_a_batch_is_over(corpora: list[tuple[Any, ...]]) -> None:
+    (small,) = texts_of(corpora)[1:2]
+    size = next(size for size in (9, 7, 5, 3, 1) if len(small) % size == 0)
+    batches = iter(loader_of(corpora[1:2], 99, weights=(1,), max_epochs=(1,), size=BatchSize(sequences=size)))
+    seen = [row for _ in range(len(small) // size) for row in unmasked(next(batches))]
+    assert sorted(seen) == sorted(small)
+    with pytest.raises(InputError, match="every part has been read max_epochs times"):
+        next(batches)
+
+
 def test_weights_temperature_and_names(tmp_path: Path) -> None:
     mixture = Mixture(parts=[Part(prepared="a/books", weight=3), {"prepared": "wiki/"}, Part(prepared="b/books")])
     assert mixture.shares([1, 1, 1]) == (0.6, 0.2, 0.2)

@@ -89,11 +89,8 @@ class MixtureWalk(Walk):
         spans: list[Span] = []
         used = 0
         while True:
-            weights = self._active(phase, places, done)
-            at = [
-                self._settled(phase, number, one) if weight else _Settled(one)
-                for number, (one, weight) in enumerate(zip(places, weights, strict=True))
-            ]
+            at = [self._settled(phase, number, one) for number, one in enumerate(places)]
+            weights = self._active(phase, at, done)
             ahead = [one.lengths[: budget + 1] for one in at]  # a sequence is at least one of what is counted
             ends = np.cumsum([len(lengths) for lengths in ahead])
             taken = np.array([one.place.taken for one in at])
@@ -108,12 +105,9 @@ class MixtureWalk(Walk):
                 return places, spans
             places[cause] = places[cause]._replace(window=places[cause].window + 1, sequence=0)
 
-    def _active(self, phase: int, places: Sequence[PartPlace], done: int) -> npt.NDArray[np.float64]:
+    def _active(self, phase: int, at: "Sequence[_Settled]", done: int) -> npt.NDArray[np.float64]:
         """The shares of the corpora that are not used up, which sum to 1."""
-        left = [
-            0.0 if most is not None and self._epoch(number, one) >= most else weight
-            for number, (one, most, weight) in enumerate(zip(places, self.max_epochs, self.weights[phase], strict=True))
-        ]
+        left = [weight if one.window else 0.0 for one, weight in zip(at, self.weights[phase], strict=True)]
         if not any(left):
             raise InputError(
                 f"corpus.parts: after {done:,} of {self.course.total or 0:,} steps every part has been read max_epochs "
@@ -121,16 +115,10 @@ class MixtureWalk(Walk):
             )
         return np.array(left) / sum(left)
 
-    def _epoch(self, number: int, place: PartPlace) -> int:
-        """The epoch that the next sequence is of."""
-        order = self.parts[number].order
-        windows = -(-len(order.shards) // order.shuffle_shards)
-        return place.epoch + place.window // windows
-
     def _settled(self, phase: int, number: int, place: PartPlace) -> "_Settled":
-        """The same place as one of a window that has a sequence left."""
-        part = self.parts[number]
-        while True:
+        """The same place as one of a window that has a sequence left; without a window where none is to be read."""
+        part, most = self.parts[number], self.max_epochs[number]
+        while self.weights[phase][number] and (most is None or place.epoch < most):
             windows = part.order.windows(place.epoch)
             if place.window >= len(windows):
                 place = place._replace(epoch=place.epoch + 1, window=0, sequence=0)
@@ -142,6 +130,7 @@ class MixtureWalk(Walk):
                 part.fetch_ahead(rest[0])
                 return _Settled(place, window, plan.lengths[place.sequence :])
             place = place._replace(window=place.window + 1, sequence=0)
+        return _Settled(place)
 
     def state_of(self, place: Place) -> dict[str, int]:
         """Four integers for each corpus."""

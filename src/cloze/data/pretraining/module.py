@@ -96,7 +96,7 @@ class PretrainingData(LightningDataModule, Generic[B]):
         self.mixture = source if isinstance(source, Mixture) else None
         self.folders = folders(folder, None if self.mixture is None else self.mixture.folders)
         self.folder = self.folders[0]
-        self.caches = [cache_for(one, cache, cache_gigabytes / len(self.folders)) for one in self.folders]
+        self.caches = [cache_for(one, cache, cache_gigabytes) for one in self.folders]
         self.objective = objective
         self.preparation = preparation if self.mixture is None else None
         self.seed = seed
