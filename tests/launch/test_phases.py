@@ -84,6 +84,11 @@ def test_every_phase_holds_and_a_run_resumed_in_any_of_them_is_the_same(
         assert 3.0 < float(told[-1][f"val/{name}"]) < 5.0
     assert told[-1]["val/odd/loss"] != told[-1]["val/even/loss"]
 
+    card = (whole / "model/README.md").read_text(encoding="utf-8")
+    assert "2 corpora were mixed." in card
+    assert "### `odd`" in card
+    assert "### `even`" in card
+
     config = json.loads((whole / "model/config.json").read_text(encoding="utf-8"))
     assert config["rope_parameters"]["full_attention"]["rope_theta"] == 20000
     before, after = state(whole, 8), state(whole, 10)

@@ -11,7 +11,7 @@ from cloze.files.atomic import write_atomically
 from cloze.files.layout import MODEL
 from cloze.model.architecture import Architecture, stated_architecture
 from cloze.report.markdown import plain, table
-from cloze.report.page.corpus import Corpus, read_corpus
+from cloze.report.page.corpus import Corpus, read_corpora
 from cloze.report.page.figures import OF_ONE_TYPE, key_figures, title
 from cloze.report.page.run import TASK, Run, begun_tokens, mask_token, read_run, section
 from cloze.runtime.wording import counted
@@ -62,10 +62,10 @@ def write_card(folder: Path) -> None:
     """
     if (folder / MODEL / CONFIG).exists():
         run = read_run(folder, folder.resolve().name)
-        write_atomically(folder / MODEL / CARD, card(run, read_corpus(run)).encode())
+        write_atomically(folder / MODEL / CARD, card(run, read_corpora(run)).encode())
 
 
-def card(run: Run, corpus: Corpus | None) -> str:
+def card(run: Run, corpora: Sequence[Corpus]) -> str:
     """The card as Markdown with a YAML head. The license is for the owner of the model to choose."""
     use = _use(run)
     head = yaml.safe_dump(_head(run, use), sort_keys=False, allow_unicode=True)
@@ -82,7 +82,7 @@ def card(run: Run, corpus: Corpus | None) -> str:
         f", fine-tuned on {plain(_task_name(run))}." if run.kind == TASK else "."
     )
     lines += [kind, "", "## Intended use", "", *_intended(run, use), "", "## Figures", "", *_figures(run), ""]
-    lines += ["## Data", "", *_data(run, corpus), "", "## Training", "", *_training(run)]
+    lines += ["## Data", "", *_data(run, corpora), "", "## Training", "", *_training(run)]
     return "\n".join(lines) + "\n"
 
 
@@ -195,21 +195,27 @@ def _figures(run: Run) -> Sequence[str]:
     return [table(["figure", "value", ""], figures)] if figures else ["None were logged."]
 
 
-def _data(run: Run, corpus: Corpus | None) -> Sequence[str]:
+def _data(run: Run, corpora: Sequence[Corpus]) -> Sequence[str]:
     if run.kind == TASK:
         data = section(run.task, "data")
         files = [f"- {split}: {plain(_file(data[split]))}" for split in ("train", "dev", "test") if data.get(split)]
         page = [f"- described at <{data['homepage']}>"] if _is_address(data.get("homepage")) else []
         return [f"The task is `{_code(_task_name(run))}`.", *([""] if files or page else []), *files, *page]
-    if corpus is None:
+    if not corpora:
         return ["Not known."]
-    name = section(run.config, "corpus").get("name")
-    intro = f"The corpus is `{_code(str(name or corpus.folder))}`."
+    if len(corpora) == 1:
+        name = section(run.config, "corpus").get("name")
+        return [f"The corpus is `{_code(str(name or corpora[0].folder))}`.", *_contents(corpora[0])]
+    parts = [line for one in corpora for line in ("", f"### `{_code(_file(one.folder))}`", *_contents(one))]
+    return [f"{len(corpora)} corpora were mixed.", *parts]
+
+
+def _contents(corpus: Corpus) -> Sequence[str]:
     if not corpus.counts:
-        return [intro]
+        return []
     counts = [[what, f"{train:,}", f"{heldout:,}"] for what, train, heldout in corpus.counts]
     facts = [f"- {plain(what)}: {plain(value)}" for what, value in corpus.facts]
-    return [intro, "", table(["", "training", "held out"], counts), "", *facts]
+    return ["", table(["", "training", "held out"], counts), "", *facts]
 
 
 def _training(run: Run) -> Sequence[str]:

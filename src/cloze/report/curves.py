@@ -30,9 +30,7 @@ def curves_figure(folders: Sequence[Path], *, section: str = "learning") -> Any:
     runs = named([read_run(folder, folder.name) for folder in found])
     if section not in SECTIONS:
         raise InputError(f"section is {section!r}, but must be one of {', '.join(SECTIONS)}")
-    charts = [
-        chart for chart in chart_data(runs, [None] * len(runs))["charts"] if chart["section"] == SECTIONS[section]
-    ]
+    charts = [chart for chart in chart_data(runs, [])["charts"] if chart["section"] == SECTIONS[section]]
     if not charts:
         raise InputError(f"{', '.join(map(str, found))}: nothing is logged yet of {section}")
     lines = -(-len(charts) // COLUMNS)

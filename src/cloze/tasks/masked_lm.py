@@ -152,8 +152,9 @@ class MaskedLMPretraining(Pretraining[PretrainingBatch]):
 
     def summary(self, metrics: Mapping[str, float], manifest: Manifest) -> list[tuple[str, str]]:
         """Next to what a model would reach that has learned nothing but frequencies."""
-        frequencies = f"{manifest.unigram_entropy:.3f} for one that knows only how frequent each token is"
-        lines = [("masked tokens", f"{self.told(metrics)} on held-out text; {frequencies}")]
+        entropy, frequencies = manifest.unigram_entropy, "for one that knows only how frequent each token is"
+        known = "" if entropy is None else f"; {entropy:.3f} {frequencies}"
+        lines = [("masked tokens", f"{self.told(metrics)} on held-out text{known}")]
         if (accuracy := metrics.get("next_sentence_accuracy")) is not None:
             commoner = f"{metrics['next_sentence_majority']:.1%} for the majority class"
             lines.append(("sentence pairs", f"{accuracy:.1%} right on held-out text; {commoner}"))

@@ -46,8 +46,9 @@ class Manifest:
     source: dict[str, Any]
     train: tuple[ShardInfo, ...]
     heldout: tuple[ShardInfo, ...]
-    unigram_entropy: float
-    """Entropy of the training tokens' frequencies, in nats: the loss of a model that knows only those."""
+    unigram_entropy: float | None
+    """Entropy of the training tokens' frequencies, in nats: the loss of a model that knows only those; None where
+    corpora are mixed."""
 
     @classmethod
     def load(cls, folder: Location) -> Self:

@@ -113,6 +113,7 @@ def together(corpora: Sequence[CorpusFolder]) -> Manifest:
         first,
         config=found,
         source={},
+        unigram_entropy=None,
         train=sum((one.manifest.train for one in corpora), ()),
         heldout=sum((one.manifest.heldout for one in corpora), ()),
     )

@@ -39,7 +39,7 @@ ORDER = ("loss", "masked_lm_loss", "masked_lm_accuracy", "masked_lm_perplexity",
 """Of the charts about learning; the others follow as they were logged."""
 
 
-def chart_data(runs: Sequence[Run], corpora: Sequence[Corpus | None], *, scale: float = 1.0) -> dict[str, Any]:
+def chart_data(runs: Sequence[Run], corpora: Sequence[Sequence[Corpus]], *, scale: float = 1.0) -> dict[str, Any]:
     """For the script: the runs with their other axes, and the charts with their series.
 
     Args:
@@ -130,6 +130,7 @@ def _axis(curve: Curve | None) -> list[list[float]] | None:
     return [few.steps.tolist(), [float(f"{value:.7g}") for value in few.values]]
 
 
-def _frequencies_only(corpora: Sequence[Corpus | None]) -> list[dict[str, Any]]:
-    values = {corpus.unigram_entropy for corpus in corpora if corpus is not None and corpus.unigram_entropy is not None}
+def _frequencies_only(corpora: Sequence[Sequence[Corpus]]) -> list[dict[str, Any]]:
+    found = [corpus.unigram_entropy for own in corpora for corpus in own]
+    values = {value for value in found if value is not None}
     return [{"label": "knowing only frequencies", "y": round(value, 4)} for value in values] if len(values) == 1 else []

@@ -54,11 +54,17 @@ class Corpus(NamedTuple):
         return max((count for _, count in self.lengths), default=1)
 
 
-def read_corpus(run: Run) -> Corpus | None:
-    """Of a pre-training run; without counts where the folder is elsewhere, None where the run has no corpus."""
-    named = section(run.config, "data").get("folder")
-    if not isinstance(named, str):
-        return None
+def read_corpora(run: Run) -> list[Corpus]:
+    """Of a pre-training run, of a mixture one after the other; without counts where a folder is elsewhere."""
+    parts = section(run.config, "corpus").get("parts")
+    if isinstance(parts, list):
+        named = [part.get("prepared") for part in parts if isinstance(part, Mapping)]
+    else:
+        named = [section(run.config, "data").get("folder")]
+    return [_read_corpus(run, folder) for folder in named if isinstance(folder, str)]
+
+
+def _read_corpus(run: Run, named: str) -> Corpus:
     folder = beside_run(run, named)
     if folder is None:
         return Corpus(named)

@@ -16,7 +16,7 @@ from cloze.errors import InputError
 from cloze.files.atomic import write_atomically
 from cloze.files.layout import BASELINE
 from cloze.report.page.charts import chart_data
-from cloze.report.page.corpus import Corpus, read_corpus
+from cloze.report.page.corpus import Corpus, read_corpora
 from cloze.report.page.differences import differences
 from cloze.report.page.evaluation import Split, read_splits
 from cloze.report.page.figures import key_figures, score_table, table_of_figures
@@ -71,7 +71,7 @@ def render(folders: Sequence[Path]) -> str:
     shown = list(runs)
     if len(runs) == 1 and is_run(runs[0].folder / BASELINE):
         shown.append(read_run(runs[0].folder / BASELINE, "random weights"))
-    corpora = [read_corpus(run) for run in shown]
+    corpora = [read_corpora(run) for run in shown]
     for scale in SCALES:
         text = _render(runs, shown, corpora, scale)
         if len(text.encode()) <= LARGEST:
@@ -79,7 +79,7 @@ def render(folders: Sequence[Path]) -> str:
     return text
 
 
-def _render(runs: Sequence[Run], shown: Sequence[Run], corpora: Sequence[Corpus | None], scale: float) -> str:
+def _render(runs: Sequence[Run], shown: Sequence[Run], corpora: Sequence[Sequence[Corpus]], scale: float) -> str:
     errors = max(3, int(scale * ERRORS / len(runs)))
     evaluations = max(2, int(scale * EVALUATIONS))
     details = [
@@ -132,15 +132,16 @@ def _last_samples(
     return found
 
 
-def _once(runs: Sequence[Run], corpora: Sequence[Corpus | None]) -> list[tuple[Corpus, list[str]]]:
+def _once(runs: Sequence[Run], corpora: Sequence[Sequence[Corpus]]) -> list[tuple[Corpus, list[str]]]:
     """Each corpus with the names of the runs that have read it."""
     found: list[tuple[Corpus, list[str]]] = []
-    for run, corpus in zip(runs, corpora, strict=False):
-        known = next((names for other, names in found if other == corpus), None)
-        if known is not None:
-            known.append(run.name)
-        elif corpus is not None:
-            found.append((corpus, [run.name]))
+    for run, own in zip(runs, corpora, strict=False):
+        for corpus in own:
+            known = next((names for other, names in found if other == corpus), None)
+            if known is not None:
+                known.append(run.name)
+            else:
+                found.append((corpus, [run.name]))
     return found
 
 
