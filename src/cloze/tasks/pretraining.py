@@ -140,8 +140,9 @@ class Pretraining(TrainingModule, Generic[B]):
         sums = self.trainer.strategy.reduce(own, reduce_op="sum")
         self._heldout = {}
         row = {**self.named(sums.sum(0).tolist(), "val"), **self.since_last_row.seen(self.trainer)}
-        data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
-        for name, one in zip(data.heldout_names, sums.tolist(), strict=bool(data.heldout_names)):
+        # Of a mixture; a trainer that was given loaders has no data module.
+        names = getattr(getattr(self.trainer, "datamodule", None), "heldout_names", ())
+        for name, one in zip(names, sums.tolist(), strict=bool(names)):
             row |= self.named(one, f"val/{name}")
         self.log_dict(row)
 
