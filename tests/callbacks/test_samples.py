@@ -36,8 +36,7 @@ def shard(path: Path) -> Path:
 
 
 def test_gaps_are_whole_words_of_heldout_sentences_of_good_length(tmp_path: Path) -> None:
-    info = SimpleNamespace(file=shard(tmp_path / "heldout.arrow").name)
-    data = SimpleNamespace(folder=tmp_path, manifest=SimpleNamespace(heldout=[info]), tokenizer=TOKENIZER)
+    data = SimpleNamespace(folder=tmp_path, heldout_paths=[shard(tmp_path / "heldout.arrow")], tokenizer=TOKENIZER)
     texts = heldout_texts(data)  # of a corpus without excerpts: the tokens put together
     assert [len(document) for document in texts] == [4]
     samples = heldout_masked(texts, TOKENIZER, special_tokens(TOKENIZER), count=2)

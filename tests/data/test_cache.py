@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Iterable
 from contextlib import ExitStack
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +92,7 @@ def test_equal_batches_within_the_bound(
         assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
         assert all(
             torch.equal(one, other)
-            for one, other in zip(flat(remote.val_dataloader()), flat(local.val_dataloader()), strict=True)
+            for one, other in zip(*(flat(chain(*data.val_dataloader())) for data in (remote, local)), strict=True)
         )
 
 

@@ -42,7 +42,7 @@ class WeightAverage(pl.Callback):
     """Keeps an average of a model's weights in fp32, on their device and sharded as they are: one more copy of them.
 
     At each evaluation the average is evaluated on the same held-out batches, as ``val_average/...``; at the end it
-    is written as a model folder. Training goes on as without it.
+    is written as a model folder. Training continues as without it.
 
     Args:
         kind: ``uniform``, the mean (SWA, Izmailov et al. 2018, algorithm 1), or ``ema``, w' = decay w' + (1 - decay) w.
@@ -73,7 +73,7 @@ class WeightAverage(pl.Callback):
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """An average that was made otherwise is none of this one: it begins anew."""
+        """An average that was made otherwise is none of this one, which then starts from scratch."""
         if AVERAGE in checkpoint:
             state = AverageState(**checkpoint[AVERAGE])
             if (state.kind, state.start) == (self.kind, self.start):

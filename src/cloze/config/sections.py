@@ -155,7 +155,7 @@ class Checkpointing:
 
 @dataclass(frozen=True, kw_only=True)
 class Averaging:
-    """The section `average`: a second copy of the weights, in fp32, averaged over steps. Training goes on as without.
+    """The section `average`: a second copy of the weights, in fp32, averaged over steps. Training continues as without.
 
     It is evaluated next to the last weights, as `val_average/...`, and written to `runs/NAME/model_average`.
 

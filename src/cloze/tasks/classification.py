@@ -17,7 +17,7 @@ from cloze.errors import InputError
 from cloze.metrics.classification import METRICS, RANKINGS, best_thresholds, check_metrics
 from cloze.model.task_heads import TaskModel
 from cloze.tasks.class_weights import ClassWeights, check_class_weights, positive_weights, scaled_class_weights
-from cloze.tasks.finetuning import FineTuning
+from cloze.tasks.finetuning import FineTuning, averaged, softmax
 from cloze.tasks.soft_targets import binary_divergence, divergence
 from cloze.tasks.thresholds import Threshold, as_state, is_stated, of_state, quoted_labels, thresholds_of
 from cloze.tasks.training import Recipe
@@ -320,25 +320,6 @@ class Regression(Classification):
         return found
 
 
-def averaged(logits: Tensor, batch: TaskBatch) -> Tensor:
-    """The mean of the logits (B, L) of each item's sequences, (I, L)."""
-    if len(logits) == len(batch.items):
-        return logits
-    if batch.sequences is None:
-        return logits.float().view(len(batch.items), -1, logits.shape[-1]).mean(dim=1)
-    is_there = (batch.sequences >= 0).float()  # (I, n)
-    weights = is_there / is_there.sum(dim=1, keepdim=True)
-    mean: Tensor = (logits.float()[batch.sequences.clamp(min=0)] * weights[..., None]).sum(dim=1)
-    return mean
-
-
 def probabilities_of(predictions: Sequence[Prediction], labels: Sequence[str]) -> np.ndarray:
     """Those of each label, (n, L)."""
     return np.array([[prediction["probabilities"][label] for label in labels] for prediction in predictions])
-
-
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """Probabilities from logits, (L,)."""
-    powers = np.exp(logits - logits.max())
-    probabilities: np.ndarray = powers / powers.sum()
-    return probabilities

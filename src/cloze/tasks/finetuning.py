@@ -191,3 +191,22 @@ class FineTuning(TrainingModule, Generic[E]):
 def prefix(split: str) -> str:
     """The section of a dev split in the metrics: ``val``, and ``val_matched`` where there are several."""
     return "val" + split.removeprefix("dev")
+
+
+def averaged(logits: Tensor, batch: TaskBatch) -> Tensor:
+    """The mean of the logits (B, L) of each item's sequences, (I, L)."""
+    if len(logits) == len(batch.items):
+        return logits
+    if batch.sequences is None:
+        return logits.float().view(len(batch.items), -1, logits.shape[-1]).mean(dim=1)
+    is_there = (batch.sequences >= 0).float()  # (I, n)
+    weights = is_there / is_there.sum(dim=1, keepdim=True)
+    mean: Tensor = (logits.float()[batch.sequences.clamp(min=0)] * weights[..., None]).sum(dim=1)
+    return mean
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Probabilities from logits, (L,)."""
+    powers = np.exp(logits - logits.max())
+    probabilities: np.ndarray = powers / powers.sum()
+    return probabilities

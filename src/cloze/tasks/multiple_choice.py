@@ -11,8 +11,7 @@ from cloze.batch import IGNORED_LABEL, TaskBatch
 from cloze.data.finetuning.items import Item
 from cloze.data.tables.examples import ChoiceExample, Prediction
 from cloze.metrics.classification import accuracy
-from cloze.tasks.classification import softmax
-from cloze.tasks.finetuning import FineTuning
+from cloze.tasks.finetuning import FineTuning, softmax
 from cloze.tasks.soft_targets import divergence
 
 

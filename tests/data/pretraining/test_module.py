@@ -11,8 +11,9 @@ from lightning import LightningModule, Trainer
 from torch import Tensor
 
 from cloze.batch import PretrainingBatch
+from cloze.data.pretraining.epochs import PLANNED_SHARDS
 from cloze.data.pretraining.masked_lm import MaskedLM
-from cloze.data.pretraining.module import PLANNED_SHARDS, PretrainingData
+from cloze.data.pretraining.module import PretrainingData
 from cloze.data.pretraining.plan import Plan, make_plan
 from cloze.errors import InputError
 from cloze.text.prepare import Preparation

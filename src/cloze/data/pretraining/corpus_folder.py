@@ -61,6 +61,23 @@ class CorpusFolder:
         """Of the text to train on."""
         return sum(info.tokens for info in self.manifest.train)
 
+    def check_documents(self, at_once: int, *, heldout: bool) -> None:
+        """Refuse a corpus without random next sentences.
+
+        Args:
+            at_once: how many shards are read together.
+            heldout: of the held-out text, else of that to train on.
+
+        Raises:
+            InputError: no two documents are read together.
+        """
+        used = self.manifest.heldout if heldout else self.manifest.train
+        if sum(sorted(info.documents for info in used)[-at_once:]) < 2:
+            raise InputError(
+                f"{self.folder}: no two documents are read together, so there is no random next sentence; "
+                "check how documents are separated, or use objective=mlm or objective=mlm_sop"
+            )
+
     def windows(self, order: Order[B], *, heldout: bool = False) -> Windows[B]:
         """Its shards in an order that says all but which they are."""
         infos = self.manifest.heldout if heldout else self.manifest.train

@@ -141,8 +141,8 @@ class Windows(Generic[B]):
 
     def sequences(self, phase: int, span: Span, position: float) -> Sequences:
         """Those of a span."""
-        # A worker does not divide a window into batches: it is told where they begin. Only another objective or
-        # another epoch makes another plan.
+        # A worker does not divide a window into batches: the span says where this one begins. Only another objective
+        # or another epoch makes another plan.
         shard, plan = self._held(phase, span) or self.plan(phase, span.epoch, span.window)
         return Sequences(shard, plan, np.arange(span.begin, span.end), self.order.vocabulary, position)
 

@@ -15,7 +15,7 @@ def gathered(found: Sequence[Sequences]) -> Sequences:
     """Sequences one behind the other, their tokens copied; of a single window its own, without a copy.
 
     Args:
-        found: of one vocabulary and one place in training.
+        found: of one vocabulary and one position in training.
     """
     if len(found) == 1:
         return found[0]

@@ -11,6 +11,7 @@ from tokenizers import Tokenizer
 from cloze.data.micro_batches import recount_micro_batches
 from cloze.data.pretraining.corpus_folder import CorpusFolder, cache_for, check_alike, folders, together
 from cloze.data.pretraining.dataset import MicroBatches, Order, Windows
+from cloze.data.pretraining.epochs import batches_in_epochs
 from cloze.data.pretraining.loader import HeldoutLoader, TrainingLoader
 from cloze.data.pretraining.masking import Vocabulary
 from cloze.data.pretraining.mixture import MixtureWalk, names_of
@@ -28,9 +29,6 @@ from cloze.text.sources.mixture import Mixture
 from cloze.text.special_tokens import special_tokens
 
 _log = logging.getLogger(__name__)
-
-PLANNED_SHARDS = 16
-"""From whose plans the length of epochs is estimated: half a second, whatever the size of the corpus."""
 
 HELDOUT_SEED = 0
 """Held-out batches are the same whatever the seed of the run, so that runs can be compared."""
@@ -169,45 +167,23 @@ class PretrainingData(LightningDataModule, Generic[B]):
             raise InputError(f"{self.folder}: all of its text is held out: take another corpus to train on")
         if self.objective.pairs == "next_sentence":
             for corpus in self.corpora:
-                self._check_documents(corpus, heldout=stage == "validate")
+                corpus.check_documents(self.shuffle_shards, heldout=stage == "validate")
         special = special_tokens(self.tokenizer, self.tokenizer_files)
         segmented = self.manifest.config.get("words") is not None
         continues = checked_words(self.objective, self.tokenizer, special, self.folder, segmented=segmented)
         self.vocabulary = Vocabulary.of(self.tokenizer, special, continues)
 
-    def _check_documents(self, corpus: CorpusFolder, *, heldout: bool) -> None:
-        used = corpus.manifest.heldout if heldout else corpus.manifest.train
-        if sum(sorted(info.documents for info in used)[-self.shuffle_shards :]) < 2:
-            raise InputError(
-                f"{corpus.folder}: no two documents are read together, so there is no random next sentence; "
-                "check how documents are separated, or use objective=mlm or objective=mlm_sop"
-            )
-
     def batches_in_epochs(self, epochs: int, phase: int = 0) -> int:
-        """Global batches of the first epochs: counted in small corpora, else estimated from a bounded sample of plans.
+        """Global batches of the first epochs, see ``cloze.data.pretraining.epochs``.
 
-        The pairs of a window are drawn again every epoch, so its number of batches is known only from its plan. Where
-        there are more than ``PLANNED_SHARDS`` shards, the windows of about this many, evenly spaced over epochs, tell
-        the batches a token, and the manifest the tokens. A function of manifest, seed, objective and batch size alone:
-        the same on all ranks and after a restart.
+        Raises:
+            InputError: corpora are mixed, each with epochs of its own.
         """
         if self.mixture is not None:
             raise InputError(
                 "trainer.max_epochs: a mixture has no epochs of its own; set trainer.max_steps or trainer.max_tokens"
             )
-        shards, data = self.manifest.train, self._training_windows(0)
-        windows = len(data.order.windows(0))
-        number = epochs * windows
-        planned = min(number, max(1, PLANNED_SHARDS * windows // max(1, len(shards))))
-        batches = tokens = 0
-        for place in range(planned):
-            epoch, window = divmod(place * number // planned, windows)
-            chosen = data.order.windows(epoch)[window]
-            batches += data.num_batches(phase, epoch, chosen)
-            tokens += sum(shards[shard].tokens for shard in chosen)
-        if planned == number:
-            return batches
-        return round(batches * epochs * sum(info.tokens for info in shards) / max(tokens, 1))
+        return batches_in_epochs(self._training_windows(0), self.manifest.train, epochs, phase)
 
     def warnings(self) -> list[str]:
         """What the objective cannot learn from the first window of training, of each corpus."""

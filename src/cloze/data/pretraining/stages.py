@@ -66,7 +66,7 @@ class Stages(Generic[B]):
         return tuple(phase.own_mask_rate for phase in self.phases)
 
     def steps(self, steps: int | None, tokens: int | None = None) -> list[int]:
-        """Optimizer steps of each phase, of a training of so many steps or tokens, or as long as the phases say.
+        """Optimizer steps of each phase, of a training of n steps or tokens, or as long as the phases say.
 
         Raises:
             InputError: they contradict each other.
@@ -75,7 +75,7 @@ class Stages(Generic[B]):
         return phase_steps(self.phases, means, steps, tokens)
 
     def course(self, steps: int | None) -> Course:
-        """Where the phases begin and end in a training of so many steps.
+        """Where the phases begin and end in a training of n steps.
 
         Raises:
             InputError: they follow the position of training, whose length only the clock knows.

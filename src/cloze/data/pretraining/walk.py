@@ -74,7 +74,7 @@ class Walk(ABC):
         return self.course.total is not None and done >= self.course.total
 
     def breaks(self, before: int, after: int) -> bool:
-        """Whether the second of two phases has other sequences, or counts them otherwise: its epochs begin anew."""
+        """Whether the second of two phases has other sequences, or counts them otherwise: another epoch begins then."""
         return before != after and self._kind(before) != self._kind(after)
 
     def _kind(self, phase: int) -> tuple[Any, ...]:
