@@ -287,8 +287,8 @@ def described(hint: Any) -> str:
         return "a section"
     if inspect.isclass(origin) and issubclass(origin, abc.Iterable):
         return "a list" if not arguments else f"a list, each {described(arguments[0])}"
-    if section_of(hint) is not None:
-        return f"a section with keys of its own, as {hint.__name__} has"
+    if (section := section_of(hint)) is not None:
+        return f"a section with keys of its own ({', '.join(section.arguments)})"
     return NAMES.get(hint, f"a node with the _target_ of a {getattr(hint, '__name__', hint)}")
 
 
