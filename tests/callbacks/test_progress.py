@@ -1,5 +1,7 @@
 """What is said of a training whose stderr is no terminal: plain lines."""
 
+import logging
+
 import lightning.pytorch as pl
 import pytest
 import torch
@@ -23,7 +25,10 @@ class Model(BoringModel):
 
 @pytest.mark.filterwarnings("ignore:The .*dataloader.* does not have many workers")
 @pytest.mark.parametrize("every_seconds", [0.0, 1000.0])
-def test_training_evaluation_and_prediction(every_seconds: float, capsys: pytest.CaptureFixture) -> None:
+def test_training_evaluation_and_prediction(
+    every_seconds: float, capsys: pytest.CaptureFixture, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING, "lightning.pytorch")  # whose handler has the stderr of the test that imported it
     trainer = pl.Trainer(
         accelerator="cpu", max_epochs=-1, val_check_interval=2, num_sanity_val_steps=0, logger=False,
         enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
