@@ -68,6 +68,7 @@ class MixtureWalk(Walk):
         super().__init__(parts[0].order, course, own_positions)
         self.parts, self.weights, self.max_epochs = parts, weights, max_epochs
         self.beginning: Place = (PartPlace(0, 0, 0, 0),) * len(parts)
+        self._entered: dict[int, tuple[int, int, Window]] = {}  # of each corpus: epoch, window, its shards
 
     def batches(self, place: Place, done: int) -> Iterator[tuple[Index, Place]]:
         """See ``Walk``."""
@@ -119,6 +120,11 @@ class MixtureWalk(Walk):
         """The same place as one of a window that has a sequence left; without a window where none is to be read."""
         part, most = self.parts[number], self.max_epochs[number]
         while self.weights[phase][number] and (most is None or place.epoch < most):
+            entered = self._entered.get(number)
+            if entered is not None and entered[:2] == (place.epoch, place.window):
+                _, plan = part.plan(phase, place.epoch, entered[2])
+                if place.sequence < len(plan.lengths):  # most batches: nothing is drawn nor fetched again
+                    return _Settled(place, entered[2], plan.lengths[place.sequence :])
             windows = part.order.windows(place.epoch)
             if place.window >= len(windows):
                 place = place._replace(epoch=place.epoch + 1, window=0, sequence=0)
@@ -128,6 +134,7 @@ class MixtureWalk(Walk):
             if place.sequence < len(plan.lengths):
                 rest = windows[place.window + 1 :] or part.order.windows(place.epoch + 1)
                 part.fetch_ahead(rest[0])
+                self._entered[number] = (place.epoch, place.window, window)
                 return _Settled(place, window, plan.lengths[place.sequence :])
             place = place._replace(window=place.window + 1, sequence=0)
         return _Settled(place)
