@@ -13,6 +13,7 @@ from torch import Tensor
 from cloze.checkpoint.folder import GENERATOR, Contents, read_folder
 from cloze.checkpoint.hub import local_folder
 from cloze.checkpoint.record import HEAD, RECORD, OwnHead, Record, is_number, read_record
+from cloze.checkpoint.sentence_transformers import read_embedding
 from cloze.checkpoint.weights import CONFIG, read_tensors
 from cloze.errors import InputError
 from cloze.files import layout
@@ -156,6 +157,11 @@ def pretrained_of(contents: Contents) -> Pretrained:
     _check_vocabulary(tokenizer, contents.config, folder)
     own = read_tensors(folder / HEAD) if record.head is None and (folder / HEAD).is_file() else {}
     head = _published_head(contents, folder) if record.head is None else _own_head(contents, folder, record.head)
+    found = read_embedding(folder, contents.config.max_position_embeddings) if record.head is None else None
+    if found is not None and head["head"] in (None, "encoder", "masked_lm"):
+        head |= {"head": "embedding", "labels": [], "adaptation": found.adaptation}
+        head["state"] |= found.state
+        record = found.record
     for name in [name for name in own if name.partition(".")[0] in contents.architecture.own_parts]:
         head["state"][name] = own.pop(name)
     if (folder / GENERATOR / CONFIG).is_file():
@@ -311,7 +317,9 @@ def _labels(settings: Mapping[str, Any], outputs: int, folder: Path) -> list[str
 
 def _own_head(contents: Contents, folder: Path, head: OwnHead) -> dict[str, Any]:
     """What a folder says whose head has no class of Hugging Face's."""
-    state = contents.state(required="encoder.") | read_tensors(folder / HEAD)
+    state = contents.state(required="encoder.")
+    if (folder / HEAD).is_file() or head.name != "embedding" or head.adaptation.dense is not None:
+        state |= read_tensors(folder / HEAD)
     return {
         "head": head.name,
         "labels": head.labels,

@@ -25,6 +25,9 @@ VERSION = 1
 MAX_DEPTH = 16
 """Of lists and mappings in the arguments of a class."""
 
+OWN_HEADS: tuple[Head, ...] = ("embedding",)
+"""That no architecture has a class for in Hugging Face."""
+
 TASK_STATE, TASK_CLASSES, TASK_FEATURES = EARLIER = ("task_state", "task_classes", "task_features")
 """Keys of ``config.json`` in which earlier versions kept this."""
 
@@ -204,7 +207,9 @@ def head_named(name: object) -> Head:
     Raises:
         ValueError: there is none.
     """
-    head = architecture_of("bert").head_of(str(name)) or next((head for head in SUFFIXES if head == name), None)
+    head = architecture_of("bert").head_of(str(name)) or next(
+        (head for head in (*SUFFIXES, *OWN_HEADS) if head == name), None
+    )
     if head is None:
         raise ValueError(f"there is no head {name!r:.60}")
     return head

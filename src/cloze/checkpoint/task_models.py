@@ -13,10 +13,12 @@ from torch import Tensor
 from cloze.checkpoint.folder import portable
 from cloze.checkpoint.pretrained import FIXED_OUTPUTS, Pretrained
 from cloze.checkpoint.record import HEAD, RECORD, OwnHead, Record
+from cloze.checkpoint.sentence_transformers import embedding_files
 from cloze.checkpoint.writing import write_folder
 from cloze.errors import InputError
 from cloze.model.adaptation import Adaptation
 from cloze.model.architecture import Head, architecture_of
+from cloze.model.encoder import TRAINING_ONLY
 from cloze.model.task_heads import TASK_MODELS, TaskModel
 
 UNMADE = Record()
@@ -47,7 +49,7 @@ def task_model(
     Raises:
         InputError: the folder was saved for another head, or the adaptation does not fit the encoder.
     """
-    if pretrained.head in TASK_MODELS and pretrained.head != head:
+    if pretrained.head in TASK_MODELS and pretrained.head not in (head, "embedding"):
         raise InputError(
             f"{pretrained.folder} was fine-tuned as {pretrained.kind}, but this task needs "
             f"{pretrained.class_of(head)}: give the pre-trained model, or a task of the same kind"
@@ -147,6 +149,7 @@ def save_task_model(
         tokenizer_files: of the folder that the tokenizer was read from, which are written as they are.
     """
     state = portable(model.state_dict() if state is None else state)
+    state = {name: tensor for name, tensor in state.items() if name.partition(".")[0] != TRAINING_ONLY}
     family = architecture_of(model)
     names = family.names(model.config)
     rate = model.adaptation.classifier_dropout
@@ -165,9 +168,14 @@ def save_task_model(
     settings["architectures"] = [family.class_of("encoder")]
     own = OwnHead(name=head, labels=list(labels), problem_type=problem_type, adaptation=model.adaptation)
     encoder = {name: tensor for name, tensor in state.items() if name.startswith("encoder.")}
-    files = {
-        **(tokenizer_files or {}),
-        HEAD: save({name: tensor for name, tensor in state.items() if name not in encoder}),
-        RECORD: dataclasses.replace(record, head=own).as_bytes(),
-    }
-    write_folder(folder, tokenizer, model.config, names.to_hugging_face(encoder), settings, files)
+    files = {**(tokenizer_files or {}), RECORD: dataclasses.replace(record, head=own).as_bytes()}
+    if own_state := {name: tensor for name, tensor in state.items() if name not in encoder}:
+        files[HEAD] = save(own_state)
+    length = None
+    if head == "embedding":
+        files |= embedding_files(model.adaptation, state, model.config.hidden_size, record)
+        length = (record.features.arguments or {}).get("max_length")
+    tokens = None if length is None else {"model_max_length": length}
+    write_folder(
+        folder, tokenizer, model.config, names.to_hugging_face(encoder), settings, files, tokenizer_settings=tokens
+    )

@@ -23,7 +23,7 @@ from cloze.errors import InputError
 from cloze.model.adaptation import Adaptation
 from cloze.model.architecture import Head, architecture_of
 from cloze.model.config import EncoderConfig
-from cloze.model.encoder import EncoderWithHeads
+from cloze.model.encoder import TRAINING_ONLY, EncoderWithHeads
 from cloze.model.task_heads import TASK_MODELS, TaskModel
 from cloze.text.patterns import pattern_fault
 
@@ -152,6 +152,7 @@ def _write(described: Description, state: Mapping[str, Any], folder: Path, recor
     outputs = FIXED_OUTPUTS.get(described.head, max(1, len(described.labels)))
     with torch.device("meta"):  # a shape is not believed before its tensors are there
         task = TASK_MODELS[described.head](described.config, outputs, described.adaptation)
+    own = {name: tensor for name, tensor in own.items() if name.partition(".")[0] != TRAINING_ONLY}
     task.load_state_dict(own, assign=True)
     save_task_model(
         task,

@@ -17,6 +17,7 @@ from cloze.errors import InputError
 from cloze.files import bounded
 
 CONFIG, WEIGHTS, PICKLED_WEIGHTS = "config.json", "model.safetensors", "pytorch_model.bin"
+TOKENIZER_CONFIG = "tokenizer_config.json"
 FORMATS = (WEIGHTS, f"{WEIGHTS}.index.json", PICKLED_WEIGHTS, f"{PICKLED_WEIGHTS}.index.json")
 """In the order in which they are looked for: where a folder has several, they hold the same."""
 
@@ -95,8 +96,8 @@ def _state(content: Mapping[Any, Any], file: Path) -> dict[str, Tensor]:
     return next(iter(states.values()), {})
 
 
-def read_json(file: Path) -> dict[str, Any]:
-    """A file of a model folder that holds one JSON object.
+def read_json(file: Path, kind: type = dict) -> Any:
+    """A file of a model folder that holds one JSON object, or of the modules of sentence-transformers a list.
 
     Raises:
         InputError: it does not, or is missing.
@@ -107,8 +108,8 @@ def read_json(file: Path) -> dict[str, Any]:
         content = bounded.read_json(file)
     except ValueError as error:
         raise damaged(file, error) from error
-    if not isinstance(content, dict):
-        raise damaged(file, "no JSON object")
+    if not isinstance(content, kind):
+        raise damaged(file, "no JSON object" if kind is dict else "no JSON list")
     return content
 
 

@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from cloze.checkpoint.record import HEAD, RECORD
-from cloze.checkpoint.weights import CONFIG, WEIGHTS
+from cloze.checkpoint.weights import CONFIG, TOKENIZER_CONFIG, WEIGHTS
 from cloze.files.atomic import under_umask, whole_folder
 from cloze.model.architecture import architecture_of
 from cloze.model.config import EncoderConfig
@@ -37,6 +37,7 @@ def write_folder(
     settings: Mapping[str, Any],
     files: Mapping[str, bytes] | None = None,
     inner: Mapping[str, Model] | None = None,
+    tokenizer_settings: Mapping[str, Any] | None = None,
 ) -> None:
     """Write a model folder under a temporary name and rename it, so that no reader ever sees half of one.
 
@@ -47,6 +48,7 @@ def write_folder(
         theirs: the parameters under Hugging Face's names; none for a folder whose weights are in another file.
         settings: of ``config.json``, beyond the shape.
         files: others that belong to it, or stand in the place of those that are made of the tokenizer.
+        tokenizer_settings: in place of those in ``tokenizer_config.json``.
         inner: models of the same tokenizer in folders within it, by their names.
     """
     if config.type_vocab_size > 1:
@@ -54,6 +56,9 @@ def write_folder(
     own = {name: content for name, content in (files or {}).items() if name not in (RECORD, HEAD)}
     with whole_folder(folder) as beside:
         _write_model(beside, tokenizer, Model(config, theirs, settings), files or {})
+        if tokenizer_settings:
+            stated = json.loads((beside / TOKENIZER_CONFIG).read_bytes())
+            (beside / TOKENIZER_CONFIG).write_bytes(_json({**stated, **tokenizer_settings}))
         for name, model in (inner or {}).items():
             (beside / name).mkdir()
             _write_model(beside / name, tokenizer, model, own)
@@ -72,10 +77,15 @@ def _write_model(folder: Path, tokenizer: Tokenizer, model: Model, files: Mappin
     if theirs:
         with under_umask(folder / WEIGHTS):
             save_file(theirs, folder / WEIGHTS, metadata={"format": "pt"})
-    (folder / CONFIG).write_text(json.dumps(whole, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    (folder / CONFIG).write_bytes(_json(whole))
     save_tokenizer(tokenizer, folder, segments=config.type_vocab_size > 0)
     for name, content in files.items():
+        (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_bytes(content)
+
+
+def _json(content: Mapping[str, Any]) -> bytes:
+    return (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()
 
 
 def _id(token: SpecialToken | None) -> int | None:

@@ -16,6 +16,7 @@ from cloze.config.trust import trusted_class
 from cloze.config.validation import checked_arguments
 from cloze.data.finetuning.choice import ChoiceFeatures
 from cloze.data.finetuning.classification import TextFeatures
+from cloze.data.finetuning.embedding import EmbeddingFeatures
 from cloze.data.finetuning.items import Features
 from cloze.data.finetuning.questions import QuestionFeatures
 from cloze.data.finetuning.tagging import TaggingFeatures
@@ -28,6 +29,7 @@ from cloze.model.architecture import Head
 from cloze.model.task_heads import TaskModel
 from cloze.optim.schedules import Linear
 from cloze.tasks.classification import Classification, MultiLabel, Regression
+from cloze.tasks.embedding import Embedding
 from cloze.tasks.finetuning import FineTuning
 from cloze.tasks.multiple_choice import MultipleChoice
 from cloze.tasks.question_answering import QuestionAnswering
@@ -84,6 +86,7 @@ STOCK = (
         max_question_length=64,
     ),
     Stock(module=MultipleChoice, features=ChoiceFeatures, make=ExampleMaker.choice),
+    Stock(module=Embedding, features=EmbeddingFeatures, make=ExampleMaker.pair),
 )
 """The first one that serves a folder is taken where that does not say what made it."""
 

@@ -74,4 +74,5 @@ def encoding_notes(features: Features[Any], counts: Mapping[str, Counter[str]]) 
     }
     for note, count in sorted(total.items()):
         places = ", ".join(f"{of[note]:,} in {split}" for split, of in counts.items() if of[note])
-        yield f"{count:,} {note} ({places}){hints.get(note, '')}"
+        hint = hints.get(note, "") if hasattr(features, "long") else ""
+        yield f"{count:,} {note} ({places}){hint}"

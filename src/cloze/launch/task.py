@@ -32,6 +32,7 @@ from cloze.launch.long_texts import differences, encoding_notes, show_as_asked, 
 from cloze.launch.strategy import compute_as
 from cloze.launch.teacher import task_teacher
 from cloze.launch.trainer import make_recipe
+from cloze.model.encoder import TRAINING_ONLY
 from cloze.model.task_heads import TaskModel
 from cloze.run.hardware import check_attention
 from cloze.runtime.spinner import waiting
@@ -238,7 +239,8 @@ def _recorded(config: Config, module: FineTuning[Any], features: Features[Any]) 
     task = config.task
 
     def made(node: Node[Any], kind: type, **more: Any) -> Made:
-        return Made.by(import_path(kind), {**node.arguments, **more} if node.type is kind else None)
+        known = {name: value for name, value in node.arguments.items() if name not in module.training_arguments}
+        return Made.by(import_path(kind), {**known, **more} if node.type is kind else None)
 
     long = {"long": features.long} if task.long is not None and hasattr(features, "long") else {}
     return Record(module=made(task.module, type(module)), features=made(task.features, type(features), **long))
@@ -267,7 +269,8 @@ def _module(
     compute_as(config.hardware, model.encoder, static_shapes=False)
     parameters = {f"model.{name}" for name in model.state_dict()}
     module = config.task.module.build(model=model, labels=labels, recipe=recipe)
-    if more := sorted(module.state_dict().keys() - parameters - {"_extra_state"}):
+    of_training = {name for name in module.state_dict() if name.startswith(f"model.{TRAINING_ONLY}.")}
+    if more := sorted(module.state_dict().keys() - parameters - of_training - {"_extra_state"}):
         raise InputError(
             f"task.module: {import_path(target)} has parameters of its own ({', '.join(more)}), for which the model "
             "folder has no place: keep to those of its model"

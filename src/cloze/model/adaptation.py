@@ -7,6 +7,7 @@ from typing import Any, Literal, TypeVar
 from cloze.model.config import EncoderConfig
 
 C = TypeVar("C", bound=EncoderConfig)
+Pooling = Literal["cls", "mean", "max", "last", "weighted_mean"]
 Layers = Literal[
     "last",
     "second_to_last",
@@ -34,6 +35,12 @@ class Adaptation:
         hidden_dropout_prob: in place of the model's own; null keeps that, here and below.
         attention_probs_dropout_prob: in place of the model's own.
         classifier_dropout: before the classifier; where the model has none of its own, its hidden_dropout_prob.
+        pooling: of an embedding model, what makes one embedding of a text's hidden states: that of [CLS], their mean or
+            maximum, that of the last token, or the mean weighted by position (Muennighoff 2022, equation 2); null for
+            the mean.
+        dense: of an embedding model, the width of a linear layer after the pooling; null for none.
+        dense_activation: after that layer.
+        normalize: whether the vectors of an embedding model have the length 1; null for yes.
         cache: the folder of the frozen hidden states.
 
     Raises:
@@ -49,6 +56,10 @@ class Adaptation:
     hidden_dropout_prob: float | None = None
     attention_probs_dropout_prob: float | None = None
     classifier_dropout: float | None = None
+    pooling: Pooling | None = None
+    dense: int | None = None
+    dense_activation: Literal["identity", "tanh"] | None = None
+    normalize: bool | None = None
     cache: str = "data/features"
 
     def __post_init__(self) -> None:
@@ -64,6 +75,12 @@ class Adaptation:
         for name in ("lstm_hidden_size", "lstm_layers"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)}: it must be at least 1")
+        if self.dense is not None and self.dense < 1:
+            raise ValueError(f"dense={self.dense}: it must be at least 1")
+        if self.dense is None and self.dense_activation is not None:
+            raise ValueError(
+                f"dense_activation={self.dense_activation}: there is no dense layer; set dense to its width"
+            )
         for name in ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout"):
             if not 0.0 <= (getattr(self, name) or 0.0) < 1.0:
                 raise ValueError(f"{name}={getattr(self, name)}: it must be at least 0 and below 1")
@@ -86,7 +103,13 @@ class Adaptation:
         """The options that say how outputs come from the encoder; the others say how to train."""
         frozen: dict[str, Any] = {"frozen_layers": "all"} if self.is_frozen else {}
         names = ("layers", "head", "lstm_hidden_size", "lstm_layers")
-        return frozen | {name: getattr(self, name) for name in names}
+        return frozen | {name: getattr(self, name) for name in names} | self.of_embeddings
+
+    @property
+    def of_embeddings(self) -> dict[str, Any]:
+        """The options of embedding models that are set."""
+        names = ("pooling", "dense", "dense_activation", "normalize")
+        return {name: value for name in names if (value := getattr(self, name)) is not None}
 
     def configured(self, config: C) -> C:
         """The shape of the encoder with these rates of dropout.

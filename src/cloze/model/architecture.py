@@ -28,8 +28,9 @@ Head = Literal[
     "token_classification",
     "question_answering",
     "multiple_choice",
+    "embedding",
 ]
-"""What stands on an encoder; ``encoder`` is none."""
+"""What stands on an encoder; ``encoder`` is none. Hugging Face has no class with the head ``embedding``."""
 SUFFIXES: dict[Head, str] = {
     "encoder": "Model",
     "pretraining": "ForPreTraining",

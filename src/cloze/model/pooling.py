@@ -9,6 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from cloze.model.adaptation import Pooling
+from cloze.model.kernels.attention import Padded, Sequences
+
 LAYERS = ("all", "last", "second_to_last", "sum_last_4", "concat_last_4", "weighted_sum")
 JOINED = "features"
 """What a single result is called; several are ``layer_0``, ``layer_1``, and so on."""
@@ -123,3 +126,48 @@ def grouped(vectors: Tensor, tokens: Tensor, starts: Tensor, how: str) -> Tensor
         how: ``sum`` or ``max``.
     """
     return F.embedding_bag(tokens, vectors, starts, mode=how)
+
+
+def pool(hidden: Tensor, sequences: Sequences, how: Pooling, skipped: Tensor | None = None) -> Tensor:
+    """One vector a sequence, (B, D), from hidden states (N, D) of packed tokens or (B, T, D) of padded ones.
+
+    Args:
+        hidden: of the tokens.
+        sequences: where they begin and end.
+        how: the pooling.
+        skipped: (B,) tokens at the beginning of each that are left out, of packed tokens only.
+    """
+    if isinstance(sequences, Padded):
+        return _pool_padded(hidden, sequences.attention_mask.bool(), how)
+    starts, ends = sequences.cu_seqlens[:-1].long(), sequences.cu_seqlens[1:].long()
+    if how == "cls":
+        return hidden[starts]
+    if how == "last":
+        return hidden[ends - 1]
+    places = torch.arange(len(hidden), device=hidden.device)
+    if skipped is not None:
+        first = torch.repeat_interleave(starts + skipped, ends - starts, output_size=len(hidden))
+        kept = places >= first
+        places = places[kept]
+        starts = F.pad((ends - starts - skipped).cumsum(0), (1, 0))[:-1]
+    if how != "weighted_mean":
+        return F.embedding_bag(places, hidden, starts, mode=how)
+    weights = 1.0 + sequences.position_ids[places].to(hidden.dtype)
+    sums = F.embedding_bag(places, hidden, starts, mode="sum", per_sample_weights=weights)
+    total = F.embedding_bag(places, torch.ones_like(hidden[:, :1]), starts, mode="sum", per_sample_weights=weights)
+    return sums / total
+
+
+def _pool_padded(hidden: Tensor, mask: Tensor, how: Pooling) -> Tensor:
+    """The same of (B, T, D), where ``mask`` (B, T) is true at real tokens, which stand at the beginning."""
+    if how == "cls":
+        return hidden[:, 0]
+    lengths = mask.sum(1)
+    if how == "last":
+        return hidden.gather(1, (lengths - 1)[:, None, None].expand(-1, 1, hidden.shape[-1]))[:, 0]
+    if how == "max":
+        return hidden.masked_fill(~mask[..., None], float("-inf")).amax(1)
+    weights = mask.to(hidden.dtype)
+    if how == "weighted_mean":
+        weights = weights * torch.arange(1, hidden.shape[1] + 1, device=hidden.device)
+    return (hidden * weights[..., None]).sum(1) / weights.sum(1, keepdim=True)

@@ -1,4 +1,4 @@
-"""The models of the downstream tasks: one encoder, four heads (Devlin et al. 2019, figure 4).
+"""The models of the downstream tasks: one encoder, four heads (Devlin et al. 2019, figure 4) and embeddings.
 
 The same functions as Hugging Face's classes of these names. Legend for shapes: see ``cloze.batch``; L labels, I items.
 """
@@ -6,10 +6,11 @@ The same functions as Hugging Face's classes of these names. Legend for shapes: 
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cloze.batch import TaskBatch
-from cloze.model.adaptation import Adaptation
+from cloze.model.adaptation import Adaptation, Pooling
 from cloze.model.architecture import Architecture, Head, architecture_of
 from cloze.model.config import EncoderConfig
 from cloze.model.encoder import EncoderWithHeads
@@ -18,6 +19,7 @@ from cloze.model.kernels.attention import Sequences
 from cloze.model.kernels.dropout import Dropout
 from cloze.model.kernels.matmul import Linear
 from cloze.model.layers import LayerMix
+from cloze.model.pooling import pool
 from cloze.model.recurrent import BiLSTM
 
 
@@ -59,11 +61,18 @@ class TaskModel(EncoderWithHeads):
         self.is_published = reads_last and (self.pooler is None) == (pooler is None)
         rate = adaptation.classifier_dropout
         self.dropout = Dropout((config.hidden_dropout_prob if rate is None else rate) * self.classifier_drops)
-        self.classifier = Linear(width, num_outputs)
+        self.classifier: Any = self._classifier(width, num_outputs)  # a linear layer; of embeddings perhaps none
         record.initialise(self, config)
         # Blocks above those that are read get no gradient: an optimizer, and DDP, must not wait for one.
         for module in (*self._frozen, *self.encoder.above(self.mix.numbers[-1])):
             module.requires_grad_(False)
+
+    def _classifier(self, width: int, num_outputs: int) -> nn.Module:
+        """From what is read of a sequence or a token, (..., width), to the outputs, (..., L)."""
+        if of := self.adaptation.of_embeddings:
+            name, value = next(iter(of.items()))
+            raise ValueError(f"{name}={value}: is for task=embedding; leave it out")
+        return Linear(width, num_outputs)
 
     @classmethod
     def published_pooler(cls, record: Architecture[Any]) -> Callable[[Any], nn.Module] | None:
@@ -150,10 +159,58 @@ class MultipleChoiceModel(TaskModel):
         return scores[batch.sequences.clamp(min=0)].masked_fill(batch.sequences < 0, float("-inf"))
 
 
+class EmbeddingModel(TaskModel):
+    """One vector a text: pooling, an optional dense layer, the length 1 (Reimers and Gurevych 2019, section 3).
+
+    The function of the modules Transformer, Pooling, Dense and Normalize of sentence-transformers.
+
+    Attributes:
+        pooling: what makes one embedding of the hidden states.
+        width: of the vectors.
+        normalizes: whether they have the length 1.
+    """
+
+    takes_whole_sequences = True
+    classifier_drops: ClassVar[bool] = False
+    pooling: Pooling
+
+    def _classifier(self, width: int, num_outputs: int) -> nn.Module:
+        adaptation = self.adaptation
+        if adaptation.layers != "last" or adaptation.head != "linear":
+            of = f"layers={adaptation.layers}" if adaptation.layers != "last" else f"head={adaptation.head}"
+            raise ValueError(f"{of}: embeddings are made of the last layer, without an LSTM; leave it out")
+        self.pooling = adaptation.pooling or "mean"
+        self.normalizes = adaptation.normalize is not False
+        self.width = width if adaptation.dense is None else adaptation.dense
+        self.squashes = adaptation.dense_activation == "tanh"
+        return nn.Identity() if adaptation.dense is None else Linear(width, adaptation.dense)
+
+    @classmethod
+    def published_pooler(cls, _: Architecture[Any]) -> Callable[[Any], nn.Module] | None:
+        """None: the pooling is this model's own."""
+        return None
+
+    def forward(self, batch: TaskBatch, skipped: Tensor | None = None) -> Tensor:
+        """The embeddings of the sequences, (B, width).
+
+        Args:
+            batch: of items.
+            skipped: (B,) tokens at the beginning of each sequence that the pooling leaves out; None for none.
+        """
+        return self.embed(self.token_vectors(batch), batch.packed, skipped)
+
+    def embed(self, hidden: Tensor, sequences: Sequences, skipped: Tensor | None = None) -> Tensor:
+        """The embeddings of the sequences, (B, width), from their hidden states, (N, D) or (B, T, D)."""
+        pooled = self.classifier(pool(hidden, sequences, self.pooling, skipped))
+        vectors = pooled.tanh() if self.squashes else pooled
+        return F.normalize(vectors.float(), dim=-1) if self.normalizes else vectors.float()
+
+
 TASK_MODELS: dict[Head, type[TaskModel]] = {
     "sequence_classification": SequenceClassifier,
     "token_classification": TokenClassifier,
     "question_answering": QuestionAnswerer,
     "multiple_choice": MultipleChoiceModel,
+    "embedding": EmbeddingModel,
 }
 """By the head that they have."""

@@ -30,14 +30,22 @@ class Use(NamedTuple):
         what: in words.
         example: the argument of the pipeline, with BERT's token for masks in place of the model's; none where
             transformers has no such pipeline.
+        library: that loads the folder, where it is not transformers.
     """
 
     pipeline: str
     what: str
     example: str
+    library: str = "transformers"
 
 
 FILL_MASK = Use("fill-mask", "fills in words that are masked", f'"The function returns a {MASK}."')
+EMBEDDING = Use(
+    "sentence-similarity",
+    "gives each text a vector, near that of texts that mean the same",
+    '["A text."]',
+    "sentence-transformers",
+)
 DETECTION = Use("feature-extraction", "was trained to tell replaced words from original ones", '"A text."')
 USES = {  # by the class of the module
     "Classification": Use("text-classification", "gives a text, or a pair of texts, one of its classes", '"A text."'),
@@ -50,6 +58,7 @@ USES = {  # by the class of the module
         "question-answering", "marks the answer to a question in a passage", 'question="Who?", context="A passage."'
     ),
     "ReplacedTokensPretraining": DETECTION,
+    "Embedding": EMBEDDING,
     "MultipleChoice": Use("multiple-choice", "takes one of several choices", ""),
 }
 
@@ -112,7 +121,8 @@ def _use(run: Run) -> Use:
 
 def _head(run: Run, use: Use) -> dict[str, Any]:
     own_head = (run.folder / MODEL / "head.safetensors").exists()  # a head that transformers does not have
-    head: dict[str, Any] = {"library_name": "cloze" if own_head else "transformers"}
+    own_head = own_head and use is not EMBEDDING
+    head: dict[str, Any] = {"library_name": "cloze" if own_head else use.library}
     if language := _language(run):
         head["language"] = language
     head |= {"pipeline_tag": use.pipeline, "tags": [_encoder(run).model_type, "cloze", use.pipeline]}
@@ -169,7 +179,14 @@ def _intended(run: Run, use: Use) -> Sequence[str]:
     limits = (
         "It repeats what its data says, prejudices and errors included, and should not decide about people on its own."
     )
-    if _foreign(run):
+    if use is EMBEDDING:
+        code = [
+            "```python",
+            "from sentence_transformers import SentenceTransformer",
+            f'SentenceTransformer("FOLDER").encode({use.example})',
+            "```",
+        ]
+    elif _foreign(run):
         code = ["```", "cloze-finetune task=NAME stage=predict model=FOLDER task.data.test=FILE", "```"]
     elif use is not DETECTION and ((run.folder / MODEL / "head.safetensors").exists() or not use.example):
         code = ["```", "cloze-predict model=FOLDER input=FILE", "```"]

@@ -31,6 +31,7 @@ class FineTuning(TrainingModule, Generic[E]):
 
     Attributes:
         per_token: whether outputs have one row a token, (N, ...), or one an item, (I, ...).
+        training_arguments: of the constructor, that only training reads; the model folder does not record them.
         main_metric: the one that picks the best checkpoint; higher is better.
         record: what this module and its features were made with; None where no configuration made them.
     """
@@ -38,6 +39,7 @@ class FineTuning(TrainingModule, Generic[E]):
     sums: ClassVar[int] = 2
     model: TaskModel
     per_token: ClassVar[bool] = False
+    training_arguments: ClassVar[tuple[str, ...]] = ()
     main_metric: str
 
     def __init__(self, *, model: TaskModel, labels: Sequence[str], recipe: Recipe) -> None:

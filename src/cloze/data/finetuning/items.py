@@ -50,6 +50,9 @@ class Features(Protocol[E_contra]):
     Attributes:
         max_length: tokens of the longest sequence, special ones included.
         counts: what was truncated or left out, for the report: ``{"texts truncated to 128 tokens": 12}``.
+
+    Features may have ``whole_batches``: where it is true, the items of a global batch are compared with each other, and
+    a rank gets its part of it as one micro-batch, whatever its size.
     """
 
     max_length: int

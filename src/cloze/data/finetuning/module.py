@@ -34,7 +34,8 @@ class Split(NamedTuple, Generic[E]):
 
 def is_labelled(example: Example) -> bool:
     """Whether an example says what is right, under the name that its shape has for it."""
-    return next(getattr(example, name) is not None for name in ("label", "tags", "answers") if hasattr(example, name))
+    known = ("label", "tags", "answers", "positive")
+    return next(getattr(example, name) is not None for name in known if hasattr(example, name))
 
 
 class TaskData(LightningDataModule, Generic[E]):
@@ -148,7 +149,9 @@ class TaskData(LightningDataModule, Generic[E]):
         return int(self._lengths("train").sum())
 
     def accumulation(self, micro_batch_tokens: int, ranks: int) -> int:
-        """The fewest micro-batches a rank that keep each within about this many tokens."""
+        """The fewest micro-batches a rank that keep each within about this many tokens; one for `whole_batches`."""
+        if getattr(self.features, "whole_batches", False):
+            return 1
         return max(1, -(-self.batching.most_tokens(self._lengths("train")) // (micro_batch_tokens * ranks)))
 
     def _lengths(self, split: str) -> np.ndarray:

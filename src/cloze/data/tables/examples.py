@@ -91,6 +91,26 @@ class ChoiceExample(Example):
     label: int | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairExample(Example):
+    """A text, another one that belongs to it, and texts that do not.
+
+    Attributes:
+        text: what is compared with the others: a query, a question, a sentence.
+        positive: what it should be close to; of a scored pair the other text.
+        negatives: what it should be far from, besides the texts of other examples.
+        scores: how well the positive, then each negative belong to it, as a teacher or an annotator says; None where
+            nobody has said so.
+        group: of labelled texts the label, which two texts share that are no negatives of each other.
+    """
+
+    text: str
+    positive: str
+    negatives: tuple[str, ...] = ()
+    scores: tuple[float, ...] | None = None
+    group: str | None = None
+
+
 Prediction = dict[str, Any]
 """What is said of one example, JSON-able: ``id``, its texts, ``prediction``, ``probability``, what its shape adds, and
 where it is labelled ``label`` and ``correct`` (for scores ``error``, the absolute difference)."""
@@ -103,7 +123,10 @@ def texts(example: Example) -> Iterator[str]:
             yield text
     if not getattr(example, "text", None):
         yield " ".join(getattr(example, "words", ()))
+    if positive := getattr(example, "positive", None):
+        yield positive
     yield from getattr(example, "choices", ())
+    yield from getattr(example, "negatives", ())
 
 
 E_co = TypeVar("E_co", bound=Example, covariant=True)

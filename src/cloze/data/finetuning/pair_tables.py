@@ -1,0 +1,188 @@
+"""Pairs, triplets, scored pairs and labelled texts from tables, for embeddings and re-ranking."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from cloze.data.finetuning.table_source import Cells, Tables
+from cloze.data.tables.cells import Column, as_columns, class_name, find, is_absent, place, score_of, text_of
+from cloze.data.tables.examples import Example, PairExample
+from cloze.data.tables.table import Table
+from cloze.errors import BadRowError, InputError
+
+NAMES: Mapping[str, tuple[str, ...]] = {
+    "text": ("anchor", "query", "question", "sentence1", "premise", "text"),
+    "positive": (
+        "positive", "pos", "positives", "positive_passages", "answer", "passage", "document", "sentence2",
+        "entailment", "text_pair",
+    ),
+    "negatives": ("negatives", "neg", "negative_passages", "negative", "contradiction"),
+    "score": ("score", "scores", "similarity_score"),
+    "label": ("label", "labels"),
+}  # fmt: skip
+"""Names of columns in use: sentence-transformers', FlagEmbedding's, Tevatron's, and those of STS and NLI sets."""
+POSITIVE_SCORES, NEGATIVE_SCORES = "pos_scores", "neg_scores"
+"""FlagEmbedding's, of a teacher."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairRow(Example):
+    """A row: a text with its positives and negatives, or with its label."""
+
+    text: str
+    positives: tuple[str, ...]
+    negatives: tuple[str, ...]
+    scores: tuple[float, ...] | None
+    label: str | None
+
+
+@dataclass(kw_only=True)
+class PairTables(Tables[Any]):
+    """Texts with others that belong to them, or not.
+
+    Attributes:
+        text: column of what is compared; null, here and below, takes the column with a name that is in use for it, as
+            ``anchor``, ``query`` or ``sentence1``.
+        positive: column of what belongs to it, a text or a list of them, each an example: ``positive``, ``pos``,
+            ``positive_passages``, ``answer``, ``sentence2``.
+        negatives: column of what does not, a text or a list of them, or several columns: ``negative``, ``negative_1``,
+            ``neg``, ``negative_passages``.
+        score: column of how well the two texts of a pair belong together; or the list of a teacher's scores of the
+            positive and the negatives.
+        label: of texts without a positive, column of the label: texts of one label belong together.
+    """
+
+    text: Column | None = None
+    positive: Column | None = None
+    negatives: Column | Sequence[Column] | None = None
+    score: Column | None = None
+    label: Column | None = None
+
+    def read(self, split: str) -> list[PairExample]:
+        """The examples of a split, one for each positive of a row; of labelled texts with the next text of the label.
+
+        Raises:
+            InputError: the file is missing, does not have the columns, or a row is not as it should be.
+        """
+        rows: list[PairRow] = super().read(split)
+        return list(labelled(rows) if rows and rows[0].label is not None else pairs(rows))
+
+    def columns(self, split: str) -> list[Column]:
+        """Those that are named."""
+        given = (self.id, self.text, self.positive, self.negatives, self.score, self.label)
+        named = [column for columns in given for column in as_columns(columns)]
+        return named or ["text"]  # by name, so that there is a header
+
+    def maker(self, table: Table, split: str) -> Callable[[Cells, str, str], PairRow]:
+        """Rows to texts with what belongs to them.
+
+        Raises:
+            InputError: a column is not there.
+        """
+        text = self._place(table, "text", self.text)
+        positive = self._found(table, "positive", self.positive)
+        label = self._found(table, "label", self.label) if positive is None else None
+        if positive is None and label is None:
+            raise InputError(
+                f"{table.name}: has no column with what belongs to a text, as {', '.join(NAMES['positive'][:4])}; set "
+                "task.data.positive to it, or task.data.label for texts with labels"
+            )
+        negatives = self._negatives(table)
+        scores = self._found(table, "score", self.score)
+        teacher = [table.columns.index(name) for name in (POSITIVE_SCORES, NEGATIVE_SCORES) if name in table.columns]
+        name = None if self.id is None else place(table, self.id, "id")
+
+        def make(cells: Cells, number: str, where: str) -> PairRow:
+            others = () if positive is None else texts_of(cells[positive], "positive")
+            if positive is not None and not others:
+                raise BadRowError("no positive", "has no positive: no text that belongs to its text")
+            row = PairRow(
+                id=number if name is None else text_of(cells[name], "id"),
+                where=where,
+                text=text_of(cells[text], "text"),
+                positives=others,
+                negatives=tuple(each for at in negatives for each in texts_of(cells[at], "negatives")),
+                scores=None,
+                label=None if label is None else class_name(text_of(cells[label], "label")),
+            )
+            given = [each for at in teacher for each in scores_of(cells[at])]
+            if scores is not None:
+                given = scores_of(cells[scores])
+            return replace(row, scores=_checked(given, row)) if given else row
+
+        return make
+
+    def _place(self, table: Table, key: str, given: Column | None) -> int:
+        found = self._found(table, key, given)
+        if found is not None:
+            return found
+        raise InputError(
+            f"{table.name}: has none of the columns {', '.join(NAMES[key])} (there: "
+            f"{', '.join(map(repr, table.columns)) or 'no names'}); set task.data.{key} to the one that is meant"
+        )
+
+    def _found(self, table: Table, key: str, given: Column | None) -> int | None:
+        if given is not None:
+            return place(table, given, key)
+        return next((at for name in NAMES[key] if (at := find(table, name)) is not None), None)
+
+    def _negatives(self, table: Table) -> list[int]:
+        if self.negatives is not None:
+            return [place(table, column, "negatives") for column in as_columns(self.negatives)]
+        one = self._found(table, "negatives", None)
+        numbered = [at for at, name in enumerate(table.columns) if re.fullmatch(r"negative_\d+", name)]
+        return numbered if one is None else [one, *numbered]
+
+
+def pairs(rows: Sequence[PairRow]) -> Iterator[PairExample]:
+    """One example a positive."""
+    for row in rows:
+        for number, positive in enumerate(row.positives):
+            scores = row.scores
+            if scores is not None:
+                scores = (scores[number], *scores[len(row.positives) :])
+            name = row.id if len(row.positives) == 1 else f"{row.id}-{number}"
+            yield PairExample(
+                id=name, where=row.where, text=row.text, positive=positive, negatives=row.negatives, scores=scores
+            )
+
+
+def labelled(rows: Sequence[PairRow]) -> Iterator[PairExample]:
+    """Each text with the next one of its label; one that is alone there is left out."""
+    groups: dict[str, list[PairRow]] = {}
+    for row in rows:
+        groups.setdefault(row.label or "", []).append(row)
+    for label, same in groups.items():
+        for row, following in zip(same, [*same[1:], same[0]], strict=True):
+            if following is not row:
+                yield PairExample(id=row.id, where=row.where, text=row.text, positive=following.text, group=label)
+
+
+def texts_of(cell: object, key: str) -> tuple[str, ...]:
+    """The texts in a cell: one, a list of them, or of passages with `title` and `text`; none of an empty one."""
+    if is_absent(cell):
+        return ()
+    found = cell if isinstance(cell, list) else [cell]
+    return tuple(text_of(_passage(each), key) for each in found if not is_absent(each))
+
+
+def _passage(cell: object) -> object:
+    """The text of a passage as Tevatron and BEIR have it."""
+    if not isinstance(cell, dict):
+        return cell
+    return f"{cell.get('title') or ''} {cell.get('text') or ''}".strip()
+
+
+def scores_of(cell: object) -> list[float]:
+    """The numbers in a cell, one or a list of them."""
+    return [score_of(each) for each in (cell if isinstance(cell, list) else [cell]) if not is_absent(each)]
+
+
+def _checked(scores: Sequence[float], row: PairRow) -> tuple[float, ...]:
+    expected = len(row.positives) + len(row.negatives)
+    if len(scores) != expected:
+        raise BadRowError(
+            "scores that are not one a text", f"has {len(scores)} scores, but {expected} positives and negatives"
+        )
+    return tuple(scores)
