@@ -11,6 +11,7 @@ import torch
 
 from cloze.batch import IGNORED_LABEL, Packed, TaskBatch
 from cloze.data.finetuning.items import Item
+from cloze.data.finetuning.set_batches import SetMix
 from cloze.data.micro_batches import cut
 from cloze.data.splitmix import key_of, permutation, stream
 from cloze.errors import InputError
@@ -33,12 +34,14 @@ class Batching:
             then works on many sequences at once. Packed batches are full without it; and where the length tells the
             label, it makes batches of one label, from which little is learned.
         seed: of the order.
+        sets: that the items come from, where there are several; batches then have a size, and no groups of lengths.
     """
 
     batch_size: int | None = None
     batch_tokens: int | None = None
     group_by_length: bool = False
     seed: int = 1
+    sets: SetMix | None = None
 
     def __post_init__(self) -> None:
         if (self.batch_size is None) == (self.batch_tokens is None):
@@ -48,6 +51,8 @@ class Batching:
             raise InputError(
                 f"data.{'batch_size' if self.batch_tokens is None else 'batch_tokens'}: must be at least 1"
             )
+        if self.sets is not None and (self.batch_size is None or self.group_by_length):
+            raise InputError("data: several sets of task.data.train need data.batch_size, without group_by_length")
 
     def batches(self, lengths: np.ndarray, epoch: int) -> list[np.ndarray]:
         """The numbers of the items of each global batch of an epoch; every item once.
@@ -56,6 +61,8 @@ class Batching:
             lengths: (items,) their tokens.
             epoch: from 0.
         """
+        if self.sets is not None and self.batch_size is not None:
+            return self.sets.batches(self.batch_size, self.seed, epoch)
         random = stream(key_of(self.seed, epoch))
         order = permutation(len(lengths), random)
         if self.group_by_length:

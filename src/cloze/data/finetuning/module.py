@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import ClassVar, Generic, NamedTuple, TypeVar
 
 import numpy as np
@@ -11,6 +12,7 @@ from tokenizers import Tokenizer
 
 from cloze.data.finetuning.batching import Batching, EvaluationLoader, FrozenRows, TaskLoader
 from cloze.data.finetuning.items import Features, Item
+from cloze.data.finetuning.set_batches import SetMix
 from cloze.data.micro_batches import recount_micro_batches
 from cloze.data.tables.examples import Example, Source
 from cloze.data.tables.spans import with_whole_tokens
@@ -125,6 +127,10 @@ class TaskData(LightningDataModule, Generic[E]):
                     f"task.data.{split.replace('_', '.', 1)}: none of its {counted(len(examples), 'rows')} can be used"
                 )
             self.splits[split] = Split(examples, items)
+            if split == "train" and len(weights := getattr(self.source, "set_weights", ())) > 1:
+                sets = np.array([getattr(examples[item.example], "set", 0) for item in items])
+                mix = SetMix(numbers=sets, weights=weights, alike=getattr(self.source, "batches", "") == "alike")
+                self.batching = replace(self.batching, sets=mix)
 
     @property
     def dev_splits(self) -> list[str]:

@@ -2,8 +2,8 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 from cloze.data.finetuning.table_source import Cells, Tables
 from cloze.data.tables.cells import Column, as_columns, class_name, find, is_absent, place, score_of, text_of
@@ -51,6 +51,12 @@ class PairTables(Tables[Any]):
         score: column of how well the two texts of a pair belong together; or the list of a teacher's scores of the
             positive and the negatives.
         label: of texts without a positive, column of the label: texts of one label belong together.
+        train: a file, or several sets with their names: ``{questions: FILE, titles: FILE}``.
+        weights: of sets of these names in training, 1 for the others; null for as many items as each has.
+        batches: of several sets: ``alike`` are of one set each, whose texts are hard to tell apart; ``mixed`` of all.
+
+    Raises:
+        InputError: a weight that is not above 0, or of no set.
     """
 
     text: Column | None = None
@@ -58,6 +64,22 @@ class PairTables(Tables[Any]):
     negatives: Column | Sequence[Column] | None = None
     score: Column | None = None
     label: Column | None = None
+    train: str | Mapping[str, str] | None = None  # type: ignore[assignment]
+    weights: Mapping[str, float] | None = None
+    batches: Literal["alike", "mixed"] = "alike"
+    set_weights: tuple[float, ...] = field(default=(), init=False)
+
+    def __post_init__(self) -> None:
+        sets = self.train if isinstance(self.train, Mapping) else {}
+        for name, weight in (self.weights or {}).items():
+            if name not in sets or not weight > 0:
+                there = ", ".join(sets) or "task.data.train names none"
+                raise InputError(f"task.data.weights.{name}={weight}: expected a number above 0 for a set ({there})")
+
+    @property
+    def splits(self) -> list[str]:
+        """Those given; all sets of training are one."""
+        return list(dict.fromkeys("train" if split.startswith("train") else split for split in self.paths()))
 
     def read(self, split: str) -> list[PairExample]:
         """The examples of a split, one for each positive of a row; of labelled texts with the next text of the label.
@@ -65,6 +87,16 @@ class PairTables(Tables[Any]):
         Raises:
             InputError: the file is missing, does not have the columns, or a row is not as it should be.
         """
+        if split != "train" or not isinstance(self.train, Mapping):
+            return self._read(split)
+        found = {name: self._read(f"train_{name}") for name in self.train}
+        if empty := [name for name, examples in found.items() if not examples]:
+            raise InputError(f"task.data.train.{empty[0]} has no example: check the file")
+        sizes = {name: 1.0 if self.weights is not None else len(examples) for name, examples in found.items()}
+        self.set_weights = tuple({**sizes, **(self.weights or {})}.values())
+        return [replace(each, set=number) for number, part in enumerate(found.values()) for each in part]
+
+    def _read(self, split: str) -> list[PairExample]:
         rows: list[PairRow] = super().read(split)
         return list(labelled(rows) if rows and rows[0].label is not None else pairs(rows))
 

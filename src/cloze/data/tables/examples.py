@@ -102,6 +102,7 @@ class PairExample(Example):
         scores: how well the positive, then each negative belong to it, as a teacher or an annotator says; None where
             nobody has said so.
         group: of labelled texts the label, which two texts share that are no negatives of each other.
+        set: of several sets of examples the number of its own.
     """
 
     text: str
@@ -109,6 +110,7 @@ class PairExample(Example):
     negatives: tuple[str, ...] = ()
     scores: tuple[float, ...] | None = None
     group: str | None = None
+    set: int = 0
 
 
 Prediction = dict[str, Any]
