@@ -133,8 +133,15 @@ def test_ranks_are_those_of_a_plain_loop() -> None:
     vectors = [np.stack([of_text[text] for text in [e.text, e.positive, *e.negatives]]) for e in examples]
     origins: list[Origin] = [item.origin for item in items]
     all_others = {text for example in examples for text in (example.positive, *example.negatives)}
-    for example, rank in zip(examples, ranks_of(origins, vectors), strict=True):
+    of_number = {
+        int(n): t
+        for o, e in zip(origins, examples, strict=True)
+        for n, t in zip(o.texts, [e.text, e.positive, *e.negatives], strict=True)
+    }
+    for example, rank, nearest in zip(examples, *ranks_of(origins, vectors), strict=True):
         known = {other.positive for other in examples if other.text == example.text}
         rivals = all_others - known - {example.text}
+        near = {text: of_text[example.text] @ of_text[text] for text in rivals}
         mine = of_text[example.text] @ of_text[example.positive]
-        assert rank == 1 + sum(of_text[example.text] @ of_text[text] >= mine for text in rivals)
+        assert rank == 1 + sum(other >= mine for other in near.values())
+        assert of_number[int(nearest)] == max(near, key=near.__getitem__)

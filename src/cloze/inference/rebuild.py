@@ -270,6 +270,8 @@ def fine_tuned(
             f"{pretrained.folder} holds a {pretrained.title}, which is fine-tuned on "
             "no task: fine-tune it with cloze-finetune, or choose task=fill-mask"
         )
+    if pretrained.head == "embedding":
+        raise InputError(f"{pretrained.folder} gives embeddings, which cloze-embed writes: give it model= and input=")
     for name in ("n_best", "max_answer_length"):
         if (value := getattr(options, name)) is not None and value < 1:
             raise InputError(f"{name}={value}: must be at least 1")

@@ -1,11 +1,10 @@
 """Embeddings: one vector a text, such that texts that belong together are near each other."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
-import pyarrow as pa
 import torch
 from torch import Tensor
 
@@ -16,7 +15,7 @@ from cloze.data.tables.examples import PairExample, Prediction
 from cloze.errors import InputError
 from cloze.metrics.classification import pearson, spearman
 from cloze.model.task_heads import EmbeddingModel
-from cloze.tasks.embedding_batches import chunks, compare, ranks_of, several_positives, unit
+from cloze.tasks.embedding_batches import chunks, compare, places, ranks_of, several_positives, unit
 from cloze.tasks.embedding_losses import EmbeddingLoss, InfoNCE, Similarity
 from cloze.tasks.finetuning import FineTuning
 from cloze.tasks.training import Recipe
@@ -73,11 +72,6 @@ class Embedding(FineTuning[PairExample]):
     def loss(self) -> EmbeddingLoss:
         """Of the embeddings of a batch."""
         return self.model.training_only  # type: ignore[return-value]
-
-    @property
-    def fields(self) -> Mapping[str, pa.DataType]:
-        """How similar a text and its positive are."""
-        return {"prediction": pa.float64()}
 
     def check_split(self, split: str, examples: Sequence[PairExample], *, is_monitored: bool = False) -> list[str]:
         """Choose the metric by what the dev set has.
@@ -198,24 +192,32 @@ class Embedding(FineTuning[PairExample]):
     def predictions(
         self, examples: Sequence[PairExample], items: Sequence[Item], outputs: Sequence[np.ndarray]
     ) -> list[Prediction]:
-        """How similar each text and its positive are; without scores also its rank among all texts of the split."""
+        """How similar each text and its positive are; without scores the rank of the positive among all texts.
+
+        The error, by which the worst are found, is the difference between the places in the two orders, as a share; or
+        how many texts are nearer than the positive.
+        """
         vectors = [self._comparable(each) for each in outputs]
+        similarity = [float(each[0] @ each[1]) for each in vectors]
         found: list[Prediction] = [
-            {
-                "id": example.id,
-                "text": example.text,
-                "text_pair": example.positive,
-                "prediction": float(each[0] @ each[1]),
-            }
-            for example, each in zip(examples, vectors, strict=True)
+            {"id": example.id, "text": example.text, "text_pair": example.positive} for example in examples
         ]
         if is_scored(examples):
-            for said, example in zip(found, examples, strict=True):
-                assert example.scores is not None
-                said["label"] = example.scores[0]
+            scores = [each.scores[0] for each in examples if each.scores is not None]
+            apart = np.abs(places(similarity) - places(scores))
+            for said, *values in zip(found, similarity, scores, apart.tolist(), strict=True):
+                said |= dict(zip(("prediction", "label", "error"), values, strict=True))
             return found
-        for said, rank in zip(found, ranks_of([item.origin for item in items], vectors), strict=True):
-            said["rank"] = int(rank)
+        texts = {
+            number: text
+            for example, item in zip(examples, items, strict=True)
+            for number, text in zip(
+                item.origin.texts[1:].tolist(), [example.positive, *example.negatives], strict=False
+            )
+        }
+        ranks, nearest = ranks_of([item.origin for item in items], vectors)
+        for said, value, rank, rival in zip(found, similarity, ranks.tolist(), nearest.tolist(), strict=True):
+            said |= {"prediction": rank, "label": 1, "error": rank - 1, "similarity": value, "nearest": texts[rival]}
         return found
 
     def _comparable(self, vectors: np.ndarray) -> np.ndarray:
@@ -228,7 +230,7 @@ class Embedding(FineTuning[PairExample]):
         if is_scored(examples):
             right = np.array([prediction["label"] for prediction in predictions])
             return {"spearman": spearman(said, right), "pearson": pearson(said, right)}
-        ranks = np.array([prediction["rank"] for prediction in predictions])
+        ranks = said
         return {
             "mrr@10": float(np.where(ranks <= 10, 1.0 / ranks, 0.0).mean()),
             "accuracy@1": float((ranks == 1).mean()),

@@ -83,8 +83,8 @@ def _known(item: Item) -> np.ndarray:
     return scores
 
 
-def ranks_of(origins: Sequence[Origin], vectors: Sequence[np.ndarray]) -> np.ndarray:
-    """The place, from 1, of each text's positive among all positives and negatives of a split, (examples,) int64.
+def ranks_of(origins: Sequence[Origin], vectors: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """The place, from 1, of each text's positive among all positives and negatives of a split, and its nearest rival.
 
     Equal texts count once, and a text is not compared with itself nor with its other positives. Of equal similarities
     the positive comes last, so that a model for which all texts are alike has the worst rank.
@@ -92,6 +92,9 @@ def ranks_of(origins: Sequence[Origin], vectors: Sequence[np.ndarray]) -> np.nda
     Args:
         origins: what the texts of each example are.
         vectors: of each, (n, D), such that dot products are similarities.
+
+    Returns:
+        (examples,) int64 twice: the ranks, and the numbers of the texts that are nearest of all but the positives.
     """
     numbers = np.concatenate([origin.texts[1:] for origin in origins])
     distinct, first = np.unique(numbers, return_index=True)
@@ -102,7 +105,7 @@ def ranks_of(origins: Sequence[Origin], vectors: Sequence[np.ndarray]) -> np.nda
     positives: dict[int, list[int]] = {}
     for place, text in zip(right.tolist(), own.tolist(), strict=True):
         positives.setdefault(text, []).append(place)
-    ranks = np.empty(len(texts), np.int64)
+    ranks, nearest = np.empty((2, len(texts)), np.int64)
     for start in range(0, len(texts), AT_ONCE):
         part = slice(start, start + AT_ONCE)
         found = texts[part] @ others.T
@@ -111,7 +114,16 @@ def ranks_of(origins: Sequence[Origin], vectors: Sequence[np.ndarray]) -> np.nda
         for row, text in enumerate(own[part].tolist()):
             found[row, positives[text]] = -np.inf
         ranks[part] = 1 + (found >= mine[:, None]).sum(1)
-    return ranks
+        nearest[part] = distinct[found.argmax(1)]
+    return ranks, nearest
+
+
+def places(values: Sequence[float]) -> np.ndarray:
+    """Where each value stands in their order, (n,) from 0 to 1; equal ones at their middle."""
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ends = np.cumsum(counts)
+    middle: np.ndarray = (ends - (counts + 1) / 2) / max(1, len(values) - 1)
+    return middle[inverse]
 
 
 def chunks(batch: TaskBatch, tokens: int) -> Iterator[TaskBatch]:
