@@ -52,6 +52,9 @@ def test_a_folder_of_embeddings_is_trained_scored_and_read(
     pairs: list[str], small_length: list[str], finetune: Command, tmp_path: Path
 ) -> None:
     words = [*SHORT, *pairs, *small_length, "adaptation.dense=8", "adaptation.pooling=weighted_mean"]
+    tried = finetune(*words, "folder=run", "--dry-run")
+    assert tried.returncode == 0, tried.stderr
+    assert "tried: " in tried.stdout
     done = finetune(*words, "task.module.loss.learned=true", "task.features.query_prompt='find: '", "folder=run")
     assert done.returncode == 0, done.stderr
     assert {"mrr@10", "accuracy@1", "recall@10"} <= results(tmp_path / "run")["dev"].keys()

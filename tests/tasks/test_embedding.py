@@ -53,6 +53,7 @@ def trained(tmp_path: Path, tokens: int, *, learned: bool = False) -> dict[str, 
     assert isinstance(model, EmbeddingModel)
     recipe = Recipe(optimizer=torch.optim.SGD, schedule=Linear(), length=10)
     module = Embedding(loss=InfoNCE(learned=learned), model=model, labels=[], recipe=recipe)
+    module.attach(data)
     trainer = pl.Trainer(
         max_steps=3, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
         enable_model_summary=False, use_distributed_sampler=False, callbacks=[StepSeed(1)], limit_val_batches=0,

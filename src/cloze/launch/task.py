@@ -101,6 +101,8 @@ def _set_up(config: Config, notes: list[str]) -> TaskSetup:
     length = _length(config.trainer, data)
     data.training_batches = length.steps or ENDLESS
     module = _module(config, pretrained, data.features, labels, length)
+    if "train" in data.splits:
+        module.attach(data)
     if teacher is not None:
         module.learn_from(teacher, weight=config.distillation.weight, temperature=config.distillation.temperature)
     if module.model.drawn and pretrained.state:

@@ -1,7 +1,6 @@
 """Embeddings: one vector a text, such that texts that belong together are near each other."""
 
 from collections.abc import Sequence
-from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -10,6 +9,7 @@ from torch import Tensor
 
 from cloze.batch import TaskBatch
 from cloze.data.finetuning.items import Item
+from cloze.data.finetuning.module import TaskData
 from cloze.data.splitmix import key_of
 from cloze.data.tables.examples import PairExample, Prediction
 from cloze.errors import InputError
@@ -65,6 +65,9 @@ class Embedding(FineTuning[PairExample]):
         self.similarity: Similarity = similarity or "cosine"
         self.dimension = dimension
         self.metric = metric
+        self._items: Sequence[Item] = []
+        self._positives: dict[int, np.ndarray] = {}
+        self._chunk_tokens = 0
         self.main_metric = metric or RANKED[0]
         self.model.training_only = loss or InfoNCE()  # whose parameters are in checkpoints, but in no model folder
 
@@ -90,16 +93,21 @@ class Embedding(FineTuning[PairExample]):
             )
         return []
 
-    def setup(self, stage: str) -> None:
-        """See that the data have what the loss reads."""
-        if stage != "fit" or self.loss.needs is None:
-            return
-        examples: Sequence[PairExample] = self.trainer.datamodule.splits["train"].examples  # type: ignore[attr-defined]
-        if self.loss.needs == "negatives" and all(len(item.sequences) == 2 for item in self._items):
-            raise InputError(f"task.module.loss: {type(self.loss).__name__} needs negatives; task.data.train has none")
-        if self.loss.needs == "scores" and any(example.scores is None for example in examples):
+    def attach(self, data: TaskData[PairExample]) -> None:
+        """Keep the items of training, whose numbers a batch has, and how much of a batch is embedded at once.
+
+        Raises:
+            InputError: the loss needs negatives or scores, and there are none.
+        """
+        examples, self._items = data.splits["train"]
+        self._chunk_tokens = data.evaluation_tokens
+        self._positives = several_positives(self._items)
+        needs, name = self.loss.needs, type(self.loss).__name__
+        if needs == "negatives" and all(len(item.sequences) == 2 for item in self._items):
+            raise InputError(f"task.module.loss: {name} needs negatives, but task.data.train has none")
+        if needs == "scores" and any(example.scores is None for example in examples):
             where = next(example.where for example in examples if example.scores is None)
-            raise InputError(f"task.module.loss: {type(self.loss).__name__} needs scores, but {where} has none")
+            raise InputError(f"task.module.loss: {name} needs scores, but {where} has none")
 
     # Lightning's order is: the step, gradients to zero, the backward pass; this step has backward passes of its own.
     def optimizer_zero_grad(self, *_: Any) -> None:
@@ -108,7 +116,7 @@ class Embedding(FineTuning[PairExample]):
     def training_step(self, batch: TaskBatch, _: int) -> Tensor:
         """The loss of the global batch, whose gradient is that of this rank's part."""
         self.trainer.optimizers[0].zero_grad()
-        parts = list(chunks(batch, self.trainer.datamodule.evaluation_tokens))  # type: ignore[attr-defined]
+        parts = list(chunks(batch, self._chunk_tokens))
         with torch.set_grad_enabled(len(parts) == 1):
             found = [self._embed(part, number) for number, part in enumerate(parts)]
         vectors = torch.cat(found)
@@ -167,15 +175,6 @@ class Embedding(FineTuning[PairExample]):
         torch.distributed.all_gather(parts, padded)
         everything = torch.cat([part[:count] for part, count in zip(parts, counts, strict=True)]).requires_grad_()
         return everything, [number for part, _ in found for number in part], sum(counts[: self.trainer.global_rank])
-
-    @property
-    def _items(self) -> Sequence[Item]:
-        """Of the training split."""
-        return self.trainer.datamodule.splits["train"].items  # type: ignore[attr-defined,no-any-return]
-
-    @cached_property
-    def _positives(self) -> dict[int, np.ndarray]:
-        return several_positives(self._items)
 
     def step(self, batch: TaskBatch) -> tuple[Tensor, Tensor]:
         """No loss of a part of a batch; the vectors (B, D)."""

@@ -92,6 +92,16 @@ class FineTuning(TrainingModule, Generic[E]):
     def metrics(self, examples: Sequence[E], predictions: Sequence[Prediction]) -> dict[str, float]:
         """The task's own, fractions in [0, 1], ``main_metric`` among them."""
 
+    def attach(self, data: TaskData[E]) -> None:
+        """Keep what the steps read of the data besides their batches; most read nothing.
+
+        Args:
+            data: encoded.
+
+        Raises:
+            InputError: they have not what this module reads.
+        """
+
     def check_split(self, split: str, examples: Sequence[E], *, is_monitored: bool = False) -> list[str]:
         """What the reader should know of the metrics of a split, before training.
 

@@ -84,12 +84,15 @@ def _lines(
     lengths = batch.packed.cu_seqlens.diff().double()
     mean = float((lengths**2).sum() / lengths.sum())
     per_token = activation_bytes(model.config, kernels, mean, checkpointing=asked.gradient_checkpointing)
+    at_once = float(lengths.sum())
+    if getattr(data.features, "whole_batches", False):  # which are computed in chunks
+        at_once = min(at_once, asked.micro_batch_tokens)
     shards = placement.ranks if asked.strategy == "fsdp" else 1
     memory = StepMemory(
         parameters=(FP32 + kernels.compute % FP32) * parameters // shards,
         gradients=FP32 * trained // shards,
         optimizer=tried.optimizer_bytes // shards,
-        activations=round(per_token * float(lengths.sum())),
+        activations=round(per_token * at_once),
         head=0,
     )
     examples = ", ".join(f"{name} {counts['examples']:,}" for name, counts in data.counts.items())
