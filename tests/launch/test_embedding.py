@@ -92,9 +92,15 @@ def test_two_ranks_and_chunks_make_the_update_of_one_rank(
     words = [*SHORT, *pairs, *small_length, *still, "task.module.loss.learned=true"]
     assert finetune(*words, "folder=whole", "hardware.micro_batch_tokens=100000").returncode == 0
     assert finetune(*words, "folder=chunks", "hardware.micro_batch_tokens=40").returncode == 0
-    ranks = ["hardware=ddp", "hardware.devices=2", "hardware.accelerator=cpu", "hardware.precision=32-true"]
-    done = shell_finetune(*words, *ranks, "folder=ranks")
+    ranks = ["hardware.devices=2", "hardware.accelerator=cpu", "hardware.precision=32-true"]
+    done = shell_finetune(*words, *ranks, "hardware=ddp", "folder=ranks")
     assert done.returncode == 0, done.stderr
+    still = [*words[:-1], "hardware.micro_batch_tokens=40"]
+    assert finetune(*still, "folder=still").returncode == 0
+    done = shell_finetune(*still, *ranks, "hardware=fsdp", "folder=shards")
+    assert done.returncode == 0, done.stderr
+    mine, other = model(tmp_path / "still"), model(tmp_path / "shards")
+    assert all(torch.allclose(mine[key], other[key], atol=2e-5) for key in mine)
     whole = model(tmp_path / "whole")
     for name in ("chunks", "ranks"):
         other = model(tmp_path / name)

@@ -109,6 +109,16 @@ class Embedding(FineTuning[PairExample]):
             where = next(example.where for example in examples if example.scores is None)
             raise InputError(f"task.module.loss: {name} needs scores, but {where} has none")
 
+    def configure_model(self) -> None:
+        """As of every training.
+
+        Raises:
+            InputError: the temperature is learned, one number that cannot be sharded.
+        """
+        if self.device_mesh is not None and [*self.loss.parameters()]:
+            raise InputError("task.module.loss.learned=true: is one number, which FSDP cannot shard: take hardware=ddp")
+        super().configure_model()
+
     # Lightning's order is: the step, gradients to zero, the backward pass; this step has backward passes of its own.
     def optimizer_zero_grad(self, *_: Any) -> None:
         """Nothing: `training_step` does it before its first backward pass."""
@@ -117,8 +127,10 @@ class Embedding(FineTuning[PairExample]):
         """The loss of the global batch, whose gradient is that of this rank's part."""
         self.trainer.optimizers[0].zero_grad()
         parts = list(chunks(batch, self._chunk_tokens))
-        with torch.set_grad_enabled(len(parts) == 1):
-            found = [self._embed(part, number) for number, part in enumerate(parts)]
+        idle = self._most(len(parts)) - len(parts)
+        at_once = len(parts) + idle == 1
+        with torch.set_grad_enabled(at_once):
+            found = [self._embed(part, number) for number, part in enumerate([*parts, *parts[:1] * idle])][: len(parts)]
         vectors = torch.cat(found)
         leaf = vectors.detach().requires_grad_()
         loss, gradient, own = self._gradient(leaf, batch)
@@ -127,7 +139,9 @@ class Embedding(FineTuning[PairExample]):
             torch.stack([loss.double(), loss.new_ones((), dtype=torch.float64)]) * (batch.global_labels / ranks),
             batch.num_tokens,
         )
-        if len(parts) > 1:
+        if not at_once:
+            for _ in range(idle):
+                self._scaled((self._embed(parts[0], 0) * 0.0).sum()).backward()
             *first, last = zip(parts, gradient.split([len(each) for each in found]), strict=True)
             for number, (part, of_part) in enumerate(first):
                 self._scaled((self._embed(part, number) * of_part).sum()).backward()
@@ -135,6 +149,14 @@ class Embedding(FineTuning[PairExample]):
         # DDP takes the mean over ranks of what is the sum of their parts.
         surrogate = ranks * (vectors * gradient).sum() + sum((each * of).sum() for each, of in own)
         return surrogate + (loss - surrogate).detach()
+
+    def _most(self, parts: int) -> int:
+        """The chunks of the rank that has most, where each rank needs the others to compute one."""
+        if self.device_mesh is None:
+            return parts
+        most = torch.tensor(parts, device=self.device)
+        torch.distributed.all_reduce(most, torch.distributed.ReduceOp.MAX)
+        return int(most)
 
     def _scaled(self, surrogate: Tensor) -> Tensor:
         """As Lightning scales what it takes the gradient of."""

@@ -63,6 +63,16 @@ def test_columns_of_any_name_and_labels_as_groups(tmp_path: Path) -> None:
     assert told(itself) == [("x", "x", (), None)]
 
 
+def test_premises_with_what_follows_and_what_contradicts(tmp_path: Path) -> None:
+    rows = (
+        "label,premise,hypothesis\nentailment,x,a\nneutral,x,b\ncontradiction,x,c\ncontradiction,y,d\nentailment,x,e\n"
+    )
+    found = read(tmp_path / "a.csv", rows, label="label")
+    assert told(found) == [("x", "a", ("c",), None), ("x", "e", ("c",), None)]
+    with pytest.raises(InputError, match="no row has 'entailment'"):
+        read(tmp_path / "b.csv", "label,premise,hypothesis\n1,x,a\n", label="label")
+
+
 @pytest.mark.parametrize(
     ("text", "settings", "said"),
     [

@@ -15,7 +15,7 @@ NAMES: Mapping[str, tuple[str, ...]] = {
     "text": ("anchor", "query", "question", "sentence1", "premise", "text"),
     "positive": (
         "positive", "pos", "positives", "positive_passages", "answer", "passage", "document", "sentence2",
-        "entailment", "text_pair",
+        "entailment", "hypothesis", "text_pair",
     ),
     "negatives": ("negatives", "neg", "negative_passages", "negative", "contradiction"),
     "score": ("score", "scores", "similarity_score"),
@@ -24,6 +24,9 @@ NAMES: Mapping[str, tuple[str, ...]] = {
 """Names of columns in use: sentence-transformers', FlagEmbedding's, Tevatron's, and those of STS and NLI sets."""
 POSITIVE_SCORES, NEGATIVE_SCORES = "pos_scores", "neg_scores"
 """FlagEmbedding's, of a teacher."""
+
+
+ENTAILS, CONTRADICTS = "entailment", "contradiction"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +53,9 @@ class PairTables(Tables[Any]):
             ``neg``, ``negative_passages``.
         score: column of how well the two texts of a pair belong together; or the list of a teacher's scores of the
             positive and the negatives.
-        label: of texts without a positive, column of the label: texts of one label belong together.
+        label: of texts without a positive, column of the label: texts of one label belong together. Of pairs, where it
+            is named, column with ``entailment``, ``contradiction`` or another word: a premise with what follows from
+            it, and what contradicts it as negatives.
         train: a file, or several sets with their names: ``{questions: FILE, titles: FILE}``.
         weights: of sets of these names in training, 1 for the others; null for as many items as each has.
         batches: of several sets: ``alike`` are of one set each, whose texts are hard to tell apart; ``mixed`` of all.
@@ -98,7 +103,9 @@ class PairTables(Tables[Any]):
 
     def _read(self, split: str) -> list[PairExample]:
         rows: list[PairRow] = super().read(split)
-        return list(labelled(rows) if rows and rows[0].label is not None else pairs(rows))
+        if not rows or rows[0].label is None:
+            return list(pairs(rows))
+        return list(pairs(premises(rows)) if rows[0].positives else labelled(rows))
 
     def columns(self, split: str) -> list[Column]:
         """Those that are named."""
@@ -114,7 +121,7 @@ class PairTables(Tables[Any]):
         """
         text = self._place(table, "text", self.text)
         positive = self._found(table, "positive", self.positive)
-        label = self._found(table, "label", self.label) if positive is None else None
+        label = self._found(table, "label", self.label) if positive is None or self.label is not None else None
         if positive is None and label is None:
             raise InputError(
                 f"{table.name}: has no column with what belongs to a text, as {', '.join(NAMES['positive'][:4])}; set "
@@ -178,6 +185,31 @@ def pairs(rows: Sequence[PairRow]) -> Iterator[PairExample]:
             yield PairExample(
                 id=name, where=row.where, text=row.text, positive=positive, negatives=row.negatives, scores=scores
             )
+
+
+def premises(rows: Sequence[PairRow]) -> list[PairRow]:
+    """Rows of natural language inference: each premise with its entailments, and its contradictions as negatives.
+
+    A premise without an entailment is left out, as are pairs of any other label.
+
+    Raises:
+        InputError: no row has the label ``entailment``.
+    """
+    found: dict[str, dict[str, list[str]]] = {}
+    for row in rows:
+        found.setdefault(row.text, {}).setdefault(str(row.label).lower(), []).extend(row.positives)
+    first = {row.text: row for row in reversed(rows)}
+    kept = [
+        replace(first[text], positives=tuple(of[ENTAILS]), negatives=tuple(of.get(CONTRADICTS, ())), label=None)
+        for text, of in found.items()
+        if ENTAILS in of
+    ]
+    if not kept:
+        raise InputError(
+            f"{rows[0].where}: its label is {rows[0].label!r}, and no row has {ENTAILS!r}: the label of pairs is for"
+            " natural language inference; leave task.data.label out"
+        )
+    return kept
 
 
 def labelled(rows: Sequence[PairRow]) -> Iterator[PairExample]:
