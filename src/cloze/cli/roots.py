@@ -6,12 +6,13 @@ from cloze.cli.glue import Glue
 from cloze.cli.prepare import Preparing
 from cloze.cli.report import Reporting
 from cloze.config.nodes import Root
-from cloze.config.schema import Demo, Features, FineTuning, Predicting, Pretraining
+from cloze.config.schema import Demo, Embeddings, Features, FineTuning, Predicting, Pretraining
 
 SCHEMAS: dict[str, type[Root]] = {
     "convert": Converting,
     "demo": Demo,
     "doctor": Doctor,
+    "embed": Embeddings,
     "features": Features,
     "finetune": FineTuning,
     "glue": Glue,

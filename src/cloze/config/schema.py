@@ -194,6 +194,49 @@ class Demo(Root):
 
 
 @dataclass(frozen=True, kw_only=True)
+class EmbeddedColumns:
+    """The section `columns` of embedding.
+
+    Attributes:
+        text: of each row.
+        id: its name; null for the column ``id``, else the number of the row.
+    """
+
+    text: str | None = None
+    id: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Embeddings(Root):
+    """The root of `conf/embed.yaml`."""
+
+    stage: Literal["embed", "evaluate"]
+    max_length: int | None
+    dimension: int | None
+    input: str | None
+    output: str | None
+    prompt: str
+    columns: EmbeddedColumns
+    on_bad_row: Literal["stop", "skip"]
+    data: str | None
+    split: str
+    run: str | None
+    metrics: list[str]
+    depth: int
+    baseline: Literal["bm25"] | None
+    hardware: Hardware
+    model: Node[ModelFolder]
+
+    def __post_init__(self) -> None:
+        of_other = {"evaluate": ("input",), "embed": ("data", "run")}[self.stage]
+        if given := next((name for name in of_other if getattr(self, name) is not None), None):
+            other = "cloze-embed evaluate" if self.stage == "embed" else "cloze-embed without evaluate"
+            raise InputError(f"{given}={getattr(self, given)}: is of {other}; leave it out")
+        if self.depth < 1 or not self.metrics:
+            raise InputError(f"depth={self.depth}, metrics={self.metrics}: expected at least 1, and a metric")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Features(Root):
     """The root of `conf/features.yaml`."""
 

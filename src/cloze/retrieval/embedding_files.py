@@ -1,0 +1,123 @@
+"""`cloze-embed`: the embeddings of a table's texts as a file."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from cloze.config.schema import Embeddings
+from cloze.data.tables.cells import text_of
+from cloze.data.tables.columns import cell_of
+from cloze.data.tables.formats import TableFormat
+from cloze.data.tables.stream import StreamRow, leave_out, stream_rows
+from cloze.errors import BadRowError, InputError
+from cloze.files.atomic import written_beside
+from cloze.inference.embedder import Embedder
+from cloze.inference.predictor import Inference, checked_model, chunks
+from cloze.run.folder import warn
+from cloze.runtime.spinner import waiting
+from cloze.text.progress import LiveCount
+
+EMBEDDING = "embedding"
+Write = Callable[[list[str], list[str], np.ndarray], None]
+"""Of names, texts and embeddings (rows, D)."""
+
+
+def embed(config: Embeddings) -> None:
+    """Write the embedding of each row of an input, in its order; memory holds some thousand rows.
+
+    Args:
+        config: the root of `conf/embed.yaml`.
+
+    Raises:
+        InputError: for what only the input, the model or the machine can show to be wrong.
+    """
+    if config.input is None or config.output is None:
+        raise InputError("cloze-embed needs input= and output=: files with the texts and for their embeddings")
+    output = Path(config.output)
+    if output.suffix not in WRITERS:
+        raise InputError(f"output={output}: must end in {' or '.join(WRITERS)}")
+    folder = checked_model(config.hardware, config.model)
+    counts: Counter[str] = Counter()
+    with waiting("reading the model"):
+        embedder = Embedder.read(
+            folder, Inference.on(config.hardware), max_length=config.max_length, dimension=config.dimension
+        )
+    prompt = {"query": embedder.query_prompt, "passage": embedder.passage_prompt}.get(config.prompt, config.prompt)
+    rows = stream_rows(config.input, TableFormat(), on_bad_row=config.on_bad_row, counts=counts)
+    live, done = LiveCount(), 0
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with written_beside(output) as partial, WRITERS[output.suffix](partial, embedder.dimension) as write, live:
+        for chunk in chunks(rows):
+            names, texts = _texts(chunk, config, counts)
+            write(names, texts, embedder.embed(texts, prompt=prompt))
+            done += len(chunk)
+            live(rows=done)
+    for told, count in sorted(
+        {**{f"rows left out: {kind}": n for kind, n in counts.items()}, **embedder.counts}.items()
+    ):
+        warn(f"{count:,} {told}")
+    print(f"{output}: {done - sum(counts.values()):,} embeddings of {embedder.dimension} numbers", flush=True)
+
+
+def _texts(chunk: list[StreamRow], config: Embeddings, counts: Counter[str]) -> tuple[list[str], list[str]]:
+    """The names and the texts of rows, without bad ones, which are counted.
+
+    Raises:
+        InputError: a row is bad.
+    """
+    names, texts = [], []
+    for row in chunk:
+        try:
+            text = text_of(cell_of(row.cells, config.columns.text or "text", "text"), "text")
+            name = row.cells.get(config.columns.id or "id", row.number)
+            names.append(str(name))
+            texts.append(text)
+        except BadRowError as bad:
+            leave_out(bad, row.where, config.on_bad_row, counts)
+    return names, texts
+
+
+@contextmanager
+def _parquet(file: Path, width: int) -> Iterator[Write]:
+    """A table with the columns id, text and embedding."""
+    vectors = pa.list_(pa.float32(), width)
+    schema = pa.schema([("id", pa.string()), ("text", pa.string()), (EMBEDDING, vectors)])
+    with pq.ParquetWriter(file, schema) as writer:
+
+        def write(names: list[str], texts: list[str], found: np.ndarray) -> None:
+            column = pa.FixedSizeListArray.from_arrays(pa.array(found.ravel()), width)
+            writer.write_table(pa.table([pa.array(names), pa.array(texts), column], schema=schema))
+
+        yield write
+
+
+@contextmanager
+def _npy(file: Path, width: int) -> Iterator[Write]:
+    """An array (rows, D), which can be mapped; its number of rows is known at the end only."""
+    rows = 0
+
+    def head() -> dict[str, object]:
+        return {"descr": "<f4", "fortran_order": False, "shape": (rows, width)}
+
+    with file.open("wb") as stream:
+        np.lib.format.write_array_header_1_0(stream, head())
+        begin = stream.tell()
+
+        def write(_: list[str], __: list[str], found: np.ndarray) -> None:
+            nonlocal rows
+            rows += len(found)
+            stream.write(found.astype("<f4").tobytes())
+
+        yield write
+        stream.seek(0)
+        np.lib.format.write_array_header_1_0(stream, head())
+        if stream.tell() != begin:
+            raise RuntimeError("the header has grown")
+
+
+WRITERS = {".parquet": _parquet, ".npy": _npy}
