@@ -10,6 +10,7 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
+from cloze.checkpoint.cross_encoder import read_cross_encoder
 from cloze.checkpoint.folder import GENERATOR, Contents, read_folder
 from cloze.checkpoint.hub import local_folder
 from cloze.checkpoint.record import HEAD, RECORD, OwnHead, Record, is_number, read_record
@@ -162,6 +163,8 @@ def pretrained_of(contents: Contents) -> Pretrained:
         head |= {"head": "embedding", "labels": [], "adaptation": found.adaptation}
         head["state"] |= found.state
         record = found.record
+    if head["head"] == "sequence_classification" and not head["labels"] and not (folder / RECORD).is_file():
+        record = read_cross_encoder(folder, contents.settings, contents.config.max_position_embeddings) or record
     for name in [name for name in own if name.partition(".")[0] in contents.architecture.own_parts]:
         head["state"][name] = own.pop(name)
     if (folder / GENERATOR / CONFIG).is_file():

@@ -129,10 +129,7 @@ def _dense(folder: Path) -> tuple[int, Any, dict[str, Tensor]]:
 
 def _use(folder: Path, positions: int, include_prompt: bool) -> dict[str, dict[str, Any]]:
     """How texts are shown to the model, and how its vectors are compared."""
-    settings = read_json(folder / SETTINGS) if (folder / SETTINGS).is_file() else {}
-    tokens = read_json(folder / TOKENIZER_CONFIG) if (folder / TOKENIZER_CONFIG).is_file() else {}
-    lengths = [settings.get("max_seq_length"), tokens.get("model_max_length"), positions]
-    max_length = min(int(each) for each in lengths if isinstance(each, int | float) and 0 < each < MOST_TOKENS)
+    max_length = max_length_of(folder, positions)
     said = read_json(folder / PROMPTS) if (folder / PROMPTS).is_file() else {}
     prompts = said.get("prompts") or {}
     if not isinstance(prompts, dict) or not all(isinstance(text, str) for text in prompts.values()):
@@ -149,6 +146,14 @@ def _use(folder: Path, positions: int, include_prompt: bool) -> dict[str, dict[s
     if (dimension := said.get("truncate_dim")) is not None:
         module["dimension"] = dimension
     return {"module": module, "features": features}
+
+
+def max_length_of(folder: Path, positions: int) -> int:
+    """Tokens of the longest sequence, by the settings of a folder and the positions of its encoder."""
+    settings = read_json(folder / SETTINGS) if (folder / SETTINGS).is_file() else {}
+    tokens = read_json(folder / TOKENIZER_CONFIG) if (folder / TOKENIZER_CONFIG).is_file() else {}
+    lengths = [settings.get("max_seq_length"), tokens.get("model_max_length"), positions]
+    return min(int(each) for each in lengths if isinstance(each, int | float) and 0 < each < MOST_TOKENS)
 
 
 def embedding_files(

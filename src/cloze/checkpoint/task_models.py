@@ -10,6 +10,7 @@ from safetensors.torch import save
 from tokenizers import Tokenizer
 from torch import Tensor
 
+from cloze.checkpoint.cross_encoder import cross_encoder_files, cross_encoder_settings, is_cross_encoder
 from cloze.checkpoint.folder import portable
 from cloze.checkpoint.pretrained import FIXED_OUTPUTS, Pretrained
 from cloze.checkpoint.record import HEAD, RECORD, OwnHead, Record
@@ -162,8 +163,10 @@ def save_task_model(
             settings["id2label"] = dict(enumerate(classes))
             settings["label2id"] = {name: number for number, name in enumerate(classes)}
         theirs = names.to_hugging_face(state, head=head)
-        files = {**(tokenizer_files or {}), RECORD: record.as_bytes()}
-        write_folder(folder, tokenizer, model.config, theirs, settings, files)
+        settings |= cross_encoder_settings(record)
+        files = {**(tokenizer_files or {}), **cross_encoder_files(record), RECORD: record.as_bytes()}
+        tokens = _length(record) if is_cross_encoder(record) else None
+        write_folder(folder, tokenizer, model.config, theirs, settings, files, tokenizer_settings=tokens)
         return
     settings["architectures"] = [family.class_of("encoder")]
     own = OwnHead(name=head, labels=list(labels), problem_type=problem_type, adaptation=model.adaptation)
@@ -171,11 +174,16 @@ def save_task_model(
     files = {**(tokenizer_files or {}), RECORD: dataclasses.replace(record, head=own).as_bytes()}
     if own_state := {name: tensor for name, tensor in state.items() if name not in encoder}:
         files[HEAD] = save(own_state)
-    length = None
+    tokens = None
     if head == "embedding":
         files |= embedding_files(model.adaptation, state, model.config.hidden_size, record)
-        length = (record.features.arguments or {}).get("max_length")
-    tokens = None if length is None else {"model_max_length": length}
+        tokens = _length(record)
     write_folder(
         folder, tokenizer, model.config, names.to_hugging_face(encoder), settings, files, tokenizer_settings=tokens
     )
+
+
+def _length(record: Record) -> dict[str, Any] | None:
+    """What the tokenizer says of the longest sequence, to sentence-transformers."""
+    length = (record.features.arguments or {}).get("max_length")
+    return None if length is None else {"model_max_length": length}

@@ -19,6 +19,7 @@ from cloze.data.finetuning.classification import TextFeatures
 from cloze.data.finetuning.embedding import EmbeddingFeatures
 from cloze.data.finetuning.items import Features
 from cloze.data.finetuning.questions import QuestionFeatures
+from cloze.data.finetuning.reranking import RerankingFeatures
 from cloze.data.finetuning.tagging import TaggingFeatures
 from cloze.data.tables.examples import Example, Prediction
 from cloze.data.tables.row_examples import ExampleMaker, Make
@@ -33,6 +34,7 @@ from cloze.tasks.embedding import Embedding
 from cloze.tasks.finetuning import FineTuning
 from cloze.tasks.multiple_choice import MultipleChoice
 from cloze.tasks.question_answering import QuestionAnswering
+from cloze.tasks.reranking import Reranking
 from cloze.tasks.token_classification import TokenClassification
 from cloze.tasks.training import Recipe
 
@@ -86,9 +88,10 @@ STOCK = (
         max_question_length=64,
     ),
     Stock(module=MultipleChoice, features=ChoiceFeatures, make=ExampleMaker.choice),
-    Stock(module=Embedding, features=EmbeddingFeatures, make=ExampleMaker.pair),
+    Stock(module=Embedding, features=EmbeddingFeatures, make=ExampleMaker.compared),
+    Stock(module=Reranking, features=RerankingFeatures, make=ExampleMaker.compared),
 )
-"""The first one that serves a folder is taken where that does not say what made it."""
+"""The first one that serves a folder is taken where that names no class of another one."""
 
 OWN: dict[str, type] = {import_path(kind): kind for stock in STOCK for kind in (stock.module, stock.features)}
 """Every class of cloze that a folder may name, by its import path."""
@@ -129,7 +132,7 @@ def rebuild(
             not take.
     """
     record = pretrained.record
-    stock = next(stock for stock in STOCK if stock.serves(pretrained.head, pretrained.problem_type))
+    stock = _stock(pretrained, record)
     kind, features_kind = _classes(pretrained, record, stock, trust)
     positions = pretrained.config.max_position_embeddings
     is_complete = record.module.arguments is not None and record.features.arguments is not None
@@ -154,6 +157,13 @@ def rebuild(
         module.set_extra_state(dict(record.state))
     module.record = record
     return Rebuilt(module, features, stock.make)
+
+
+def _stock(pretrained: Pretrained, record: Record) -> Stock:
+    """The task of cloze's own that a folder is of, or whose examples it takes."""
+    serving = [stock for stock in STOCK if stock.serves(pretrained.head, pretrained.problem_type)]
+    named = {record.module.target, record.features.target}
+    return next((s for s in serving if named & {import_path(s.module), import_path(s.features)}), serving[0])
 
 
 def _classes(

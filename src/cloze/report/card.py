@@ -30,13 +30,13 @@ class Use(NamedTuple):
         what: in words.
         example: the argument of the pipeline, with BERT's token for masks in place of the model's; none where
             transformers has no such pipeline.
-        library: that loads the folder, where it is not transformers.
+        call: of sentence-transformers' class and method, where that library loads the folder.
     """
 
     pipeline: str
     what: str
     example: str
-    library: str = "transformers"
+    call: tuple[str, str] | None = None
 
 
 FILL_MASK = Use("fill-mask", "fills in words that are masked", f'"The function returns a {MASK}."')
@@ -44,7 +44,13 @@ EMBEDDING = Use(
     "sentence-similarity",
     "gives each text a vector, near that of texts that mean the same",
     '["A text."]',
-    "sentence-transformers",
+    ("SentenceTransformer", "encode"),
+)
+RERANKING = Use(
+    "text-ranking",
+    "gives a query and a passage a score, higher for those that belong together",
+    '[("A query.", "A passage.")]',
+    ("CrossEncoder", "predict"),
 )
 DETECTION = Use("feature-extraction", "was trained to tell replaced words from original ones", '"A text."')
 USES = {  # by the class of the module
@@ -59,6 +65,7 @@ USES = {  # by the class of the module
     ),
     "ReplacedTokensPretraining": DETECTION,
     "Embedding": EMBEDDING,
+    "Reranking": RERANKING,
     "MultipleChoice": Use("multiple-choice", "takes one of several choices", ""),
 }
 
@@ -122,7 +129,8 @@ def _use(run: Run) -> Use:
 def _head(run: Run, use: Use) -> dict[str, Any]:
     own_head = (run.folder / MODEL / "head.safetensors").exists()  # a head that transformers does not have
     own_head = own_head and use is not EMBEDDING
-    head: dict[str, Any] = {"library_name": "cloze" if own_head else use.library}
+    library = "cloze" if own_head else "sentence-transformers" if use.call else "transformers"
+    head: dict[str, Any] = {"library_name": library}
     if language := _language(run):
         head["language"] = language
     head |= {"pipeline_tag": use.pipeline, "tags": [_encoder(run).model_type, "cloze", use.pipeline]}
@@ -179,16 +187,18 @@ def _intended(run: Run, use: Use) -> Sequence[str]:
     limits = (
         "It repeats what its data says, prejudices and errors included, and should not decide about people on its own."
     )
-    if use is EMBEDDING:
+    own_head = (run.folder / MODEL / "head.safetensors").exists() and use is not EMBEDDING
+    if use.call is not None and not own_head:
+        kind, method = use.call
         code = [
             "```python",
-            "from sentence_transformers import SentenceTransformer",
-            f'SentenceTransformer("FOLDER").encode({use.example})',
+            f"from sentence_transformers import {kind}",
+            f'{kind}("FOLDER").{method}({use.example})',
             "```",
         ]
     elif _foreign(run):
         code = ["```", "cloze-finetune task=NAME stage=predict model=FOLDER task.data.test=FILE", "```"]
-    elif use is not DETECTION and ((run.folder / MODEL / "head.safetensors").exists() or not use.example):
+    elif use is not DETECTION and (own_head or not use.example):
         code = ["```", "cloze-predict model=FOLDER input=FILE", "```"]
     else:
         code = [

@@ -81,19 +81,29 @@ class EmbeddingFeatures:
         for number, (example, row) in enumerate(zip(examples, rows, strict=True)):
             group = -1 if example.group is None else groups[example.group]
             origin = Origin(np.array([same[place] for place in row], np.int64), group)
-            scores = self._scores(example, len(row) - 1, width)
+            scores = score_row(example, len(row) - 1, width)
             items.append(Item(number, tuple(sequences[place] for place in row), scores, origin))
         if cut.cut:
             self.counts[TRUNCATED.format(self.max_length)] += cut.cut
         return items
 
-    def _scores(self, example: PairExample, count: int, width: int) -> np.ndarray:
-        """(1, width) float32: of the positive and the negatives, 1 and 0 where nobody says; NaN for no text."""
-        row = np.full((1, width), np.nan, np.float32)
-        given = example.scores
-        if given is not None and len(given) != 1 + len(example.negatives):
-            raise InputError(
-                f"{example.where}: has {len(given)} scores, but {1 + len(example.negatives)} texts; give one for each"
-            )
-        row[0, :count] = [1.0] + [0.0] * (count - 1) if given is None else given[:count]
-        return row
+
+def score_row(example: PairExample, count: int, width: int) -> np.ndarray:
+    """(1, width) float32: of the positive and the negatives, 1 and 0 where nobody says; NaN for no text.
+
+    Args:
+        example: with or without scores.
+        count: of its texts that are read, the positive included.
+        width: of the split.
+
+    Raises:
+        InputError: scores that are not one for each of its texts.
+    """
+    row = np.full((1, width), np.nan, np.float32)
+    given = example.scores
+    if given is not None and len(given) != 1 + len(example.negatives):
+        raise InputError(
+            f"{example.where}: has {len(given)} scores, but {1 + len(example.negatives)} texts; give one for each"
+        )
+    row[0, :count] = [1.0] + [0.0] * (count - 1) if given is None else given[:count]
+    return row

@@ -5,7 +5,7 @@ from typing import Any
 
 from cloze.data.tables.cells import choices_of, is_absent, items_of, text_of
 from cloze.data.tables.columns import Columns, cell_of
-from cloze.data.tables.examples import ChoiceExample, QuestionExample, TaggedExample, TextExample
+from cloze.data.tables.examples import ChoiceExample, PairExample, QuestionExample, TaggedExample, TextExample
 from cloze.data.tables.spans import words_of
 from cloze.data.tables.stream import StreamRow
 from cloze.errors import BadRowError
@@ -36,6 +36,11 @@ class ExampleMaker:
         """A pair of texts."""
         first, second = self._text(row, "text"), self._text(row, "text_pair")
         return TextExample(id=self.id(row), where=row.where, text=first, text_pair=second)
+
+    def compared(self, row: StreamRow) -> PairExample:
+        """A text and another one, to say how well they belong together."""
+        first, second = self._text(row, "text"), self._text(row, "text_pair")
+        return PairExample(id=self.id(row), where=row.where, text=first, positive=second)
 
     def words(self, row: StreamRow) -> TaggedExample:
         """A sentence, or a raw text with where its words are; each is its own document. An empty one keeps its row."""
