@@ -158,13 +158,14 @@ def pretrained_of(contents: Contents) -> Pretrained:
     _check_vocabulary(tokenizer, contents.config, folder)
     own = read_tensors(folder / HEAD) if record.head is None and (folder / HEAD).is_file() else {}
     head = _published_head(contents, folder) if record.head is None else _own_head(contents, folder, record.head)
-    found = read_embedding(folder, contents.config.max_position_embeddings) if record.head is None else None
+    positions = contents.config.max_position_embeddings
+    found = read_embedding(folder, positions) if record.head is None else None
     if found is not None and head["head"] in (None, "encoder", "masked_lm"):
         head |= {"head": "embedding", "labels": [], "adaptation": found.adaptation}
         head["state"] |= found.state
         record = found.record
     if head["head"] == "sequence_classification" and not head["labels"] and not (folder / RECORD).is_file():
-        record = read_cross_encoder(folder, contents.settings, contents.config.max_position_embeddings) or record
+        record = read_cross_encoder(folder, contents.settings, positions) or record
     for name in [name for name in own if name.partition(".")[0] in contents.architecture.own_parts]:
         head["state"][name] = own.pop(name)
     if (folder / GENERATOR / CONFIG).is_file():
@@ -219,15 +220,11 @@ def _check_settings(settings: Mapping[str, Any], folder: Path) -> None:
 
 def _check_vocabulary(tokenizer: Tokenizer, config: EncoderConfig, folder: Path) -> None:
     last = max(tokenizer.get_vocab(with_added_tokens=True).values())
-    if last >= config.vocab_size:
+    if last >= config.vocab_size or config.vocab_size - (last + 1) >= ROUNDING:
+        only = ("", "only ") if last >= config.vocab_size else (" only", "")
         raise InputError(
-            f"{folder}: its tokenizer has ids up to {last:,}, but its model only {config.vocab_size:,} "
+            f"{folder}: its tokenizer has ids up to {last:,}{only[0]}, but its model {only[1]}{config.vocab_size:,} "
             "embeddings; put the tokenizer of this model there"
-        )
-    if config.vocab_size - (last + 1) >= ROUNDING:
-        raise InputError(
-            f"{folder}: its tokenizer has ids up to {last:,} only, but its model {config.vocab_size:,} embeddings; "
-            "put the tokenizer of this model there"
         )
     if config.type_vocab_size > 1 and not FolderTokenizer(tokenizer, {}).has_segments:
         raise InputError(
