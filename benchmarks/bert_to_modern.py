@@ -16,6 +16,7 @@ import argparse
 import json
 import math
 import statistics
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +121,8 @@ def main() -> None:
     runs, tasks = {}, {}
     for side in given.sides:
         runs[side], model = pretrained(side, given)
-        tasks[side] = scores(model, TASKS, FINE_TUNING, range(1, given.seeds + 1), {"hardware.threads": "1"})
+        tuned = replace(FINE_TUNING, seeds=tuple(range(1, given.seeds + 1)))
+        tasks[side] = scores(model, TASKS, tuned, {"hardware.threads": "1"})
     if set(runs) == set(EXPERIMENTS):
         found = rows(runs, tasks)
         given.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")

@@ -8,6 +8,7 @@ import os
 import resource
 import signal
 import sys
+import tempfile
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -27,8 +28,15 @@ from cloze.cli import convert, embed, features, finetune, glue, predict, prepare
 from cloze.cli.roots import SCHEMAS
 from cloze.config.arguments import conf_folder
 from cloze.config.validation import check
-from cloze.data.splitmix import key_of
+from cloze.data.pretraining.dataset import MicroBatches, Order, Windows
+from cloze.data.pretraining.loader import TrainingLoader
+from cloze.data.pretraining.masked_lm import MaskedLM
+from cloze.data.pretraining.plan import BatchSize
+from cloze.data.pretraining.stages import Stages
+from cloze.data.pretraining.walk import CorpusWalk
+from cloze.report.page.page import _environment
 from cloze.runtime.peak import peak_flops
+from tests.data.corpora import prose, vocabulary, write_shards
 from tests.forks import Answer, Request
 from tests.launch import disturbed, forked, forked_ranks
 
@@ -125,19 +133,33 @@ def warm() -> None:
 
     pandas is taken by pyarrow with its first table; the parsers of Hydra and OmegaConf learn from what they read, and
     the check of a configuration reads the sources of some 70 modules; numba reads in what it knows of types with the
-    first function. All forks have it then, and none of it is looked at by the garbage collector again: in each fork it
-    would go over a million objects, whose pages are copied, and cost as much as the work itself.
+    first function, and each from its cache; the template of a run's page becomes Python. All forks have it then, and
+    none of it is looked at by the garbage collector again: in each fork it would go over a million objects, whose pages
+    are copied, and cost as much as the work itself.
     """
     importlib.import_module("pandas")
     with initialize_config_dir(str(conf_folder()), version_base="1.3"):
         for name, words in WARMING.items():
             plain = OmegaConf.to_container(compose(name, ["++run=warm", *words]), resolve=True)
             check({str(key): value for key, value in plain.items()}, SCHEMAS[name])  # type: ignore[union-attr]
-    key_of(1, 2, 3)
+    _read_batch()
+    _environment().get_template("page.html")
     if torch.get_num_threads() == 1:
         peak_flops(torch.device("cpu"), "32-true")
     gc.collect()
     gc.freeze()
+
+
+def _read_batch() -> None:
+    """The first batch of a little text, so that what numba has compiled for it is loaded."""
+    with tempfile.TemporaryDirectory() as folder:
+        stages = Stages.of(None, MaskedLM(), BatchSize(tokens=2048))
+        order = Order(
+            shards=write_shards(Path(folder), prose(9, 1)), vocabulary=vocabulary(), objectives=stages.objectives,
+            sizes=stages.sizes, seed=1,
+        )  # fmt: skip
+        data = MicroBatches(Windows(order), micro_batches=1)
+        next(iter(TrainingLoader(data, walk=CorpusWalk(data.parts[0], stages.course(1), stages.own_positions))))
 
 
 def serve(ready: dict[str, object]) -> None:

@@ -24,7 +24,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from benchmarks.finetune.settings import SETTINGS, data_files, describe
+from benchmarks.finetune.settings import SETTINGS, Setting, data_files, describe
 from benchmarks.machine import describe_machine
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -86,7 +86,12 @@ def measure(task: str, side: str, seed: int, given: argparse.Namespace, folder: 
         words += ["--max-steps", given.max_steps] if given.max_steps else []
     else:
         run = Path(tempfile.mkdtemp(dir=folder))
-        words = ["finetune.py", *our_words(task, train, dev, run, result), f"seed={seed}", f"model={given.model}"]
+        words = [
+            "finetune.py",
+            *our_words(SETTINGS[task], train, dev, run, result),
+            f"seed={seed}",
+            f"model={given.model}",
+        ]
         words += [f"trainer.max_steps={given.max_steps}"] if given.max_steps else []
     command = [sys.executable, *map(str, words)]
     began = time.perf_counter()
@@ -109,9 +114,8 @@ def _anywhere(words: Sequence[str], given: argparse.Namespace, folder: Path) -> 
     return shlex.join(words)
 
 
-def our_words(task: str, train: Path, dev: Path, run: Path, clock_file: Path) -> list[str]:
+def our_words(setting: Setting, train: Path, dev: Path, run: Path, clock_file: Path) -> list[str]:
     """Our command with the settings of both sides, one evaluation, at the end."""
-    setting = SETTINGS[task]
     return [
         f"task={setting.task}",
         f"task.epochs={setting.epochs}",

@@ -3,7 +3,7 @@
     python -m benchmarks.speedrun laptop                     # its recipe, and the script of transformers
     python -m benchmarks.speedrun laptop --recipe experiment=budget --set optimizer.lr=2e-3 --no-peer
     python -m benchmarks.speedrun laptop --minutes 8 --processor-time --candidates mlm,ramp --json FILE     # pilots
-    python -m benchmarks.speedrun laptop --steps 8 --megabytes 2 --no-peer --json runs/bench/trial.json    # a trial
+    python -m benchmarks.speedrun gpu-hour --dry-run         # tiny, on the processor: whether every part of it works
 
 A run is ``train.py`` with overrides; forty steps say how many fit into the time. Candidates
 (benchmarks/speedrun/candidates.py) are tried each by itself on top of the recipe. Finished runs are lines in FILE's
@@ -24,7 +24,7 @@ from benchmarks.speedrun.bench import REPOSITORY, Bench, Run
 from benchmarks.speedrun.candidates import CANDIDATES
 from benchmarks.speedrun.fine_tuning import Scores, scores
 from benchmarks.speedrun.snapshots import THIRDS
-from benchmarks.speedrun.tracks import SCRIPT, SEEDS, TASKS, TRACKS, Overrides, Track
+from benchmarks.speedrun.tracks import DRY, SCRIPT, TASKS, TRACKS, Overrides, Track, dry
 
 
 def row(run: Run, other: Run | None, other_name: str) -> dict[str, Any]:
@@ -63,7 +63,7 @@ def glue_row(line: dict[str, Any], ours: Scores, other: Scores | None) -> dict[s
         "ours": mine,
         "peer": blank(its),
         "ratio": mine / its if its else "",
-        "unit": f"mean of {len(TASKS)} tasks and {len(SEEDS)} seeds",
+        "unit": f"mean of {len(TASKS)} tasks and {len(ours[TASKS[0]])} seeds",
         "peer_name": line["peer_name"],
         **{task: statistics.fmean(values) for task, values in ours.items()},
         **{key: line[key] for key in common},
@@ -90,11 +90,7 @@ def lines(
     if track.fine_tuning is None:
         return [first]
     hardware = {key: value for key, value in recipe.items() if key.partition(".")[0] == "hardware"}
-    given = [
-        scores(bench.model(each), TASKS, track.fine_tuning, SEEDS, hardware)
-        for each in (run, other)
-        if each is not None
-    ]
+    given = [scores(bench.model(each), TASKS, track.fine_tuning, hardware) for each in (run, other) if each is not None]
     return [first, glue_row(first, given[0], given[1] if other is not None else None)]
 
 
@@ -110,8 +106,8 @@ def overrides(words: list[str], parser: argparse.ArgumentParser) -> Overrides:
     return dict(word.split("=", 1) for word in words)
 
 
-def arguments() -> tuple[argparse.Namespace, Overrides]:
-    """Of the command, with the recipe."""
+def arguments() -> tuple[argparse.Namespace, Track, Overrides]:
+    """Of the command, with the track and the recipe."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("track", choices=TRACKS)
     parser.add_argument("--recipe", nargs="+", metavar="KEY=VALUE", help="by default the track's own")
@@ -125,14 +121,17 @@ def arguments() -> tuple[argparse.Namespace, Overrides]:
     parser.add_argument("--megabytes", type=float, help="of the books; by default the track's")
     parser.add_argument("--text", metavar="PATTERN", help="files in place of the books, where the track allows it")
     parser.add_argument("--processor-time", action="store_true", help="of one thread, next to other work")
+    parser.add_argument("--dry-run", action="store_true", help="every part at a tiny size, on the processor")
     parser.add_argument("--no-peer", action="store_true", help="without the script of transformers")
     parser.add_argument("--work", type=Path, default=REPOSITORY / "runs/bench/speedrun", help="text, shards and runs")
     parser.add_argument("--json", type=Path, help="by default benchmarks/measured/speedrun.TRACK.json")
     given = parser.parse_args()
     given.words = [word for word in sys.argv[1:] if word not in ("--json", str(given.json), "--work", str(given.work))]
-    track = TRACKS[given.track]
+    track = dry(TRACKS[given.track]) if given.dry_run else TRACKS[given.track]
     given.minutes, given.megabytes = given.minutes or track.minutes, given.megabytes or track.megabytes
-    given.json = given.json or REPOSITORY / f"benchmarks/measured/speedrun.{given.track}.json"
+    given.steps = given.steps or (8 if given.dry_run else None)
+    place = "runs/bench/dry" if given.dry_run else "benchmarks/measured/speedrun"
+    given.json = given.json or REPOSITORY / f"{place}.{given.track}.json"
     if given.text and not track.any_text:
         parser.error(f"--text: the track {given.track} reads the books")
     if given.processor_time and track.hardware:
@@ -144,13 +143,13 @@ def arguments() -> tuple[argparse.Namespace, Overrides]:
     if not given.no_peer and find_spec("accelerate") is None:
         parser.error("transformers' Trainer needs accelerate: pip install --no-deps accelerate, or --no-peer")
     recipe = overrides(given.recipe, parser) if given.recipe else track.recipe
-    return given, {**track.hardware, **recipe, **overrides(given.set, parser)}
+    recipe = {**track.hardware, **recipe, **overrides(given.set, parser), **(DRY if given.dry_run else {})}
+    return given, track, recipe
 
 
 def main() -> None:
     """Run what is missing, print the rows, write them."""
-    given, recipe = arguments()
-    track = TRACKS[given.track]
+    given, track, recipe = arguments()
     bench = Bench(
         work=given.work,
         json_file=given.json,
@@ -158,12 +157,13 @@ def main() -> None:
         megabytes=given.megabytes,
         threads=1 if given.processor_time else track.threads,
         processor_time=given.processor_time,
+        peer_size=track.peer_size,
         steps=given.steps,
         text=given.text,
     )
     name = given.name or " ".join(f"{key}={value}" for key, value in recipe.items())
     base = bench.fitting(name, recipe)
-    other = None if given.no_peer else bench.peer("the script of transformers", track.peer_size, SCRIPT)
+    other = None if given.no_peer else bench.peer("the script of transformers", SCRIPT)
     pairs = [({**base, "name": name}, other, "transformers, defaults of its script")]
     for each in given.candidates:
         candidate = CANDIDATES[each]

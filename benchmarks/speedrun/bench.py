@@ -38,6 +38,7 @@ class Bench:
         megabytes: of the books that are read.
         threads: of a training.
         processor_time: whether the clock counts the seconds of the training process alone.
+        peer_size: of the BERT that the script of transformers trains.
         steps: of each run, whatever they take; None for as many as fit.
         text: files in place of the books.
     """
@@ -51,11 +52,12 @@ class Bench:
         megabytes: float,
         threads: int,
         processor_time: bool,
+        peer_size: str = "mini",
         steps: int | None = None,
         text: str | None = None,
     ) -> None:
         self.seconds, self.threads, self.processor_time = 60 * minutes, threads, processor_time
-        self.given_steps = steps
+        self.given_steps, self.peer_size = steps, peer_size
         self.work = work.absolute()
         self.log = json_file.with_suffix(".runs.jsonl")
         self.log.parent.mkdir(parents=True, exist_ok=True)
@@ -130,15 +132,22 @@ class Bench:
     def model(self, run: Run) -> Path:
         """The folder at the end of a run."""
         if run["side"] == "peer":
-            return self.work / "runs/peer" / str(THIRDS[-1])
+            return self.peer_folder(run["overrides"]) / str(THIRDS[-1])
         own = {key: value for key, value in run["overrides"].items() if key != "steps"}
         return self.folder(own, int(run["overrides"]["steps"])) / "thirds" / str(THIRDS[-1])
 
-    def peer(self, name: str, size: str, overrides: Overrides) -> Run:
+    def peer_folder(self, overrides: Overrides) -> Path:
+        """Of one run of ``transformers``' Trainer: the scores of a model lie next to it."""
+        what = json.dumps([dict(overrides), self.peer_size, self.seconds, str(self.books)])
+        return self.work / "runs" / f"peer-{hashlib.sha256(what.encode()).hexdigest()[:12]}"
+
+    def peer(self, name: str, overrides: Overrides) -> Run:
         """One run of ``transformers``' Trainer."""
-        folder = self.work / "runs" / "peer"
+        if self.given_steps is not None:
+            overrides = {**overrides, "max_steps": str(self.given_steps)}
+        folder = self.peer_folder(overrides)
         files = sorted(map(str, Path("/").glob(self.text.removeprefix("/"))))
-        words = ["-m", "benchmarks.speedrun.peer", str(folder), str(self.seconds), size, str(self.vocab)]
+        words = ["-m", "benchmarks.speedrun.peer", str(folder), str(self.seconds), self.peer_size, str(self.vocab)]
         words += [*files, "--", *(f"{key}={value}" for key, value in overrides.items())]
         return self._run("peer", name, overrides, words, folder)
 

@@ -3,7 +3,7 @@
     python -m benchmarks.speedrun.peer FOLDER SECONDS SHAPE VOCAB FILE ... [-- NAME=VALUE ...]
 
 Tokenising is outside the clock. The script's length is in steps: a few tell the pace, and the training proper has as
-many as fit into the time.
+many as fit into the time, or ``max_steps`` where these are given.
 """
 
 import json
@@ -94,9 +94,13 @@ def main() -> None:
             BertForMaskedLM(shape), arguments, data_collator=collate, train_dataset=sequences, callbacks=[callback]
         ).train()
 
-    pace = Pace()
-    train(PILOT, pace)
-    train(max(1, int(float(seconds) / pace.seconds)), Snapshots(Path(folder), float(seconds), words))
+    if "max_steps" in given:
+        steps = int(given["max_steps"])
+    else:
+        pace = Pace()
+        train(PILOT, pace)
+        steps = max(1, int(float(seconds) / pace.seconds))
+    train(steps, Snapshots(Path(folder), float(seconds), words))
 
 
 if __name__ == "__main__":

@@ -1,17 +1,26 @@
 """The tracks: how long, on what, from which text, and what a model has learned is judged by (docs/speedrun.md)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 Overrides = Mapping[str, str]
 
 
 @dataclass(frozen=True, kw_only=True)
 class FineTuning:
-    """Of the five tasks of GLUE whose training rows are there; the same for every model of a track."""
+    """Of the five tasks of GLUE whose training rows are there; the same for every model of a track.
+
+    Attributes:
+        epochs: passes over the training rows.
+        lr: the peak learning rate.
+        seeds: of the new head, the dropout and the order.
+        rows: of training and dev at most; None for all.
+    """
 
     epochs: int
     lr: float
+    seeds: tuple[int, ...] = (1, 2, 3)
+    rows: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +52,6 @@ SCRIPT: Overrides = {"learning_rate": "5e-5", "per_device_train_batch_size": "8"
 """The defaults of ``run_mlm.py``, as `TrainingArguments` names them."""
 TASKS = ("sst2", "cola", "mrpc", "stsb", "rte")
 """Of GLUE: those whose training rows are in shared data."""
-SEEDS = (1, 2, 3)
 
 LAPTOP: Overrides = {"experiment": "laptop"}
 TRACKS: Mapping[str, Track] = {
@@ -70,3 +78,19 @@ TRACKS: Mapping[str, Track] = {
         any_text=True,
     ),
 }
+
+DRY: Overrides = {
+    "hardware": "cpu",
+    "model.num_hidden_layers": "2",
+    "model.hidden_size": "64",
+    "model.num_attention_heads": "2",
+    "model.intermediate_size": "128",
+    "data.batch_tokens": "1024",
+}
+"""On top of any recipe, for a dry run."""
+
+
+def dry(track: Track) -> Track:
+    """The same way through everything in a few minutes of any processor; its figures mean nothing."""
+    tuned = track.fine_tuning and replace(track.fine_tuning, epochs=1, seeds=(1,), rows=64)
+    return replace(track, megabytes=2, threads=1, hardware={}, fine_tuning=tuned, peer_size="tiny")

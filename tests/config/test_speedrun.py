@@ -12,7 +12,8 @@ from omegaconf import OmegaConf
 from benchmarks.speedrun.__main__ import glue_row, kept, row
 from benchmarks.speedrun.bench import Run
 from benchmarks.speedrun.candidates import CANDIDATES
-from benchmarks.speedrun.tracks import TRACKS, Overrides
+from benchmarks.speedrun.fine_tuning import cut
+from benchmarks.speedrun.tracks import DRY, TRACKS, Overrides
 from cloze.config.arguments import conf_folder
 from cloze.config.schema import Pretraining
 from cloze.config.validation import check
@@ -35,8 +36,16 @@ def test_the_candidates_are_overrides_of_train() -> None:
 
 
 @pytest.mark.parametrize("track", TRACKS)
-def test_the_recipe_of_a_track_is_one_of_train(track: str) -> None:
-    check(composed({**TRACKS[track].hardware, **TRACKS[track].recipe}), Pretraining)
+@pytest.mark.parametrize("more", [{}, DRY], ids=["whole", "dry"])
+def test_the_recipe_of_a_track_is_one_of_train(track: str, more: Overrides) -> None:
+    check(composed({**TRACKS[track].hardware, **TRACKS[track].recipe, **more}), Pretraining)
+
+
+def test_the_first_rows_of_a_table_are_a_table(tmp_path: Path) -> None:
+    file = tmp_path / "train.tsv"
+    file.write_bytes(b"text\tlabel\r\na\t0\r\nb\t1\r\nc\t1\r\n")
+    assert cut(file, None, tmp_path) == file
+    assert cut(file, 2, tmp_path).read_bytes() == b"text\tlabel\r\na\t0\r\nb\t1\r\n"
 
 
 def composed(overrides: Overrides) -> dict[str, Any]:

@@ -2,9 +2,10 @@
 
     python -m tests.launch.forked SEED KILLS train.py|finetune.py WORDS...
 
-Everything is imported once; each start is a fork, which begins within a second. The moments reach from the start of the
-process to a little after its first checkpoint could have been written, so that start-up, training, evaluation and
-saving are all hit. Prints how often a process was killed after it had written something.
+Everything is imported once; each start is a fork, which begins within a second. Moments are counted in checkpoints, and
+not in seconds, so that they mean the same on a busy machine: before the first one of a process, or between one of the
+next two and the one after it, so that start-up, training, evaluation and saving are all hit. Prints how often a process
+was killed after it had written something. A command needs three checkpoints a kill, and some more.
 """
 
 import os
@@ -50,32 +51,42 @@ def is_over(child: int) -> bool:
     return os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
-def undisturbed(script: str, words: list[str]) -> float:
-    """Run to the end; returns the seconds until the first checkpoint."""
-    began, first = time.monotonic(), None
-    child = start(script, [*words, "run=whole"])
-    index = Path("runs/whole/checkpoints/index.json")
-    while first is None and not is_over(child):
-        if index.exists():
-            first = time.monotonic() - began
-        time.sleep(0.01)
+def newest(run: str) -> int:
+    """The step of its newest checkpoint, 0 without one."""
+    return max((int(file.stem[-8:]) for file in Path("runs", run, "checkpoints").glob("step-*.ckpt")), default=0)
+
+
+def undisturbed(script: str, words: list[str]) -> tuple[float, float]:
+    """Run to the end; returns the seconds until the first checkpoint and from that to the second."""
+    times = [time.monotonic()]
+    child, last = start(script, [*words, "run=whole"]), 0
+    while len(times) < 3 and not is_over(child):
+        if (step := newest("whole")) > last:
+            times, last = [*times, time.monotonic()], step
+        time.sleep(0.002)
     status = end(child)
-    if status or first is None:
+    if status or len(times) < 3:
         sys.exit(f"the undisturbed run ended with {status}")
-    return first
+    return times[1] - times[0], times[2] - times[1]
 
 
 def main(seed: int, kills: int, script: str, words: list[str]) -> None:
     """Run, kill, run to the end."""
-    longest = 1.4 * undisturbed(script, words)
+    first, next_one = undisturbed(script, words)
     moments, late = random.Random(seed), 0
     for _ in range(kills):
-        child = start(script, [*words, "run=parts"])
-        time.sleep(moments.uniform(0.0, longest))
+        child, last = start(script, [*words, "run=parts"]), newest("parts")
+        wanted = moments.randrange(3)
+        pause = moments.uniform(0.0, next_one if wanted else first)
+        while wanted and not is_over(child):
+            if (step := newest("parts")) > last:
+                wanted, last = wanted - 1, step
+            time.sleep(0.002)
+        time.sleep(pause)
         os.kill(child, signal.SIGKILL)
         if end(child) == 0:
             sys.exit("the run was over before the last kill: give it more steps")
-        late += Path("runs/parts/checkpoints").is_dir()
+        late += newest("parts") > 0
     print(f"killed {kills} times, {late} of them with checkpoints on disk", flush=True)
     sys.exit(end(start(script, [*words, "run=parts"])))
 

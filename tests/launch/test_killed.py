@@ -38,8 +38,8 @@ def assert_equal_runs(runs: Path, one: str, other: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("times", [5, pytest.param(20, marks=pytest.mark.long)])
 def test_killed_at_random_moments(small_corpus: list[str], tmp_path: Path, times: int) -> None:
-    words = [*small_corpus, *LONG, "checkpoint.every_steps=10", f"trainer.max_steps={200 if times == 5 else 400}"]
-    done = forks.run("tests.launch.forked", "1", str(times), "train.py", *words, cwd=tmp_path)
+    words = [*small_corpus, *LONG, "checkpoint.every_steps=10", f"trainer.max_steps={10 * (3 * times + 3)}"]
+    done = forks.run("tests.launch.forked", "10", str(times), "train.py", *words, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     counted = re.search(rf"killed {times} times, (\d+) of them with checkpoints on disk", done.stdout)
     assert counted is not None

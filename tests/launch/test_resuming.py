@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 import yaml
 
 from cloze.optim.schedules import Cosine
+from tests import forks
 from tests.command import Command
 from tests.launch.stories import NO_DROPOUT
 from tests.launch.test_pretraining import rows
@@ -56,13 +58,20 @@ def state(folder: Path, step: int) -> dict[str, Any]:
     return found
 
 
-@pytest.fixture
-def first(train: Command, small_corpus: list[str]) -> list[str]:
-    """The words of a run of which there are checkpoints."""
-    words = [*small_corpus, *SHORT]
-    done = train(*words, "run=first")
+@pytest.fixture(scope="module")
+def finished(small_corpus: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder in which the run `first` was made."""
+    folder = tmp_path_factory.mktemp("finished")
+    done = forks.run("train.py", *small_corpus, *SHORT, "run=first", cwd=folder)
     assert done.returncode == 0, done.stderr
-    return words
+    return folder
+
+
+@pytest.fixture
+def first(finished: Path, small_corpus: list[str], tmp_path: Path) -> list[str]:
+    """The words of a run of which there are checkpoints, in a copy of its folder."""
+    shutil.copytree(finished / "runs", tmp_path / "runs")
+    return [*small_corpus, *SHORT]
 
 
 def test_optimizer_and_schedule_are_those_of_the_configuration(

@@ -110,6 +110,8 @@ def test_heads_of_every_task_are_made_and_come_back(family: str, adaptation: Ada
     pretrained, batch = read_pretrained(saved(family, tmp_path)), packed()
     task = TaskBatch(batch, torch.zeros(0), torch.arange(len(LENGTHS)), sum(LENGTHS), 1)
     for head in TASK_MODELS:
+        if head == "embedding" and adaptation.layers != "last":
+            continue  # which it refuses
         labels = LABELS.get(head, [])
         model = shaken(task_model(head, pretrained, labels=labels, adaptation=adaptation))
         save_task_model(model, pretrained.tokenizer, tmp_path / head, head=head, labels=labels)

@@ -1,5 +1,6 @@
 """The model card in the hub's own reader."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,24 @@ def test_the_card_of_a_pretrained_model(tmp_path: Path) -> None:
         assert text in found.content, text
     assert "command" not in found.content  # it says where the owner keeps files
     assert 'pipeline("fill-mask", "FOLDER")("The function returns a [MASK].")' in found.content
+
+
+def test_the_average_of_the_weights_has_a_card_with_its_own_figures(tmp_path: Path) -> None:
+    folder = pretraining(tmp_path / "wiki", average={"kind": "ema", "decay": 0.99, "start": None})
+    (folder / "model_average").mkdir()
+    for name in ("model", "model_average"):
+        (folder / name / "config.json").write_text('{"model_type": "electra"}', "utf-8")
+    metrics = (folder / "metrics.csv").read_text("utf-8").splitlines()
+    lines = [f"{metrics[0]},val_average/masked_lm_loss", *(f"{line}," for line in metrics[1:-1]), f"{metrics[-1]},1.25"]
+    (folder / "metrics.csv").write_text("\n".join(lines) + "\n", "utf-8")
+    write_card(folder)
+    last, average = ((folder / name / "README.md").read_text("utf-8") for name in ("model", "model_average"))
+    assert "An ELECTRA that fills in words" in last
+    assert "Its weights are the average of those of many steps." in average
+    assert "- average of weights: kind ema, decay 0.99" in average
+    assert re.search(r"\| masked-token loss, held out +\| 1\.250 ", average)
+    assert "Its weights are" not in last
+    assert "average of weights:" not in last
 
 
 @pytest.mark.parametrize("place", ["model", "corpus/tokenizer"])

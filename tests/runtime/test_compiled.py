@@ -1,12 +1,13 @@
 """What numba keeps on disk is never older than the code: not than a function or a constant of another file either."""
 
 import shutil
+import sys
 from collections import namedtuple
 from pathlib import Path
 
 import cloze
 from cloze.runtime.compiled import _taken
-from tests import forks
+from tests import processes
 
 PROGRAM = """
 import sys
@@ -15,8 +16,6 @@ from pathlib import Path
 import numba
 import numpy as np
 
-for name in [name for name in sys.modules if name.partition(".")[0] == "cloze"]:
-    del sys.modules[name]  # the repository's, which the fork has; that of the present folder is the next
 sys.path.insert(0, "")
 numba.config.DISABLE_JIT = {0}
 np.seterr(over="ignore")  # 64-bit arithmetic wraps around silently when compiled
@@ -30,9 +29,10 @@ print([next_sentence_rows(np.arange(0, 40, 10), ends, 16, 0.0, np.uint64(1)).tol
 
 
 def _printed(package: Path, *, compiled: bool) -> str:
-    done = forks.run("-c", PROGRAM.format(not compiled), cwd=package.parent)
+    # In a process of its own: a fork has compiled functions of the repository, which numba does not take anew.
+    done = processes.run([sys.executable, "-c", PROGRAM.format(not compiled)], cwd=package.parent)
     assert done.returncode == 0, done.stderr
-    return done.stdout
+    return str(done.stdout)
 
 
 def test_a_change_in_another_file_is_compiled(tmp_path: Path) -> None:

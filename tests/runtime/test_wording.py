@@ -1,6 +1,6 @@
 import pytest
 
-from cloze.runtime.wording import counted, duration
+from cloze.runtime.wording import counted, duration, with_article
 
 
 @pytest.mark.parametrize(
@@ -17,6 +17,11 @@ from cloze.runtime.wording import counted, duration
 )
 def test_one_is_singular(number: int, things: str, expected: str) -> None:
     assert counted(number, things) == expected
+
+
+def test_articles_follow_the_sound() -> None:
+    expected = ["a BERT", "an ELECTRA", "a EuroBERT", "an own model"]
+    assert [with_article(noun) for noun in ("BERT", "ELECTRA", "EuroBERT", "own model")] == expected
 
 
 def test_durations_have_their_two_largest_units() -> None:

@@ -1,16 +1,9 @@
 """The decay of a learning rate as a branch of a run that had it constant (Hu et al. 2024; Hägele et al. 2024)."""
 
-import math
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-SHAPES: Mapping[str, Callable[[float], float]] = {
-    "1-sqrt": lambda progress: 1.0 - math.sqrt(progress),
-    "linear": lambda progress: 1.0 - progress,
-    "cosine": lambda progress: 0.5 * (1.0 + math.cos(math.pi * progress)),
-}
-"""What is left of the way down to the floor, from the share of the decay that is over."""
+from cloze.optim.schedules import SHAPES
 
 
 class DecayBeginning(NamedTuple):

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from cloze.optim.decay import SHAPES
-from cloze.optim.schedules import Schedule
+from cloze.optim.schedules import SHAPES, Schedule
 
 
 class RateChange(NamedTuple):

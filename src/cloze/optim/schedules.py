@@ -5,8 +5,16 @@ multiplier of the peak learning rate; it is never zero at the first step of a ru
 """
 
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
+
+SHAPES: Mapping[str, Callable[[float], float]] = {
+    "1-sqrt": lambda progress: 1.0 - math.sqrt(progress),
+    "linear": lambda progress: 1.0 - progress,
+    "cosine": lambda progress: 0.5 * (1.0 + math.cos(math.pi * progress)),
+}
+"""What is left of the way down, from the share of it that is over."""
 
 
 class Schedule(Protocol):
@@ -67,7 +75,7 @@ class Linear(Warmup):
     floor: float = 0.0
 
     def __call__(self, position: float, length: float) -> float:
-        decay = 1.0 - self.progress(position, length)
+        decay = SHAPES["linear"](self.progress(position, length))
         return self.rise(position, length) * (self.floor + (1.0 - self.floor) * decay)
 
 
@@ -82,7 +90,7 @@ class Cosine(Warmup):
     floor: float = 0.0
 
     def __call__(self, position: float, length: float) -> float:
-        decay = 0.5 * (1.0 + math.cos(math.pi * self.progress(position, length)))
+        decay = SHAPES["cosine"](self.progress(position, length))
         return self.rise(position, length) * (self.floor + (1.0 - self.floor) * decay)
 
 
@@ -108,7 +116,7 @@ class WarmupStableDecay(Warmup):
     def __call__(self, position: float, length: float) -> float:
         decay_length = self.decay_ratio * length
         into_decay = min(1.0, max(0.0, (position - (length - decay_length)) / max(1.0, decay_length)))
-        decay = 1.0 - math.sqrt(into_decay)
+        decay = SHAPES["1-sqrt"](into_decay)
         return self.rise(position, length) * (self.floor + (1.0 - self.floor) * decay)
 
 

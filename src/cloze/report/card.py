@@ -8,13 +8,13 @@ import yaml
 
 from cloze.checkpoint.weights import CONFIG, read_json
 from cloze.files.atomic import write_atomically
-from cloze.files.layout import MODEL
+from cloze.files.layout import MODEL, MODEL_AVERAGE
 from cloze.model.architecture import Architecture, stated_architecture
 from cloze.report.markdown import plain, table
 from cloze.report.page.corpus import Corpus, read_corpora
 from cloze.report.page.figures import OF_ONE_TYPE, key_figures, title
 from cloze.report.page.run import TASK, Run, begun_tokens, mask_token, read_run, section
-from cloze.runtime.wording import counted
+from cloze.runtime.wording import counted, with_article
 from cloze.text.tokenizer import MASK
 
 CARD = "README.md"
@@ -71,18 +71,27 @@ USES = {  # by the class of the module
 
 
 def write_card(folder: Path) -> None:
-    """Write `README.md` into the model folder of a run; nothing where it has none.
+    """Write `README.md` into the model folders of a run, of the last weights and of their average; where it has them.
 
     Raises:
         InputError: a file of the run is broken.
     """
     if (folder / MODEL / CONFIG).exists():
         run = read_run(folder, folder.resolve().name)
-        write_atomically(folder / MODEL / CARD, card(run, read_corpora(run)).encode())
+        corpora = read_corpora(run)
+        write_atomically(folder / MODEL / CARD, card(run, corpora).encode())
+        if (folder / MODEL_AVERAGE / CONFIG).exists():
+            write_atomically(folder / MODEL_AVERAGE / CARD, card(_averaged(run), corpora, is_average=True).encode())
 
 
-def card(run: Run, corpora: Sequence[Corpus]) -> str:
-    """The card as Markdown with a YAML head. The license is for the owner of the model to choose."""
+def card(run: Run, corpora: Sequence[Corpus], *, is_average: bool = False) -> str:
+    """The card as Markdown with a YAML head. The license is for the owner of the model to choose.
+
+    Args:
+        run: with the figures of the model.
+        corpora: that it was trained on.
+        is_average: whether its weights are the average of those of many steps.
+    """
     use = _use(run)
     head = yaml.safe_dump(_head(run, use), sort_keys=False, allow_unicode=True)
     lines = [
@@ -94,12 +103,22 @@ def card(run: Run, corpora: Sequence[Corpus]) -> str:
         f"# {plain(_name(run))}",
         "",
     ]
-    kind = f"A {plain(_encoder(run).title)} that {use.what}" + (
+    named = with_article(plain(_encoder(run).title))
+    kind = f"{named[0].upper()}{named[1:]} that {use.what}" + (
         f", fine-tuned on {plain(_task_name(run))}." if run.kind == TASK else "."
     )
+    if is_average:
+        kind += " Its weights are the average of those of many steps."
     lines += [kind, "", "## Intended use", "", *_intended(run, use), "", "## Figures", "", *_figures(run), ""]
-    lines += ["## Data", "", *_data(run, corpora), "", "## Training", "", *_training(run)]
+    lines += ["## Data", "", *_data(run, corpora), "", "## Training", "", *_training(run, is_average=is_average)]
     return "\n".join(lines) + "\n"
+
+
+def _averaged(run: Run) -> Run:
+    """The run with the figures of its average in place of those of its last weights."""
+    curves = {name: curve for name, curve in run.metrics.curves.items() if not name.startswith("val/")}
+    own = {name.replace("val_average/", "val/"): curve for name, curve in curves.items()}
+    return run._replace(metrics=run.metrics._replace(curves=own))
 
 
 def _name(run: Run) -> str:
@@ -245,7 +264,7 @@ def _contents(corpus: Corpus) -> Sequence[str]:
     return ["", table(["", "training", "held out"], counts), "", *facts]
 
 
-def _training(run: Run) -> Sequence[str]:
+def _training(run: Run, *, is_average: bool) -> Sequence[str]:
     start = section(run.config, "model").get("folder") or run.config.get("init")
     began = [f"- began with the weights of `{_code(_file(start))}`"] if start else []
     grown = section(run.config, "grow")
@@ -257,7 +276,10 @@ def _training(run: Run) -> Sequence[str]:
     origin = [f"- {key}: `{_code(value)}`" for key, value in run.origin.items() if key != "command"]
     optimizer = section(run.config, "optimizer")
     method = [f"- optimizer: {plain(_values(optimizer))}"] if optimizer else []
-    return [*began, f"- {counted(run.metrics.last_step, 'optimizer steps')}", *method, *origin]
+    average = section(run.config, "average") if is_average else {}
+    settings = [f"{key} {value}" for key, value in average.items() if value is not None]
+    mean = [f"- average of weights: {plain(', '.join(settings))}"] if settings else []
+    return [*began, f"- {counted(run.metrics.last_step, 'optimizer steps')}", *method, *mean, *origin]
 
 
 def _values(node: Mapping[str, Any]) -> str:

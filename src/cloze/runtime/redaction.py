@@ -36,15 +36,19 @@ def is_secret(key: str) -> bool:
 
 def masked(value: Any) -> Any:
     """Plain containers with ``***`` for every secret: the values of such keys, and what stands in texts."""
+    return _masked(value, _known())
+
+
+def _masked(value: Any, known: Sequence[str]) -> Any:
     if isinstance(value, Mapping):
         return {
-            key: MASK if is_secret(str(key)) and item not in (None, "", False, True) else masked(item)
+            key: MASK if is_secret(str(key)) and item not in (None, "", False, True) else _masked(item, known)
             for key, item in value.items()
         }
     if isinstance(value, str):
-        return _without_known(value)
+        return _without(known, value)
     if isinstance(value, Sequence) and not isinstance(value, bytes):
-        return [masked(item) for item in value]
+        return [_masked(item, known) for item in value]
     return value
 
 
@@ -54,7 +58,7 @@ def masked_text(text: str) -> str:
     >>> masked_text("python train.py run=a logger.wandb.api_key=abc corpus.files=https://me:abc@host/a.txt")
     'python train.py run=a logger.wandb.api_key=*** corpus.files=https://***@host/a.txt'
     """
-    return ASSIGNED.sub(_assigned, _without_known(text))
+    return ASSIGNED.sub(_assigned, _without(_known(), text))
 
 
 def _assigned(found: re.Match[str]) -> str:
@@ -64,12 +68,16 @@ def _assigned(found: re.Match[str]) -> str:
     return found["key"] + found["sign"] + MASK
 
 
-def _without_known(text: str) -> str:
-    """Without passwords in addresses, and without the values of secret variables of the environment."""
+def _known() -> list[str]:
+    """The values of secret variables of the environment."""
+    return [value for name, value in os.environ.items() if len(value) >= SHORTEST and is_secret(name)]
+
+
+def _without(known: Sequence[str], text: str) -> str:
+    """Without passwords in addresses, and without what is known to be secret."""
     text = IN_QUERY.sub(lambda found: f"{found['key']}={MASK}", IN_ADDRESS.sub(MASK, text))
-    for name, value in os.environ.items():
-        if len(value) >= SHORTEST and value in text and is_secret(name):
-            text = text.replace(value, MASK)
+    for value in known:
+        text = text.replace(value, MASK)
     return text
 
 

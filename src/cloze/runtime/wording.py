@@ -3,6 +3,7 @@
 import itertools
 import re
 
+VOWEL = re.compile("(?!eu)[aeio]", re.IGNORECASE)  # a "u", alone or in "Eu", begins with the sound of "you"
 PLURAL = re.compile(r"\b\w+s\b")
 SINGULAR = {"entries": "entry", "entities": "entity", "classes": "class"}
 
@@ -19,6 +20,15 @@ def counted(number: int, things: str) -> str:
     """
     one = PLURAL.sub(lambda word: SINGULAR.get(word[0], word[0][:-1]), things, count=1)
     return f"{number:,} {one if number == 1 else things}"
+
+
+def with_article(noun: str) -> str:
+    """A noun after "a" or "an".
+
+    >>> with_article("BERT"), with_article("ELECTRA"), with_article("EuroBERT")
+    ('a BERT', 'an ELECTRA', 'a EuroBERT')
+    """
+    return f"{'an' if VOWEL.match(noun) else 'a'} {noun}"
 
 
 def duration(seconds: float) -> str:

@@ -3,6 +3,7 @@
 import json
 import random
 from dataclasses import replace
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -40,10 +41,15 @@ def bytes_of(folder: Path) -> dict[str, bytes]:
     return found | {"report.json": json.dumps(json.loads(found["report.json"])["near_duplicates"]).encode()}
 
 
+@cache
+def signature_of(text: str, shingle: int) -> np.ndarray:
+    return signature([text], shingle)
+
+
 def plain_rule(documents: list[list[str]], first: list[bool], threshold: float, shingle: int) -> list[int]:
     """The verdict on each document; held-out ones are `first`."""
     split = banding(threshold)
-    banded = in_bands([signature([" ".join(each)], shingle) for each in documents], split)
+    banded = in_bands([signature_of(" ".join(each), shingle) for each in documents], split)
 
     def similar(one: int, other: int) -> bool:
         agreeing = banded[:, one] == banded[:, other]

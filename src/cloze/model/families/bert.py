@@ -4,34 +4,20 @@ from cloze.model.architecture import Architecture, Kernels, register
 from cloze.model.bert import BertEncoder, BertForPreTraining, Pooler, initialise
 from cloze.model.config import BertConfig
 from cloze.model.families.costs import block_bytes, encoder_bytes, forward_flops, head_bytes, norm_bytes, unread_bytes
+from cloze.model.families.names import fused_of_encoder, of_encoder
 from cloze.model.tensor_names import TensorNames
 
-LAYER = "bert.encoder.layer.{}"
 NAMES = TensorNames(
     base="bert",
     modules={
-        "encoder.embeddings.word_embeddings": "bert.embeddings.word_embeddings",
-        "encoder.embeddings.position_embeddings": "bert.embeddings.position_embeddings",
-        "encoder.embeddings.token_type_embeddings": "bert.embeddings.token_type_embeddings",
-        "encoder.embeddings.norm": "bert.embeddings.LayerNorm",
-        "encoder.blocks.{}.attention.output": f"{LAYER}.attention.output.dense",
-        "encoder.blocks.{}.attention_norm": f"{LAYER}.attention.output.LayerNorm",
-        "encoder.blocks.{}.feed_forward.intermediate": f"{LAYER}.intermediate.dense",
-        "encoder.blocks.{}.feed_forward.output": f"{LAYER}.output.dense",
-        "encoder.blocks.{}.feed_forward_norm": f"{LAYER}.output.LayerNorm",
+        **of_encoder("bert"),
         "pooler.dense": "bert.pooler.dense",
         "masked_lm_head.dense": "cls.predictions.transform.dense",
         "masked_lm_head.norm": "cls.predictions.transform.LayerNorm",
         "next_sentence_head": "cls.seq_relationship",
         "classifier": "classifier",
     },
-    fused={
-        "encoder.blocks.{}.attention.query_key_value": (
-            f"{LAYER}.attention.self.query",
-            f"{LAYER}.attention.self.key",
-            f"{LAYER}.attention.self.value",
-        )
-    },
+    fused=fused_of_encoder("bert"),
     parameters={"masked_lm_head.decoder_bias": "cls.predictions.bias"},
     decoder="cls.predictions.decoder",
     words="embeddings.word_embeddings.weight",

@@ -4,23 +4,15 @@ from cloze.model.architecture import FP32, STATISTICS, Architecture, Kernels, re
 from cloze.model.config import ElectraConfig
 from cloze.model.electra import ElectraEncoder, ElectraForPreTraining, Pooler, initialise
 from cloze.model.families.costs import block_bytes, encoder_bytes, forward_flops, norm_bytes, unread_bytes
+from cloze.model.families.names import fused_of_encoder, of_encoder
 from cloze.model.tensor_names import TensorNames
 
-LAYER = "electra.encoder.layer.{}"
 SUMMARY = "sequence_summary.summary"
 NAMES = TensorNames(
     base="electra",
     modules={
-        "encoder.embeddings.word_embeddings": "electra.embeddings.word_embeddings",
-        "encoder.embeddings.position_embeddings": "electra.embeddings.position_embeddings",
-        "encoder.embeddings.token_type_embeddings": "electra.embeddings.token_type_embeddings",
-        "encoder.embeddings.norm": "electra.embeddings.LayerNorm",
+        **of_encoder("electra"),
         "encoder.projection": "electra.embeddings_project",
-        "encoder.blocks.{}.attention.output": f"{LAYER}.attention.output.dense",
-        "encoder.blocks.{}.attention_norm": f"{LAYER}.attention.output.LayerNorm",
-        "encoder.blocks.{}.feed_forward.intermediate": f"{LAYER}.intermediate.dense",
-        "encoder.blocks.{}.feed_forward.output": f"{LAYER}.output.dense",
-        "encoder.blocks.{}.feed_forward_norm": f"{LAYER}.output.LayerNorm",
         "discriminator_head.dense": "discriminator_predictions.dense",
         "discriminator_head.output": "discriminator_predictions.dense_prediction",
         "masked_lm_head.dense": "generator_predictions.dense",
@@ -28,13 +20,7 @@ NAMES = TensorNames(
         "pooler.dense": SUMMARY,
         "classifier": "classifier",
     },
-    fused={
-        "encoder.blocks.{}.attention.query_key_value": (
-            f"{LAYER}.attention.self.query",
-            f"{LAYER}.attention.self.key",
-            f"{LAYER}.attention.self.value",
-        )
-    },
+    fused=fused_of_encoder("electra"),
     parameters={"masked_lm_head.decoder_bias": "generator_lm_head.bias"},
     decoder="generator_lm_head",
     words="embeddings.word_embeddings.weight",
