@@ -160,17 +160,22 @@ class Ready:
         self,
         texts: Iterable[Text],
         *,
-        level: Literal["mean", "max", "cls", "pooler"] = "mean",
+        level: Literal["mean", "max", "cls", "pooler"] | None = None,
         layers: str | int | list[int] = "last",
         max_length: int | None = None,
+        prompt: str | None = None,
     ) -> np.ndarray:
-        """An embedding for each text, as ``cloze-features`` writes them: of long texts from all of their windows.
+        """An embedding for each text.
+
+        Of an embedding model its own, as ``SentenceTransformer.encode`` gives it without ``level`` and ``layers``; else
+        as ``cloze-features`` writes them: of long texts from all of their windows.
 
         Args:
-            texts: texts or pairs.
-            level: how a text's embedding is made of those of its tokens.
+            texts: texts or pairs; of an embedding model's own texts alone.
+            level: how a text's embedding is made of those of its tokens; None for the model's own way, else the mean.
             layers: as in ``conf/features.yaml``.
             max_length: tokens of a window; None for all that the model can take.
+            prompt: of an embedding model, before each text: ``query`` or ``passage`` for its own, or a text.
 
         Returns:
             (texts, D) float32; of several layers (texts, layers, D).
@@ -178,6 +183,11 @@ class Ready:
         Raises:
             InputError: the model has no pooler for ``level="pooler"``, or an option does not fit it.
         """
+        if self.pretrained.head == "embedding" and level is None and layers == "last":
+            return self._embedded(list_of(texts, "texts"), max_length, prompt or "")
+        if prompt is not None:
+            raise InputError(f"prompt={prompt!r}: is for an embedding model's own embeddings; leave it out")
+        level = level or "mean"
         if level not in POOLED:
             raise InputError(f"level is {level!r}, but a text has one embedding with {', '.join(POOLED)} only")
         if level == "pooler" and (self.pooler is None or layers != "last"):
@@ -212,6 +222,17 @@ class Ready:
         _warn(notes)
         found = np.concatenate(parts)
         return found[:, 0] if len(plan.names) == 1 else found
+
+    def _embedded(self, texts: list[Any], max_length: int | None, prompt: str) -> np.ndarray:
+        from cloze.inference.embedder import Embedder  # Lightning takes long to import
+
+        if wrong := next((text for text in texts if not isinstance(text, str)), None):
+            raise InputError(f"texts has {wrong!r:.60}, but an embedding model takes texts alone")
+        embedder = Embedder.of(self.pretrained, Inference(device=self._device.type), max_length=max_length)
+        own = {"query": embedder.query_prompt, "passage": embedder.passage_prompt}
+        found = embedder.embed(texts, prompt=own.get(prompt, prompt))
+        _warn(embedder.counts)
+        return found
 
     def attention(self, text: Text, *, heads: Sequence[tuple[int, int]] | None = None) -> Any:
         """The attention weights of a text, as a ``matplotlib`` figure.

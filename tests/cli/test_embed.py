@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+import cloze
 from cloze.inference.embedder import Embedder
 from cloze.inference.predictor import Inference
 from tests import forks
@@ -133,11 +134,52 @@ def test_what_cannot_be_is_refused(words: list[str], said: str, model: Path, col
         ("queries.jsonl", '{"_id": "q9"}\n', "has no 'text'; a query is a name and a text"),
     ],
 )
-def test_damage_to_a_collection_is_told(
+def test_damage_to_a_collection_is_refused(
     file: str, line: str, said: str, model: Path, collection: Path, tmp_path: Path
 ) -> None:
     with (collection / file).open("a") as lines:
         lines.write(line)
     done = embed(tmp_path, "evaluate", f"data={collection}", f"model={model}", "baseline=null")
+    assert done.returncode == 2, done.stderr
+    assert said in done.stderr
+
+
+def test_the_nearest_texts_are_found_with_the_model_that_made_the_file(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "in.txt").write_text("\n".join(TEXTS))
+    assert embed(tmp_path, f"model={model}", "input=in.txt", "output=a.parquet", "prompt=passage").returncode == 0
+    words = ["index=a.parquet", "query=a man, a [plan]", "query=password", "top_k=2"]
+    done = forks.run("cloze-search", *words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    said = [json.loads(line) for line in done.stdout.splitlines()]
+    known = Embedder.read(model, Inference())
+    scores = (
+        known.embed(["a man, a [plan]", "password"], prompt=known.query_prompt)
+        @ known.embed(TEXTS, prompt=known.passage_prompt).T
+    )
+    wanted = [TEXTS[place] for row in scores for place in np.argsort(-row)[:2]]
+    assert [each["text"] for each in said] == wanted
+    assert [each["rank"] for each in said] == [1, 2, 1, 2]
+    again = cloze.load(model).embed(TEXTS, prompt="passage")
+    assert np.allclose(again, known.embed(TEXTS, prompt=known.passage_prompt), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["index=a.parquet"], "cloze-search needs query="),
+        (["index=no.parquet", "query=x"], "index=no.parquet: there is no such file"),
+        (["index=b.parquet", "query=x"], "is no Parquet file that cloze-embed has written"),
+        (["index=a.parquet", "query=x", "top_k=0"], "top_k=0: must be at least 1"),
+        (["index=a.parquet", "query=x", "model=OTHER"], "was made with another model than"),
+    ],
+)
+def test_searches_that_cannot_be_are_refused(
+    words: list[str], said: str, model: Path, shared_data: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "in.txt").write_text("a text")
+    (tmp_path / "b.parquet").write_bytes(b"nothing")
+    assert embed(tmp_path, f"model={model}", "input=in.txt", "output=a.parquet").returncode == 0
+    other = shared_data / "fixtures/st600_mean_normalize"
+    done = forks.run("cloze-search", *(word.replace("OTHER", str(other)) for word in words), cwd=tmp_path)
     assert done.returncode == 2, done.stderr
     assert said in done.stderr

@@ -6,7 +6,7 @@ from cloze.cli.glue import Glue
 from cloze.cli.prepare import Preparing
 from cloze.cli.report import Reporting
 from cloze.config.nodes import Root
-from cloze.config.schema import Demo, Embeddings, Features, FineTuning, Predicting, Pretraining
+from cloze.config.schema import Demo, Embeddings, Features, FineTuning, Predicting, Pretraining, Searching
 
 SCHEMAS: dict[str, type[Root]] = {
     "convert": Converting,
@@ -19,5 +19,6 @@ SCHEMAS: dict[str, type[Root]] = {
     "predict": Predicting,
     "prepare": Preparing,
     "report": Reporting,
+    "search": Searching,
     "train": Pretraining,
 }

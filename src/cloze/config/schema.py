@@ -237,6 +237,17 @@ class Embeddings(Root):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Searching(Root):
+    """The root of `conf/search.yaml`."""
+
+    index: str
+    query: None  # taken from the command line before
+    top_k: int
+    hardware: Hardware
+    model: Node[ModelFolder]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Features(Root):
     """The root of `conf/features.yaml`."""
 

@@ -1,6 +1,5 @@
 """Extract features from an input to a file of hidden states, and probe the layers for a label."""
 
-import hashlib
 import json
 import sys
 import time
@@ -12,6 +11,7 @@ import numpy as np
 import torch
 from safetensors import SafetensorError
 
+from cloze.checkpoint.fingerprint import fingerprint
 from cloze.checkpoint.pretrained import Pretrained, read_pretrained
 from cloze.config.hardware import Hardware
 from cloze.config.schema import Features
@@ -72,7 +72,7 @@ def extract(config: Features) -> None:
     asked = {
         "input": identity,
         "options": {**{name: getattr(config, name) for name in OPTIONS}, "columns": asdict(config.columns)},
-        "model": _fingerprint(pretrained),
+        "model": fingerprint(pretrained),
         "hardware": {name: getattr(hardware, name) for name in ("accelerator", "precision", "micro_batch_tokens")},
     }
     try:
@@ -156,16 +156,6 @@ def _sizes(config: Features, pretrained: Pretrained) -> Sizes:
     if stride is not None and not 1 <= stride < longest:
         raise InputError(f"stride={stride}: must be at least 1 and below max_length={longest}")
     return Sizes(max_length=longest, stride=stride, long_texts=config.long_texts, special_tokens=config.special_tokens)
-
-
-def _fingerprint(pretrained: Pretrained) -> str:
-    """A hash of the shape, the weights and the tokenizer."""
-    hashed = hashlib.blake2b(repr(pretrained.config).encode(), digest_size=16)
-    hashed.update(pretrained.tokenizer.to_str().encode())
-    for name, tensor in sorted(pretrained.state.items()):
-        hashed.update(name.encode())
-        hashed.update(tensor.contiguous().numpy().data)
-    return hashed.hexdigest()
 
 
 def _write(

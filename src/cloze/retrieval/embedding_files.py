@@ -1,7 +1,8 @@
 """`cloze-embed`: the embeddings of a table's texts as a file."""
 
+import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from cloze.checkpoint.fingerprint import fingerprint
+from cloze.checkpoint.pretrained import read_pretrained
 from cloze.config.schema import Embeddings
 from cloze.data.tables.cells import text_of
 from cloze.data.tables.columns import cell_of
@@ -22,7 +25,8 @@ from cloze.run.folder import warn
 from cloze.runtime.spinner import waiting
 from cloze.text.progress import LiveCount
 
-EMBEDDING = "embedding"
+EMBEDDING, RECORD = "embedding", b"cloze"
+"""The column of the embeddings, and the key of the file's metadata that says which model made them."""
 Write = Callable[[list[str], list[str], np.ndarray], None]
 """Of names, texts and embeddings (rows, D)."""
 
@@ -44,14 +48,17 @@ def embed(config: Embeddings) -> None:
     folder = checked_model(config.hardware, config.model)
     counts: Counter[str] = Counter()
     with waiting("reading the model"):
-        embedder = Embedder.read(
-            folder, Inference.on(config.hardware), max_length=config.max_length, dimension=config.dimension
+        found = read_pretrained(folder)
+        embedder = Embedder.of(
+            found, Inference.on(config.hardware), max_length=config.max_length, dimension=config.dimension
         )
+    made = {"model": str(folder), "fingerprint": fingerprint(found), "dimension": embedder.dimension}
+    record = {RECORD: json.dumps(made).encode()}
     prompt = {"query": embedder.query_prompt, "passage": embedder.passage_prompt}.get(config.prompt, config.prompt)
     rows = stream_rows(config.input, TableFormat(), on_bad_row=config.on_bad_row, counts=counts)
     live, done = LiveCount(), 0
     output.parent.mkdir(parents=True, exist_ok=True)
-    with written_beside(output) as partial, WRITERS[output.suffix](partial, embedder.dimension) as write, live:
+    with written_beside(output) as partial, WRITERS[output.suffix](partial, embedder.dimension, record) as write, live:
         for chunk in chunks(rows):
             names, texts = _texts(chunk, config, counts)
             write(names, texts, embedder.embed(texts, prompt=prompt))
@@ -83,10 +90,10 @@ def _texts(chunk: list[StreamRow], config: Embeddings, counts: Counter[str]) -> 
 
 
 @contextmanager
-def _parquet(file: Path, width: int) -> Iterator[Write]:
+def _parquet(file: Path, width: int, record: Mapping[bytes, bytes]) -> Iterator[Write]:
     """A table with the columns id, text and embedding."""
     vectors = pa.list_(pa.float32(), width)
-    schema = pa.schema([("id", pa.string()), ("text", pa.string()), (EMBEDDING, vectors)])
+    schema = pa.schema([("id", pa.string()), ("text", pa.string()), (EMBEDDING, vectors)], metadata=dict(record))
     with pq.ParquetWriter(file, schema) as writer:
 
         def write(names: list[str], texts: list[str], found: np.ndarray) -> None:
@@ -97,7 +104,7 @@ def _parquet(file: Path, width: int) -> Iterator[Write]:
 
 
 @contextmanager
-def _npy(file: Path, width: int) -> Iterator[Write]:
+def _npy(file: Path, width: int, _: Mapping[bytes, bytes]) -> Iterator[Write]:
     """An array (rows, D), which can be mapped; its number of rows is known at the end only."""
     rows = 0
 
@@ -108,7 +115,7 @@ def _npy(file: Path, width: int) -> Iterator[Write]:
         np.lib.format.write_array_header_1_0(stream, head())
         begin = stream.tell()
 
-        def write(_: list[str], __: list[str], found: np.ndarray) -> None:
+        def write(__: list[str], ___: list[str], found: np.ndarray) -> None:
             nonlocal rows
             rows += len(found)
             stream.write(found.astype("<f4").tobytes())
