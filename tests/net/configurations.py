@@ -25,6 +25,7 @@ CONTINUING = ("continue_modernbert",)
 REQUIRED = {
     "convert": ["++from=a", "++to=b"],
     "features": ["++output=vectors.npy"],
+    "mine": ["++pairs=a.jsonl", "++output=c.jsonl"],
     "search": ["++index=x.parquet"],
     "corpus=text": ["++corpus.files=x"],
     "corpus=wikitext": ["++corpus.files=x"],

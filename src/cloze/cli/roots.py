@@ -6,7 +6,7 @@ from cloze.cli.glue import Glue
 from cloze.cli.prepare import Preparing
 from cloze.cli.report import Reporting
 from cloze.config.nodes import Root
-from cloze.config.schema import Demo, Embeddings, Features, FineTuning, Predicting, Pretraining, Searching
+from cloze.config.schema import Demo, Embeddings, Features, FineTuning, Mining, Predicting, Pretraining, Searching
 
 SCHEMAS: dict[str, type[Root]] = {
     "convert": Converting,
@@ -16,6 +16,7 @@ SCHEMAS: dict[str, type[Root]] = {
     "features": Features,
     "finetune": FineTuning,
     "glue": Glue,
+    "mine": Mining,
     "predict": Predicting,
     "prepare": Preparing,
     "report": Reporting,

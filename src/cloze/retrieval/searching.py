@@ -1,26 +1,20 @@
 """`cloze-search`: the texts of a file of embeddings that are nearest to a query."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cloze.checkpoint.fingerprint import fingerprint
 from cloze.checkpoint.pretrained import read_pretrained
 from cloze.config.schema import Searching
 from cloze.config.sections import model_folder
 from cloze.errors import InputError
 from cloze.inference.embedder import Embedder
 from cloze.inference.predictor import Inference
-from cloze.retrieval.embedding_files import EMBEDDING, RECORD
+from cloze.retrieval.embedding_files import ROWS_AT_ONCE, blocks_of, opened, refuse_other
 from cloze.retrieval.search import top_k
 from cloze.runtime.spinner import waiting
-
-ROWS_AT_ONCE = 16384
 
 
 def search(config: Searching, queries: list[str]) -> None:
@@ -37,37 +31,17 @@ def search(config: Searching, queries: list[str]) -> None:
         raise InputError("cloze-search needs query='what is looked for'")
     if config.top_k < 1:
         raise InputError(f"top_k={config.top_k}: must be at least 1")
-    file, made = opened(Path(config.index))
+    file, made = opened(Path(config.index), key="index")
     embedder = _embedder(config, made)
     asked = embedder.comparable(embedder.embed(queries, prompt=embedder.query_prompt))
-
-    def blocks() -> Iterator[np.ndarray]:
-        for batch in file.iter_batches(ROWS_AT_ONCE, columns=[EMBEDDING]):
-            values = batch.column(0).flatten().to_numpy(zero_copy_only=False)
-            yield embedder.comparable(values.reshape(len(batch), -1))
-
-    found = top_k(asked, blocks(), config.top_k, device=embedder.inference.device)
+    blocks = (embedder.comparable(block) for block in blocks_of(file))
+    found = top_k(asked, blocks, config.top_k, device=embedder.inference.device)
     rows = rows_at(file, {place for place in found.places.ravel().tolist() if place >= 0})
     for query, scores, places in zip(queries, found.scores.tolist(), found.places.tolist(), strict=True):
         for rank, (score, place) in enumerate(zip(scores, places, strict=True), start=1):
             if place >= 0:
                 said = {"query": query, "rank": rank, "score": round(score, 6), **rows[place]}
                 print(json.dumps(said, ensure_ascii=False), flush=True)
-
-
-def opened(path: Path) -> tuple[pq.ParquetFile, dict[str, Any]]:
-    """A file of embeddings, and which model made it.
-
-    Raises:
-        InputError: it is none.
-    """
-    if not path.is_file():
-        raise InputError(f"index={path}: there is no such file; make one by cloze-embed model= input= output={path}")
-    try:
-        file = pq.ParquetFile(path)
-        return file, json.loads((file.schema_arrow.metadata or {})[RECORD])
-    except (pa.ArrowException, KeyError, ValueError) as error:
-        raise InputError(f"index={path}: is no Parquet file that cloze-embed has written; make it anew") from error
 
 
 def _embedder(config: Searching, made: dict[str, Any]) -> Embedder:
@@ -80,11 +54,7 @@ def _embedder(config: Searching, made: dict[str, Any]) -> Embedder:
     folder = str(made["model"]) if given is None or given.folder == NOT_GIVEN else given.folder
     with waiting("reading the model"):
         found = read_pretrained(folder)
-    if fingerprint(found) != made["fingerprint"]:
-        raise InputError(
-            f"index={config.index} was made with another model than {folder}: give model= the one that made it, or "
-            "make the index anew"
-        )
+    refuse_other(found, made, f"index={config.index}")
     return Embedder.of(found, Inference.on(config.hardware), dimension=int(made["dimension"]))
 
 
