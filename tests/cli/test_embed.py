@@ -163,6 +163,27 @@ def test_the_nearest_texts_are_found_with_the_model_that_made_the_file(model: Pa
     assert np.allclose(again, known.embed(TEXTS, prompt=known.passage_prompt), atol=1e-6)
 
 
+@pytest.mark.parametrize(("kind", "tolerance"), [("int8", 0.02), ("binary", 1.0)])
+def test_quantised_files_are_searched(kind: str, tolerance: float, model: Path, tmp_path: Path) -> None:
+    (tmp_path / "in.txt").write_text("\n".join(TEXTS))
+    words = [f"model={model}", "input=in.txt", "prompt=passage"]
+    done = embed(tmp_path, *words, "output=a.parquet", f"quantize={kind}")
+    assert done.returncode == 0, done.stderr
+    assert f"quantize={kind}, compared with float32: texts 3, cosine" in done.stdout
+    known = Embedder.read(model, Inference())
+    stored = np.array(pq.read_table(tmp_path / "a.parquet")["embedding"].to_pylist())
+    whole = known.embed(TEXTS, prompt=known.passage_prompt)
+    if kind == "binary":
+        assert np.array_equal(np.unpackbits(stored.astype(np.uint8), axis=1), whole > 0)
+    done = forks.run("cloze-search", "index=a.parquet", "query=password", "top_k=3", cwd=tmp_path)
+    asked = known.embed(["password"], prompt=known.query_prompt)[0]
+    for line in done.stdout.splitlines():
+        said = json.loads(line)
+        assert abs(said["score"] - whole[TEXTS.index(said["text"])] @ asked) < tolerance
+    refused = embed(tmp_path, *words, "output=a.npy", f"quantize={kind}")
+    assert "needs output=NAME.parquet" in refused.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -216,6 +216,7 @@ class Embeddings(Root):
     input: str | None
     output: str | None
     prompt: str
+    quantize: Literal["int8", "binary"] | None
     columns: EmbeddedColumns
     on_bad_row: Literal["stop", "skip"]
     data: str | None

@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from cloze.errors import BadRowError, InputError
 from cloze.files.atomic import written_beside
 from cloze.inference.embedder import Embedder
 from cloze.inference.predictor import Inference, checked_model, chunks
+from cloze.retrieval.quantization import Quantization, check_dimension
 from cloze.run.folder import warn
 from cloze.runtime.spinner import waiting
 from cloze.text.progress import LiveCount
@@ -47,6 +49,8 @@ def embed(config: Embeddings) -> None:
     output = Path(config.output)
     if output.suffix not in WRITERS:
         raise InputError(f"output={output}: must end in {' or '.join(WRITERS)}")
+    if config.quantize is not None and output.suffix != ".parquet":
+        raise InputError(f"quantize={config.quantize}: needs output=NAME.parquet, which says how to read it")
     folder = checked_model(config.hardware, config.model)
     counts: Counter[str] = Counter()
     with waiting("reading the model"):
@@ -54,23 +58,37 @@ def embed(config: Embeddings) -> None:
         embedder = Embedder.of(
             found, Inference.on(config.hardware), max_length=config.max_length, dimension=config.dimension
         )
-    made = {"model": str(folder), "fingerprint": fingerprint(found), "dimension": embedder.dimension}
-    record = {RECORD: json.dumps(made).encode()}
+    check_dimension(config.quantize, embedder.dimension)
     prompt = {"query": embedder.query_prompt, "passage": embedder.passage_prompt}.get(config.prompt, config.prompt)
     rows = stream_rows(config.input, TableFormat(), on_bad_row=config.on_bad_row, counts=counts)
-    live, done = LiveCount(), 0
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with written_beside(output) as partial, WRITERS[output.suffix](partial, embedder.dimension, record) as write, live:
+
+    def embedded() -> Iterator[tuple[list[str], list[str], np.ndarray]]:
         for chunk in chunks(rows):
             names, texts = _texts(chunk, config, counts)
-            write(names, texts, embedder.embed(texts, prompt=prompt))
-            done += len(chunk)
+            yield names, texts, embedder.embed(texts, prompt=prompt)
+
+    parts = embedded()
+    nothing: tuple[list[str], list[str], np.ndarray] = ([], [], np.zeros((0, embedder.dimension), np.float32))
+    first = next(parts, nothing)
+    quantization = Quantization.of(config.quantize, first[2])
+    made = {"model": str(folder), "fingerprint": fingerprint(found), "dimension": embedder.dimension}
+    record = {RECORD: json.dumps({**made, **quantization.as_record()}).encode()}
+    live, done = LiveCount(), 0
+    output.parent.mkdir(parents=True, exist_ok=True)
+    like = quantization.stored(first[2])
+    with written_beside(output) as partial, WRITERS[output.suffix](partial, like, record) as write, live:
+        for names, texts, vectors in chain([first], parts):
+            write(names, texts, quantization.stored(vectors))
+            done += len(names)
             live(rows=done)
+    if config.quantize is not None:
+        lost = ", ".join(f"{name} {value:.4g}" for name, value in quantization.loss(first[2]).items())
+        print(f"quantize={config.quantize}, compared with float32: {lost}", flush=True)
     for told, count in sorted(
         {**{f"rows left out: {kind}": n for kind, n in counts.items()}, **embedder.counts}.items()
     ):
         warn(f"{count:,} {told}")
-    print(f"{output}: {done - sum(counts.values()):,} embeddings of {embedder.dimension} numbers", flush=True)
+    print(f"{output}: {done:,} embeddings of {embedder.dimension} numbers", flush=True)
 
 
 def _texts(chunk: list[StreamRow], config: Embeddings, counts: Counter[str]) -> tuple[list[str], list[str]]:
@@ -92,9 +110,10 @@ def _texts(chunk: list[StreamRow], config: Embeddings, counts: Counter[str]) -> 
 
 
 @contextmanager
-def _parquet(file: Path, width: int, record: Mapping[bytes, bytes]) -> Iterator[Write]:
+def _parquet(file: Path, like: np.ndarray, record: Mapping[bytes, bytes]) -> Iterator[Write]:
     """A table with the columns id, text and embedding."""
-    vectors = pa.list_(pa.float32(), width)
+    width = like.shape[1]
+    vectors = pa.list_(pa.from_numpy_dtype(like.dtype), width)
     schema = pa.schema([("id", pa.string()), ("text", pa.string()), (EMBEDDING, vectors)], metadata=dict(record))
     with pq.ParquetWriter(file, schema) as writer:
 
@@ -106,9 +125,9 @@ def _parquet(file: Path, width: int, record: Mapping[bytes, bytes]) -> Iterator[
 
 
 @contextmanager
-def _npy(file: Path, width: int, _: Mapping[bytes, bytes]) -> Iterator[Write]:
+def _npy(file: Path, like: np.ndarray, _: Mapping[bytes, bytes]) -> Iterator[Write]:
     """An array (rows, D), which can be mapped; its number of rows is known at the end only."""
-    rows = 0
+    rows, width = 0, like.shape[1]
 
     def head() -> dict[str, object]:
         return {"descr": "<f4", "fortran_order": False, "shape": (rows, width)}
@@ -152,11 +171,17 @@ def is_embedded(path: Path) -> bool:
     return path.suffix == ".parquet" and path.is_file() and RECORD in (pq.read_schema(path).metadata or {})
 
 
-def blocks_of(file: pq.ParquetFile) -> Iterator[np.ndarray]:
-    """The embeddings of a file, (B, D) at once."""
+def blocks_of(file: pq.ParquetFile, made: Mapping[str, Any]) -> Iterator[np.ndarray]:
+    """The embeddings of a file, (B, D) float32 at once.
+
+    Args:
+        file: of `cloze-embed`.
+        made: what it says of itself.
+    """
+    quantization = Quantization.from_record(made)
     for batch in file.iter_batches(ROWS_AT_ONCE, columns=[EMBEDDING]):
         values = batch.column(0).flatten().to_numpy(zero_copy_only=False)
-        yield values.reshape(len(batch), -1)
+        yield quantization.restored(values.reshape(len(batch), -1))
 
 
 def refuse_other(found: Pretrained, made: Mapping[str, Any], said: str) -> None:

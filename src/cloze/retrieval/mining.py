@@ -108,7 +108,7 @@ class Corpus:
     def blocks(self) -> Iterator[np.ndarray]:
         """The embeddings, (B, D), such that dot products are similarities."""
         if self.embedded is not None:
-            for block in blocks_of(self.embedded[0]):
+            for block in blocks_of(*self.embedded):
                 self._count += len(block)
                 yield self.embedder.comparable(block)
             return

@@ -34,7 +34,7 @@ def search(config: Searching, queries: list[str]) -> None:
     file, made = opened(Path(config.index), key="index")
     embedder = _embedder(config, made)
     asked = embedder.comparable(embedder.embed(queries, prompt=embedder.query_prompt))
-    blocks = (embedder.comparable(block) for block in blocks_of(file))
+    blocks = (embedder.comparable(block) for block in blocks_of(file, made))
     found = top_k(asked, blocks, config.top_k, device=embedder.inference.device)
     rows = rows_at(file, {place for place in found.places.ravel().tolist() if place >= 0})
     for query, scores, places in zip(queries, found.scores.tolist(), found.places.tolist(), strict=True):
