@@ -25,7 +25,7 @@ from cloze.model.bert import BertForPreTraining
 from cloze.model.families.bert import BERT
 from cloze.model.modern import ModernBertForPreTraining
 from cloze.model.modern_config import ModernBertConfig
-from cloze.model.task_heads import TASK_MODELS, TaskModel
+from cloze.model.task_heads import TaskModel
 from cloze.text.tokenizer import build_tokenizer, save_tokenizer
 from tests.checkpoint.folders import CONFIG, their_folder
 from tests.tiny import VOCABULARY, shaken
@@ -76,7 +76,7 @@ def their_logits(head: Head, theirs: torch.nn.Module) -> Tensor:
     return logits[real] if head == "token_classification" else logits
 
 
-@pytest.mark.parametrize("head", TASK_MODELS)
+@pytest.mark.parametrize("head", LABELS)
 def test_transformers_loads_what_is_saved_and_gives_our_logits(
     tmp_path: Path, tokenizer: Tokenizer, head: Head
 ) -> None:
@@ -93,7 +93,7 @@ def test_transformers_loads_what_is_saved_and_gives_our_logits(
         torch.testing.assert_close(model(BATCH), their_logits(head, theirs), atol=1e-4, rtol=0)
 
 
-@pytest.mark.parametrize("head", TASK_MODELS)
+@pytest.mark.parametrize("head", LABELS)
 def test_what_transformers_saves_gives_their_logits(tmp_path: Path, tokenizer: Tokenizer, head: Head) -> None:
     labels = LABELS[head]
     names = {"id2label": dict(enumerate(labels)), "label2id": {name: n for n, name in enumerate(labels)}}
@@ -107,7 +107,7 @@ def test_what_transformers_saves_gives_their_logits(tmp_path: Path, tokenizer: T
         torch.testing.assert_close(model(BATCH), their_logits(head, theirs), atol=1e-4, rtol=0)
 
 
-@pytest.mark.parametrize("head", TASK_MODELS)
+@pytest.mark.parametrize("head", LABELS)
 @pytest.mark.parametrize(
     "adaptation",
     [

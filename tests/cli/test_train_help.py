@@ -73,13 +73,20 @@ def test_an_example_of_the_help_composes(name: str, command: str) -> None:
     (part,) = [part for part in command.split("|") if re.search(rf"(cloze-{name}|{name}\.py)", part)]
     words = shlex.split(part)
     words = words[1 + next(i for i, word in enumerate(words) if word.endswith((f"cloze-{name}", f"{name}.py"))) :]
-    own = {"predict": ("task=", "text=", "text_pair="), "demo": ("sentences=",)}.get(name, ())
+    own = {
+        "predict": ("task=", "text=", "text_pair="),
+        "demo": ("sentences=",),
+        "mine": ("corpus=",),
+        "search": ("query=",),
+    }.get(name, ())
     words = [word.replace("=...", "=runs/x/model") for word in words if not word.startswith(own) or not own]
     words = [word for word in words if word != "--dry-run"]
     if name == "report":
         words = [word for word in words if "=" in word]
     if name == "doctor":
         words = ["format=json" if word == "--json" else word for word in words]
+    if name == "embed":
+        words = ["stage=evaluate" if word == "evaluate" else word for word in words]
     if name == "glue":  # which hands the words that it does not know to finetune
         words = [word for word in words if word.split("=")[0] in {field.name for field in fields(Glue)}]
     given = [word for word in words if word != "-m"]

@@ -41,5 +41,5 @@ if [[ $(complete -p python 2>/dev/null) =~ \ -F\ ([^ ]+) && ${BASH_REMATCH[1]} !
     _cloze_python=${BASH_REMATCH[1]}
 fi
 : "${_cloze_python:=}"
-complete -F _cloze python python3 cloze-convert cloze-demo cloze-doctor cloze-embed cloze-mine cloze-search cloze-features cloze-finetune cloze-glue \
-    cloze-predict cloze-prepare cloze-report cloze-train
+complete -F _cloze python python3 cloze-convert cloze-demo cloze-doctor cloze-embed cloze-features cloze-finetune \
+    cloze-glue cloze-mine cloze-predict cloze-prepare cloze-report cloze-search cloze-train

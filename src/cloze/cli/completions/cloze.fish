@@ -12,7 +12,7 @@ function __cloze_script
     test (count $words) -ge 2; or return 1
     string match -qr '(^|/)(train|finetune)\.py$' -- $words[2]; and grep -qs '^from cloze\.cli\.' $words[2]
 end
-for name in convert demo doctor features finetune glue predict prepare report train
+for name in convert demo doctor embed features finetune glue mine predict prepare report search train
     complete -c cloze-$name -f -a '(__cloze)'
 end
 for name in python python3

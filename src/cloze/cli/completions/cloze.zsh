@@ -20,5 +20,5 @@ _cloze() {
         fi
     done < <(CLOZE_LINE=$line ${program[@]} --complete zsh 2>/dev/null </dev/null)
 }
-compdef _cloze python python3 cloze-convert cloze-demo cloze-doctor cloze-embed cloze-mine cloze-search cloze-features cloze-finetune cloze-glue \
-    cloze-predict cloze-prepare cloze-report cloze-train
+compdef _cloze python python3 cloze-convert cloze-demo cloze-doctor cloze-embed cloze-features cloze-finetune \
+    cloze-glue cloze-mine cloze-predict cloze-prepare cloze-report cloze-search cloze-train
