@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from cloze.checkpoint.conversion import convert
 from cloze.inference.embedder import Embedder
 from cloze.inference.predictor import Inference
 from tests.command import Command
@@ -68,6 +69,25 @@ def test_a_folder_of_embeddings_is_trained_scored_and_read(
     assert results(tmp_path / "again")["dev"] == pytest.approx(results(tmp_path / "run")["dev"], abs=1e-6)
     wrong = finetune(*pairs, "stage=evaluate", "model=run/model", "folder=x", "task=classification")
     assert wrong.returncode == 2
+
+
+def test_a_model_trained_over_layers_is_cut_to_its_first(
+    pairs: list[str], small_length: list[str], finetune: Command, tmp_path: Path
+) -> None:
+    loss = "{_target_: cloze.tasks.embedding_losses.InfoNCE, temperature: 0.1}"
+    layers = f"task.module.loss={{_target_: cloze.tasks.embedding_layers.AdaptiveLayers, loss: {loss}}}"
+    words = [*SHORT, *pairs, *small_length, "model.num_hidden_layers=3", layers]
+    done = finetune(*words, "folder=run")
+    assert done.returncode == 0, done.stderr
+    convert(tmp_path / "run/model", tmp_path / "cut", layers=1)
+    evaluated = finetune(*pairs, "task.max_length=24", "stage=evaluate", "model=cut", "folder=again")
+    assert evaluated.returncode == 0, evaluated.stderr
+    assert results(tmp_path / "again")["dev"]["recall@10"] > 0.5
+    frozen = finetune(*words, "adaptation.frozen_layers=2", "folder=frozen")
+    assert frozen.returncode == 2
+    assert (
+        "task.module.loss.layers=None: expected layers below the last that are trained, which are none" in frozen.stderr
+    )
 
 
 def test_what_was_stopped_ends_with_the_bits_of_what_was_not(

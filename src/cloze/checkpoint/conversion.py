@@ -12,6 +12,7 @@ from torch import Tensor
 
 from cloze.batch import Packed
 from cloze.checkpoint.averaging import average
+from cloze.checkpoint.cutting import first_layers
 from cloze.checkpoint.folder import GENERATOR, Contents, head_of_parts, read_folder
 from cloze.checkpoint.google import write_google
 from cloze.checkpoint.onnx import (
@@ -26,11 +27,13 @@ from cloze.checkpoint.onnx import (
 )
 from cloze.checkpoint.pretrained import Pretrained, pretrained_of
 from cloze.checkpoint.record import EARLIER, HEAD, RECORD, Record
+from cloze.checkpoint.task_models import save_task_model, task_model
 from cloze.checkpoint.training import write_model_folder
 from cloze.checkpoint.writing import Model, write_folder
 from cloze.errors import InputError
 from cloze.files.atomic import whole_folder
 from cloze.model.families.bert import BERT
+from cloze.model.task_heads import TASK_MODELS
 from cloze.runtime.wording import counted
 from cloze.text.bert_rules import LONGEST_WORD, bert_rules, own_tokens
 
@@ -53,6 +56,7 @@ def convert(
     *,
     quantize: Literal["int8"] | None = None,
     texts: Sequence[str] = (),
+    layers: int | None = None,
 ) -> Conversion:
     """Write a model in another format, all of it or nothing.
 
@@ -63,10 +67,11 @@ def convert(
         target: its format. Parameters are written in fp32, which loses nothing.
         quantize: the weights of ONNX as int8; what that changes of the outputs is reported.
         texts: on which that is measured; none for random tokens.
+        layers: of the encoder that are kept, the first ones; None for all.
 
     Raises:
-        InputError: ``to`` exists, the source cannot be read, its head has no place in the format, or several sources
-            have no mean.
+        InputError: ``to`` exists, the source cannot be read, its head has no place in the format or needs all layers,
+            or several sources have no mean.
     """
     if target != "onnx" and (quantize or texts):
         raise InputError(f"quantize and texts are for format=onnx, but format is {target}: leave them out")
@@ -77,15 +82,19 @@ def convert(
     if target == "onnx":
         check_packages("onnx", "onnxscript", "onnxruntime")
     if not isinstance(source, Path | str):
-        return _convert_mean(source, to, target, quantize, texts)
+        return _convert_mean(source, to, target, quantize, texts, layers)
     if Path(source).suffix == ".ckpt" and Path(source).is_file():
         with TemporaryDirectory() as beside:
             folder = Path(beside) / "model"
             write_model_folder(Path(source), folder)
-            done = convert(folder, to, target, quantize=quantize, texts=texts)
+            done = convert(folder, to, target, quantize=quantize, texts=texts, layers=layers)
         return Conversion(done.read.replace(str(folder), str(source)), done.written)
     contents = read_folder(source)
+    if layers is not None:
+        contents = first_layers(contents, layers)
     pretrained = pretrained_of(contents)
+    if layers is not None and pretrained.head in TASK_MODELS and pretrained.head != "embedding":
+        raise InputError(f"layers={layers}: {source} is a {pretrained.kind}, whose head needs all: cut its encoder")
     names = contents.names
     kept = {name: tensor.float() for name, tensor in contents.theirs.items() if names.is_known(name)}
     if f"{names.decoder}.weight" in contents.theirs:  # not tied: without it, its bias and transform mean nothing
@@ -107,7 +116,12 @@ def convert(
 
 
 def _convert_mean(
-    sources: Sequence[str], to: Path, target: Format, quantize: Literal["int8"] | None, texts: Sequence[str]
+    sources: Sequence[str],
+    to: Path,
+    target: Format,
+    quantize: Literal["int8"] | None,
+    texts: Sequence[str],
+    layers: int | None,
 ) -> Conversion:
     """``convert`` of the mean of several models."""
     if not sources:
@@ -118,7 +132,7 @@ def _convert_mean(
             convert(source, folder)
         mean = Path(beside) / "mean"
         average(folders, sources, mean)
-        done = convert(mean, to, target, quantize=quantize, texts=texts)
+        done = convert(mean, to, target, quantize=quantize, texts=texts, layers=layers)
     return Conversion(done.read.replace(str(mean), f"mean of {', '.join(sources)}"), done.written)
 
 
@@ -139,6 +153,13 @@ def _record(pretrained: Pretrained) -> dict[str, bytes]:
 def _write_hugging_face(
     contents: Contents, pretrained: Pretrained, kept: dict[str, Tensor], settings: Mapping[str, Any], to: Path
 ) -> None:
+    if pretrained.head == "embedding":  # with the files that sentence-transformers reads
+        model = task_model("embedding", pretrained, labels=[], adaptation=pretrained.adaptation)
+        files, record = pretrained.tokenizer_files, pretrained.record
+        save_task_model(
+            model, pretrained.tokenizer, to, head="embedding", labels=[], record=record, tokenizer_files=files
+        )
+        return
     own = {HEAD: (contents.folder / HEAD).read_bytes()} if (contents.folder / HEAD).is_file() else {}
     own |= {**pretrained.tokenizer_files, **_record(pretrained)}
     kept = contents.names.as_in(pretrained.head, kept)

@@ -25,6 +25,7 @@ class Converting(Root):
         format: of `transformers`, of Google's TensorFlow, or ONNX.
         quantize: the weights of ONNX as int8.
         texts: a file on whose lines the change of the outputs by that is measured, the first ``MOST_TEXTS``.
+        layers: of the encoder that are kept, the first ones.
         trust: packages whose classes may be built.
     """
 
@@ -33,6 +34,7 @@ class Converting(Root):
     format: Literal["hf", "google", "onnx"]
     quantize: Literal["int8"] | None
     texts: str | None
+    layers: int | None
     trust: str | list[str] | None
 
 
@@ -48,7 +50,9 @@ def _convert(config: Converting) -> None:
         import_packages(config.trust)
     with waiting("reading and writing the model"):
         texts = [] if config.texts is None else _texts(Path(config.texts))
-        done = convert(config.from_, Path(config.to), config.format, quantize=config.quantize, texts=texts)
+        done = convert(
+            config.from_, Path(config.to), config.format, quantize=config.quantize, texts=texts, layers=config.layers
+        )
     print(f"read     {done.read}\nwritten  {done.written}")
 
 

@@ -3,9 +3,10 @@
 The same functions as Hugging Face's classes of these names. Legend for shapes: see ``cloze.batch``; L labels, I items.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -190,14 +191,23 @@ class EmbeddingModel(TaskModel):
         """None: the pooling is this model's own."""
         return None
 
-    def forward(self, batch: TaskBatch, skipped: Tensor | None = None) -> Tensor:
+    def forward(self, batch: TaskBatch, skipped: Tensor | None = None, layers: Sequence[int] = ()) -> Tensor:
         """The embeddings of the sequences, (B, width).
 
         Args:
             batch: of items.
             skipped: (B,) tokens at the beginning of each sequence that the pooling leaves out; None for none.
+            layers: below the last, whose embeddings stand behind its own in the order given: (B, (1 + layers) width).
         """
-        return self.embed(self.token_vectors(batch), batch.packed, skipped)
+        if not layers:
+            return self.embed(self.token_vectors(batch), batch.packed, skipped)
+        # Always all layers, of which a step may choose others: a compiled encoder is compiled once.
+        states = self.encoder(batch.packed, layers=range(len(self.encoder.blocks) + 1))
+        norm = (
+            nn.Identity() if self.encoder.norm is None else self.encoder.norm
+        )  # each as the last layer of a cut model
+        found = [states[-1], *(norm(states[layer]) for layer in layers)]
+        return torch.cat([self.embed(hidden, batch.packed, skipped) for hidden in found], dim=1)
 
     def embed(self, hidden: Tensor, sequences: Sequences, skipped: Tensor | None = None) -> Tensor:
         """The embeddings of the sequences, (B, width), from their hidden states, (N, D) or (B, T, D)."""

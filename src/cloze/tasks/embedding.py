@@ -68,6 +68,7 @@ class Embedding(FineTuning[PairExample]):
         self._items: Sequence[Item] = []
         self._positives: dict[int, np.ndarray] = {}
         self._chunk_tokens = 0
+        self._layers: tuple[int, ...] = ()  # below the last, of this step
         self.main_metric = metric or RANKED[0]
         self.model.training_only = loss or InfoNCE()  # whose parameters are in checkpoints, but in no model folder
 
@@ -97,11 +98,13 @@ class Embedding(FineTuning[PairExample]):
         """Keep the items of training, whose numbers a batch has, and how much of a batch is embedded at once.
 
         Raises:
-            InputError: the loss needs negatives or scores, and there are none.
+            InputError: the loss needs negatives, scores or layers, and there are none.
         """
         examples, self._items = data.splits["train"]
         self._chunk_tokens = data.evaluation_tokens
         self._positives = several_positives(self._items)
+        top, frozen = self.model.config.num_hidden_layers, self.model.adaptation.frozen_layers
+        self.loss.choose_from(range(top if frozen == "all" else frozen + 1, top))
         needs, name = self.loss.needs, type(self.loss).__name__
         if needs == "negatives" and all(len(item.sequences) == 2 for item in self._items):
             raise InputError(f"task.module.loss: {name} needs negatives, but task.data.train has none")
@@ -126,6 +129,7 @@ class Embedding(FineTuning[PairExample]):
     def training_step(self, batch: TaskBatch, _: int) -> Tensor:
         """The loss of the global batch, whose gradient is that of this rank's part."""
         self.trainer.optimizers[0].zero_grad()
+        self._layers = self.loss.layers(self.trainer.global_step)
         parts = list(chunks(batch, self._chunk_tokens))
         idle = self._most(len(parts)) - len(parts)
         at_once = len(parts) + idle == 1
@@ -165,10 +169,10 @@ class Embedding(FineTuning[PairExample]):
         return surrogate if scaler is None else scaler.scale(surrogate)
 
     def _embed(self, part: TaskBatch, number: int) -> Tensor:
-        """The embeddings of a chunk, (B, D), with the same dropout each time."""
+        """The embeddings of a chunk, (B, D), of all layers of the step, with the same dropout each time."""
         torch.manual_seed(int(key_of(self._seed, number)))
         torch.clear_autocast_cache()  # what was cast without a graph, or for a graph that is gone
-        return self.model(part).float()  # type: ignore[no-any-return]
+        return self.model(part, layers=self._layers).float()  # type: ignore[no-any-return]
 
     def on_train_batch_start(self, *_: Any) -> None:
         """Keep what `StepSeed` has seeded the generators with."""
@@ -178,7 +182,7 @@ class Embedding(FineTuning[PairExample]):
         """The loss of the global batch, its gradient for this rank's vectors (B, D), and for parameters of the loss."""
         everything, numbers, first = self._exchanged(leaf, batch)
         compared = compare(everything, numbers, self._items, self._positives)
-        loss = self.loss(compared, self.similarity)
+        loss = self.loss(compared._replace(layers=self._layers), self.similarity)
         own = [parameter for parameter in self.loss.parameters() if parameter.requires_grad]
         gradient, *of_own = torch.autograd.grad(loss, [everything, *own])
         return loss.detach(), gradient[first : first + len(leaf)], list(zip(own, of_own, strict=True))

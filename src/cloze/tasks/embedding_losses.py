@@ -6,7 +6,7 @@ Legend for shapes: B texts, C others, of which the first B are the positives of 
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -27,6 +27,7 @@ class Compared(NamedTuple):
         scores: (C,) how well each other belongs to its text.
         excluded: (B, C) bool, others that are no negatives of a text: what equals its positive, and what else is known
             to belong to it.
+        layers: shallower ones whose embeddings, too, stand in the rows, behind those of the last layer.
     """
 
     texts: Tensor
@@ -34,6 +35,7 @@ class Compared(NamedTuple):
     owners: Tensor
     scores: Tensor
     excluded: Tensor
+    layers: tuple[int, ...] = ()
 
     @property
     def negatives(self) -> Tensor:
@@ -60,9 +62,18 @@ class EmbeddingLoss(nn.Module, ABC):
 
     Attributes:
         needs: what it reads of the data besides pairs, for a message: ``negatives`` or ``scores``; None for nothing.
+        layered: whether it reads the embeddings of several layers.
     """
 
     needs: Literal["negatives", "scores"] | None = None
+    layered: ClassVar[bool] = False
+
+    def choose_from(self, trained: range) -> None:
+        """Hear which layers below the last are trained; most losses read the last alone."""
+
+    def layers(self, step: int) -> tuple[int, ...]:
+        """The shallower layers whose embeddings are read at a step, in ascending order."""
+        return ()
 
     @abstractmethod
     def forward(self, compared: Compared, similarity: Similarity) -> Tensor:
@@ -236,6 +247,8 @@ class Matryoshka(EmbeddingLoss):
         self, *, loss: EmbeddingLoss, dimensions: Sequence[int], weights: Sequence[float] | None = None
     ) -> None:
         super().__init__()
+        if loss.layered:
+            raise InputError(f"task.module.loss: Matryoshka stands within {type(loss).__name__}, not around it")
         self.loss, self.dimensions = loss, list(dimensions)
         self.weights = [1.0] * len(self.dimensions) if weights is None else list(weights)
         self.needs = loss.needs
