@@ -24,7 +24,7 @@ import cloze.inference.predict
 import cloze.launch.finetuning
 import cloze.launch.pretraining
 import cloze.retrieval.evaluation  # noqa: F401 - so that a fork begins at once
-from cloze.cli import convert, embed, features, finetune, glue, mine, predict, prepare, report, search, train
+from cloze.cli import convert, demo, embed, features, finetune, glue, mine, predict, prepare, report, search, train
 from cloze.cli.roots import SCHEMAS
 from cloze.config.arguments import conf_folder
 from cloze.config.validation import check
@@ -55,6 +55,7 @@ COMMANDS: dict[str, Callable[[], int | None]] = {
     "cloze-embed": embed.main,
     "cloze-mine": mine.main,
     "cloze-search": search.main,
+    "cloze-demo": demo.main,
     "cloze-convert": convert.main,
     "cloze-glue": glue.main,
     "cloze-report": report.main,

@@ -4,7 +4,7 @@ import sys
 from dataclasses import replace
 
 from cloze.cli import command
-from cloze.config.schema import Mining
+from cloze.config.searching import Mining
 from cloze.runtime.spinner import waiting
 
 

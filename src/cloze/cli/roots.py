@@ -6,7 +6,8 @@ from cloze.cli.glue import Glue
 from cloze.cli.prepare import Preparing
 from cloze.cli.report import Reporting
 from cloze.config.nodes import Root
-from cloze.config.schema import Demo, Embeddings, Features, FineTuning, Mining, Predicting, Pretraining, Searching
+from cloze.config.schema import Demo, Embeddings, Features, FineTuning, Predicting, Pretraining
+from cloze.config.searching import Mining, Searching
 
 SCHEMAS: dict[str, type[Root]] = {
     "convert": Converting,

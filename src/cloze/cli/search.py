@@ -3,7 +3,7 @@
 import sys
 
 from cloze.cli import command
-from cloze.config.schema import Searching
+from cloze.config.searching import Searching
 from cloze.runtime.spinner import waiting
 
 

@@ -43,10 +43,8 @@ def neighbours_tab(reader: Reader, given: Sequence[str], source: str | None) -> 
         source: its name.
     """
     among = f" They are looked for among the {len(given):,} of {source} and what you add." if given else ""
-    ui.label(
-        "The sentences that are nearest to one, by the cosine of their embeddings: the means over their tokens in the "
-        f"last layer.{among}"
-    ).classes("lead")
+    embeddings = "embeddings" if reader.embeds else "embeddings: the means over their tokens in the last layer"
+    ui.label(f"The sentences that are nearest to one, by the cosine of their {embeddings}.{among}").classes("lead")
     own = list(dict.fromkeys(row["text"] for row in reader.examples.cells))
     asked, listed = (own[0], "\n".join(own)) if len(own) > 2 else (QUERY, SENTENCES)
     query = field("Sentence", given[0] if given else asked, lambda: live.refresh(), rows=1)

@@ -10,7 +10,8 @@ from cloze.demo.fine_tuned import TITLES, task_tab
 from cloze.demo.neighbours import neighbours_tab
 from cloze.demo.parts import Live, hint
 from cloze.demo.pretrained import fill_tab, pair_tab
-from cloze.demo.reader import Reader
+from cloze.demo.reader import SEARCH, Reader
+from cloze.demo.search import search_tab
 from cloze.inference.choose import FILL_MASK, FINE_TUNED, NEXT_SENTENCE
 
 STYLE = Path(__file__).with_name("page.css")
@@ -32,12 +33,18 @@ def build(reader: Reader, sentences: Sequence[str] = (), source: str | None = No
         "Fill in": lambda: fill_tab(reader),
         "Next sentence": lambda: pair_tab(reader),
         TITLES.get(reader.make, "Task"): lambda: task_tab(reader),
+        "Search": lambda: search_tab(reader),
         "Attention": lambda: AttentionTab(reader).live,
         "Neighbours": lambda: neighbours_tab(reader, sentences, source),
     }
-    tasks = (FILL_MASK, NEXT_SENTENCE, FINE_TUNED, None, None)
-    off = {name: reader.off[task] for name, task in zip(tabs, tasks, strict=True) if task in reader.off}
-    first = TITLES.get(reader.make) or next(name for name in tabs if name not in off)
+    tasks = dict(zip(tabs, (FILL_MASK, NEXT_SENTENCE, FINE_TUNED, SEARCH, None, None), strict=True))
+    if reader.embeds:
+        del tabs["Task"]
+    if reader.index is None and not reader.embeds:
+        del tabs["Search"]
+    off = {name: reader.off[task] for name in tabs if (task := tasks[name]) in reader.off}
+    own = "Neighbours" if reader.embeds else TITLES.get(reader.make)
+    first = "Search" if reader.index is not None else own or next(name for name in tabs if name not in off)
     with ui.column().classes("page"):
         _top(reader)
         with ui.tabs().props("no-caps align=left outside-arrows mobile-arrows inline-label") as bar:

@@ -19,13 +19,18 @@ from cloze.data.tables.row_examples import ExampleMaker, Make
 from cloze.data.tables.stream import StreamRow
 from cloze.errors import InputError
 from cloze.inference.choose import FILL_MASK, FINE_TUNED, TASKS, make_predictor
+from cloze.inference.embedder import Embedder
 from cloze.inference.predictor import Chosen, Inference, Options
 from cloze.model.architecture import architecture_of
 from cloze.model.encoder import Encoder
 from cloze.model.pooling import LayerChoice
 from cloze.report.examples import RunExamples, read_examples
+from cloze.retrieval.index import Hit, Index
+from cloze.tasks.embedding_batches import unit
 from cloze.text.special_tokens import sequence_ends, unknown_token
 from cloze.text.word_boundaries import Spelling, shown
+
+SEARCH = "search"
 
 MOST_DRAWN = 96
 """Pieces of a text whose attention is drawn: more columns could not be read."""
@@ -44,6 +49,13 @@ class Answer(NamedTuple):
     notes: tuple[str, ...]
 
 
+class Near(NamedTuple):
+    """The texts that are nearest to a query, best first, and notes on what had to be done to it."""
+
+    hits: list[Hit]
+    notes: tuple[str, ...]
+
+
 class Attention(NamedTuple):
     """Of one text: its T tokens, the segment of each, (T, T) for every head of every layer, and notes."""
 
@@ -59,17 +71,29 @@ class Reader:
     Args:
         pretrained: the folder that was read.
         inference: how it is applied.
-        top_k: predictions for each mask.
+        top_k: predictions for each mask, texts for each query.
+        index: in whose texts to search.
         trust: packages whose classes may be built.
 
     Attributes:
+        embeds: whether the folder is one of an embedding model.
         chosen: by the name of a task what predicts it, for the tasks that this folder can do.
         off: by the name of a task why this folder cannot do it.
         examples: of the run that has left the folder.
     """
 
-    def __init__(self, pretrained: Pretrained, inference: Inference, *, top_k: int, trust: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        pretrained: Pretrained,
+        inference: Inference,
+        *,
+        top_k: int,
+        index: Index | None = None,
+        trust: Sequence[str] = (),
+    ) -> None:
         self.pretrained = pretrained
+        self.top_k, self.index = top_k, index
+        self.embeds = pretrained.head == "embedding"
         self.config = pretrained.config
         self.examples = read_examples(pretrained.folder) if pretrained.folder is not None else RunExamples("model")
         self.chosen: dict[str, Chosen] = {}
@@ -80,6 +104,10 @@ class Reader:
                 self.chosen[task] = make_predictor(task, pretrained, inference, options, trust=trust)
             except InputError as error:
                 self.off[task] = str(error).partition(", or choose task=")[0]  # which is of the prompt
+        if self.embeds:  # whose task is to search
+            del self.off[FINE_TUNED]
+        if self.embeds and index is None:
+            self.off[SEARCH] = "searching needs texts: give index=NAME.parquet, a file that cloze-embed has written"
         self._maker = ExampleMaker(Columns())
         self._lock = threading.Lock()
         self._device = torch.device(inference.device)
@@ -95,6 +123,9 @@ class Reader:
             sizes=sizes,
             batch_tokens=inference.max_tokens,
         )
+        self._embedder = None
+        if self.embeds:
+            self._embedder = Embedder.of(pretrained, inference) if index is None else index.embedder
 
     @property
     def spelling(self) -> Spelling:
@@ -130,6 +161,15 @@ class Reader:
                 raise said
             return Answer(said, tuple(_sentence(note) for note in predictor.counts))
 
+    def search(self, query: str, count: int) -> Near:
+        """This many texts of the index, the nearest first."""
+        assert self.index is not None
+        counts = self.index.embedder.counts
+        with self._lock:
+            counts.clear()
+            (hits,) = self.index.nearest([query], count)
+            return Near(hits, tuple(_sentence(note) for note in counts))
+
     def attention(self, text: str, text_pair: str | None = None) -> Attention:
         """The attention weights of a text or a pair of texts; of a longer one, among its first ``MOST_DRAWN`` tokens.
 
@@ -148,9 +188,10 @@ class Reader:
         return Attention(pieces, packed.token_type_ids[:MOST_DRAWN].tolist(), drawn, tuple(notes))
 
     def vectors(self, texts: Sequence[str], tell: Callable[[int, int], None] | None = None) -> np.ndarray:
-        """One embedding of length 1 for each text, (texts, D): the mean of those of its tokens in the last layer.
+        """One embedding of length 1 for each text, (texts, D).
 
-        A longer text is read in windows.
+        Of an embedding model its own, without a prompt; else the mean of those of the tokens in the last layer, where a
+        longer text is read in windows.
 
         Args:
             texts: none of them empty.
@@ -161,9 +202,7 @@ class Reader:
         for start in range(0, len(new), AT_ONCE):
             part = new[start : start + AT_ONCE]
             with self._lock:  # given back in between: others must not wait for a long list
-                tokens = self._texts.encode([RowText(text, None, None, None) for text in part])
-                (rows,) = self._extractor.extract(tokens).values()
-                rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9)
+                rows = unit(self._embedded(part))
                 if len(self._vectors) + len(part) > MOST_REMEMBERED:
                     self._vectors = {}
                 self._vectors |= zip(part, rows, strict=True)
@@ -171,6 +210,13 @@ class Reader:
             if tell is not None:
                 tell(start + len(part), len(new))
         return np.stack([found[text] for text in texts])
+
+    def _embedded(self, texts: Sequence[str]) -> np.ndarray:
+        if self._embedder is not None:
+            return self._embedder.embed(texts)
+        tokens = self._texts.encode([RowText(text, None, None, None) for text in texts])
+        (rows,) = self._extractor.extract(tokens).values()
+        return rows
 
     def unknown(self, *texts: str) -> tuple[str, ...]:
         """A note if the vocabulary lacks characters of the texts."""

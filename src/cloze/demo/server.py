@@ -16,11 +16,14 @@ from cloze.config.trust import import_packages
 from cloze.errors import InputError
 from cloze.files.bounded import read_text
 from cloze.inference.predictor import Inference, checked_model
+from cloze.retrieval.index import Index, model_of
 from cloze.runtime.distribution import installation
 from cloze.runtime.spinner import waiting
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 MOST_SENTENCES = 20_000
+FIRST_MODEL = "runs/tiny-pydocs/model"
+"""Of `make pretrain`."""
 
 POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
@@ -37,7 +40,7 @@ def serve(config: Demo) -> None:
         config: the root of `conf/demo.yaml`, resolved and checked.
 
     Raises:
-        InputError: for what only the model, the machine, the port or the file of sentences can show to be wrong.
+        InputError: for what only the model, the machine, the port or a file of texts can show to be wrong.
     """
     folder = _checked_folder(config)
     sentences = read_sentences(config.sentences)
@@ -46,9 +49,11 @@ def serve(config: Demo) -> None:
         inference = Inference.on(config.hardware)
         with waiting("reading the model"):
             pretrained = read_pretrained(Path(folder))
+            path = config.index
+            index = None if path is None else Index(Path(path), pretrained, inference, held=True)
         from cloze.demo.reader import Reader  # late: a folder that cannot be read is reported sooner
 
-        reader = Reader(pretrained, inference, top_k=config.top_k, trust=trust)
+        reader = Reader(pretrained, inference, top_k=config.top_k, index=index, trust=trust)
         for task, reason in reader.off.items():
             print(f"note: the tab for {task} is off: {reason}", file=sys.stderr)
         if sentences:
@@ -65,7 +70,8 @@ def _checked_folder(config: Demo) -> str:
     """The folder of the model, once everything is fine that can be checked before anything is read."""
     if find_spec("nicegui") is None:
         raise InputError(f"cloze-demo needs the package nicegui, which is not installed: {installation('demo')}")
-    folder = checked_model(config.hardware, config.model)
+    unnamed = FIRST_MODEL if config.index is None else model_of(Path(config.index))
+    folder = checked_model(config.hardware, config.model, unnamed=unnamed)
     if config.top_k < 1:
         raise InputError(f"top_k={config.top_k}: must be at least 1")
     if not 0 <= config.port <= 65535:

@@ -74,8 +74,13 @@ class Inference:
         return torch.autocast(self.device, kind)
 
 
-def checked_model(hardware: Hardware, model: Node[ModelFolder]) -> str:
+def checked_model(hardware: Hardware, model: Node[ModelFolder], *, unnamed: str = "") -> str:
     """The folder of a trained model that is to predict; nothing of it is read yet.
+
+    Args:
+        hardware: where.
+        model: names the folder.
+        unnamed: the folder where that is empty.
 
     Raises:
         InputError: there is none, or it cannot be applied with this hardware.
@@ -92,7 +97,7 @@ def checked_model(hardware: Hardware, model: Node[ModelFolder]) -> str:
     folder = model_folder(model)
     if folder is None or folder.weights != "pretrained":
         raise InputError("model: prediction needs a trained one; give model=FOLDER")
-    return folder.folder
+    return folder.folder or unnamed
 
 
 class Predictor(ABC, Generic[E]):

@@ -180,7 +180,7 @@ def blocks_of(file: pq.ParquetFile, made: Mapping[str, Any]) -> Iterator[np.ndar
     """
     quantization = Quantization.from_record(made)
     for batch in file.iter_batches(ROWS_AT_ONCE, columns=[EMBEDDING]):
-        values = batch.column(0).flatten().to_numpy(zero_copy_only=False)
+        values = batch.column(0).flatten().to_numpy(zero_copy_only=False, writable=True)
         yield quantization.restored(values.reshape(len(batch), -1))
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cloze.checkpoint.pretrained import Pretrained, read_pretrained
-from cloze.config.schema import Mining
+from cloze.config.searching import Mining
 from cloze.data.finetuning.pair_tables import PairTables
 from cloze.data.splitmix import key_of, permutation, stream
 from cloze.data.tables.cells import text_of
