@@ -2,7 +2,16 @@ import pytest
 import torch
 from torch import nn
 
-from cloze.model.kernels.matmul import SMALLEST, Linear, _OneDNNLinear, add_weight_gradient, weight_gradient
+from cloze.model.kernels.matmul import (
+    SMALLEST,
+    WIDE,
+    Linear,
+    _OneDNNLinear,
+    add_weight_gradient,
+    suits_onednn,
+    weight_gradient,
+)
+from cloze.model.kernels.packed import Activation, PackedLinear
 
 
 @pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this torch has no oneDNN")
@@ -37,6 +46,8 @@ def test_gradients_of_weights_agree_on_every_processor(
     family: int, wide: int, narrow: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("cloze.model.kernels.matmul.amd_family", lambda: family)
+    monkeypatch.setattr("cloze.model.kernels.matmul.has_avx512", lambda: True)
+    monkeypatch.setattr("cloze.model.kernels.matmul.amd_family", lambda: family)
     monkeypatch.setattr("cloze.model.kernels.matmul.amd_family", lambda: family)
     torch.manual_seed(0)
     grad, x = torch.randn(3000, wide), torch.randn(3000, narrow)
@@ -47,3 +58,26 @@ def test_gradients_of_weights_agree_on_every_processor(
     for _ in range(2):
         total = add_weight_gradient(total, grad, x, torch.float32)
     torch.testing.assert_close(total, 2 * expected, rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this torch has no oneDNN")
+@pytest.mark.parametrize("avx512", [True, False])
+@pytest.mark.parametrize("activation", [None, nn.functional.gelu, nn.functional.relu, nn.functional.silu])
+def test_a_packed_layer_is_the_linear_one_and_its_activation(
+    avx512: bool, activation: Activation | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cloze.model.kernels.packed.has_avx512", lambda: avx512)
+    torch.manual_seed(0)
+    layer, x = nn.Linear(48, 80), torch.randn(7, 48)
+    expected = (activation or nn.Identity())(layer(x))
+    with torch.inference_mode():
+        torch.testing.assert_close(PackedLinear(layer, activation)(x), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(("avx512", "rows", "expected"), [(True, 64, True), (False, 64, False), (False, WIDE, True)])
+def test_amds_processors_without_avx512_leave_all_but_wide_products_to_mkl(
+    avx512: bool, rows: int, expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cloze.model.kernels.matmul.amd_family", lambda: 25)
+    monkeypatch.setattr("cloze.model.kernels.matmul.has_avx512", lambda: avx512)
+    assert suits_onednn(torch.zeros(32, 8), torch.zeros(rows, 8), smallest=1) == expected
