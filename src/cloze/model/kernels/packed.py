@@ -1,8 +1,8 @@
 """Linear layers for inference on a CPU, with prepacked weights and a fused activation.
 
 For fp32 and bf16 on x86 with oneDNN. On one core of an AMD EPYC (Zen 4) a packed product of MiniLM's width (2,048
-tokens, 384 to 1,536) took 0.68 of the time of MKL's, the product back 0.84. Without AVX-512 it took 1.1 times MKL's, and
-oneDNN's GELU six times as long as torch's (Zen 3): fp32 is then left to these.
+tokens, 384 to 1,536) took 0.68 of the time of MKL's, the product back 0.84. Without AVX-512 (Zen 3) it took 1.1 times
+MKL's, and oneDNN's GELU six times torch's: fp32 is then left to these.
 """
 
 from collections.abc import Callable
