@@ -8,10 +8,14 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import torch
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 import cloze
+from cloze.data.tables.collection import read_run
 from cloze.inference.embedder import Embedder
 from cloze.inference.predictor import Inference
+from cloze.metrics.ranking import ranked
 from tests import forks
 
 TEXTS = ["A man plays the guitar.", "How do I reset my password?", "x"]
@@ -91,6 +95,47 @@ def test_tables_of_pairs_are_scored(model: Path, tmp_path: Path) -> None:
     assert "mrr@10" in json.loads((tmp_path / "pairs/results.json").read_text())["test"]
 
 
+def test_triplets_and_labelled_texts_are_scored(model: Path, tmp_path: Path) -> None:
+    triplets = [("a man", "a man plays", "the query"), ("the query", "a man", "the document"), ("x", "x", "the man")]
+    (tmp_path / "three.csv").write_text("anchor,positive,negative\n" + "".join(f"{','.join(r)}\n" for r in triplets))
+    texts = [("a man", "m"), ("a man plays", "m"), ("the query", "d"), ("the document", "d"), ("on the query", "d")]
+    (tmp_path / "labelled.csv").write_text("text,label\n" + "".join(f"{','.join(row)}\n" for row in texts))
+    for name in ("three", "labelled"):
+        done = embed(tmp_path, "evaluate", f"data={name}.csv", f"model={model}", f"output={name}")
+        assert done.returncode == 0, done.stderr
+    known = Embedder.read(model, Inference())
+    prompts = (known.query_prompt, known.passage_prompt, known.passage_prompt)
+    parts = zip(zip(*triplets, strict=True), prompts, strict=True)
+    anchors, positives, negatives = (known.embed(texts, prompt=prompt) for texts, prompt in parts)
+    right = (anchors * positives).sum(1) > (anchors * negatives).sum(1)
+    three = json.loads((tmp_path / "three/results.json").read_text())["test"]
+    assert three["triplet_accuracy"] == pytest.approx(right.mean())
+    assert "knn_accuracy" in json.loads((tmp_path / "labelled/results.json").read_text())["test"]
+
+
+@pytest.mark.parametrize("first", ["bm25", "model"])
+def test_the_best_documents_are_ordered_anew(
+    first: str, model: Path, collection: Path, shared_data: Path, tmp_path: Path
+) -> None:
+    ranker = shared_data / "fixtures/st600_cross_encoder_sigmoid"
+    words = [f"data={collection}", f"reranker={ranker}", "rerank_top=2", "metrics=[ndcg@10,mrr@10]"]
+    done = embed(tmp_path, "evaluate", *words, f"model={model}" if first == "model" else "run=bm25", "output=out")
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "out/results.json").read_text())
+    assert [*found] == (["reranked", "test", "bm25"] if first == "model" else ["reranked", "bm25"])
+    tokenizer = AutoTokenizer.from_pretrained(ranker)
+    theirs = AutoModelForSequenceClassification.from_pretrained(ranker)
+    for query, documents in read_run(tmp_path / "out/reranked.trec").items():
+        order = ranked(documents)
+        pairs = tokenizer(
+            [QUERIES[query]] * len(order), [DOCUMENTS[name] for name in order], padding=True, return_tensors="pt"
+        )
+        with torch.no_grad():
+            logits = theirs(**pairs).logits[:, 0].tolist()
+        assert [documents[name] for name in order[:2]] == pytest.approx(logits[:2], abs=1e-5)
+        assert all(documents[name] < documents[order[1]] for name in order[2:])
+
+
 def test_bm25_on_a_published_collection(shared_data: Path, tmp_path: Path) -> None:
     """The figures of bm25s with k1 0.9 and b 0.4, from an independent evaluation by ir_measures: 0.2970 and 0.6833."""
     folder = shared_data / "retrieval/cranfield"
@@ -110,6 +155,8 @@ def test_bm25_on_a_published_collection(shared_data: Path, tmp_path: Path) -> No
         (["evaluate", "data=nowhere"], "data=nowhere: there is no such folder or file"),
         (["evaluate", "data=small", "split=dev"], "give split= one that is there (test)"),
         (["evaluate", "data=small", "metrics=[good@10]"], "'good@10' is no metric of ranked lists"),
+        (["evaluate", "data=small", "reranker=nowhere"], "nowhere"),
+        (["evaluate", "data=small", "rerank_top=0"], "rerank_top=0"),
         (["evaluate", "data=small", "input=x"], "input=x: is of cloze-embed without evaluate"),
         (["data=small"], "data=small: is of cloze-embed evaluate"),
         (["input=x.csv"], "cloze-embed needs input= and output="),

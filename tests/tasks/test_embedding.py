@@ -1,5 +1,6 @@
 """Embeddings: chunks and the whole batch make one update; negatives, ranks and metrics by plain statements."""
 
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,8 +20,8 @@ from cloze.data.tables.examples import PairExample
 from cloze.model.adaptation import Adaptation
 from cloze.model.task_heads import EmbeddingModel
 from cloze.optim.schedules import Linear
-from cloze.tasks.embedding import Embedding
-from cloze.tasks.embedding_batches import chunks, compare, ranks_of, several_positives
+from cloze.tasks.embedding import Embedding, metrics_of
+from cloze.tasks.embedding_batches import chunks, compare, ranks_of, several_positives, unit, voted
 from cloze.tasks.embedding_layers import AdaptiveLayers
 from cloze.tasks.embedding_losses import EmbeddingLoss, InfoNCE, Matryoshka
 from cloze.tasks.training import Recipe
@@ -156,3 +157,21 @@ def test_ranks_are_those_of_a_plain_loop() -> None:
         mine = of_text[example.text] @ of_text[example.positive]
         assert rank == 1 + sum(other >= mine for other in near.values())
         assert of_number[int(nearest)] == max(near, key=near.__getitem__)
+
+
+def test_the_five_nearest_other_texts_vote_for_a_label() -> None:
+    random = np.random.default_rng(3)
+    vectors = unit(random.normal(size=(40, 4)))
+    labels = random.choice(["a", "b", "c"], 40).tolist()
+    for number, vote in enumerate(voted(vectors, labels)):
+        near = sorted((n for n in range(40) if n != number), key=lambda n: -float(vectors[n] @ vectors[number]))[:5]
+        counts = Counter(labels[n] for n in near)
+        most = [label for label, count in counts.items() if count == max(counts.values())]
+        assert vote == next(labels[n] for n in near if labels[n] in most)
+    assert voted(vectors[:2], ["a", "b"]) == ["b", "a"]
+
+
+def test_what_is_measured_follows_from_the_split() -> None:
+    assert metrics_of([pair("a", "b")]) == ("mrr@10", "accuracy@1", "recall@10")
+    assert metrics_of([pair("a", "b", "c")])[-1] == "triplet_accuracy"
+    assert metrics_of([pair("a", "b", group="x")])[-1] == "knn_accuracy"

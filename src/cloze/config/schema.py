@@ -223,6 +223,8 @@ class Embeddings(Root):
     data: str | None
     split: str
     run: str | None
+    reranker: str | None
+    rerank_top: int
     metrics: list[str]
     depth: int
     baseline: Literal["bm25"] | None
@@ -230,12 +232,15 @@ class Embeddings(Root):
     model: Node[ModelFolder]
 
     def __post_init__(self) -> None:
-        of_other = {"evaluate": ("input",), "embed": ("data", "run")}[self.stage]
+        of_other = {"evaluate": ("input",), "embed": ("data", "run", "reranker")}[self.stage]
         if given := next((name for name in of_other if getattr(self, name) is not None), None):
             other = "cloze-embed evaluate" if self.stage == "embed" else "cloze-embed without evaluate"
             raise InputError(f"{given}={getattr(self, given)}: is of {other}; leave it out")
-        if self.depth < 1 or not self.metrics:
-            raise InputError(f"depth={self.depth}, metrics={self.metrics}: expected at least 1, and a metric")
+        if self.depth < 1 or self.rerank_top < 1 or not self.metrics:
+            raise InputError(
+                f"depth={self.depth}, rerank_top={self.rerank_top}, metrics={self.metrics}: expected at least 1, and a "
+                "metric"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

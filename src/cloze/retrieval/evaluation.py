@@ -7,24 +7,30 @@ from typing import Any
 
 import torch
 
+from cloze.checkpoint.cross_encoder import is_cross_encoder
+from cloze.checkpoint.modules import fine_tuned_model
+from cloze.checkpoint.pretrained import read_pretrained
 from cloze.config.schema import Embeddings
 from cloze.data.finetuning.embedding import EmbeddingFeatures
 from cloze.data.finetuning.pair_tables import PairTables
+from cloze.data.tables.collection import Collection, judged, read_run, trec_lines
 from cloze.errors import InputError
 from cloze.files.atomic import write_atomically
 from cloze.inference.embedder import Embedder
 from cloze.inference.predictor import Inference, checked_model
+from cloze.inference.rebuild import TaskPredictor, rebuild
 from cloze.metrics.ranking import Judgements, Run, by_query, means, metric, ranked
 from cloze.optim.schedules import Linear
 from cloze.report.markdown import plain, table
 from cloze.report.split import write_report
-from cloze.retrieval.collection import Collection, judged, read_run, trec_lines
-from cloze.retrieval.rankers import by_embeddings, by_words
+from cloze.retrieval.rankers import by_embeddings, by_words, reranked
 from cloze.run.folder import warn
 from cloze.runtime.spinner import waiting
 from cloze.tasks.embedding import Embedding
 from cloze.tasks.training import Recipe
 
+BM25, RERANKED = "bm25", "reranked"
+"""Names of results."""
 WORST = 50
 """Queries that are shown with what was found instead."""
 LONGEST = 300
@@ -55,8 +61,9 @@ def evaluate(config: Embeddings) -> Scores:
     if path.is_dir():
         results = _search(config, Collection(folder=path, split=config.split), folder)
     elif path.is_file():
-        if config.run is not None:
-            raise InputError("run= is of a collection for search: give data= its folder")
+        for key in ("run", "reranker"):
+            if getattr(config, key) is not None:
+                raise InputError(f"{key}= is of a collection for search: give data= its folder")
         results = {config.split: _pairs(config, path, folder)}
     else:
         raise InputError(f"data={config.data}: there is no such folder or file")
@@ -78,23 +85,56 @@ def _embedder(config: Embeddings) -> Embedder:
 def _search(config: Embeddings, collection: Collection, folder: Path) -> Scores:
     """The metrics of a collection, of the model or of a given run, and of BM25."""
     queries, judgements = judged(collection)
-    if config.run is not None:
-        runs: dict[str, Run] = {config.split: read_run(Path(config.run))}
-    else:
+    reranker = None if config.reranker is None else _reranker(config, config.reranker)
+    runs: dict[str, Run] = {}
+    if BM25 in (config.run, config.baseline):
+        with waiting("searching by BM25"):
+            runs[BM25] = by_words(collection, queries, config.depth)
+    best = BM25 if config.run == BM25 else config.split
+    if config.run is None:
         embedder = _embedder(config)
         with waiting("embedding and searching"):
-            runs = {config.split: by_embeddings(embedder, collection, queries, config.depth)}
-        for told, count in embedder.counts.items():
-            warn(f"{count:,} {told}")
-        write_atomically(folder / "run.trec", trec_lines(runs[config.split], "cloze").encode())
-    if config.baseline is not None:
-        with waiting("searching by BM25"):
-            runs["bm25"] = by_words(collection, queries, config.depth)
+            runs = {best: by_embeddings(embedder, collection, queries, config.depth), **runs}
+        _warn(embedder.counts)
+        write_atomically(folder / "run.trec", trec_lines(runs[best], "cloze").encode())
+    elif config.run != BM25:
+        runs = {best: read_run(Path(config.run)), **runs}
+    if reranker is not None:
+        with waiting(f"re-ranking the best {config.rerank_top} documents of each query"):
+            found = reranked(reranker, collection, queries, runs[best], config.rerank_top)
+        _warn(reranker.counts)
+        best, runs = RERANKED, {RERANKED: found, **runs}
+        write_atomically(folder / f"{RERANKED}.trec", trec_lines(found, "cloze").encode())
     values = {name: by_query(config.metrics, judgements, run) for name, run in runs.items()}
-    first = values[config.split][config.metrics[0]]
-    page = worst_queries(first, config.metrics[0], runs[config.split], queries, judgements, collection)
+    first = values[best][config.metrics[0]]
+    page = worst_queries(first, config.metrics[0], runs[best], queries, judgements, collection)
     write_atomically(folder / "worst.md", page.encode())
     return {name: means(each) for name, each in values.items()}
+
+
+def _reranker(config: Embeddings, folder: str) -> TaskPredictor:
+    """What scores pairs of a query and a document, by logits: a sigmoid rounds high ones to 1, and order is lost.
+
+    Raises:
+        InputError: the folder holds no re-ranker.
+    """
+    with waiting("reading the re-ranker"):
+        found = read_pretrained(folder)
+        model = fine_tuned_model(found)
+        if model is None or not is_cross_encoder(found.record):
+            raise InputError(
+                f"reranker={folder} holds a {found.title}: give a model of task=reranking, or a CrossEncoder"
+            )
+        inference = Inference.on(config.hardware)
+        module, features, _ = rebuild(found, model, options={"activation": "identity"})
+        return TaskPredictor(
+            module=module.to(inference.device), features=features, tokenizer=found.tokenizer, inference=inference
+        )
+
+
+def _warn(counts: Mapping[str, int]) -> None:
+    for told, count in counts.items():
+        warn(f"{count:,} {told}")
 
 
 def worst_queries(

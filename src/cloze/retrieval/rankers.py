@@ -1,4 +1,4 @@
-"""What ranks the documents of a collection for queries: an embedding model, or BM25."""
+"""What ranks the documents of a collection for queries: an embedding model, BM25, and a re-ranker after them."""
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
@@ -6,9 +6,12 @@ from itertools import islice
 
 import numpy as np
 
+from cloze.data.tables.collection import Collection
+from cloze.data.tables.examples import PairExample
 from cloze.errors import InputError
 from cloze.inference.embedder import Embedder
-from cloze.retrieval.collection import Collection
+from cloze.inference.rebuild import TaskPredictor
+from cloze.metrics.ranking import Run, ranked
 from cloze.retrieval.search import Found, top_k
 
 DOCUMENTS_AT_ONCE = 4096
@@ -63,6 +66,39 @@ def by_words(collection: Collection, queries: Mapping[str, str], depth: int) -> 
     places, scores = model.retrieve(asked, k=min(depth + 1, len(names)), show_progress=False)
     found = Found(scores.astype(np.float32), places.astype(np.int64))
     return _run(list(queries), names, found, depth)
+
+
+def reranked(
+    predictor: TaskPredictor, collection: Collection, queries: Mapping[str, str], run: Run, top: int
+) -> dict[str, dict[str, float]]:
+    """The best documents of each query in the order of a re-ranker, and after them the others as they were.
+
+    Args:
+        predictor: of a re-ranker, whose predictions are scores.
+        collection: of the documents.
+        queries: texts by their names.
+        run: that found the documents.
+        top: documents of a query that are read together with it.
+    """
+    orders = {query: ranked(run.get(query, {})) for query in queries}
+    read = {name for order in orders.values() for name in order[:top]}
+    texts = {name: text for name, text in collection.documents() if name in read}
+    if absent := next((name for name in sorted(read) if name not in texts), None):
+        raise InputError(f"{collection.folder}: the run has the document {absent!r}, but the corpus does not")
+    pairs = (
+        PairExample(id=name, where=query, text=queries[query], positive=texts[name])
+        for query, order in orders.items()
+        for name in order[:top]
+    )
+    found: dict[str, dict[str, float]] = {query: {} for query in queries}
+    while part := list(islice(pairs, DOCUMENTS_AT_ONCE)):
+        for pair, said in zip(part, predictor.predict(part), strict=True):
+            assert isinstance(said, dict)
+            found[pair.where][pair.id] = said["prediction"]
+    for query, scores in found.items():
+        lowest = min(scores.values(), default=0.0)
+        scores |= {name: lowest - rank for rank, name in enumerate(orders[query][top:], start=1)}
+    return found
 
 
 def _run(queries: Sequence[str], names: Sequence[str], found: Found, depth: int) -> dict[str, dict[str, float]]:

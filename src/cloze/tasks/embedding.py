@@ -15,12 +15,13 @@ from cloze.data.tables.examples import PairExample, Prediction
 from cloze.errors import InputError
 from cloze.metrics.classification import pearson, spearman
 from cloze.model.task_heads import EmbeddingModel
-from cloze.tasks.embedding_batches import chunks, compare, places, ranks_of, several_positives, unit
+from cloze.tasks.embedding_batches import chunks, compare, places, ranks_of, several_positives, unit, voted
 from cloze.tasks.embedding_losses import EmbeddingLoss, InfoNCE, Similarity
 from cloze.tasks.finetuning import FineTuning
 from cloze.tasks.training import Recipe
 
 RANKED = ("mrr@10", "accuracy@1", "recall@10")
+OF_NEGATIVES, OF_LABELS = "triplet_accuracy", "knn_accuracy"
 SCORED = ("spearman", "pearson")
 
 
@@ -58,8 +59,8 @@ class Embedding(FineTuning[PairExample]):
         recipe: Recipe,
     ) -> None:
         super().__init__(model=model, labels=labels, recipe=recipe)
-        if metric not in (None, *RANKED, *SCORED):
-            raise InputError(f"task.module.metric={metric}: must be one of {', '.join((*RANKED, *SCORED))}")
+        if metric not in (None, *(every := (*RANKED, OF_NEGATIVES, OF_LABELS, *SCORED))):
+            raise InputError(f"task.module.metric={metric}: must be one of {', '.join(every)}")
         if dimension is not None and not 1 <= dimension <= model.width:
             raise InputError(f"task.module.dimension={dimension}: must be from 1 to {model.width}, the model's own")
         self.similarity: Similarity = similarity or "cosine"
@@ -85,12 +86,11 @@ class Embedding(FineTuning[PairExample]):
         """
         if not is_monitored:
             return []
-        known = SCORED if is_scored(examples) else RANKED
+        known = metrics_of(examples)
         self.main_metric = self.metric or known[0]
         if self.main_metric not in known:
-            what = "scores of pairs" if known is SCORED else "no scores of pairs"
             raise InputError(
-                f"task.module.metric={self.metric}: the split {split} has {what}; take {' or '.join(known)}"
+                f"task.module.metric={self.metric}: cannot be measured on the split {split}; take {' or '.join(known)}"
             )
         return []
 
@@ -243,6 +243,13 @@ class Embedding(FineTuning[PairExample]):
         ranks, nearest = ranks_of([item.origin for item in items], vectors)
         for said, value, rank, rival in zip(found, similarity, ranks.tolist(), nearest.tolist(), strict=True):
             said |= {"prediction": rank, "label": 1, "error": rank - 1, "similarity": value, "nearest": texts[rival]}
+        for said, example, each in zip(found, examples, vectors, strict=True):
+            if example.negatives:
+                said["before_negatives"] = bool((each[0] @ each[2:].T < each[0] @ each[1]).all())
+        if is_labelled(examples):
+            groups = [str(example.group) for example in examples]
+            for said, group, vote in zip(found, groups, voted(np.stack([v[0] for v in vectors]), groups), strict=True):
+                said |= {"group": group, "nearest_group": vote}
         return found
 
     def _comparable(self, vectors: np.ndarray) -> np.ndarray:
@@ -256,11 +263,28 @@ class Embedding(FineTuning[PairExample]):
             right = np.array([prediction["label"] for prediction in predictions])
             return {"spearman": spearman(said, right), "pearson": pearson(said, right)}
         ranks = said
+        before = [each["before_negatives"] for each in predictions if "before_negatives" in each]
+        found = [each["group"] == each["nearest_group"] for each in predictions if "group" in each]
         return {
             "mrr@10": float(np.where(ranks <= 10, 1.0 / ranks, 0.0).mean()),
             "accuracy@1": float((ranks == 1).mean()),
             "recall@10": float((ranks <= 10).mean()),
+            **({OF_NEGATIVES: float(np.mean(before))} if before else {}),
+            **({OF_LABELS: float(np.mean(found))} if found else {}),
         }
+
+
+def metrics_of(examples: Sequence[PairExample]) -> tuple[str, ...]:
+    """What can be measured on a split, the metric that picks the best checkpoint first."""
+    if is_scored(examples):
+        return SCORED
+    of_negatives = (OF_NEGATIVES,) if any(example.negatives for example in examples) else ()
+    return (*RANKED, *of_negatives, *((OF_LABELS,) if is_labelled(examples) else ()))
+
+
+def is_labelled(examples: Sequence[PairExample]) -> bool:
+    """Whether the examples are texts with labels."""
+    return all(example.group is not None for example in examples)
 
 
 def is_scored(examples: Sequence[PairExample]) -> bool:

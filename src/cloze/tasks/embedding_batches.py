@@ -1,5 +1,6 @@
 """What of a batch of embeddings is compared with what. Legend for shapes: see `cloze.tasks.embedding_losses`."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -13,6 +14,8 @@ from cloze.tasks.embedding_losses import Compared
 
 AT_ONCE = 1024
 """Texts that are compared with all others at once, in evaluation."""
+NEIGHBOURS = 5
+"""That vote for the label of a text, as in MTEB (Muennighoff et al. 2023)."""
 
 
 def compare(
@@ -116,6 +119,23 @@ def ranks_of(origins: Sequence[Origin], vectors: Sequence[np.ndarray]) -> tuple[
         ranks[part] = 1 + (found >= mine[:, None]).sum(1)
         nearest[part] = distinct[found.argmax(1)]
     return ranks, nearest
+
+
+def voted(vectors: np.ndarray, labels: Sequence[str]) -> list[str]:
+    """The label that most of the nearest other texts have; of equally many that of the nearest.
+
+    Args:
+        vectors: (n, D), such that dot products are similarities.
+        labels: of the texts.
+    """
+    found: list[str] = []
+    for start in range(0, len(vectors), AT_ONCE):
+        near = vectors[start : start + AT_ONCE] @ vectors.T
+        rows = np.arange(len(near))
+        near[rows, start + rows] = -np.inf
+        nearest = np.argsort(-near, axis=1, kind="stable")[:, : min(NEIGHBOURS, len(vectors) - 1)]
+        found += [Counter(labels[place] for place in row).most_common(1)[0][0] for row in nearest.tolist()]
+    return found
 
 
 def places(values: Sequence[float]) -> np.ndarray:

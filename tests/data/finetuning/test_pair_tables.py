@@ -94,6 +94,24 @@ def test_scores_are_one_a_text(tmp_path: Path) -> None:
         read(tmp_path / "a.jsonl", row)
 
 
+def test_a_collection_for_search_is_one_too(tmp_path: Path) -> None:
+    folder = tmp_path / "beir"
+    (folder / "qrels").mkdir(parents=True)
+    for name, rows in (("corpus", {"d1": "a", "d2": "b", "d3": "c", "d4": "d"}), ("queries", {"q1": "x", "q2": "y"})):
+        lines = (json.dumps({"_id": key, "title": "T", "text": text}) + "\n" for key, text in rows.items())
+        (folder / f"{name}.jsonl").write_text("".join(lines))
+    judged = {"train": "q1\td1\t2\nq1\td2\t0\nq1\td3\t1\n", "dev": "q2\td4\t1\n", "test": "q2\td4\t0\n"}
+    for split, grades in judged.items():
+        (folder / f"qrels/{split}.tsv").write_text(f"query-id\tcorpus-id\tscore\n{grades}")
+    source = PairTables(train={"beir": str(folder)}, dev=str(folder), test=str(folder))
+    assert told(source.read("train")) == [("x", "T a", ("T b",), None), ("x", "T c", ("T b",), None)]
+    assert told(source.read("dev")) == [("y", "T d", (), None)]
+    with pytest.raises(InputError, match="no document of the corpus is judged relevant"):
+        source.read("test")
+    with pytest.raises(InputError, match="is a collection, without columns"):
+        PairTables(train=str(folder), text="a").read("train")
+
+
 def test_sets_of_several_files(tmp_path: Path) -> None:
     for name, count in (("a", 3), ("b", 1)):
         rows = "".join(f"{name}{number},x\n" for number in range(count))

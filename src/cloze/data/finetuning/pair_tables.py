@@ -3,10 +3,12 @@
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Literal
 
 from cloze.data.finetuning.table_source import Cells, Tables
 from cloze.data.tables.cells import Column, as_columns, class_name, find, is_absent, place, score_of, text_of
+from cloze.data.tables.collection import Collection, judged
 from cloze.data.tables.examples import Example, PairExample
 from cloze.data.tables.table import Table
 from cloze.errors import BadRowError, InputError
@@ -56,7 +58,9 @@ class PairTables(Tables[Any]):
         label: of texts without a positive, column of the label: texts of one label belong together. Of pairs, where it
             is named, column with ``entailment``, ``contradiction`` or another word: a premise with what follows from
             it, and what contradicts it as negatives.
-        train: a file, or several sets with their names: ``{questions: FILE, titles: FILE}``.
+        train: a file, a collection for search, or several of these with their names:
+            ``{questions: FILE, beir: FOLDER}``. Of a collection, here and in the other splits, the queries that
+            ``qrels/SPLIT.tsv`` judges: a document of a grade above 0 is a positive, one of grade 0 a negative.
         weights: of sets of these names in training, 1 for the others; null for as many items as each has.
         batches: of several sets: ``alike`` are of one set each, whose texts are hard to tell apart; ``mixed`` of all.
 
@@ -102,10 +106,42 @@ class PairTables(Tables[Any]):
         return [replace(each, set=number) for number, part in enumerate(found.values()) for each in part]
 
     def _read(self, split: str) -> list[PairExample]:
-        rows: list[PairRow] = super().read(split)
+        folder = Path(self.paths()[split]).expanduser()
+        rows: list[PairRow] = self._collected(folder, split) if folder.is_dir() else super().read(split)
         if not rows or rows[0].label is None:
             return list(pairs(rows))
         return list(pairs(premises(rows)) if rows[0].positives else labelled(rows))
+
+    def _collected(self, folder: Path, split: str) -> list[PairRow]:
+        """The judged queries of a collection, with their documents.
+
+        Raises:
+            InputError: a column is named, of which a collection has none to choose, or no document is relevant.
+        """
+        if named := next((key for key in NAMES if getattr(self, key) is not None), None):
+            raise InputError(
+                f"task.data.{named}={getattr(self, named)}: {folder} is a collection, without columns; leave it out"
+            )
+        collection = Collection(folder=folder, split=split.partition("_")[0])
+        queries, judgements = judged(collection)
+        wanted = {document for grades in judgements.values() for document in grades}
+        texts = {document: text for document, text in collection.documents() if document in wanted}
+
+        def of(query: str, *, relevant: bool) -> tuple[str, ...]:
+            found = (texts.get(name) for name, grade in judgements[query].items() if (grade > 0) == relevant)
+            return tuple(text for text in found if text)
+
+        rows = [
+            PairRow(
+                id=query, where=f"{folder}, query {query}", text=text, positives=of(query, relevant=True),
+                negatives=of(query, relevant=False), scores=None, label=None,
+            )
+            for query, text in queries.items()
+        ]  # fmt: skip
+        kept = [row for row in rows if row.positives]
+        if not kept:
+            raise InputError(f"{folder}: no document of the corpus is judged relevant in qrels/{collection.split}.tsv")
+        return kept
 
     def columns(self, split: str) -> list[Column]:
         """Those that are named."""
