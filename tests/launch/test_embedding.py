@@ -1,6 +1,7 @@
 """Embeddings through the command line: from pairs to a folder, stopped and resumed, on two ranks, and scored again."""
 
 import json
+import math
 import random
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from cloze.checkpoint.conversion import convert
 from cloze.inference.embedder import Embedder
 from cloze.inference.predictor import Inference
 from tests.command import Command
+from tests.launch.stories import NO_DROPOUT, checkpoint, command, play, watch
 
 SHAPE = ["model=tiny", "model.hidden_size=32", "model.intermediate_size=64", "model.max_position_embeddings=64"]
 SHORT = [*SHAPE, "tokenizer.vocab_size=200", "task.max_length=24", "trainer.log_every=2", "task.lr=3e-3"]
@@ -105,26 +107,28 @@ def test_what_was_stopped_ends_with_the_bits_of_what_was_not(
 
 
 @pytest.mark.slow
-def test_two_ranks_and_chunks_make_the_update_of_one_rank(
-    pairs: list[str], small_length: list[str], finetune: Command, shell_finetune: Command, tmp_path: Path
+def test_any_number_of_ranks_and_chunks_make_the_update_of_one(
+    pairs: list[str], small_length: list[str], tmp_path: Path
 ) -> None:
-    still = ["model.hidden_dropout_prob=0", "model.attention_probs_dropout_prob=0"]
-    words = [*SHORT, *pairs, *small_length, *still, "task.module.loss.learned=true"]
-    assert finetune(*words, "folder=whole", "hardware.micro_batch_tokens=100000").returncode == 0
-    assert finetune(*words, "folder=chunks", "hardware.micro_batch_tokens=40").returncode == 0
-    ranks = ["hardware.devices=2", "hardware.accelerator=cpu", "hardware.precision=32-true"]
-    done = shell_finetune(*words, *ranks, "hardware=ddp", "folder=ranks")
-    assert done.returncode == 0, done.stderr
-    still = [*words[:-1], "hardware.micro_batch_tokens=40"]
-    assert finetune(*still, "folder=still").returncode == 0
-    done = shell_finetune(*still, *ranks, "hardware=fsdp", "folder=shards")
-    assert done.returncode == 0, done.stderr
-    mine, other = model(tmp_path / "still"), model(tmp_path / "shards")
-    assert all(torch.allclose(mine[key], other[key], atol=2e-5) for key in mine)
-    whole = model(tmp_path / "whole")
-    for name in ("chunks", "ranks"):
-        other = model(tmp_path / name)
-        assert all(torch.allclose(whole[key], other[key], atol=2e-5) for key in whole), name
+    words = [*SHORT, *pairs, *small_length, *NO_DROPOUT, "task.module.loss.learned=true"]
+    whole, small = ([*words, f"hardware.micro_batch_tokens={tokens}"] for tokens in (100000, 40))
+    play(
+        tmp_path,
+        command([*whole, "folder=whole", watch(told=[4, 0])], script="finetune.py"),
+        command([*small, "folder=chunks", watch(told=[4, 0])], script="finetune.py"),
+        command([*whole, "folder=two", watch(told=[3, 0])], script="finetune.py", ranks=2),  # agree a step later
+        command([*small, "folder=four", watch(told=[3, 0])], script="finetune.py", ranks=4),
+        command([*small, "folder=shards", watch(told=[3, 0])], script="finetune.py", ranks=2, strategy="fsdp"),
+        statuses=[143] * 5,  # stopped: a run that ends removes its checkpoints
+    )
+    names = ("whole", "chunks", "two", "four", "shards")
+    expected, *others = (checkpoint(tmp_path / name, 5) for name in names)
+    parameters = [name for name in expected if name.startswith("/state_dict/")]
+    scale = "/state_dict/model.training_only.log_scale"
+    assert expected[scale].item() != pytest.approx(-math.log(0.05), abs=1e-4)
+    for name, found in zip(names[1:], others, strict=True):
+        assert all(torch.allclose(expected[each], found[each], atol=2e-5) for each in parameters), name
+        assert torch.allclose(expected[scale], found[scale], atol=1e-6), name
 
 
 @pytest.mark.parametrize(

@@ -112,16 +112,6 @@ class Embedding(FineTuning[PairExample]):
             where = next(example.where for example in examples if example.scores is None)
             raise InputError(f"task.module.loss: {name} needs scores, but {where} has none")
 
-    def configure_model(self) -> None:
-        """As of every training.
-
-        Raises:
-            InputError: the temperature is learned, one number that cannot be sharded.
-        """
-        if self.device_mesh is not None and [*self.loss.parameters()]:
-            raise InputError("task.module.loss.learned=true: is one number, which FSDP cannot shard: take hardware=ddp")
-        super().configure_model()
-
     # Lightning's order is: the step, gradients to zero, the backward pass; this step has backward passes of its own.
     def optimizer_zero_grad(self, *_: Any) -> None:
         """Nothing: `training_step` does it before its first backward pass."""

@@ -101,7 +101,7 @@ class InfoNCE(EmbeddingLoss):
         super().__init__()
         _check_above_zero("temperature", temperature)
         self.directions = directions
-        scale = torch.tensor(-math.log(temperature))
+        scale = torch.tensor([-math.log(temperature)])  # one row: what has no dimension cannot be sharded
         self.log_scale: Tensor
         if learned:
             self.log_scale = nn.Parameter(scale)
