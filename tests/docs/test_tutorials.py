@@ -11,7 +11,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from cloze.config.arguments import conf_folder, forced, groups
-from cloze.config.schema import FineTuning, Pretraining
+from cloze.config.schema import Demo, FineTuning, Pretraining
 from cloze.config.validation import check
 from tests import forks
 from tests.conftest import REPOSITORY
@@ -21,6 +21,7 @@ from tests.docs.tutorials import FOLDER, SMALL, blocks
 FIRST = "own_files.md"  # whose model the others take
 LONG = ["many_gpus.md", "sweeps.md"]  # of processes of their own, and of many runs
 PAGES = sorted(page.name for page in FOLDER.glob("*.md") if page.name not in (FIRST, "index.md", *LONG))
+ROOTS = {"train.py": ("train", Pretraining), "finetune.py": ("finetune", FineTuning), "cloze-demo": ("demo", Demo)}
 GOOGLES = "cloze-convert from=runs/books/model to=uncased_L-12_H-768_A-12 format=google"
 """The release that the page on domain adaptation begins from."""
 
@@ -43,6 +44,7 @@ def test_the_tutorials_run(tmp_path: Path) -> None:
     assert len(rest) > 20
     run(tmp_path, [*blocks(FIRST, "bash", "python"), ("bash", GOOGLES), *rest])
     assert json.loads((tmp_path / "runs/after/results.json").read_text(encoding="utf-8"))["dev"]
+    assert {"test", "bm25"} == json.loads((tmp_path / "runs/titles/search/results.json").read_text("utf-8")).keys()
     assert len((tmp_path / "new-stars.jsonl").read_text(encoding="utf-8").splitlines()) == 4
 
 
@@ -73,10 +75,10 @@ def unrun() -> list[list[str]]:
 
 @pytest.mark.parametrize("words", unrun(), ids=" ".join)
 def test_a_command_that_is_not_run_fits(words: list[str], composer: None) -> None:
-    script = next(i for i, word in enumerate(words) if word in ("train.py", "finetune.py"))
-    name, schema = {"train.py": ("train", Pretraining), "finetune.py": ("finetune", FineTuning)}[words[script]]
+    script = next(i for i, word in enumerate(words) if word in ROOTS)
+    name, schema = ROOTS[words[script]]
     overrides = forced([word for word in words[script + 1 :] if word != "--dry-run"], groups(conf_folder()))
-    config = compose(name, ["++run=x", *overrides])
+    config = compose(name, [*(["++run=x"] if name != "demo" else []), *overrides])
     plain = OmegaConf.to_container(config, resolve=True)
     assert isinstance(plain, dict)
     check({str(key): value for key, value in plain.items()}, schema)

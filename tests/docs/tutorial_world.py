@@ -5,6 +5,7 @@ import json
 import random
 from collections.abc import Iterable
 from pathlib import Path
+from pydoc_data.topics import topics
 
 import torch
 
@@ -49,6 +50,7 @@ def make(folder: Path) -> None:
     (folder / "topics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in topics), encoding="utf-8")
     tagged = "\n".join("the O\nquick B-THING\nfile I-THING\nreturns O\n" for _ in range(16))
     (folder / "names.conll").write_text(tagged, encoding="utf-8")
+    documents(folder / "documents")
     (folder / "questions.json").write_text(json.dumps(squad()), encoding="utf-8")
 
 
@@ -60,6 +62,13 @@ def modernbert(folder: Path, text: str) -> None:
     torch.manual_seed(0)
     model = ModernBertForPreTraining(ModernBertConfig(vocab_size=tokenizer.get_vocab_size(), **sizes))  # type: ignore[arg-type]
     save_pretrained(model, tokenizer, folder)
+
+
+def documents(folder: Path) -> None:
+    """Real text: the beginnings of topics of Python's own help, the titles in their first lines."""
+    folder.mkdir()
+    for name, text in sorted(topics.items())[::3]:
+        (folder / f"{name}.txt").write_text(text[:1500], encoding="utf-8")
 
 
 def sentence(numbers: random.Random) -> str:
