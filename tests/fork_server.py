@@ -23,6 +23,7 @@ import cloze.inference.features
 import cloze.inference.predict
 import cloze.launch.finetuning
 import cloze.launch.pretraining
+import cloze.retrieval.embedding
 import cloze.retrieval.evaluation  # noqa: F401 - so that a fork begins at once
 from cloze.cli import convert, demo, embed, features, finetune, glue, mine, predict, prepare, report, search, train
 from cloze.cli.roots import SCHEMAS

@@ -161,7 +161,8 @@ def test_bm25_on_a_published_collection(shared_data: Path, tmp_path: Path) -> No
         (["data=small"], "data=small: is of cloze-embed evaluate"),
         (["input=x.csv"], "cloze-embed needs input= and output="),
         (["input=x.csv", "output=x.txt"], "output=x.txt: must end in .parquet or .npy"),
-        (["input=x.csv", "output=x.npy", "dimension=99"], "dimension=99: must be from 1 to 16"),
+        (["input=x.csv", "output=x.npy"], "x.csv: cannot be read"),
+        (["input=small/corpus.jsonl", "output=x.npy", "dimension=99"], "dimension=99: must be from 1 to 16"),
     ],
 )
 def test_what_cannot_be_is_refused(words: list[str], said: str, model: Path, collection: Path, tmp_path: Path) -> None:

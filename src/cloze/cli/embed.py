@@ -17,7 +17,7 @@ def main() -> int:
 
 def _embed(config: Embeddings) -> None:
     with waiting("loading libraries"):
-        from cloze.retrieval.embedding_files import embed  # late: these import torch
+        from cloze.retrieval.embedding import embed  # late: these import torch
         from cloze.retrieval.evaluation import evaluate
 
     if config.stage == EVALUATE:

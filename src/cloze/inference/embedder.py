@@ -14,8 +14,9 @@ from cloze.batch import TaskBatch
 from cloze.checkpoint.modules import refuse_drawn
 from cloze.checkpoint.pretrained import Pretrained, read_pretrained
 from cloze.checkpoint.task_models import task_model
+from cloze.data.extraction.partial import PartialPart
 from cloze.data.finetuning.embedding import TRUNCATED
-from cloze.data.finetuning.items import Item, Sequences, encode
+from cloze.data.finetuning.items import Item, Sequences, TokenSequence, encode
 from cloze.errors import InputError
 from cloze.inference.predictor import Inference
 from cloze.model.adaptation import Adaptation
@@ -24,6 +25,8 @@ from cloze.tasks.embedding_batches import unit
 from cloze.tasks.embedding_losses import Similarity
 
 SHORTEST = 3  # [CLS], a token, [SEP]
+VECTORS = "vectors"
+"""The name of what is kept of a part that is not finished."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,23 +116,42 @@ class Embedder:
             texts: in any order; batches are of similar lengths.
             prompt: before each of them, as ``query_prompt``.
         """
-        if not texts:
-            return np.zeros((0, self.dimension), np.float32)
         sequences = Sequences(self.tokenizer, self.max_length)
-        encoded = encode(self.tokenizer, [prompt + text for text in texts])
-        nothing = np.zeros(1, np.float32)
-        items = [Item(number, sequences.of(ids), nothing) for number, ids in enumerate(encoded)]
+        encoded = encode(self.tokenizer, [prompt + text for text in texts]) if texts else []
+        found = [sequences.of(ids)[0] for ids in encoded]
         if sequences.cut:
             self.counts[TRUNCATED.format(self.max_length)] += sequences.cut
+        return self.embed_sequences(found, prompt=prompt)
+
+    def embed_sequences(
+        self, sequences: Sequence[TokenSequence], *, prompt: str = "", begun: PartialPart | None = None
+    ) -> np.ndarray:
+        """The same of texts whose tokens are known, which begin with the prompt.
+
+        Args:
+            sequences: in any order.
+            prompt: before each of them.
+            begun: knows what has been computed before, and keeps it.
+        """
+        begun, nothing = begun or PartialPart(), np.zeros(1, np.float32)
+        items = [Item(number, (sequence,), nothing) for number, sequence in enumerate(sequences)]
+        vectors = np.zeros((len(items), self.dimension), np.float32)
+        before, batches, finished = begun.restore({VECTORS: vectors}), 0, 0
         skipped = 0
         if prompt and not self.include_prompt:
             skipped = 1 + len(encode(self.tokenizer, [prompt])[0])
 
         def step(batch: TaskBatch) -> dict[int, np.ndarray]:
-            found = self.model(batch, _skipped(batch, skipped)).float()[:, : self.dimension].cpu().numpy()
-            return dict(zip(batch.items.tolist(), found, strict=True))
+            nonlocal batches, finished
+            batches, finished = batches + 1, finished + len(batch.items)
+            if batches > before:
+                found = self.model(batch, _skipped(batch, skipped)).float()[:, : self.dimension].cpu().numpy()
+                vectors[batch.items.cpu().numpy()] = found
+                begun.after(batches, finished / len(items), {VECTORS: vectors})
+            return {number: vectors[number] for number in batch.items.tolist()}
 
-        return np.stack(self.inference.outputs(items, step))
+        self.inference.outputs(items, step)
+        return vectors
 
     def comparable(self, vectors: np.ndarray) -> np.ndarray:
         """Vectors whose dot product is the similarity: for cosines of length 1."""

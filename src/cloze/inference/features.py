@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 
 from cloze.checkpoint.fingerprint import fingerprint
 from cloze.checkpoint.pretrained import Pretrained, read_pretrained
@@ -20,9 +19,16 @@ from cloze.config.trust import import_packages
 from cloze.data.extraction.chunks import Chunks
 from cloze.data.extraction.feature_files import WrittenFeatures, feature_files
 from cloze.data.extraction.feature_rows import RowTables
-from cloze.data.extraction.features import LONGEST_BYTES, PART_BYTES, FeatureWriter, Outcome, input_identity
+from cloze.data.extraction.features import (
+    LONGEST_BYTES,
+    PART_BYTES,
+    FeatureWriter,
+    Outcome,
+    input_identity,
+    resumable,
+)
 from cloze.data.extraction.options import Level, Sizes
-from cloze.data.extraction.partial import PartialFeatures, partial_features
+from cloze.data.extraction.partial import PartialFeatures
 from cloze.data.extraction.text_tokens import RowReader, TextEncoder
 from cloze.data.extraction.vectors import Extractor, is_pooled
 from cloze.data.tables.formats import STANDARD_INPUT, TableFormat
@@ -75,25 +81,11 @@ def extract(config: Features) -> None:
         "model": fingerprint(pretrained),
         "hardware": {name: getattr(hardware, name) for name in ("accelerator", "precision", "micro_batch_tokens")},
     }
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        with partial_features(output) as partial:
-            partial.begin(asked)
-            if config.input == STANDARD_INPUT and partial.parts() and not partial.at_end:
-                raise InputError(
-                    f"{partial.work}: an unfinished output of standard input, which cannot be read again from its "
-                    "middle; delete the folder and start from scratch, or give input=FILE"
-                )
-            outcome, seconds = _write(config, layout, pretrained, plan, sizes, partial)
+    with resumable(output, asked) as partial:
+        outcome, seconds = _write(config, layout, pretrained, plan, sizes, partial)
         print(_summary(outcome, output, seconds), file=sys.stderr)
         if config.probe is not None:
             _probe(output, plan, config.probe)
-    except (OSError, SafetensorError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-        raise InputError(
-            f"{output}: cannot be written ({reason}); fix that and give the same command again: finished parts are "
-            "kept, and it resumes after them"
-        ) from error
 
 
 def _settled(config: Features) -> Features:

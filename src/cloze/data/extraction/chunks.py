@@ -1,11 +1,11 @@
 """Chunks of texts that are sorted, computed and written together, with bounded memory."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol
 
-from cloze.data.extraction.text_tokens import RowReader, RowText, TextEncoder, TextTokens
+from cloze.data.extraction.text_tokens import RowText, TextTokens
 from cloze.data.tables.stream import StreamRow, leave_out
 from cloze.errors import BadRowError
 
@@ -14,6 +14,20 @@ LOOK_AHEAD_TOKENS = 1 << 17
 
 ROWS_AT_ONCE = 256  # of the input, given to the tokenizer
 CHARACTERS_AT_ONCE = 500_000
+
+
+class Reads(Protocol):
+    """Takes the text out of a row, as ``RowReader`` does."""
+
+    def read(self, cells: Mapping[str, Any]) -> RowText:
+        """The text of a row."""
+
+
+class Encodes(Protocol):
+    """Texts to their tokens, as ``TextEncoder`` does."""
+
+    def encode(self, rows: Sequence[RowText]) -> list[TextTokens]:
+        """The tokens of each row, in their order."""
 
 
 class Chunk(NamedTuple):
@@ -57,8 +71,8 @@ class Chunks:
         counts: rows that were left out; also reported by what reads the rows.
     """
 
-    reader: RowReader
-    encoder: TextEncoder
+    reader: Reads
+    encoder: Encodes
     bytes_of: Callable[[TextTokens], int]
     most_bytes: int
     longest_bytes: int

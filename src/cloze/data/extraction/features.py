@@ -4,15 +4,21 @@ import hashlib
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import pyarrow as pa
+from safetensors import SafetensorError
 
 from cloze.data.extraction.chunks import Chunk, Chunks
 from cloze.data.extraction.feature_files import FeatureFiles, Part
-from cloze.data.extraction.feature_rows import RowTables
-from cloze.data.extraction.partial import PartialFeatures, PartialPart
-from cloze.data.extraction.vectors import Extractor, is_pooled
+from cloze.data.extraction.options import Level
+from cloze.data.extraction.partial import PartialFeatures, PartialPart, partial_features
+from cloze.data.extraction.text_tokens import TextTokens
+from cloze.data.extraction.vectors import is_pooled
 from cloze.data.tables.formats import STANDARD_INPUT
 from cloze.data.tables.stream import StreamRow
 from cloze.errors import InputError
@@ -48,6 +54,27 @@ class Outcome(NamedTuple):
     resumed: int
 
 
+class Extracts(Protocol):
+    """Computes what is written of texts, as ``Extractor`` does."""
+
+    @property
+    def level(self) -> Level:
+        """What has a row in the results."""
+
+    def row_counts(self, texts: Sequence[TextTokens]) -> np.ndarray:
+        """(texts,) int64, the rows that each text has in the results."""
+
+    def extract(self, texts: Sequence[TextTokens], begun: PartialPart) -> dict[str, np.ndarray]:
+        """Every result, (R, width), by its name; ``begun`` knows what has been computed before, and keeps it."""
+
+
+class Tables(Protocol):
+    """Makes what stands next to the results, as ``RowTables`` does."""
+
+    def table(self, chunk: Chunk) -> pa.Table:
+        """One row a text."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class FeatureWriter:
     """Computes and writes what is not written yet, then lets the output appear.
@@ -63,16 +90,25 @@ class FeatureWriter:
     """
 
     chunks: Chunks
-    extractor: Extractor
-    tables: RowTables
+    extractor: Extracts
+    tables: Tables
     files: FeatureFiles
     partial: PartialFeatures
     tell: Tells
     resumes_parts: bool = True
 
     def write(self, rows: RowSource) -> Outcome:
-        """The features of all rows."""
+        """The features of all rows.
+
+        Raises:
+            InputError: parts stand of rows that cannot be read again.
+        """
         records, counts = self.partial.parts(), self.chunks.counts
+        if records and not self.resumes_parts and not self.partial.at_end:
+            raise InputError(
+                f"{self.partial.work}: an unfinished output of standard input, which cannot be read again from its "
+                "middle; delete the folder and start from scratch, or give input=FILE"
+            )
         resumed = _sum(records, "texts")
         if not self.partial.at_end:
             if records:
@@ -98,7 +134,8 @@ class FeatureWriter:
             self.partial.begun(number) if self.resumes_parts else None,
             lambda share: self.tell(texts + int(share * len(chunk.texts)), tokens + int(share * within)),
         )
-        part = Part(self.tables.table(chunk), counts, self.extractor.extract(chunk.texts, begun))
+        results = self.extractor.extract(chunk.texts, begun)
+        part = Part(self.tables.table(chunk), counts, results)
         record = self.files.write(number, part, records) | {
             "texts": len(chunk.numbers),
             "tokens": within,
@@ -113,6 +150,30 @@ class FeatureWriter:
 
 def _sum(records: Sequence[Mapping[str, Any]], key: str) -> int:
     return sum(record[key] for record in records)
+
+
+@contextmanager
+def resumable(output: Path, plan: Mapping[str, Any]) -> Iterator[PartialFeatures]:
+    """An output that is begun, or resumed where a killed process left it.
+
+    Args:
+        output: to come.
+        plan: what decides the output.
+
+    Raises:
+        InputError: it exists, cannot be written, another process is writing it, or what was begun is of another plan.
+    """
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        with partial_features(output) as partial:
+            partial.begin(plan)
+            yield partial
+    except (OSError, SafetensorError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise InputError(
+            f"{output}: cannot be written ({reason}); fix that and give the same command again: finished parts are "
+            "kept, and it resumes after them"
+        ) from error
 
 
 def input_identity(path: str) -> dict[str, Any]:
