@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import cloze
 from cloze.checkpoint.pretrained import read_pretrained
 from cloze.demo.reader import SEARCH, Reader
 from cloze.demo.search import BEGINNING, beginning_of
@@ -130,4 +131,29 @@ def test_the_page(model: Path, index: Path) -> None:
         visitor.until(lambda: "truncated to 32 tokens" in visitor.text(".note"))
         visitor.until(lambda: visitor.cut() == [])
         check_quiet(visitor, url)
+        visitor.leave()
+
+
+@pytest.mark.slow
+def test_passages_are_ranked_by_a_re_ranker(shared_data: Path, tmp_path: Path) -> None:
+    folder = shared_data / "fixtures/st600_cross_encoder_identity"
+    passages = ["a man plays", "<b>x</b>", "the document"]
+    scores = [said["prediction"] for said in cloze.load(folder).predict([("a man", text) for text in passages])]
+    wanted = sorted(zip(passages, (f"{score:.3f}" for score in scores), strict=True), key=lambda row: -float(row[1]))
+    port = processes.free_port()
+    command = [sys.executable, str(Path(__file__).with_name("serve_every_task.py")), str(port), str(folder)]
+    with (
+        processes.started(command, cwd=tmp_path, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True) as process,
+        browser() as visitor,
+    ):
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        visitor.visit(f"http://127.0.0.1:{port}/fixtures")
+        visitor.until(visitor.bars)
+        visitor.write(0, "a man")
+        visitor.write(1, "\n".join(passages))
+        visitor.until(lambda: visitor.bars() == wanted)
+        visitor.write(1, "")
+        visitor.until(lambda: visitor.texts(".hint") == ["Write a passage at least, one a line."])
+        check_quiet(visitor, f"http://127.0.0.1:{port}")
         visitor.leave()

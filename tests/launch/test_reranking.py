@@ -6,11 +6,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 from safetensors.torch import load_file
 
+import cloze
 from cloze.cli.predict import main
+from cloze.data.finetuning.pair_tables import PairTables
+from tests import forks
 from tests.command import Command
 
 SHAPE = ["model=tiny", "model.hidden_size=32", "model.intermediate_size=64", "model.max_position_embeddings=64"]
@@ -120,3 +125,34 @@ def test_what_does_not_go_together_is_refused(
     done = finetune(*SHORT, *data, *words, "folder=refused", "trainer.max_steps=2")
     assert done.returncode == 2, done.stderr
     assert said in done.stderr
+
+
+def test_a_row_of_training_data_gets_the_scores_that_distillation_reads(
+    groups: list[str], finetune: Command, tmp_path: Path
+) -> None:
+    """A re-ranker into an embedding model, in two commands."""
+    assert finetune(*SHORT, *groups, "trainer.max_steps=2", "folder=ranker").returncode == 0
+    rows: list[dict[str, Any]] = [
+        {"query": "bu da", "pos": ["bu", "bu di"], "neg": ["da"], "pos_scores": [1.0, 1.0], "neg_scores": [0.0]},
+        {"query": "ga", "pos": ["ga fe"], "neg": []},
+    ]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows * 4))
+    for end in ("jsonl", "parquet"):
+        words = ["model=ranker/model", "input=rows.jsonl", f"output=scored.{end}"]
+        done = forks.run("cloze-predict", *words, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    scored = [json.loads(line) for line in (tmp_path / "scored.jsonl").read_text().splitlines()]
+    assert pq.read_table(tmp_path / "scored.parquet")["scores"].to_pylist() == [row["scores"] for row in scored]
+    pairs = [("bu da", "bu"), ("bu da", "bu di"), ("bu da", "da"), ("ga", "ga fe")]
+    alone = [said["prediction"] for said in cloze.load(tmp_path / "ranker/model").predict(pairs)]
+    assert [*scored[0]["scores"], *scored[1]["scores"]] == pytest.approx(alone, abs=1e-5)
+    assert scored[0]["prediction"] == int(np.argmax(alone[:3]))
+    assert scored[0].keys() == {*rows[0], "id", "scores", "prediction", "probability"}  # not whether it is right
+    read = PairTables(train=str(tmp_path / "scored.jsonl")).read("train")
+    (one, other, last), (only,) = scored[0]["scores"], scored[1]["scores"]
+    assert [each.scores for each in read[:3]] == [(one, last), (other, last), (only,)]  # not those of the mining
+    loss = "task.module.loss._target_=cloze.tasks.embedding_losses.Divergence"
+    distilled = ["task=embedding", "task.data.train=scored.jsonl", "trainer.max_steps=2", loss]
+    distilled += ["task.module.loss.temperature=0.05", "task.module.loss.teacher_temperature=1"]
+    done = finetune(*SHORT, *distilled, "folder=distilled")
+    assert done.returncode == 0, done.stderr

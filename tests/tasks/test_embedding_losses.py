@@ -92,6 +92,12 @@ def test_texts_may_have_different_numbers_of_negatives() -> None:
     rows = [[0, 3], [1, 2, 4]]
     divergences = [F.kl_div(dots[row].log_softmax(0), scores[row].softmax(0), reduction="sum").item() for row in rows]
     assert Divergence()(found, "dot").item() == pytest.approx(sum(divergences) / 2, rel=1e-5)
+    soft = [
+        F.kl_div((dots[row] / 0.5).log_softmax(0), (scores[row] / 3.0).softmax(0), reduction="sum").item()
+        for row in rows
+    ]
+    loss = Divergence(temperature=0.5, teacher_temperature=3.0)
+    assert loss(found, "dot").item() == pytest.approx(0.25 * sum(soft) / 2, rel=1e-5)
     margins = [(dots[a] - dots[b] - scores[a] + scores[b]).item() ** 2 for a, b in ((1, 2), (0, 3), (1, 4))]
     assert MarginMSE()(found, "dot").item() == pytest.approx(sum(margins) / 3, rel=1e-5)
 

@@ -4,19 +4,23 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import numpy as np
 from nicegui import ui
 
+from cloze.data.finetuning.pair_rows import compared
 from cloze.data.tables.row_examples import ExampleMaker, Make
 from cloze.demo.parts import Cells, IncompleteError, Live, bars, examples, field, heading, hint, notes
 from cloze.demo.reader import Answer, Reader
 from cloze.inference.choose import FINE_TUNED
 from cloze.metrics.entities import OUTSIDE
+from cloze.tasks.finetuning import softmax
 
 TITLES: dict[Make | None, str] = {
     ExampleMaker.text: "Classify",
     ExampleMaker.words: "Tags",
     ExampleMaker.question: "Questions",
     ExampleMaker.choice: "Choices",
+    compared: "Re-rank",
 }
 CLASSES_SHOWN = ANSWERS_SHOWN = 10
 TEXT = "A warm and funny film, though it could have been shorter."
@@ -26,6 +30,7 @@ PASSAGE = (
     "The Eiffel Tower is a wrought-iron lattice tower on the Champ de Mars in Paris. It is named after the engineer "
     "Gustave Eiffel, whose company built it from 1887 and finished it in 1889."
 )
+PASSAGES = f"{PASSAGE}\nThe tower of London was begun in 1078.\nTowers are tall, and take years."
 START, CHOICES = "She poured the tea and", "carried the cups to the table.\nflew to the moon.\nread the number seven."
 HUES = (212, 152, 28, 280, 340, 190, 96, 52)
 """Of the colours of entities, in degrees."""
@@ -40,6 +45,7 @@ def task_tab(reader: Reader) -> TaskLive:
         ExampleMaker.words: _words_tab,
         ExampleMaker.question: _question_tab,
         ExampleMaker.choice: _choice_tab,
+        compared: _passages_tab,
     }
     found: TaskLive = tabs[reader.make](reader)
     return found
@@ -222,6 +228,31 @@ def _choice_tab(reader: Reader) -> TaskLive:
         notes((*reader.unknown(said["text"], *said["choices"]), *answer.notes))
         rows = [(choice, said["probabilities"][str(number)]) for number, choice in enumerate(said["choices"])]
         bars(rows, best=(said["prediction"],), wide=True)
+
+    live = _live(reader, read, draw)
+    return live
+
+
+def _passages_tab(reader: Reader) -> TaskLive:
+    """Passages in the order of their scores."""
+    ui.label("How well each of several passages answers a query, by the scores of a re-ranker.").classes("lead")
+    query = field("Query", QUESTION, lambda: live.refresh(), rows=1)
+    passages = field("Passages, one a line", PASSAGES, lambda: live.refresh(), rows=4)
+
+    def read() -> Cells:
+        lines = [line.strip() for line in (passages.value or "").splitlines() if line.strip()]
+        if not lines:
+            raise IncompleteError("Write a passage at least, one a line.")
+        return {"query": _needed(query, "a query"), "positives": lines}
+
+    def draw(answer: Answer) -> None:
+        said = answer.prediction
+        notes((*reader.unknown(said["text"], *said["choices"]), *answer.notes))
+        order = sorted(range(len(said["scores"])), key=lambda number: -said["scores"][number])
+        heading("The best first; bars are shares of a softmax")
+        shares = softmax(np.array(said["scores"])).tolist()
+        rows = [(said["choices"][number], shares[number]) for number in order]
+        bars(rows, values=[f"{said['scores'][number]:.3f}" for number in order], wide=True)
 
     live = _live(reader, read, draw)
     return live

@@ -18,6 +18,7 @@ from cloze.data.finetuning.choice import ChoiceFeatures
 from cloze.data.finetuning.classification import TextFeatures
 from cloze.data.finetuning.embedding import EmbeddingFeatures
 from cloze.data.finetuning.items import Features
+from cloze.data.finetuning.pair_rows import compared
 from cloze.data.finetuning.questions import QuestionFeatures
 from cloze.data.finetuning.reranking import RerankingFeatures
 from cloze.data.finetuning.tagging import TaggingFeatures
@@ -88,8 +89,8 @@ STOCK = (
         max_question_length=64,
     ),
     Stock(module=MultipleChoice, features=ChoiceFeatures, make=ExampleMaker.choice),
-    Stock(module=Embedding, features=EmbeddingFeatures, make=ExampleMaker.compared),
-    Stock(module=Reranking, features=RerankingFeatures, make=ExampleMaker.compared),
+    Stock(module=Embedding, features=EmbeddingFeatures, make=compared),
+    Stock(module=Reranking, features=RerankingFeatures, make=compared),
 )
 """The first one that serves a folder is taken where that names no class of another one."""
 

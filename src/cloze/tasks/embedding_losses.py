@@ -204,18 +204,23 @@ class Divergence(EmbeddingLoss):
     Args:
         temperature: by which the scores of both are divided; the loss is multiplied by its square (Hinton et al. 2015,
             section 2).
+        teacher_temperature: by which those of the teacher are divided in its place: its logits have another range than
+            cosines.
     """
 
     needs = "scores"
 
-    def __init__(self, *, temperature: float = 1.0) -> None:
+    def __init__(self, *, temperature: float = 1.0, teacher_temperature: float | None = None) -> None:
         super().__init__()
         _check_above_zero("temperature", temperature)
+        _check_above_zero("teacher_temperature", 1.0 if teacher_temperature is None else teacher_temperature)
         self.temperature = temperature
+        self.teacher_temperature = temperature if teacher_temperature is None else teacher_temperature
 
     def forward(self, compared: Compared, similarity: Similarity) -> Tensor:
         """The mean over texts."""
-        ours, theirs = (self._rows(each, compared) for each in (compared.own(similarity), compared.scores))
+        ours = self._rows(compared.own(similarity) / self.temperature, compared)
+        theirs = self._rows(compared.scores / self.teacher_temperature, compared)
         ours, wanted = ours.log_softmax(-1), theirs.softmax(-1)
         parts = wanted * (theirs.log_softmax(-1) - ours)
         return parts.masked_fill(wanted == 0, 0.0).sum() / len(ours) * self.temperature**2
@@ -228,7 +233,7 @@ class Divergence(EmbeddingLoss):
         first = torch.full((count,), len(owners), device=owners.device).scatter_reduce(0, owners, order, "amin")
         places = torch.cat([torch.zeros_like(compared.owners[:count]), 1 + order - first[owners]])
         rows = values.new_full((count, int(places.max()) + 1), -1e9)
-        return rows.index_put((compared.owners, places), values / self.temperature)
+        return rows.index_put((compared.owners, places), values)
 
 
 class Matryoshka(EmbeddingLoss):

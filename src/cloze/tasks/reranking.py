@@ -97,7 +97,7 @@ class Reranking(FineTuning[PairExample]):
     def predictions(
         self, examples: Sequence[PairExample], items: Sequence[Item], outputs: Sequence[np.ndarray]
     ) -> list[Prediction]:
-        """The score of a pair; of several passages their scores, the best one, and the rank of the positive.
+        """The score of a pair; of several passages their scores, the best one, and if known the rank of the positive.
 
         Of equal scores the positive comes last, so that a model for which all passages are alike has the worst rank.
         """
@@ -106,14 +106,20 @@ class Reranking(FineTuning[PairExample]):
             logits = output[: len(item.sequences)].astype(np.float64)
             scores = self.activated(logits).tolist()
             said: Prediction = {"id": example.id, "text": example.text}
-            if len(scores) == 1:
+            if len(scores) == 1 and example.is_judged:
                 found.append({**said, "text_pair": example.positive, "prediction": scores[0]})
                 continue
             best = int(logits.argmax())
             rank = int((logits >= logits[0]).sum())
             choices = [example.positive, *example.negatives[: len(scores) - 1]]
-            said |= {"choices": choices, "scores": scores, "prediction": best, "probability": softmax(logits)[best]}
-            found.append({**said, "label": 0, "correct": rank == 1, "rank": rank})
+            said |= {
+                "choices": choices,
+                "scores": scores,
+                "prediction": best,
+                "probability": float(softmax(logits)[best]),
+            }
+            known = {"label": 0, "correct": rank == 1, "rank": rank} if example.is_judged else {}
+            found.append({**said, **known})
         return found
 
     def activated(self, logits: np.ndarray) -> np.ndarray:

@@ -24,6 +24,8 @@ NAMES: Mapping[str, tuple[str, ...]] = {
     "label": ("label", "labels"),
 }  # fmt: skip
 """Names of columns in use: sentence-transformers', FlagEmbedding's, Tevatron's, and those of STS and NLI sets."""
+NUMBERED = r"negative_\d+"
+"""Names of columns with a negative each."""
 POSITIVE_SCORES, NEGATIVE_SCORES = "pos_scores", "neg_scores"
 """FlagEmbedding's, of a teacher."""
 
@@ -206,7 +208,7 @@ class PairTables(Tables[Any]):
         if self.negatives is not None:
             return [place(table, column, "negatives") for column in as_columns(self.negatives)]
         one = self._found(table, "negatives", None)
-        numbered = [at for at, name in enumerate(table.columns) if re.fullmatch(r"negative_\d+", name)]
+        numbered = [at for at, name in enumerate(table.columns) if re.fullmatch(NUMBERED, name)]
         return numbered if one is None else [one, *numbered]
 
 

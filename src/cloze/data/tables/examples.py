@@ -103,6 +103,7 @@ class PairExample(Example):
             nobody has said so.
         group: of labelled texts the label, which two texts share that are no negatives of each other.
         set: of several sets of examples the number of its own.
+        is_judged: whether the positive is known to belong to the text; else all are candidates, in their order.
     """
 
     text: str
@@ -111,6 +112,7 @@ class PairExample(Example):
     scores: tuple[float, ...] | None = None
     group: str | None = None
     set: int = 0
+    is_judged: bool = True
 
 
 Prediction = dict[str, Any]
