@@ -20,7 +20,7 @@ from cloze.config.validation import check
 from cloze.errors import InputError
 
 EXPECTED = Path(__file__).parent / "expected"
-CONTINUING = ("continue_modernbert",)
+CONTINUING = ("continue_modernbert", "retromae")
 """Recipes for a model to start from."""
 REQUIRED = {
     "convert": ["++from=a", "++to=b"],

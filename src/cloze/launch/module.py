@@ -23,10 +23,12 @@ from cloze.tasks.distillation import Distillation
 from cloze.tasks.masked_lm import MaskedLMPretraining
 from cloze.tasks.pretraining import Pretraining
 from cloze.tasks.replaced_tokens import ReplacedTokensPretraining
+from cloze.tasks.retromae import RetroMAE
 from cloze.tasks.teacher import Teacher
 
 OWN: dict[str, type] = {
-    import_path(kind): kind for kind in (MaskedLMPretraining, ReplacedTokensPretraining, Distillation, MaskedLM)
+    import_path(kind): kind
+    for kind in (MaskedLMPretraining, ReplacedTokensPretraining, RetroMAE, Distillation, MaskedLM)
 }
 """Every class of cloze that a pre-trained folder may name, by its import path."""
 
