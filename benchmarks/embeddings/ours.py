@@ -28,6 +28,7 @@ def main() -> None:
         f"task.lr={setting['lr']}", f"trainer.max_steps={setting['steps']}", "trainer.log_every=1", f"folder={run}",
         "hardware.micro_batch_tokens=65536", f"seed={setting['seed']}",
         f"task.module.loss._target_=cloze.tasks.embedding_losses.{setting['loss']}",
+        *setting.get("overrides", []),
     ]  # fmt: skip
     subprocess.run([sys.executable, "finetune.py", *words], cwd=REPOSITORY, check=True, capture_output=True)
     with (run / "metrics.csv").open() as lines:

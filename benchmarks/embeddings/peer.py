@@ -68,6 +68,7 @@ def main() -> None:
         model=model, args=arguments, train_dataset=datasets.Dataset.from_list(train), callbacks=[clock],
         loss=getattr(losses, LOSSES[setting["loss"]])(model, scale=20.0),
     ).train()  # fmt: skip
+    model.save_pretrained(str(folder / "peer/model"))
     left, right = (model.encode([row[key] for row in dev], normalize_embeddings=True) for key in ("anchor", "positive"))
     count = 2 * setting["batch_size"] * (setting["steps"] - 1)
     result = {
