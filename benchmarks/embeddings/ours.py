@@ -26,9 +26,9 @@ def main() -> None:
         "task=embedding", f"task.data.train={folder}/train.jsonl", f"model={folder}/model",
         f"task.max_length={setting['max_length']}", f"task.batch_size={setting['batch_size']}",
         f"task.lr={setting['lr']}", f"trainer.max_steps={setting['steps']}", "trainer.log_every=1", f"folder={run}",
-        "hardware.micro_batch_tokens=65536", f"seed={setting['seed']}",
+        f"seed={setting['seed']}",
         f"task.module.loss._target_=cloze.tasks.embedding_losses.{setting['loss']}",
-        *setting.get("overrides", []),
+        *setting.get("overrides", ["hardware.micro_batch_tokens=65536"]),
     ]  # fmt: skip
     subprocess.run([sys.executable, "finetune.py", *words], cwd=REPOSITORY, check=True, capture_output=True)
     with (run / "metrics.csv").open() as lines:

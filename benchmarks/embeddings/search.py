@@ -77,7 +77,7 @@ def found(model: Path) -> dict[str, float]:
 def trained(side: str, work: Path, seconds: float, seed: int) -> dict[str, Any]:
     """The facts of one side after so many seconds, with its scores."""
     sets = f"task.data.train={{arxiv: {work}/train.jsonl, own: {work}/own.jsonl}}"
-    setting = {**SETTING, "seed": seed, "overrides": [sets, *RECIPE] if side == "ours" else []}
+    setting = {**SETTING, "seed": seed, "overrides": ["hardware.micro_batch_tokens=65536", sets, *RECIPE]}
     pace = measured(side, work, 1, {**setting, "steps": PILOT})["train"]
     steps = int(seconds * pace / (2 * BATCH_SIZE))
     run = measured(side, work, 1, {**setting, "steps": steps})
