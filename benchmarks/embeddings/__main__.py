@@ -23,6 +23,7 @@ import shutil
 import statistics
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -90,14 +91,19 @@ def pairs(name: str) -> list[tuple[str, str]]:
     return found
 
 
+def write_lines(file: Path, rows: Iterable[dict[str, Any]]) -> None:
+    """JSON lines."""
+    with file.open("w", encoding="utf-8") as lines:
+        lines.writelines(json.dumps(row) + "\n" for row in rows)
+
+
 def prepared(name: str, work: Path, steps: int) -> Path:
     """A folder with the model, ``train.jsonl``, ``dev.jsonl`` and ``setting.json``, which both sides read."""
     setting, folder = SETTINGS[name], work / name
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     for split, part in parts(name, steps * setting.batch_size).items():
-        with (folder / f"{split}.jsonl").open("w", encoding="utf-8") as file:
-            file.writelines(json.dumps(row) + "\n" for row in part)
+        write_lines(folder / f"{split}.jsonl", part)
     subprocess.run([sys.executable, "-m", "benchmarks.embeddings.model", folder / "model"], cwd=REPOSITORY, check=True)
     return folder
 

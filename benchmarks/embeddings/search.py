@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks.embeddings.__main__ import DATA, PEERS, REPOSITORY, SIDES, measured, pairs, spread
+from benchmarks.embeddings.__main__ import DATA, PEERS, REPOSITORY, SIDES, measured, pairs, spread, write_lines
 from benchmarks.machine import print_rows, write_rows
 
 COLLECTIONS = ("scifact", "cranfield", "npl", "arxiv_dev", "xquad_de", "jsquad_ja")
@@ -58,8 +58,7 @@ def prepared(work: Path) -> None:
     arxiv = pairs("arxiv")
     own = [pair for name in COLLECTIONS if name != "arxiv_dev" for pair in own_pairs(name)]
     for name, part in {"train": arxiv[:-500], "own": own, "dev": arxiv[-500:]}.items():
-        with (work / f"{name}.jsonl").open("w", encoding="utf-8") as file:
-            file.writelines(json.dumps({"anchor": a, "positive": b}) + "\n" for a, b in part)
+        write_lines(work / f"{name}.jsonl", ({"anchor": a, "positive": b} for a, b in part))
 
 
 def found(model: Path) -> dict[str, float]:

@@ -136,7 +136,7 @@ def test_any_number_of_ranks_and_chunks_make_the_update_of_one(
     [
         (["task.module.loss._target_=cloze.tasks.embedding_losses.CoSENT"], "CoSENT needs scores, but "),
         (["adaptation.head=bilstm"], "adaptation.head=bilstm: embeddings are made of the last layer"),
-        (["task.module.metric=spearman"], "cannot be measured on the split dev; take mrr@10"),
+        (["task.module.metric=spearman"], "the split dev has no scores of pairs; take mrr@10"),
         (["task.module.dimension=33"], "task.module.dimension=33: must be from 1 to 32"),
         (["task.data.positive=nowhere"], "has no column 'nowhere' for task.data.positive"),
         (["adaptation.dense_activation=tanh"], "there is no dense layer"),

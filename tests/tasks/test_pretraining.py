@@ -14,6 +14,7 @@ from cloze.batch import IGNORED_LABEL, PretrainingBatch
 from cloze.model.bert import BertForPreTraining
 from cloze.optim.schedules import Linear
 from cloze.tasks.masked_lm import MaskedLMPretraining, pretraining_losses
+from cloze.tasks.pretraining import Pretraining
 from cloze.tasks.training import Recipe
 from tests.tiny import NO_DROPOUT, tiny_config, tiny_model
 
@@ -36,6 +37,22 @@ def global_batch(step: int, micro_batches: int) -> list[PretrainingBatch]:
     cut = [join(quarters[i : i + size]) for i in range(0, len(quarters), size)]
     tokens = sum(q.num_tokens for q in quarters)
     return [batch._replace(global_masked=masked, global_pairs=pairs, global_tokens=tokens) for batch in cut]
+
+
+def check_micro_batches(task: Pretraining, micro_batches: int) -> None:
+    """A step in micro-batches has the loss, the sums and the gradients of the step in one."""
+    found = []
+    for pieces in (1, micro_batches):
+        task.zero_grad()
+        losses, sums = zip(*(task.step(batch) for batch in global_batch(0, pieces)), strict=True)
+        torch.stack(losses).sum().backward()
+        gradients = {name: parameter.grad for name, parameter in task.named_parameters()}
+        found.append((torch.stack(losses).sum().item(), torch.stack(sums).sum(0), gradients))
+    (one, counts, gradients), (several, same, others) = found
+    assert several == pytest.approx(one, rel=1e-6)
+    torch.testing.assert_close(same, counts, rtol=1e-6, atol=1e-6)  # so the same numbers were drawn
+    for name, gradient in gradients.items():
+        torch.testing.assert_close(others[name], gradient, atol=1e-5, rtol=1e-4)
 
 
 def join(batches: list[PretrainingBatch]) -> PretrainingBatch:

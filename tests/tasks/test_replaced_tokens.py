@@ -19,7 +19,7 @@ from cloze.model.replaced_tokens import forward_flops, generator_shape
 from cloze.optim.schedules import Linear
 from cloze.tasks.replaced_tokens import ReplacedTokensPretraining, replaced_tokens_losses
 from cloze.tasks.training import Recipe
-from tests.tasks.test_pretraining import global_batch
+from tests.tasks.test_pretraining import check_micro_batches
 from tests.tiny import NO_DROPOUT, SHAPE, shaken
 
 VOCAB_SIZE = 60
@@ -93,19 +93,7 @@ def test_the_embeddings_are_one_and_the_discriminators_loss_does_not_reach_the_g
 
 @pytest.mark.parametrize("micro_batches", [2, 4])
 def test_micro_batches_make_the_same_update(micro_batches: int) -> None:
-    task = module()
-    found = []
-    for pieces in (1, micro_batches):
-        task.zero_grad()
-        losses, sums = zip(*(task.step(batch) for batch in global_batch(0, pieces)), strict=True)
-        torch.stack(losses).sum().backward()
-        gradients = {name: parameter.grad for name, parameter in task.named_parameters()}
-        found.append((torch.stack(losses).sum().item(), torch.stack(sums).sum(0), gradients))
-    (one, counts, gradients), (several, same, others) = found
-    assert several == pytest.approx(one, rel=1e-6)
-    torch.testing.assert_close(same, counts, rtol=1e-6, atol=1e-6)  # so the same tokens were drawn
-    for name, gradient in gradients.items():
-        torch.testing.assert_close(others[name], gradient, atol=1e-5, rtol=1e-4)
+    check_micro_batches(module(), micro_batches)
 
 
 def filled(batch: PretrainingBatch) -> PretrainingBatch:

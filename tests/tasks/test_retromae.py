@@ -22,7 +22,7 @@ from cloze.model.retromae import Places, sampled_context
 from cloze.optim.schedules import Linear
 from cloze.tasks.retromae import RetroMAE
 from cloze.tasks.training import Recipe
-from tests.tasks.test_pretraining import global_batch
+from tests.tasks.test_pretraining import check_micro_batches
 from tests.tasks.test_replaced_tokens import filled
 from tests.tiny import NO_DROPOUT, SHAPE, shaken
 
@@ -152,18 +152,7 @@ def test_each_token_is_made_of_a_part_of_the_others() -> None:
 
 @pytest.mark.parametrize("micro_batches", [2, 4])
 def test_micro_batches_make_the_same_update(micro_batches: int) -> None:
-    task, found = module(), []
-    for pieces in (1, micro_batches):
-        task.zero_grad()
-        losses, sums = zip(*(task.step(batch) for batch in global_batch(0, pieces)), strict=True)
-        torch.stack(losses).sum().backward()
-        gradients = {name: parameter.grad for name, parameter in task.named_parameters()}
-        found.append((torch.stack(losses).sum().item(), torch.stack(sums).sum(0), gradients))
-    (one, counts, gradients), (several, same, others) = found
-    assert several == pytest.approx(one, rel=1e-6)
-    torch.testing.assert_close(same, counts, rtol=1e-6, atol=1e-6)
-    for name, gradient in gradients.items():
-        torch.testing.assert_close(others[name], gradient, atol=1e-5, rtol=1e-4)
+    check_micro_batches(module(), micro_batches)
 
 
 def test_padding_to_constants_is_unseen() -> None:

@@ -38,7 +38,7 @@ def with_rule(rule: Normalizer | PreTokenizer) -> Tokenizer:
         (Replace("a", "a" * 1000), "more than 100 times as long"),
         (Replace(Regex(""), "a" * 1000), "more than 100 times as long"),
         (normalizers.Prepend("x" * 1_000_000), "more than 100 times as long"),
-        (normalizers.Sequence([Replace("a", "aa")] * 12), "(more than 100 times as long|takes more than 10 s)"),
+        (normalizers.Sequence([Replace("a", "aa")] * 8), "more than 100 times as long"),
     ],
 )
 def test_what_grows_or_never_ends_is_refused(rule: Normalizer | PreTokenizer, reason: str, tmp_path: Path) -> None:

@@ -94,6 +94,11 @@ class Hardware:
         return "triton" if self.in_half else "sdpa"
 
     @property
+    def of_results(self) -> dict[str, str | int]:
+        """What decides the last bits of a result, by its name."""
+        return {name: getattr(self, name) for name in ("accelerator", "precision", "micro_batch_tokens")}
+
+    @property
     def on_gpu(self) -> bool:
         """Whether torch's CUDA devices are meant."""
         return self.accelerator in ("gpu", "cuda")

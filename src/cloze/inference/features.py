@@ -32,7 +32,6 @@ from cloze.data.extraction.partial import PartialFeatures
 from cloze.data.extraction.text_tokens import RowReader, TextEncoder
 from cloze.data.extraction.vectors import Extractor, is_pooled
 from cloze.data.tables.formats import STANDARD_INPUT, TableFormat
-from cloze.data.tables.stream import stream_rows
 from cloze.errors import InputError
 from cloze.files.atomic import write_atomically
 from cloze.model.architecture import architecture_of
@@ -79,7 +78,7 @@ def extract(config: Features) -> None:
         "input": identity,
         "options": {**{name: getattr(config, name) for name in OPTIONS}, "columns": asdict(config.columns)},
         "model": fingerprint(pretrained),
-        "hardware": {name: getattr(hardware, name) for name in ("accelerator", "precision", "micro_batch_tokens")},
+        "hardware": hardware.of_results,
     }
     with resumable(output, asked) as partial:
         outcome, seconds = _write(config, layout, pretrained, plan, sizes, partial)
@@ -189,11 +188,7 @@ def _write(
             tell=lambda texts, tokens: live(texts=texts, tokens=tokens),
             resumes_parts=config.input != STANDARD_INPUT,
         )
-        outcome = writer.write(
-            lambda skip, counts: stream_rows(
-                config.input, layout, skip=skip, on_bad_row=config.on_bad_row, counts=counts
-            )
-        )
+        outcome = writer.write_table(config.input, layout)
     return outcome, time.monotonic() - started
 
 

@@ -135,10 +135,11 @@ class Options(NamedTuple):
     n_best: int | None = None
     max_answer_length: int | None = None
     no_answer: bool | None = None
+    activation: str | None = None
 
     def of_module(self) -> dict[str, Any]:
         """Those that are arguments of a task's module, where they are set."""
-        names = ("threshold", "n_best", "max_answer_length", "no_answer")
+        names = ("threshold", "n_best", "max_answer_length", "no_answer", "activation")
         return {name: value for name in names if (value := getattr(self, name)) is not None}
 
 

@@ -203,9 +203,7 @@ class EmbeddingModel(TaskModel):
             return self.embed(self.token_vectors(batch), batch.packed, skipped)
         # Always all layers, of which a step may choose others: a compiled encoder is compiled once.
         states = self.encoder(batch.packed, layers=range(len(self.encoder.blocks) + 1))
-        norm = (
-            nn.Identity() if self.encoder.norm is None else self.encoder.norm
-        )  # each as the last layer of a cut model
+        norm = self.encoder.norm or nn.Identity()  # each as the last layer of a cut model
         found = [states[-1], *(norm(states[layer]) for layer in layers)]
         return torch.cat([self.embed(hidden, batch.packed, skipped) for hidden in found], dim=1)
 

@@ -31,7 +31,6 @@ from cloze.data.finetuning.items import TokenSequence
 from cloze.data.tables.cells import text_of
 from cloze.data.tables.columns import cell_of
 from cloze.data.tables.formats import STANDARD_INPUT, TableFormat
-from cloze.data.tables.stream import stream_rows
 from cloze.errors import InputError
 from cloze.inference.embedder import Embedder
 from cloze.inference.predictor import Inference, checked_model
@@ -43,9 +42,6 @@ from cloze.runtime.wording import counted
 from cloze.text.progress import LiveCount
 
 SUFFIXES = (".parquet", ".npy")
-HARDWARE = ("accelerator", "precision", "micro_batch_tokens")
-"""What of the hardware decides the last bits of an embedding."""
-
 QUANTIZATION = "quantization"
 """The record of the ranges that the first part has, by which all are quantised."""
 
@@ -80,7 +76,7 @@ def embed(config: Embeddings) -> None:
             "quantize": config.quantize,
         },
         "model": {"folder": made["model"], "fingerprint": made["fingerprint"], "pooling": repr(found.adaptation)},
-        "hardware": {name: getattr(config.hardware, name) for name in HARDWARE},
+        "hardware": config.hardware.of_results,
     }
     with resumable(output, asked) as partial:
         vectors = EmbeddingExtractor(embedder, prompt, config.quantize, partial)
@@ -132,11 +128,7 @@ def _write(config: Embeddings, source: str, vectors: "EmbeddingExtractor", made:
             tell=lambda texts, _: live(rows=texts),
             resumes_parts=source != STANDARD_INPUT,
         )
-        return writer.write(
-            lambda skip, counts: stream_rows(
-                source, TableFormat(), skip=skip, on_bad_row=config.on_bad_row, counts=counts
-            )
-        )
+        return writer.write_table(source, TableFormat())
 
 
 @dataclass(frozen=True)

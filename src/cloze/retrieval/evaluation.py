@@ -8,17 +8,17 @@ from typing import Any
 import torch
 
 from cloze.checkpoint.cross_encoder import is_cross_encoder
-from cloze.checkpoint.modules import fine_tuned_model
 from cloze.checkpoint.pretrained import read_pretrained
 from cloze.config.schema import Embeddings
 from cloze.data.finetuning.embedding import EmbeddingFeatures
 from cloze.data.finetuning.pair_tables import PairTables
 from cloze.data.tables.collection import Collection, judged, read_run, trec_lines
+from cloze.data.tables.examples import PairExample
 from cloze.errors import InputError
 from cloze.files.atomic import write_atomically
 from cloze.inference.embedder import Embedder
-from cloze.inference.predictor import Inference, checked_model
-from cloze.inference.rebuild import TaskPredictor, rebuild
+from cloze.inference.predictor import Inference, Options, Predictor, checked_model
+from cloze.inference.rebuild import fine_tuned
 from cloze.metrics.ranking import Judgements, Run, by_query, means, metric, ranked
 from cloze.optim.schedules import Linear
 from cloze.report.markdown import plain, table
@@ -112,7 +112,7 @@ def _search(config: Embeddings, collection: Collection, folder: Path) -> Scores:
     return {name: means(each) for name, each in values.items()}
 
 
-def _reranker(config: Embeddings, folder: str) -> TaskPredictor:
+def _reranker(config: Embeddings, folder: str) -> Predictor[PairExample]:
     """What scores pairs of a query and a document, by logits: a sigmoid rounds high ones to 1, and order is lost.
 
     Raises:
@@ -120,16 +120,11 @@ def _reranker(config: Embeddings, folder: str) -> TaskPredictor:
     """
     with waiting("reading the re-ranker"):
         found = read_pretrained(folder)
-        model = fine_tuned_model(found)
-        if model is None or not is_cross_encoder(found.record):
+        if not is_cross_encoder(found.record):
             raise InputError(
                 f"reranker={folder} holds a {found.title}: give a model of task=reranking, or a CrossEncoder"
             )
-        inference = Inference.on(config.hardware)
-        module, features, _ = rebuild(found, model, options={"activation": "identity"})
-        return TaskPredictor(
-            module=module.to(inference.device), features=features, tokenizer=found.tokenizer, inference=inference
-        )
+        return fine_tuned(found, Inference.on(config.hardware), Options(activation="identity"), None, ()).predictor
 
 
 def _warn(counts: Mapping[str, int]) -> None:

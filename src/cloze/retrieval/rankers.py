@@ -10,7 +10,7 @@ from cloze.data.tables.collection import Collection
 from cloze.data.tables.examples import PairExample
 from cloze.errors import InputError
 from cloze.inference.embedder import Embedder
-from cloze.inference.rebuild import TaskPredictor
+from cloze.inference.predictor import Predictor
 from cloze.metrics.ranking import Run, ranked
 from cloze.retrieval.search import Found, top_k
 
@@ -69,7 +69,7 @@ def by_words(collection: Collection, queries: Mapping[str, str], depth: int) -> 
 
 
 def reranked(
-    predictor: TaskPredictor, collection: Collection, queries: Mapping[str, str], run: Run, top: int
+    predictor: Predictor[PairExample], collection: Collection, queries: Mapping[str, str], run: Run, top: int
 ) -> dict[str, dict[str, float]]:
     """The best documents of each query in the order of a re-ranker, and after them the others as they were.
 

@@ -89,8 +89,10 @@ class Embedding(FineTuning[PairExample]):
         known = metrics_of(examples)
         self.main_metric = self.metric or known[0]
         if self.main_metric not in known:
+            lacks = {OF_NEGATIVES: "no negatives", OF_LABELS: "no labels"}.get(self.main_metric, "no scores of pairs")
+            what = "scores of pairs" if known is SCORED else lacks
             raise InputError(
-                f"task.module.metric={self.metric}: cannot be measured on the split {split}; take {' or '.join(known)}"
+                f"task.module.metric={self.metric}: the split {split} has {what}; take {' or '.join(known)}"
             )
         return []
 

@@ -19,8 +19,8 @@ from cloze.data.extraction.options import Level
 from cloze.data.extraction.partial import PartialFeatures, PartialPart, partial_features
 from cloze.data.extraction.text_tokens import TextTokens
 from cloze.data.extraction.vectors import is_pooled
-from cloze.data.tables.formats import STANDARD_INPUT
-from cloze.data.tables.stream import StreamRow
+from cloze.data.tables.formats import STANDARD_INPUT, TableFormat
+from cloze.data.tables.stream import StreamRow, stream_rows
 from cloze.errors import InputError
 
 RowSource = Callable[[int, Counter[str]], Iterator[StreamRow]]
@@ -96,6 +96,13 @@ class FeatureWriter:
     partial: PartialFeatures
     tell: Tells
     resumes_parts: bool = True
+
+    def write_table(self, path: str, layout: TableFormat) -> Outcome:
+        """The features of all rows of a table, or of standard input."""
+        on_bad_row = self.chunks.on_bad_row
+        return self.write(
+            lambda skip, counts: stream_rows(path, layout, skip=skip, on_bad_row=on_bad_row, counts=counts)
+        )
 
     def write(self, rows: RowSource) -> Outcome:
         """The features of all rows.
